@@ -1,0 +1,166 @@
+//! Gates: a metric of the report against a limit. A gate without samples never passes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::scenario::{Comparison, GateSpec};
+
+/// How one gate came out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GateResult {
+    /// Dotted key of report.json.
+    pub metric: String,
+    /// How it is compared.
+    pub comparison: Comparison,
+    /// With what.
+    pub limit: f64,
+    /// What the run showed; null without samples.
+    pub value: Option<f64>,
+    /// Number of samples behind the value: of a latency its count, of everything else the fixes recorded.
+    pub samples: u64,
+    /// Whether it passed.
+    pub outcome: GateOutcome,
+}
+
+/// Whether a gate passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateOutcome {
+    /// On the right side of the limit.
+    Pass,
+    /// On the wrong side.
+    Fail,
+    /// Nothing was measured, so the gate says nothing.
+    NoSamples,
+}
+
+impl fmt::Display for GateOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::NoSamples => "no samples",
+        })
+    }
+}
+
+impl fmt::Display for GateResult {
+    /// `events.migration is 0, should be above 0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { metric, comparison, limit, value, .. } = self;
+        match value {
+            Some(value) => write!(f, "{metric} is {}, should be {comparison} {limit}", figure(*value)),
+            None => write!(f, "{metric} has no value, should be {comparison} {limit}"),
+        }
+    }
+}
+
+/// A number in full, but without the tail of a division.
+fn figure(value: f64) -> String {
+    let text = format!("{value:.3}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+/// The number at a dotted key of a report, such as `latency_ms.fix_to_durable.p99`.
+pub fn lookup(report: &Value, metric: &str) -> Option<f64> {
+    metric.split('.').try_fold(report, |value, key| value.get(key))?.as_f64()
+}
+
+/// Holds one gate against a report; `None` if it has not exactly one comparison, which parsing refuses.
+pub fn judge(gate: &GateSpec, report: &Value) -> Option<GateResult> {
+    let comparisons = gate.comparisons();
+    let &[(comparison, limit)] = comparisons.as_slice() else { return None };
+    let samples = samples(report, &gate.metric);
+    let value = lookup(report, &gate.metric).filter(|_| samples > 0);
+    let outcome = match value {
+        None => GateOutcome::NoSamples,
+        Some(value) if comparison.holds(value, limit) => GateOutcome::Pass,
+        Some(_) => GateOutcome::Fail,
+    };
+    Some(GateResult { metric: gate.metric.clone(), comparison, limit, value, samples, outcome })
+}
+
+fn samples(report: &Value, metric: &str) -> u64 {
+    let count = match metric.rsplit_once('.') {
+        Some((latency, figure)) if latency.starts_with("latency_ms.") && figure != "count" => {
+            lookup(report, &format!("{latency}.count"))
+        }
+        _ => lookup(report, "ledger.recorded"),
+    };
+    count.unwrap_or_default() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn gate(metric: &str, comparison: Comparison, limit: f64) -> GateSpec {
+        let only = |wanted| (comparison == wanted).then_some(limit);
+        GateSpec {
+            metric: metric.to_owned(),
+            below: only(Comparison::Below),
+            at_most: only(Comparison::AtMost),
+            above: only(Comparison::Above),
+            at_least: only(Comparison::AtLeast),
+        }
+    }
+
+    fn check(metric: &str, comparison: Comparison, limit: f64, expected: GateOutcome) {
+        let report = json!({
+            "ledger": { "recorded": 100, "missing": 0 },
+            "events": { "migration": 0 },
+            "latency_ms": {
+                "fix_to_durable": { "count": 90, "p99": 250.0 },
+                "fix_to_published": { "count": 0, "p99": null },
+            },
+        });
+        let result = judge(&gate(metric, comparison, limit), &report).expect("one comparison");
+        assert_eq!(result.outcome, expected, "{result}");
+    }
+
+    #[test]
+    fn below_and_above_are_strict_and_at_most_and_at_least_are_not() {
+        use Comparison::{Above, AtLeast, AtMost, Below};
+        use GateOutcome::{Fail, Pass};
+        let p99 = "latency_ms.fix_to_durable.p99";
+        check(p99, Below, 250.0, Fail);
+        check(p99, Below, 250.000_001, Pass);
+        check(p99, AtMost, 250.0, Pass);
+        check(p99, AtMost, 249.999_999, Fail);
+        check(p99, Above, 250.0, Fail);
+        check(p99, Above, 249.999_999, Pass);
+        check(p99, AtLeast, 250.0, Pass);
+        check(p99, AtLeast, 250.000_001, Fail);
+    }
+
+    #[test]
+    fn a_gate_without_samples_never_passes() {
+        use Comparison::{AtMost, Below};
+        check("latency_ms.fix_to_published.p99", Below, 1e9, GateOutcome::NoSamples);
+        check("latency_ms.fix_to_nowhere.p99", Below, 1e9, GateOutcome::NoSamples);
+        let empty = json!({ "ledger": { "recorded": 0, "missing": 0 } });
+        let result = judge(&gate("ledger.missing", AtMost, 0.0), &empty).expect("one comparison");
+        assert_eq!((result.outcome, result.value), (GateOutcome::NoSamples, None));
+    }
+
+    #[test]
+    fn counts_of_zero_are_values() {
+        check("ledger.missing", Comparison::AtMost, 0.0, GateOutcome::Pass);
+        check("events.migration", Comparison::Above, 0.0, GateOutcome::Fail);
+        check("latency_ms.fix_to_published.count", Comparison::Above, 0.0, GateOutcome::Fail);
+    }
+
+    #[test]
+    fn a_result_says_what_was_found_and_what_was_wanted() {
+        let report = json!({ "ledger": { "recorded": 3, "missing": 2 } });
+        let result = judge(&gate("ledger.missing", Comparison::AtMost, 0.0), &report).expect("one comparison");
+        assert_eq!(result.to_string(), "ledger.missing is 2, should be at most 0");
+    }
+}

@@ -1,0 +1,1 @@
+//! Scenarios, the virtual runner, history, oracles, gates and reports.

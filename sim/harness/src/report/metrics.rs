@@ -1,0 +1,84 @@
+//! The metrics that a report has, by their dotted keys. What is not named here can have no gate.
+
+use drover_model::Refusal;
+
+/// Latencies, each with `count`, `p50`, `p90`, `p99`, `p999` and `max`, in milliseconds, counted from when the receiver
+/// was due to give the fix.
+pub const LATENCIES: [(&str, &str); 3] = [
+    ("fix_to_durable", "until the tracker saw the durable ack"),
+    ("fix_to_published", "until the live path delivered it to an observer"),
+    ("fix_to_stored", "until its row was committed"),
+];
+
+/// Figures of one latency.
+pub const LATENCY_FIGURES: [&str; 6] = ["count", "p50", "p90", "p99", "p999", "max"];
+
+/// Rates: fixes that got there before faults stopped, divided by `duration_s`.
+pub const THROUGHPUTS: [(&str, &str); 4] = [
+    ("recorded_per_s", "fixes appended to a spool"),
+    ("durable_per_s", "fixes whose durable ack the tracker saw"),
+    ("stored_per_s", "fixes committed"),
+    ("published_per_s", "fixes that the live path delivered"),
+];
+
+/// Recovery paths and their causes: how often each was taken.
+pub const EVENTS: [(&str, &str); 16] = [
+    ("connect", "a vehicle's first session was set up"),
+    ("reconnect", "a vehicle set up a session after it had lost one"),
+    ("migration", "a session went on from another address"),
+    ("gateway_crash", "a gateway ended without a goodbye"),
+    ("node_crash", "any node ended without a goodbye"),
+    ("node_restart", "a node started again"),
+    ("batch_resent", "a tracker sent fixes again that were not acknowledged"),
+    ("duplicate_dropped", "a fix arrived that was stored already, and was acknowledged again"),
+    ("credit_withheld", "a gateway held back credit for backlog"),
+    ("store_error", "the database refused or dropped a request"),
+    ("commit_unknown", "the answer to a commit was lost"),
+    ("bus_retry", "a call between services was made again"),
+    ("dead_letter", "a fix was put aside because the store can not hold it"),
+    ("refused", "a fix was refused for good"),
+    ("shed", "a full spool dropped a fix"),
+    ("torn_tail_cut", "a spool's half-written end was cut off after a crash"),
+];
+
+/// Terms of the ledger that are plain counts.
+const LEDGER: [&str; 9] = [
+    "recorded",
+    "durable",
+    "stored",
+    "pending",
+    "stored_or_pending",
+    "refused_total",
+    "shed",
+    "missing",
+    "duplicates_stored",
+];
+
+/// Every metric, by its dotted key.
+pub fn all() -> Vec<String> {
+    let ledger = LEDGER.iter().map(|term| format!("ledger.{term}"));
+    let refused = Refusal::ALL.iter().map(|reason| format!("ledger.refused.{reason}"));
+    let latencies = LATENCIES
+        .iter()
+        .flat_map(|(name, _)| LATENCY_FIGURES.iter().map(move |figure| format!("latency_ms.{name}.{figure}")));
+    let throughputs = THROUGHPUTS.iter().map(|(name, _)| format!("throughput.{name}"));
+    let events = EVENTS.iter().map(|(name, _)| format!("events.{name}"));
+    let settled = std::iter::once("settled_after_s".to_owned());
+    ledger.chain(refused).chain(latencies).chain(throughputs).chain(events).chain(settled).collect()
+}
+
+/// True if a report has this metric.
+pub fn exists(metric: &str) -> bool {
+    all().iter().any(|known| known == metric)
+}
+
+/// The metric whose key is most like `metric`.
+pub fn nearest(metric: &str) -> String {
+    // Edit distance, not Jaro-Winkler: long common beginnings would make every latency look alike. A bare name counts
+    // as if its table stood in front.
+    let bare = |known: &str| known.split_once('.').map_or(known.to_owned(), |(_, name)| name.to_owned());
+    let distance = |known: &String| {
+        strsim::osa_distance(metric, known).min(strsim::osa_distance(metric, &bare(known)) + 1)
+    };
+    all().into_iter().min_by_key(distance).unwrap_or_default()
+}

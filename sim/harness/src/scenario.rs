@@ -1,0 +1,225 @@
+//! Scenarios: a question, a world, a cluster, faults and gates, read from TOML and checked whole before anything runs.
+//!
+//! Knows the grammar and what this version's cluster can show. Opens no file: a text and its name come in, and a
+//! road extract that is missing or broken is reported by whoever loads it.
+
+mod check;
+mod cluster;
+mod fault;
+mod gate;
+mod link;
+mod problem;
+mod quantity;
+mod shape;
+mod world;
+
+use std::time::Duration;
+
+use drover_model::{NodeKind, NodeName, NodePattern};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use cluster::{Cluster, Store};
+pub use fault::{FaultSpec, VERBS};
+pub use gate::{Comparison, GateSpec};
+pub use link::{Link, LinkError};
+pub use problem::{Problem, ScenarioErrors};
+pub use shape::nearest;
+pub use world::{BurstLoss, Grid, Radio, Roads, VehicleKind, Vehicles, World, Zone};
+
+/// Where a scenario can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// In virtual time, in one process, repeatable byte for byte.
+    Virtual,
+    /// With real processes, sockets and clocks.
+    Live,
+}
+
+/// One scenario: a question, and all that is needed to answer it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Drover scenario")]
+pub struct Scenario {
+    /// Short name: lower-case letters, digits and underscores. Names the report's folder.
+    pub name: String,
+    /// What a run of this scenario answers, in one sentence.
+    pub question: String,
+    /// Root of every random number. Default 1; at most 9223372036854775807, the largest TOML integer.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// How long vehicles drive and faults happen, in seconds of virtual (or, live, real) time.
+    #[serde(rename = "duration_s", with = "quantity::seconds")]
+    #[schemars(with = "f64", range(min = 1.0, max = 604_800.0))]
+    pub duration: Duration,
+    /// Afterwards faults stop and the cluster heals; the run fails if fixes are still pending after this many
+    /// seconds more. Default 120.
+    #[serde(rename = "settle_s", with = "quantity::seconds", default = "default_settle")]
+    #[schemars(with = "f64", range(min = 0.0, max = 86_400.0))]
+    pub settle: Duration,
+    /// Where the scenario can run. Default `["virtual"]`.
+    #[serde(default = "default_modes")]
+    pub modes: Vec<Mode>,
+    /// Roads and the time of day.
+    #[serde(default)]
+    pub world: World,
+    /// Groups of like vehicles, numbered on from group to group: vehicle/0, vehicle/1 and so on.
+    pub vehicles: Vec<Vehicles>,
+    /// The mobile network between vehicles and gateways.
+    #[serde(default)]
+    pub radio: Radio,
+    /// How many nodes of each kind run.
+    #[serde(default)]
+    pub cluster: Cluster,
+    /// Keys of the gateways' configuration that differ from their defaults.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub gateway: toml::Table,
+    /// Keys of the persistence agents' configuration that differ from their defaults.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub persistence: toml::Table,
+    /// Keys of the trackers' configuration that differ from their defaults.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub tracker: toml::Table,
+    /// How the database behaves behind its node.
+    #[serde(default)]
+    pub store: Store,
+    /// What breaks, when, and for how long: exactly one verb each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultSpec>,
+    /// What must hold of the report for the run to pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateSpec>,
+}
+
+fn default_seed() -> u64 {
+    1
+}
+
+/// Long enough for every back-off to run out once.
+fn default_settle() -> Duration {
+    Duration::from_secs(120)
+}
+
+fn default_modes() -> Vec<Mode> {
+    vec![Mode::Virtual]
+}
+
+impl Scenario {
+    /// Largest seed: TOML integers are signed, and a resolved scenario must be able to say its seed.
+    pub const SEED_MAX: u64 = i64::MAX as u64;
+
+    /// Reads and checks a scenario; `file_name` appears in front of every problem.
+    ///
+    /// # Errors
+    /// Every problem found, each with its place and the way out.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ScenarioErrors> {
+        let mut shape = shape::read(text, &schema()).map_err(|problems| ScenarioErrors::new(file_name, problems))?;
+        // What has the wrong shape was left out, so most of the rest can still be judged in the same pass.
+        match shape.value.clone().try_into::<Self>() {
+            Ok(scenario) => check::check(&scenario, &mut shape),
+            Err(error) if shape.problems.is_empty() => shape.problem_at("", error.message().to_owned()),
+            Err(_) => {}
+        }
+        if shape.problems.is_empty() {
+            // Nothing was left out, so this is the same value again.
+            shape.value.try_into().map_err(|error: toml::de::Error| {
+                ScenarioErrors::new(file_name, vec![Problem::new(1, 1, error.message().to_owned())])
+            })
+        } else {
+            Err(ScenarioErrors::new(file_name, shape.problems))
+        }
+    }
+
+    /// The same scenario with another seed (cut to [`Self::SEED_MAX`]).
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed & Self::SEED_MAX;
+        self
+    }
+
+    /// The same scenario ended at `until`: later faults fall away, and those under way then end with the run. An end
+    /// that lies behind the scenario's own changes nothing.
+    #[must_use]
+    pub fn with_until(mut self, until: Duration) -> Self {
+        if until >= self.duration {
+            return self;
+        }
+        self.duration = until.max(Duration::from_secs(1));
+        self.faults.retain(|fault| fault.at < self.duration);
+        for fault in &mut self.faults {
+            if fault.lasts.is_some_and(|lasts| fault.at + lasts > self.duration) {
+                fault.lasts = Some(self.duration - fault.at);
+            }
+        }
+        self
+    }
+
+    /// The faults as the world schedules them, in the order of the file.
+    pub fn faults(&self) -> Vec<drover_world::Fault> {
+        self.faults.iter().filter_map(FaultSpec::resolve).collect()
+    }
+
+    /// Number of vehicles in all groups.
+    pub fn vehicles_len(&self) -> u32 {
+        self.vehicles.iter().fold(0, |sum: u32, group| sum.saturating_add(group.count))
+    }
+
+    /// How many nodes of `kind` there are, vehicles included.
+    pub fn nodes_len(&self, kind: NodeKind) -> u32 {
+        match kind {
+            NodeKind::Router => self.cluster.router,
+            NodeKind::Gateway => self.cluster.gateway,
+            NodeKind::Persistence => self.cluster.persistence,
+            NodeKind::Hub => self.cluster.hub,
+            NodeKind::Dns => self.cluster.dns,
+            NodeKind::Health => self.cluster.health,
+            NodeKind::Db => self.cluster.db,
+            NodeKind::Vehicle => self.vehicles_len(),
+        }
+    }
+
+    /// The nodes of this scenario that `pattern` means, in ascending order.
+    pub fn nodes(&self, pattern: NodePattern) -> Vec<NodeName> {
+        let all = (0..self.nodes_len(pattern.kind)).map(|index| NodeName::new(pattern.kind, index));
+        all.filter(|&node| pattern.matches(node)).collect()
+    }
+
+    /// The resolved scenario as TOML: every default filled in, and read back by [`Self::parse`] as the same.
+    ///
+    /// # Panics
+    /// Never: every field has a TOML form.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("every field of a scenario has a TOML form")
+    }
+
+    /// The kinds that have at least one node, with their highest index, as messages show them.
+    fn nodes_text(&self) -> String {
+        let kinds = NodeKind::ALL.into_iter().map(|kind| (kind, self.nodes_len(kind)));
+        let texts: Vec<String> = kinds
+            .filter(|&(_, count)| count > 0)
+            .map(|(kind, count)| match count {
+                1 => format!("{kind}/0"),
+                _ => format!("{kind}/0 to {kind}/{}", count - 1),
+            })
+            .collect();
+        texts.join(", ")
+    }
+}
+
+/// JSON Schema (draft 7, which TOML editors understand) of the scenario file.
+pub fn schema() -> serde_json::Value {
+    let settings = schemars::generate::SchemaSettings::draft07().with(|settings| {
+        // Editors and our own checker then need not follow references.
+        settings.inline_subschemas = true;
+    });
+    let mut schema = settings.into_generator().into_root_schema_for::<Scenario>().to_value();
+    shape::drop_nulls(&mut schema);
+    schema
+}
+
+#[cfg(test)]
+mod tests;

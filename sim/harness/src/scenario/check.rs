@@ -1,0 +1,196 @@
+//! What the form of a scenario cannot say: names that must exist, keys that belong together, times within the run.
+
+use drover_model::{NodeKind, NodePattern, Position};
+
+use super::fault::{FaultSpec, VERBS, VERBS_LATER};
+use super::shape::{Shape, list};
+use super::{GateSpec, Roads, Scenario};
+use crate::report::metrics;
+
+/// Adds every problem of `scenario` to `shape`, which knows the places.
+pub(super) fn check(scenario: &Scenario, shape: &mut Shape<'_>) {
+    check_head(scenario, shape);
+    check_world(scenario, shape);
+    check_cluster(scenario, shape);
+    for (index, fault) in scenario.faults.iter().enumerate() {
+        check_fault(scenario, fault, &format!("faults[{index}]"), shape);
+    }
+    for (index, gate) in scenario.gates.iter().enumerate() {
+        check_gate(gate, &format!("gates[{index}]"), shape);
+    }
+}
+
+/// Lower-case letters, digits and underscores: safe in a path, a metric and a shell.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+fn name_problem(key: &str, text: &str) -> String {
+    format!("`{key}` must be made of a-z, 0-9 and _, such as \"morning_peak\", found {text:?}")
+}
+
+fn check_head(scenario: &Scenario, shape: &mut Shape<'_>) {
+    if !is_name(&scenario.name) && !shape.is_broken("name") {
+        shape.problem_at("name", name_problem("name", &scenario.name));
+    }
+    if scenario.question.trim().is_empty() && !shape.is_broken("question") {
+        let message = "`question` is empty: say in one sentence what a run answers".to_owned();
+        shape.problem_at("question", message);
+    }
+    let mut modes = scenario.modes.clone();
+    modes.sort();
+    modes.dedup();
+    if (modes.is_empty() || modes.len() < scenario.modes.len()) && !shape.is_broken("modes") {
+        let message = "`modes` must name `virtual`, `live` or both, each once".to_owned();
+        shape.problem_at("modes", message);
+    }
+    if scenario.vehicles.is_empty() && !shape.is_broken("vehicles") {
+        shape.problem_at("vehicles", "`vehicles` is empty: add a [[vehicles]] table with a count".to_owned());
+    }
+}
+
+fn check_world(scenario: &Scenario, shape: &mut Shape<'_>) {
+    if let Roads::OsmPbf(path) = &scenario.world.roads
+        && path.as_os_str().is_empty()
+    {
+        let message = "`osm_pbf` is empty: give the path of an OpenStreetMap extract (.osm.pbf)".to_owned();
+        shape.problem_at("world.roads.osm_pbf", message);
+    }
+    for (index, zone) in scenario.radio.zones.iter().enumerate() {
+        let path = format!("radio.zones[{index}]");
+        if !is_name(&zone.name) && !shape.is_broken(&format!("{path}.name")) {
+            shape.problem_at(&format!("{path}.name"), name_problem("name", &zone.name));
+        }
+        if scenario.radio.zones[..index].iter().any(|before| before.name == zone.name)
+            && !shape.is_broken(&format!("{path}.name"))
+        {
+            shape.problem_at(&format!("{path}.name"), format!("a zone before this is called {:?} too", zone.name));
+        }
+        let [lon, lat] = zone.center;
+        if let Err(error) = Position::new(lat, lon) {
+            let message = format!("`center` is [longitude, latitude] in degrees: {error}");
+            shape.problem_at(&format!("{path}.center"), message);
+        }
+    }
+}
+
+fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
+    for kind in [NodeKind::Router, NodeKind::Hub, NodeKind::Dns, NodeKind::Health] {
+        let count = scenario.nodes_len(kind);
+        if count > 0 {
+            let message = format!(
+                "`{kind}` = {count}: not part of this version's cluster, which has gateway, persistence and db; \
+                 leave it out"
+            );
+            shape.problem_at(&format!("cluster.{kind}"), message);
+        }
+    }
+}
+
+fn check_fault(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &mut Shape<'_>) {
+    check_fault_time(scenario, fault, path, shape);
+    if shape.is_broken(path) {
+        return; // What seems to be missing may be what was just reported.
+    }
+    let verbs = fault.verbs();
+    let [(verb, target)] = verbs.as_slice() else {
+        let given: Vec<&str> = verbs.iter().map(|&(verb, _)| verb).collect();
+        let found = if given.is_empty() { "none".to_owned() } else { list(&given) };
+        let message = format!("a fault has exactly one verb, found {found}; verbs are {}", list(&VERBS));
+        shape.problem_at(path, message);
+        return;
+    };
+    let place = format!("{path}.{verb}");
+    if VERBS_LATER.contains(verb) {
+        let now: Vec<&str> = VERBS.into_iter().filter(|verb| !VERBS_LATER.contains(verb)).collect();
+        let message = format!("`{verb}` is not available yet in this cluster, which can show {}", list(&now));
+        shape.problem_at(&place, message);
+        return;
+    }
+    for pattern in target.patterns() {
+        if let Some(message) = node_problem(scenario, verb, pattern)
+            && !shape.is_broken("cluster")
+            && !shape.is_broken("vehicles")
+        {
+            shape.problem_at(&place, message);
+        }
+    }
+    check_fault_parameters(fault, verb, path, shape);
+}
+
+fn node_problem(scenario: &Scenario, verb: &str, pattern: NodePattern) -> Option<String> {
+    if scenario.nodes(pattern).is_empty() {
+        let there = scenario.nodes_text();
+        return Some(format!("`{verb}`: {pattern} is not in the cluster, which has {there}"));
+    }
+    (verb == "db_away" && pattern.kind != NodeKind::Db)
+        .then(|| format!("`db_away` is for the database: write \"db/0\", found \"{pattern}\""))
+}
+
+fn check_fault_time(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &mut Shape<'_>) {
+    if shape.is_broken("duration_s") || shape.is_broken(&format!("{path}.at_s")) {
+        return;
+    }
+    let (at_s, end_s) = (fault.at.as_secs_f64(), scenario.duration.as_secs_f64());
+    if fault.at >= scenario.duration {
+        let message = format!(
+            "the fault starts at {at_s} s, but faults stop at {end_s} s: start it earlier, or raise `duration_s`"
+        );
+        shape.problem_at(&format!("{path}.at_s"), message);
+    } else if let Some(lasts) = fault.lasts
+        && fault.at + lasts > scenario.duration
+    {
+        let message = format!(
+            "the fault would end at {} s, but faults stop at {end_s} s: shorten it, leave `for_s` out, or raise \
+             `duration_s`",
+            (fault.at + lasts).as_secs_f64()
+        );
+        shape.problem_at(&format!("{path}.for_s"), message);
+    }
+}
+
+/// The parameters that a verb needs, and those that it may have.
+fn parameters_of(verb: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match verb {
+        "loss" | "duplicate" | "corrupt" => (&["probability"], &["probability"]),
+        "delay" => (&["delay_ms"], &["delay_ms", "jitter_ms"]),
+        "clock_skew" => (&["skew_ms"], &["skew_ms"]),
+        _ => (&[], &[]),
+    }
+}
+
+fn check_fault_parameters(fault: &FaultSpec, verb: &str, path: &str, shape: &mut Shape<'_>) {
+    let (needed, allowed) = parameters_of(verb);
+    let given = fault.parameters();
+    for key in needed.iter().filter(|key| !given.contains(key)) {
+        shape.problem_at(&format!("{path}.{verb}"), format!("`{verb}` needs `{key}` beside it"));
+    }
+    for key in given.iter().filter(|key| !allowed.contains(key)) {
+        let takers: Vec<&str> = VERBS.into_iter().filter(|verb| parameters_of(verb).1.contains(key)).collect();
+        let message = format!("`{key}` means nothing to `{verb}`: it belongs to {}", list(&takers));
+        shape.problem_at(&format!("{path}.{key}"), message);
+    }
+    if verb == "restart" && fault.lasts.is_some() {
+        let message = "`restart` starts the node again at once: leave `for_s` out, or use `kill`".to_owned();
+        shape.problem_at(&format!("{path}.for_s"), message);
+    }
+}
+
+fn check_gate(gate: &GateSpec, path: &str, shape: &mut Shape<'_>) {
+    if !metrics::exists(&gate.metric) && !shape.is_broken(&format!("{path}.metric")) {
+        let message = format!(
+            "no metric is called `{}`; the nearest is `{}`",
+            gate.metric,
+            metrics::nearest(&gate.metric)
+        );
+        shape.problem_at(&format!("{path}.metric"), message);
+    }
+    let comparisons = gate.comparisons();
+    if comparisons.len() != 1 && !shape.is_broken(path) {
+        let given: Vec<&str> = comparisons.iter().map(|(comparison, _)| comparison.key()).collect();
+        let found = if given.is_empty() { "none".to_owned() } else { list(&given) };
+        let message =
+            format!("a gate has exactly one of `below`, `at_most`, `above`, `at_least`, found {found}");
+        shape.problem_at(path, message);
+    }
+}

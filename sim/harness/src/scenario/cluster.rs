@@ -1,0 +1,71 @@
+//! The cluster: how many nodes of each kind, and how its database behaves.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::quantity::millis;
+
+/// How many nodes of each kind run. Nodes are called kind/index, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cluster {
+    /// QUIC routers. Not part of this version's cluster: only 0.
+    pub router: u32,
+    /// Gateways, which end the vehicles' sessions. Default 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub gateway: u32,
+    /// Persistence agents, which write to the database. Default 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub persistence: u32,
+    /// Live hubs. Not part of this version's cluster: only 0.
+    pub hub: u32,
+    /// DNS servers. Not part of this version's cluster: only 0.
+    pub dns: u32,
+    /// Health agents. Not part of this version's cluster: only 0.
+    pub health: u32,
+    /// Databases: 1.
+    #[schemars(range(min = 1, max = 1))]
+    pub db: u32,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { router: 0, gateway: 1, persistence: 1, hub: 0, dns: 0, health: 0, db: 1 }
+    }
+}
+
+/// How the database behaves behind its node.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// Time that a commit takes, in milliseconds. Default 2.
+    #[serde(rename = "latency_ms", with = "millis")]
+    #[schemars(with = "f64", range(min = 0.0, max = 60_000.0))]
+    pub latency: Duration,
+    /// Largest random extra on top of the latency, in milliseconds. Default 1.
+    #[serde(rename = "jitter_ms", with = "millis")]
+    #[schemars(with = "f64", range(min = 0.0, max = 60_000.0))]
+    pub jitter: Duration,
+    /// Probability that the answer to a commit is lost, so that its outcome is unknown, 0 to 1. Default 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub commit_unknown: f64,
+    /// True if a crash of the database loses commits that it answered but had not flushed. Default false.
+    pub lost_unflushed: bool,
+    /// Connections that all persistence agents share. Default 16.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub pool_size: u32,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            latency: Duration::from_millis(2),
+            jitter: Duration::from_millis(1),
+            commit_unknown: 0.0,
+            lost_unflushed: false,
+            pool_size: 16,
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What surrounds the cluster: roads, vehicles and the mobile network.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use drover_model::WallTime;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::quantity::{millis, seconds};
+
+/// Roads and the time of day.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct World {
+    /// UTC when the run starts, as RFC 3339. Default 2026-03-02T07:00:00Z, a Monday.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub start: WallTime,
+    /// Where the roads come from: `{ osm_pbf = "file" }` or `{ grid = { .. } }`.
+    pub roads: Roads,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self { start: WallTime::from_secs(1_772_434_800), roads: Roads::Grid(Grid::default()) }
+    }
+}
+
+/// Where the roads come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Roads {
+    /// An OpenStreetMap extract, by its path from the working directory.
+    OsmPbf(PathBuf),
+    /// A made-up town of straight streets.
+    Grid(Grid),
+}
+
+/// A made-up town of straight streets, all open both ways.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Grid {
+    /// Streets from south to north. Default 40.
+    #[schemars(range(min = 2, max = 500))]
+    pub columns: u32,
+    /// Streets from west to east. Default 30.
+    #[schemars(range(min = 2, max = 500))]
+    pub rows: u32,
+    /// Distance between crossings, in metres. Default 120.
+    #[schemars(range(min = 20.0, max = 5_000.0))]
+    pub block_m: f64,
+}
+
+impl Default for Grid {
+    fn default() -> Self {
+        Self { columns: 40, rows: 30, block_m: 120.0 }
+    }
+}
+
+/// What a vehicle is and how it drives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VehicleKind {
+    /// A van on delivery rounds: drives to an address, idles, drives on.
+    DeliveryVan,
+}
+
+/// A group of like vehicles.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Vehicles {
+    /// How many.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub count: u32,
+    /// What they are. Default `delivery_van`.
+    #[serde(default = "delivery_van")]
+    pub kind: VehicleKind,
+    /// How often the receiver gives a fix, in seconds. Default 1.
+    #[serde(rename = "fix_interval_s", with = "seconds", default = "fix_interval")]
+    #[schemars(with = "f64", range(min = 0.1, max = 3_600.0))]
+    pub fix_interval: Duration,
+    /// How often the tracker sends what it has recorded, in seconds. Default 5.
+    #[serde(rename = "send_interval_s", with = "seconds", default = "send_interval")]
+    #[schemars(with = "f64", range(min = 0.1, max = 3_600.0))]
+    pub send_interval: Duration,
+}
+
+fn delivery_van() -> VehicleKind {
+    VehicleKind::DeliveryVan
+}
+
+fn fix_interval() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn send_interval() -> Duration {
+    Duration::from_secs(5)
+}
+
+/// The mobile network between vehicles and gateways, the same in both directions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Radio {
+    /// Time that a datagram takes one way, in milliseconds. Default 40.
+    #[serde(rename = "latency_ms", with = "millis")]
+    #[schemars(with = "f64", range(min = 0.0, max = 60_000.0))]
+    pub latency: Duration,
+    /// Largest random extra on top of the latency, in milliseconds; later datagrams may overtake. Default 5.
+    #[serde(rename = "jitter_ms", with = "millis")]
+    #[schemars(with = "f64", range(min = 0.0, max = 60_000.0))]
+    pub jitter: Duration,
+    /// Probability that a datagram is lost, each on its own, 0 to 1. Default 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub loss: f64,
+    /// Loss in bursts (Gilbert's model), on top of `loss`. Absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst_loss: Option<BurstLoss>,
+    /// Probability that a datagram arrives twice, 0 to 1. Default 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub duplicate: f64,
+    /// Probability that one bit of a datagram flips, 0 to 1. Default 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub corrupt: f64,
+    /// Width of a radio cell, in metres. A vehicle that enters another cell gets another address. Absent: one cell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10.0, max = 100_000.0))]
+    pub cell_m: Option<f64>,
+    /// A vehicle also gets another address this often, wherever it is, in seconds. Absent: never.
+    #[serde(rename = "cell_change_interval_s", with = "seconds::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<f64>", range(min = 1.0, max = 86_400.0))]
+    pub cell_change_interval: Option<Duration>,
+    /// Bandwidth of each vehicle in each direction, in kbit/s. Absent: unlimited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub bandwidth_kbit_s: Option<u32>,
+    /// Longest queue in front of a limited bandwidth, in milliseconds of sending; what comes on top is dropped. A
+    /// large one is bufferbloat. Default 200.
+    #[serde(rename = "queue_ms", with = "millis")]
+    #[schemars(with = "f64", range(min = 1.0, max = 60_000.0))]
+    pub queue: Duration,
+    /// Largest UDP payload that passes, in bytes; QUIC needs 1200. Default 1472, an Ethernet frame.
+    #[schemars(range(min = 1_200, max = 9_000))]
+    pub mtu_bytes: u32,
+    /// Circles without coverage: inside, nothing passes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<Zone>,
+}
+
+impl Default for Radio {
+    fn default() -> Self {
+        Self {
+            latency: Duration::from_millis(40),
+            jitter: Duration::from_millis(5),
+            loss: 0.0,
+            burst_loss: None,
+            duplicate: 0.0,
+            corrupt: 0.0,
+            cell_m: None,
+            cell_change_interval: None,
+            bandwidth_kbit_s: None,
+            queue: Duration::from_millis(200),
+            mtu_bytes: 1_472,
+            zones: Vec::new(),
+        }
+    }
+}
+
+/// Loss in bursts: a link is good or bad, and changes with these probabilities at each datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BurstLoss {
+    /// Probability that a good link turns bad, 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub enter: f64,
+    /// Probability that a bad link turns good, 0 to 1. Bursts are 1 / `leave` datagrams long on average.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub leave: f64,
+    /// Probability that a datagram is lost while the link is bad, 0 to 1. Default 1.
+    #[serde(default = "certain")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub loss: f64,
+}
+
+fn certain() -> f64 {
+    1.0
+}
+
+/// A circle without coverage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Zone {
+    /// What the report calls it: lower-case letters, digits and underscores.
+    pub name: String,
+    /// Middle of the circle: longitude, then latitude, in degrees (the order of GeoJSON).
+    pub center: [f64; 2],
+    /// Radius, in metres.
+    #[schemars(range(min = 1.0, max = 100_000.0))]
+    pub radius_m: f64,
+}

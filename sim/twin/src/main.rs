@@ -1,0 +1,2 @@
+//! The digital twin. 
+fn main() {}

@@ -1,0 +1,108 @@
+//! Faults as data: what breaks, when, and for how long. The world schedules them; the harness carries them out.
+
+use std::time::Duration;
+
+use drover_model::{NodeName, NodePattern};
+
+/// One scheduled fault.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// When it starts, after the start of the run.
+    pub at: Duration,
+    /// How long it lasts. For `Kill`: how long the node stays down; `None` means until the run settles.
+    pub lasts: Option<Duration>,
+    /// What happens.
+    pub verb: Verb,
+}
+
+/// What a fault does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verb {
+    /// Ends the node at once, without a goodbye; unsynced disk writes are lost. Started again at the fault's end.
+    Kill(NodePattern),
+    /// Stops the node's tasks from running, as SIGSTOP would.
+    Pause(NodePattern),
+    /// Kills and starts again at once.
+    Restart(NodePattern),
+    /// Asks the node to finish its work and stop; started again at the fault's end.
+    Drain(NodePattern),
+    /// Does something to the datagrams from one group of nodes to another.
+    Link(LinkRule),
+    /// The database refuses connections and drops those that it has.
+    DbAway(NodePattern),
+    /// Writes to the node's disk fail for lack of space.
+    DiskFull(NodePattern),
+    /// The node's wall clock is wrong by this many milliseconds (positive is ahead).
+    ClockSkew {
+        /// Whose clock.
+        node: NodePattern,
+        /// Error of the clock, in milliseconds.
+        skew_ms: i64,
+    },
+}
+
+/// Which datagrams are impaired, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkRule {
+    /// Senders.
+    pub from: NodePattern,
+    /// Receivers.
+    pub to: NodePattern,
+    /// True if the way back is impaired too.
+    pub both_ways: bool,
+    /// What happens to each datagram.
+    pub effect: LinkEffect,
+}
+
+/// What an impaired link does to each datagram.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LinkEffect {
+    /// Nothing passes.
+    Partition,
+    /// Lost with this probability, 0 to 1.
+    Loss(f64),
+    /// Later by this much, and by a uniform extra of up to `jitter`.
+    Delay {
+        /// Added to every datagram.
+        delay: Duration,
+        /// Largest extra.
+        jitter: Duration,
+    },
+    /// Arrives twice with this probability, 0 to 1.
+    Duplicate(f64),
+    /// One bit flips with this probability, 0 to 1.
+    Corrupt(f64),
+}
+
+/// What the harness must do now, in the order given.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// End the node without a goodbye.
+    Crash(NodeName),
+    /// Start the node.
+    Start(NodeName),
+    /// Stop running its tasks.
+    Pause(NodeName),
+    /// Run its tasks again.
+    Resume(NodeName),
+    /// Ask it to finish and stop.
+    Drain(NodeName),
+    /// Impair datagrams; `id` names the rule for its removal.
+    AddRule {
+        /// Index of the fault in the timeline.
+        id: u32,
+        /// The rule.
+        rule: LinkRule,
+    },
+    /// Stop impairing datagrams.
+    RemoveRule {
+        /// As given to `AddRule`.
+        id: u32,
+    },
+    /// The database goes away (true) or comes back (false).
+    DbAway(NodeName, bool),
+    /// The disk is full (true) or has space again (false).
+    DiskFull(NodeName, bool),
+    /// The wall clock is wrong by this many milliseconds; 0 heals it.
+    ClockSkew(NodeName, i64),
+}

@@ -1,0 +1,1 @@
+//! The simulated world: roads, vehicles, receivers, radio; nodes, links and faults as entities. No sockets.

@@ -1,0 +1,1 @@
+//! MCP between services: agents, tools, calls, publishing, deadlines, balancing.

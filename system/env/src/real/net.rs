@@ -1,0 +1,179 @@
+//! This machine's UDP and TCP.
+
+use std::future::Future;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+use crate::{BoxFuture, ByteStream, Datagrams, Listener, Net, PollWritable};
+
+/// Sockets of the operating system.
+#[derive(Debug)]
+pub struct SystemNet;
+
+impl Net for SystemNet {
+    fn datagrams(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
+        let socket = std::net::UdpSocket::bind(bind)?;
+        // Sets non-blocking mode and what offloads the kernel has.
+        let state = UdpSocketState::new((&socket).into())?;
+        Ok(Arc::new(SystemDatagrams { io: UdpSocket::from_std(socket)?, state }))
+    }
+
+    fn listen(&self, bind: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move { Ok(Box::new(TcpListener::bind(bind).await?) as Box<dyn Listener>) })
+    }
+
+    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn ByteStream>>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect(to).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(SystemStream { stream, peer: to }) as Box<dyn ByteStream>)
+        })
+    }
+
+    fn source_ip(&self, to: SocketAddr) -> io::Result<IpAddr> {
+        let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        // Connecting a UDP socket sends nothing: it asks the routing table.
+        let probe = std::net::UdpSocket::bind((any, 0))?;
+        probe.connect(to)?;
+        Ok(probe.local_addr()?.ip())
+    }
+}
+
+#[derive(Debug)]
+struct SystemDatagrams {
+    io: UdpSocket,
+    state: UdpSocketState,
+}
+
+impl Datagrams for SystemDatagrams {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
+    fn poll_recv_batch(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.io.poll_recv_ready(cx))?;
+            let received =
+                self.io.try_io(Interest::READABLE, || self.state.recv((&self.io).into(), buffers, meta));
+            match received {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn try_send_batch(&self, batch: &[Transmit<'_>]) -> io::Result<usize> {
+        for (sent, transmit) in batch.iter().enumerate() {
+            let result = self.io.try_io(Interest::WRITABLE, || self.state.send((&self.io).into(), transmit));
+            match result {
+                Ok(()) => {}
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => return Ok(sent),
+            }
+        }
+        Ok(batch.len())
+    }
+
+    fn writable(self: Arc<Self>) -> Pin<Box<dyn PollWritable>> {
+        Box::pin(Writable { socket: self, waiting: None })
+    }
+
+    fn send_segments_max(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    fn receive_segments_max(&self) -> usize {
+        self.state.gro_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.state.may_fragment()
+    }
+}
+
+/// `UdpSocket::poll_send_ready` wakes one task only; a future per waiter wakes them all.
+struct Writable {
+    socket: Arc<SystemDatagrams>,
+    waiting: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send + Sync>>>,
+}
+
+impl std::fmt::Debug for Writable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writable").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+impl PollWritable for Writable {
+    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let socket = &this.socket;
+        let waiting = this.waiting.get_or_insert_with(|| {
+            let socket = socket.clone();
+            Box::pin(async move { socket.io.writable().await })
+        });
+        let result = ready!(waiting.as_mut().poll(cx));
+        this.waiting = None;
+        Poll::Ready(result)
+    }
+}
+
+impl Listener for TcpListener {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        TcpListener::local_addr(self)
+    }
+
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Box<dyn ByteStream>>> {
+        Box::pin(async move {
+            let (stream, peer) = TcpListener::accept(self).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(SystemStream { stream, peer }) as Box<dyn ByteStream>)
+        })
+    }
+}
+
+struct SystemStream {
+    stream: TcpStream,
+    peer: SocketAddr,
+}
+
+impl ByteStream for SystemStream {
+    fn peer_addr(&self) -> SocketAddr {
+        self.peer
+    }
+}
+
+impl AsyncRead for SystemStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for SystemStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,1 @@
+//! Ingestion gateway: ends the vehicles' QUIC sessions, checks fixes, passes them on.

@@ -1,0 +1,19 @@
+//! Ids, units, fixes and engine readings: what a fix *is*, before anything is sent or stored.
+//!
+//! Holds no I/O, no async, no clock and no randomness.
+
+mod fix;
+mod ids;
+mod nodes;
+mod refusal;
+mod sequences;
+mod time;
+mod units;
+
+pub use fix::{Engine, Fix, FixFlags};
+pub use ids::{DriverId, Epoch, FixId, NameError, Sequence, TenantId, VehicleId, VehicleIndex};
+pub use nodes::{NodeKind, NodeName, NodeNameError, NodePattern};
+pub use refusal::Refusal;
+pub use sequences::SequenceSet;
+pub use time::{TimeError, WallTime};
+pub use units::{Degrees, Meters, MetersPerSecond, OutOfRange, Position};

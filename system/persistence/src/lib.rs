@@ -1,0 +1,1 @@
+//! Persistence agent: batches fixes, commits them, and only then acknowledges.

@@ -1,0 +1,1 @@
+//! Real services together in one process, on real sockets.

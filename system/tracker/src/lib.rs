@@ -1,0 +1,1 @@
+//! The on-board client: NMEA, store-and-forward spool, QUIC session.
