@@ -160,7 +160,8 @@ mod tests {
     #[test]
     fn a_result_says_what_was_found_and_what_was_wanted() {
         let report = json!({ "ledger": { "recorded": 3, "missing": 2 } });
-        let result = judge(&gate("ledger.missing", Comparison::AtMost, 0.0), &report).expect("one comparison");
+        let result =
+            judge(&gate("ledger.missing", Comparison::AtMost, 0.0), &report).expect("one comparison");
         assert_eq!(result.to_string(), "ledger.missing is 2, should be at most 0");
     }
 }

@@ -12,8 +12,6 @@ mod timeline;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
 
 use drover_model::Refusal;
 use serde::{Deserialize, Serialize};
@@ -21,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use html::page;
 pub use latency::Latency;
 pub use summary::summary;
-pub use timeline::{TimelineEvent, TimelineWriter};
+pub use timeline::TimelineEvent;
 
 use crate::gates::{GateOutcome, GateResult};
 use crate::scenario::{Mode, Scenario};
@@ -336,7 +334,10 @@ impl Report {
             duration_s: scenario.duration.as_secs_f64(),
             settled_after_s: None,
             ledger: Ledger::default(),
-            latency_ms: metrics::LATENCIES.iter().map(|(name, _)| ((*name).to_owned(), Latency::default())).collect(),
+            latency_ms: metrics::LATENCIES
+                .iter()
+                .map(|(name, _)| ((*name).to_owned(), Latency::default()))
+                .collect(),
             throughput: metrics::THROUGHPUTS.iter().map(|(name, _)| ((*name).to_owned(), 0.0)).collect(),
             events: metrics::EVENTS.iter().map(|(name, _)| ((*name).to_owned(), 0)).collect(),
             cpu_us_per_fix: BTreeMap::new(),
@@ -347,7 +348,11 @@ impl Report {
             attribution: Vec::new(),
             replay,
             scenario: scenario.clone(),
-            run: RunFacts { build: build_name().to_owned(), machine: Machine::this(), speed: Speed::default() },
+            run: RunFacts {
+                build: build_name().to_owned(),
+                machine: Machine::this(),
+                speed: Speed::default(),
+            },
         }
     }
 
@@ -355,7 +360,8 @@ impl Report {
     /// and an interrupted run is never more than that.
     pub fn judge(&mut self, interrupted: bool) {
         let value = serde_json::to_value(&*self).unwrap_or_default();
-        self.gates = self.scenario.gates.iter().filter_map(|gate| crate::gates::judge(gate, &value)).collect();
+        self.gates =
+            self.scenario.gates.iter().filter_map(|gate| crate::gates::judge(gate, &value)).collect();
         let (failed, unproven) = self.findings();
         self.verdict = match (interrupted, failed.is_empty(), unproven.is_empty()) {
             (true, _, _) => Verdict::Interrupted,
@@ -373,6 +379,9 @@ impl Report {
     fn findings(&self) -> (Vec<String>, Vec<String>) {
         let (mut failed, mut unproven) = (Vec::new(), Vec::new());
         let Ledger { recorded, missing, duplicates_stored, .. } = self.ledger;
+        if recorded == 0 {
+            unproven.push("no fix was recorded".to_owned());
+        }
         if missing > 0 {
             failed.push(format!("{missing} recorded {} lost", plural(missing, "fix was", "fixes were")));
         }
@@ -390,9 +399,6 @@ impl Report {
                 GateOutcome::Fail => failed.push(format!("gate failed: {gate}")),
                 GateOutcome::NoSamples => unproven.push(format!("gate without samples: {gate}")),
             }
-        }
-        if recorded == 0 {
-            unproven.push("no fix was recorded".to_owned());
         }
         (failed, unproven)
     }
@@ -419,32 +425,14 @@ impl Report {
         value.to_string()
     }
 
-    /// Writes `report.json` and `report.html` into `folder`, which is made if need be.
-    ///
-    /// # Errors
-    /// Names the file that could not be written.
-    pub fn write(&self, folder: &Path) -> Result<(), WriteError> {
-        let fail = |path: &Path| {
-            let path = path.to_owned();
-            move |source| WriteError { path, source }
-        };
-        std::fs::create_dir_all(folder).map_err(fail(folder))?;
-        for (name, text) in [("report.json", self.to_json()), ("report.html", page(self))] {
-            let path = folder.join(name);
-            std::fs::write(&path, text).map_err(fail(&path))?;
-        }
-        Ok(())
+    /// The files of a report's folder: their names and contents. Written by whoever owns the disk.
+    pub fn files(&self, timeline: &[TimelineEvent]) -> [(&'static str, String); 3] {
+        [
+            ("report.json", self.to_json()),
+            ("report.html", page(self)),
+            ("timeline.jsonl", timeline::lines(timeline)),
+        ]
     }
-}
-
-/// A report that could not be written.
-#[derive(Debug, thiserror::Error)]
-#[error("write {}", path.display())]
-pub struct WriteError {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// What the system said.
-    pub source: io::Error,
 }
 
 const fn build_name() -> &'static str {

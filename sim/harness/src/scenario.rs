@@ -117,7 +117,8 @@ impl Scenario {
     /// # Errors
     /// Every problem found, each with its place and the way out.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ScenarioErrors> {
-        let mut shape = shape::read(text, &schema()).map_err(|problems| ScenarioErrors::new(file_name, problems))?;
+        let mut shape =
+            shape::read(text, &schema()).map_err(|problems| ScenarioErrors::new(file_name, problems))?;
         // What has the wrong shape was left out, so most of the rest can still be judged in the same pass.
         match shape.value.clone().try_into::<Self>() {
             Ok(scenario) => check::check(&scenario, &mut shape),

@@ -1,1 +1,19 @@
-//! The simulated env: datagrams, streams, clock, seeded TLS, disk; node start, crash and pause.
+//! The simulated env: one network, many nodes, one thread, virtual time.
+//!
+//! A [`Sim`] is one run. Nodes are added to it, started, crashed, paused and moved; each start gives an
+//! [`drover_env::Env`] whose every draw follows from the run's seed. Everything that crosses the network, and every
+//! event, enters the [`Trace`], whose hash is the run's fingerprint. Knows no roads, no services and no scenarios.
+
+mod crypto;
+mod disk;
+mod link;
+mod network;
+mod node;
+mod sim;
+mod streams;
+mod tasks;
+mod trace;
+
+pub use link::{Access, Burst, Effect, Rule};
+pub use sim::{Observer, Sim, SimConfig, runtime};
+pub use trace::{Trace, TraceRecord};

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 use drover_env::{Env, SeedTree};
 use drover_model::NodeKind;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig, TimeSource, ValidationTokenConfig};
+use quinn::{
+    ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig, TimeSource, ValidationTokenConfig,
+};
 use quinn_proto::{ConnectionId, ConnectionIdGenerator};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -70,15 +72,17 @@ pub struct ServerSetup<'a> {
 /// The address can not be bound, or the certificates are unusable.
 pub fn server(env: &Env, bind: SocketAddr, setup: &ServerSetup<'_>) -> Result<Endpoint, QuicError> {
     let tls_error = |error: &dyn std::fmt::Display| QuicError::Tls(error.to_string());
-    let verifier = WebPkiClientVerifier::builder_with_provider(setup.trust.roots.clone(), env.crypto().clone())
-        .build()
-        .map_err(|e| tls_error(&e))?;
-    let mut tls = rustls::ServerConfig::builder_with_details(env.crypto().clone(), Arc::new(WallClock(env.clone())))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|e| tls_error(&e))?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(setup.identity.chain.clone(), setup.identity.key.clone_key())
-        .map_err(|e| tls_error(&e))?;
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(setup.trust.roots.clone(), env.crypto().clone())
+            .build()
+            .map_err(|e| tls_error(&e))?;
+    let mut tls =
+        rustls::ServerConfig::builder_with_details(env.crypto().clone(), Arc::new(WallClock(env.clone())))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|e| tls_error(&e))?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(setup.identity.chain.clone(), setup.identity.key.clone_key())
+            .map_err(|e| tls_error(&e))?;
     tls.alpn_protocols = vec![setup.alpn.to_vec()];
     // Tickets need a key that all gateways share; until there is one, every connection is a full handshake.
     tls.send_tls13_tickets = 0;
@@ -140,12 +144,13 @@ pub fn client_config(
     let verifier = WebPkiServerVerifier::builder_with_provider(trust.roots.clone(), env.crypto().clone())
         .build()
         .map_err(|e| tls_error(&e))?;
-    let mut tls = rustls::ClientConfig::builder_with_details(env.crypto().clone(), Arc::new(WallClock(env.clone())))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|e| tls_error(&e))?
-        .with_webpki_verifier(verifier)
-        .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
-        .map_err(|e| tls_error(&e))?;
+    let mut tls =
+        rustls::ClientConfig::builder_with_details(env.crypto().clone(), Arc::new(WallClock(env.clone())))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|e| tls_error(&e))?
+            .with_webpki_verifier(verifier)
+            .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
+            .map_err(|e| tls_error(&e))?;
     tls.alpn_protocols = vec![alpn.to_vec()];
     tls.resumption = rustls::client::Resumption::disabled();
     let tls = QuicClientConfig::try_from(tls).map_err(|e| tls_error(&e))?;

@@ -72,7 +72,13 @@ mod tests {
 
     #[test]
     fn other_names_are_refused() {
-        for text in ["https://acme/vehicle/x", "drover://svc/gatway/1", "drover://svc/vehicle/x", "drover://acme/x", ""] {
+        for text in [
+            "https://acme/vehicle/x",
+            "drover://svc/gatway/1",
+            "drover://svc/vehicle/x",
+            "drover://acme/x",
+            "",
+        ] {
             assert!(text.parse::<Principal>().is_err(), "{text}");
         }
     }

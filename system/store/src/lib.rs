@@ -1,1 +1,74 @@
-//! The Store trait and the in-memory store.
+//! Where fixes become durable: the [`Store`] trait, and a store in memory that behaves as a database does.
+//!
+//! Knows no sockets, no batching and no acknowledgements: those are the persistence agent's. Holds no clock.
+
+mod memory;
+mod row;
+
+pub use memory::MemoryStore;
+pub use row::{DeadLetter, Origin, OutboxEvent, Row, RowKey};
+
+use drover_env::BoxFuture;
+
+/// Everything that one transaction writes.
+#[derive(Debug, Clone, Default)]
+pub struct Transaction {
+    /// Fixes. One that is there already with equal content is no error.
+    pub rows: Vec<Row>,
+    /// What readers of the outbox learn of it: one event per batch, never one per fix.
+    pub events: Vec<OutboxEvent>,
+    /// Rows put aside.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// What became of one row of a committed transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowOutcome {
+    /// Written now.
+    Stored,
+    /// There before, with equal content.
+    Duplicate,
+    /// There before, with other content; the row in the store stays as it was.
+    Conflict,
+}
+
+/// Why a transaction has no outcome.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store can not be reached, or refuses work. Nothing was written.
+    #[error("the store is not available: {detail}")]
+    Unavailable {
+        /// What was found.
+        detail: String,
+    },
+    /// The connection was lost inside the commit: everything or nothing was written. Repeating is safe.
+    #[error("the outcome of the commit is unknown: {detail}")]
+    Unknown {
+        /// What was found.
+        detail: String,
+    },
+    /// Some row can never be stored, and so nothing of the transaction was.
+    #[error("a row was refused by the store: {detail}")]
+    BadRow {
+        /// What the store says; it need not say which row.
+        detail: String,
+    },
+}
+
+impl StoreError {
+    /// True if the same transaction may succeed later.
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } | Self::Unknown { .. } => true,
+            Self::BadRow { .. } => false,
+        }
+    }
+}
+
+/// A transactional store of fixes. Shared by the tasks of one agent.
+pub trait Store: Send + Sync {
+    /// Writes the transaction, or nothing of it. When it returns `Ok`, everything is durable.
+    ///
+    /// The outcomes stand in the order of the rows. Idempotent: a repeat gives `Duplicate`.
+    fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Vec<RowOutcome>, StoreError>>;
+}

@@ -55,7 +55,9 @@ pub fn fix_from_wire(message: &GeoTelemetry) -> Result<Fix, Invalid> {
         accuracy: meters(message.accuracy_m)?,
         satellites: message
             .satellites
-            .map(|count| u8::try_from(count).map_err(|_| Invalid::out_of_range(format!("{count} satellites"))))
+            .map(|count| {
+                u8::try_from(count).map_err(|_| Invalid::out_of_range(format!("{count} satellites")))
+            })
             .transpose()?,
         flags: FixFlags(message.flags.unwrap_or_default()),
         engine: engine_from_wire(message)?,
@@ -71,7 +73,9 @@ fn engine_from_wire(message: &GeoTelemetry) -> Result<Engine, Invalid> {
     };
     if message.fault_codes.len() > FAULT_CODES_MAX {
         let count = message.fault_codes.len();
-        return Err(Invalid::out_of_range(format!("{count} fault codes exceed the limit of {FAULT_CODES_MAX}")));
+        return Err(Invalid::out_of_range(format!(
+            "{count} fault codes exceed the limit of {FAULT_CODES_MAX}"
+        )));
     }
     if message.odometer_m.is_some_and(|metres| metres > i64::MAX as u64) {
         return Err(Invalid::out_of_range("odometer exceeds 63 bits"));
@@ -91,7 +95,9 @@ fn engine_from_wire(message: &GeoTelemetry) -> Result<Engine, Invalid> {
         driver: message
             .driver
             .as_deref()
-            .map(|text| DriverId::new(text).map_err(|error| Invalid::out_of_range(format!("driver: {error}"))))
+            .map(|text| {
+                DriverId::new(text).map_err(|error| Invalid::out_of_range(format!("driver: {error}")))
+            })
             .transpose()?,
     })
 }

@@ -19,6 +19,20 @@ pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Largest number of fixes in a batch.
 pub const BATCH_FIXES_MAX: usize = 500;
 
+/// Why a gateway or a tracker closed the session: QUIC application error codes.
+pub mod close {
+    /// Nothing is wrong.
+    pub const DONE: u32 = 0;
+    /// The gateway is about to stop: connect to another at once.
+    pub const DRAINING: u32 = 1;
+    /// The peer broke the protocol; the reason text says how.
+    pub const PROTOCOL: u32 = 2;
+    /// The certificate names no vehicle.
+    pub const IDENTITY: u32 = 3;
+    /// The peer did not say or take anything for too long.
+    pub const SILENT: u32 = 4;
+}
+
 /// First frame of each stream: what the tracker has.
 #[derive(Clone, PartialEq, Message)]
 pub struct Hello {

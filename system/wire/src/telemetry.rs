@@ -94,12 +94,8 @@ pub struct GeoTelemetry {
 }
 
 impl Iibin for GeoTelemetry {
-    const SCHEMA: &'static Schema = &schema(&[
-        (4, Kind::Uint32),
-        (13, Kind::Uint32),
-        (14, Kind::Uint32),
-        (25, Kind::PackedUint32),
-    ]);
+    const SCHEMA: &'static Schema =
+        &schema(&[(4, Kind::Uint32), (13, Kind::Uint32), (14, Kind::Uint32), (25, Kind::PackedUint32)]);
 }
 
 /// Reply of persistence to a single `GeoTelemetry`; the contracts define no other status than `OK`.
@@ -160,11 +156,8 @@ pub struct RecordOutcome {
 }
 
 impl Iibin for RecordOutcome {
-    const SCHEMA: &'static Schema = &schema(&[
-        (1, Kind::Uint32),
-        (2, Kind::Uint32),
-        (3, Kind::Message(RefusedFix::SCHEMA)),
-    ]);
+    const SCHEMA: &'static Schema =
+        &schema(&[(1, Kind::Uint32), (2, Kind::Uint32), (3, Kind::Message(RefusedFix::SCHEMA))]);
 }
 
 /// One fix that can never be stored, and why.

@@ -21,6 +21,18 @@ pub struct Latency {
 }
 
 impl Latency {
+    /// Longest latency that [`Self::histogram`] tells apart, in microseconds: ten days, more than a spool keeps.
+    pub const MICROS_MAX: u64 = 864_000_000_000;
+
+    /// An empty histogram of microseconds with three digits, for `saturating_record`.
+    ///
+    /// # Panics
+    /// Never: the bounds are constants that the histogram allows.
+    pub fn histogram() -> Histogram<u64> {
+        Histogram::new_with_bounds(1, Self::MICROS_MAX, 3)
+            .expect("1 to ten days with three digits is allowed")
+    }
+
     /// Reads the figures from a histogram of microseconds.
     pub fn from_micros(histogram: &Histogram<u64>) -> Self {
         let count = histogram.len();

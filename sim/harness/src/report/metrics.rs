@@ -58,9 +58,9 @@ const LEDGER: [&str; 9] = [
 pub fn all() -> Vec<String> {
     let ledger = LEDGER.iter().map(|term| format!("ledger.{term}"));
     let refused = Refusal::ALL.iter().map(|reason| format!("ledger.refused.{reason}"));
-    let latencies = LATENCIES
-        .iter()
-        .flat_map(|(name, _)| LATENCY_FIGURES.iter().map(move |figure| format!("latency_ms.{name}.{figure}")));
+    let latencies = LATENCIES.iter().flat_map(|(name, _)| {
+        LATENCY_FIGURES.iter().map(move |figure| format!("latency_ms.{name}.{figure}"))
+    });
     let throughputs = THROUGHPUTS.iter().map(|(name, _)| format!("throughput.{name}"));
     let events = EVENTS.iter().map(|(name, _)| format!("events.{name}"));
     let settled = std::iter::once("settled_after_s".to_owned());

@@ -1,7 +1,6 @@
 //! `timeline.jsonl`: what happened, one JSON object per line, in the order it happened.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,33 +19,10 @@ pub struct TimelineEvent {
     pub fields: BTreeMap<String, Value>,
 }
 
-/// Writes events as lines.
-#[derive(Debug)]
-pub struct TimelineWriter<W> {
-    to: W,
-}
-
-impl<W: Write> TimelineWriter<W> {
-    /// Writes to `to`, which should be buffered.
-    pub fn new(to: W) -> Self {
-        Self { to }
-    }
-
-    /// Writes one line.
-    ///
-    /// # Errors
-    /// What the writer said.
-    pub fn write(&mut self, event: &TimelineEvent) -> io::Result<()> {
-        serde_json::to_writer(&mut self.to, event)?;
-        self.to.write_all(b"\n")
-    }
-
-    /// Flushes and gives the writer back.
-    ///
-    /// # Errors
-    /// What the writer said.
-    pub fn finish(mut self) -> io::Result<W> {
-        self.to.flush()?;
-        Ok(self.to)
-    }
+/// The whole file.
+pub(super) fn lines(events: &[TimelineEvent]) -> String {
+    let line = |event: &TimelineEvent| {
+        serde_json::to_string(event).expect("names, numbers and JSON values have a JSON form")
+    };
+    events.iter().map(|event| line(event) + "\n").collect()
 }

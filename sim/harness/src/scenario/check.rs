@@ -22,7 +22,8 @@ pub(super) fn check(scenario: &Scenario, shape: &mut Shape<'_>) {
 
 /// Lower-case letters, digits and underscores: safe in a path, a metric and a shell.
 fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 fn name_problem(key: &str, text: &str) -> String {
@@ -64,7 +65,10 @@ fn check_world(scenario: &Scenario, shape: &mut Shape<'_>) {
         if scenario.radio.zones[..index].iter().any(|before| before.name == zone.name)
             && !shape.is_broken(&format!("{path}.name"))
         {
-            shape.problem_at(&format!("{path}.name"), format!("a zone before this is called {:?} too", zone.name));
+            shape.problem_at(
+                &format!("{path}.name"),
+                format!("a zone before this is called {:?} too", zone.name),
+            );
         }
         let [lon, lat] = zone.center;
         if let Err(error) = Position::new(lat, lon) {
@@ -166,7 +170,8 @@ fn check_fault_parameters(fault: &FaultSpec, verb: &str, path: &str, shape: &mut
         shape.problem_at(&format!("{path}.{verb}"), format!("`{verb}` needs `{key}` beside it"));
     }
     for key in given.iter().filter(|key| !allowed.contains(key)) {
-        let takers: Vec<&str> = VERBS.into_iter().filter(|verb| parameters_of(verb).1.contains(key)).collect();
+        let takers: Vec<&str> =
+            VERBS.into_iter().filter(|verb| parameters_of(verb).1.contains(key)).collect();
         let message = format!("`{key}` means nothing to `{verb}`: it belongs to {}", list(&takers));
         shape.problem_at(&format!("{path}.{key}"), message);
     }

@@ -222,9 +222,10 @@ impl FaultSpec {
             ("loss", Target::Link(link)) => rule(link, LinkEffect::Loss(self.probability?)),
             ("duplicate", Target::Link(link)) => rule(link, LinkEffect::Duplicate(self.probability?)),
             ("corrupt", Target::Link(link)) => rule(link, LinkEffect::Corrupt(self.probability?)),
-            ("delay", Target::Link(link)) => {
-                rule(link, LinkEffect::Delay { delay: self.delay_by?, jitter: self.jitter.unwrap_or_default() })
-            }
+            ("delay", Target::Link(link)) => rule(
+                link,
+                LinkEffect::Delay { delay: self.delay_by?, jitter: self.jitter.unwrap_or_default() },
+            ),
             _ => return None,
         })
     }

@@ -22,7 +22,9 @@ pub struct Link {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
     /// Neither arrow.
-    #[error("{text:?} is no link: write \"a -> b\" for one way or \"a <-> b\" for both, such as \"gateway/* -> persistence/0\"")]
+    #[error(
+        "{text:?} is no link: write \"a -> b\" for one way or \"a <-> b\" for both, such as \"gateway/* -> persistence/0\""
+    )]
     NoArrow {
         /// The text as it was given.
         text: String,

@@ -34,7 +34,8 @@ pub(super) fn read<'t>(text: &'t str, schema: &Json) -> Result<Shape<'t>, Vec<Pr
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let at = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
-        let problem = |error| Problem::at_byte(text, at(error), format!("not TOML: {}", error.message().trim()));
+        let problem =
+            |error| Problem::at_byte(text, at(error), format!("not TOML: {}", error.message().trim()));
         return Err(errors.iter().map(problem).collect());
     }
     let mut shape = Shape {
@@ -101,7 +102,10 @@ impl Shape<'_> {
             }
         }
         let required = schema.get("required").and_then(Json::as_array).into_iter().flatten();
-        for name in required.filter_map(Json::as_str).filter(|&name| !read.contains_key(name)) {
+        for name in required.filter_map(Json::as_str) {
+            if read.contains_key(name) {
+                continue;
+            }
             let form = known.get(name).copied().unwrap_or(&Json::Null);
             // A key that is misspelt, or has a wrong value, is there already with that problem.
             if !table.contains_key(name) && !misspelt.contains(name) {
@@ -129,10 +133,12 @@ impl Shape<'_> {
             return self.choice(root, schema, value, path);
         }
         match (schema.get("type").and_then(Json::as_str), value.get_ref()) {
-            (Some("object"), DeValue::Table(table)) => Some(toml::Value::Table(match schema.get("properties") {
-                Some(_) => self.table(root, schema, table, span, path),
-                None => return self.anything(value, path),
-            })),
+            (Some("object"), DeValue::Table(table)) => {
+                Some(toml::Value::Table(match schema.get("properties") {
+                    Some(_) => self.table(root, schema, table, span, path),
+                    None => return self.anything(value, path),
+                }))
+            }
             (Some("array"), DeValue::Array(items)) => {
                 let expected = schema.get("items").unwrap_or(&Json::Null);
                 let mut read = Vec::new();
@@ -144,7 +150,11 @@ impl Shape<'_> {
                 let len = items.len() as u64;
                 match schema.get("minItems").and_then(Json::as_u64) {
                     Some(wanted) if wanted != len => {
-                        self.wrong(path, &span, format!("{} needs {wanted} numbers, found {len}", name_of(path)));
+                        self.wrong(
+                            path,
+                            &span,
+                            format!("{} needs {wanted} numbers, found {len}", name_of(path)),
+                        );
                         None
                     }
                     // Without one of its items the others would move: then the whole list is left out.
@@ -178,7 +188,9 @@ impl Shape<'_> {
                 let near = nearest(text, words.iter().copied());
                 let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
                 let name = name_of(path);
-                let message = format!("{name}: \"{text}\" is not available in this version, which has {available}{hint}");
+                let message = format!(
+                    "{name}: \"{text}\" is not available in this version, which has {available}{hint}"
+                );
                 self.wrong(path, &value.span(), message);
                 None
             }
@@ -204,7 +216,11 @@ impl Shape<'_> {
         let Some(table) = value.get_ref().as_table() else {
             let found = found_text(value.get_ref());
             let example = "{ osm_pbf = \"file\" } or { grid = { columns = 40, rows = 30, block_m = 120 } }";
-            self.wrong(path, &value.span(), format!("{name} must be a table such as {example}, found {found}"));
+            self.wrong(
+                path,
+                &value.span(),
+                format!("{name} must be a table such as {example}, found {found}"),
+            );
             return None;
         };
         let before = self.problems.len();
@@ -243,7 +259,8 @@ impl Shape<'_> {
         };
         let limit = |key: &str| schema.get(key).and_then(Json::as_f64);
         let (min, max) = (limit("minimum"), limit("maximum"));
-        let inside = number.is_finite() && min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max);
+        let inside =
+            number.is_finite() && min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max);
         if inside {
             return read;
         }
@@ -386,7 +403,9 @@ fn unknown_key(root: &Json, known: &BTreeMap<&str, &Json>, name: &str, path: &st
     let place = place_text(path);
     let top = properties(root);
     if top.contains_key(name) {
-        return format!("unknown key `{name}` {place}; it belongs at the top of the file, before the first [table]");
+        return format!(
+            "unknown key `{name}` {place}; it belongs at the top of the file, before the first [table]"
+        );
     }
     let inside = |form: &&Json| properties(form).contains_key(name);
     if let Some((table, _)) = top.iter().find(|(_, form)| inside(form)) {
@@ -446,7 +465,9 @@ fn type_text(name: &str, schema: &Json) -> &'static str {
         "number" => "a number",
         "integer" => "a whole number",
         "boolean" => "true or false",
-        "array" if schema.get("items").is_some_and(|items| items.get("type") == Some(&Json::from("object"))) => {
+        "array"
+            if schema.get("items").is_some_and(|items| items.get("type") == Some(&Json::from("object"))) =>
+        {
             "one or more [[tables]]"
         }
         "array" => "a list in brackets",

@@ -126,7 +126,11 @@ pub struct Radio {
     #[schemars(range(min = 10.0, max = 100_000.0))]
     pub cell_m: Option<f64>,
     /// A vehicle also gets another address this often, wherever it is, in seconds. Absent: never.
-    #[serde(rename = "cell_change_interval_s", with = "seconds::option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "cell_change_interval_s",
+        with = "seconds::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(with = "Option<f64>", range(min = 1.0, max = 86_400.0))]
     pub cell_change_interval: Option<Duration>,
     /// Bandwidth of each vehicle in each direction, in kbit/s. Absent: unlimited.

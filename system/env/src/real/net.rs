@@ -38,7 +38,8 @@ impl Net for SystemNet {
     }
 
     fn source_ip(&self, to: SocketAddr) -> io::Result<IpAddr> {
-        let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let any: IpAddr =
+            if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         // Connecting a UDP socket sends nothing: it asks the routing table.
         let probe = std::net::UdpSocket::bind((any, 0))?;
         probe.connect(to)?;

@@ -1,0 +1,327 @@
+//! The cluster of a run: every node with its address, certificate and service, started, crashed and drained.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use drover_env::{Chain, Env, SeedTree, Value};
+use drover_gateway::Gateway;
+use drover_model::{NodeKind, NodeName, TenantId, VehicleId};
+use drover_persistence::Persistence;
+use drover_quic::{Ca, Identity, PkiError, Principal, Trust};
+use drover_simnet::{Access, Sim};
+use drover_tracker::Tracker;
+use drover_world::{Action, LinkEffect, LinkRule};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::configs::Configs;
+use crate::db::Db;
+use crate::observer;
+use crate::scenario::Scenario;
+
+/// The live path's observer. The hub takes its place when there is one.
+pub(crate) const OBSERVER: NodeName = NodeName::new(NodeKind::Hub, 0);
+/// The database.
+pub(crate) const DB: NodeName = NodeName::new(NodeKind::Db, 0);
+
+/// Chunks of a receiver's output that wait for the tracker: a serial port's buffer. More are lost.
+const GPS_CHUNKS_MAX: usize = 256;
+
+/// Name of the vehicle with this index.
+pub(crate) fn vehicle_id(index: u32) -> VehicleId {
+    VehicleId::new(&format!("VAN-{index:05}")).expect("letters, digits and a hyphen, at most 32")
+}
+
+fn tenant() -> TenantId {
+    TenantId::new("helsinki").expect("letters, at most 32")
+}
+
+struct Running {
+    cancel: CancellationToken,
+    /// Set when the service has ended by itself.
+    ended: Arc<AtomicBool>,
+}
+
+/// All nodes of one run.
+pub(crate) struct Cluster {
+    sim: Sim,
+    configs: Configs,
+    access: Access,
+    ca: Ca,
+    pki_seeds: SeedTree,
+    trust: Trust,
+    identities: BTreeMap<NodeName, Identity>,
+    running: BTreeMap<NodeName, Running>,
+    started_before: BTreeMap<NodeName, u64>,
+    pub(crate) db: Db,
+    gps: Vec<Option<mpsc::Sender<Bytes>>>,
+    next_address: u32,
+}
+
+impl Cluster {
+    pub(crate) fn new(
+        sim: Sim,
+        scenario: &Scenario,
+        configs: Configs,
+        seeds: &SeedTree,
+        db: Db,
+    ) -> Result<Self, PkiError> {
+        let pki_seeds = seeds.child("pki");
+        let ca = Ca::new(&pki_seeds, scenario.world.start)?;
+        let trust = ca.trust()?;
+        let mut cluster = Self {
+            access: access_of(scenario),
+            sim,
+            configs,
+            ca,
+            pki_seeds,
+            trust,
+            identities: BTreeMap::new(),
+            running: BTreeMap::new(),
+            started_before: BTreeMap::new(),
+            db,
+            gps: (0..scenario.vehicles_len()).map(|_| None).collect(),
+            next_address: 0,
+        };
+        for node in cluster.services(scenario) {
+            cluster.sim.add_node(node, service_ip(node), Access::data_centre());
+        }
+        for index in 0..scenario.vehicles_len() {
+            let ip = cluster.fresh_address();
+            cluster.sim.add_node(NodeName::new(NodeKind::Vehicle, index), ip, cluster.access.clone());
+        }
+        Ok(cluster)
+    }
+
+    /// Every node but the vehicles, in the order of their start: whoever is called comes before its callers.
+    pub(crate) fn services(&self, scenario: &Scenario) -> Vec<NodeName> {
+        let of = |kind, count| (0..count).map(move |index| NodeName::new(kind, index));
+        [DB, OBSERVER]
+            .into_iter()
+            .chain(of(NodeKind::Persistence, scenario.cluster.persistence))
+            .chain(of(NodeKind::Gateway, scenario.cluster.gateway))
+            .collect()
+    }
+
+    /// Hands a receiver's output to its tracker.
+    pub(crate) fn gps(&self, vehicle: u32, chunk: &[u8]) {
+        let Some(Some(port)) = self.gps.get(vehicle as usize) else { return };
+        if port.try_send(Bytes::copy_from_slice(chunk)).is_err() {
+            self.sim.event(NodeName::new(NodeKind::Vehicle, vehicle), "gps.overrun", &[]);
+        }
+    }
+
+    /// A vehicle has come into another cell: its address changes.
+    pub(crate) fn change_cell(&mut self, vehicle: u32) {
+        let ip = self.fresh_address();
+        self.sim.set_ip(NodeName::new(NodeKind::Vehicle, vehicle), ip);
+    }
+
+    /// Carrier-grade NAT space (RFC 6598), each address used once.
+    fn fresh_address(&mut self) -> IpAddr {
+        self.next_address += 1;
+        Ipv4Addr::from(u32::from(Ipv4Addr::new(100, 64, 0, 0)) + self.next_address).into()
+    }
+
+    /// Carries out what the world's fault schedule says.
+    pub(crate) fn apply(&mut self, action: &Action) -> Result<(), PkiError> {
+        match action {
+            Action::Crash(node) => self.crash(*node),
+            Action::Start(node) => self.start(*node)?,
+            Action::Pause(node) => self.sim.set_paused(*node, true),
+            Action::Resume(node) => self.sim.set_paused(*node, false),
+            Action::Drain(node) => self.drain(*node),
+            Action::AddRule { id, rule } => self.sim.add_rule(*id, rule_of(rule)),
+            Action::RemoveRule { id } => self.sim.remove_rule(*id),
+            Action::DbAway(_, away) => self.db.set_away(*away),
+            Action::DiskFull(node, full) => self.sim.set_disk_full(*node, *full),
+            Action::ClockSkew(node, skew_ms) => self.sim.set_clock_skew(*node, *skew_ms),
+        }
+        Ok(())
+    }
+
+    fn crash(&mut self, node: NodeName) {
+        if self.sim.crash(node) {
+            self.running.remove(&node);
+            if node == DB {
+                self.db.store.crash();
+            }
+            self.sim.event(node, "node.crashed", &[]);
+        }
+    }
+
+    fn drain(&mut self, node: NodeName) {
+        if let Some(running) = self.running.get(&node) {
+            running.cancel.cancel();
+            self.sim.event(node, "node.draining", &[]);
+        }
+    }
+
+    /// Takes nodes off the network whose service has ended by itself.
+    pub(crate) fn reap(&mut self) {
+        let ended: Vec<_> = self.running.iter().filter(|(_, run)| run.ended.load(Ordering::Relaxed)).collect();
+        let ended: Vec<NodeName> = ended.into_iter().map(|(node, _)| *node).collect();
+        for node in ended {
+            self.running.remove(&node);
+            self.sim.stopped(node);
+            self.sim.event(node, "node.stopped", &[]);
+        }
+    }
+
+    /// Ends a node at once but politely for its disk, so that what it left can be read.
+    pub(crate) fn halt(&mut self, node: NodeName) -> Option<Env> {
+        self.running.remove(&node);
+        self.sim.stopped(node);
+        self.sim.start(node)
+    }
+
+    /// Starts a node that is down; one that is still draining is ended first.
+    pub(crate) fn start(&mut self, node: NodeName) -> Result<(), PkiError> {
+        if self.running.remove(&node).is_some() {
+            self.sim.stopped(node);
+        }
+        let Some(env) = self.sim.start(node) else { return Ok(()) };
+        let starts = self.started_before.entry(node).or_default();
+        *starts += 1;
+        if *starts > 1 {
+            self.sim.event(node, "node.started_again", &[]);
+        }
+        let identity = self.identity(node)?;
+        let (cancel, ended) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+        self.running.insert(node, Running { cancel: cancel.clone(), ended: ended.clone() });
+        let service = self.service(node, env.clone(), identity, cancel);
+        let failed = env.clone();
+        drop(env.spawn("service", async move {
+            if let Err(reason) = service.await {
+                // Only a wrong config or a bug leads here: it must be seen.
+                error!(node.id = %node, %reason, "service could not start");
+                failed.event("node.failed", &[("reason", Value::Str(&reason))]);
+            }
+            ended.store(true, Ordering::Relaxed);
+        }));
+        Ok(())
+    }
+
+    /// The production service of a node, as a future of its whole life.
+    fn service(
+        &mut self,
+        node: NodeName,
+        env: Env,
+        identity: Identity,
+        cancel: CancellationToken,
+    ) -> drover_env::BoxFuture<'static, Result<(), String>> {
+        let trust = self.trust.clone();
+        let text = |error: &dyn std::error::Error| Chain(error).to_string();
+        match node.kind {
+            NodeKind::Db => {
+                self.db.start(&env, &self.sim);
+                Box::pin(async move {
+                    cancel.cancelled().await;
+                    Ok(())
+                })
+            }
+            NodeKind::Hub => {
+                let listen = service_addr(node);
+                Box::pin(async move {
+                    observer::run(env, listen, &identity, &trust, cancel).await.map_err(|e| text(&e))
+                })
+            }
+            NodeKind::Persistence => {
+                let mut config = self.configs.persistence.clone();
+                config.listen = service_addr(node);
+                let store = Arc::new(self.db.client(&self.sim, node, env.clone()));
+                Box::pin(async move {
+                    let agent = Persistence::bind(env, config, &identity, &trust, store).map_err(|e| text(&e))?;
+                    agent.run(cancel).await;
+                    Ok(())
+                })
+            }
+            NodeKind::Gateway => {
+                let mut config = self.configs.gateway.clone();
+                config.listen = service_addr(node);
+                Box::pin(async move {
+                    let gateway = Gateway::bind(env, config, &identity, &trust).map_err(|e| text(&e))?;
+                    gateway.run(cancel).await;
+                    Ok(())
+                })
+            }
+            NodeKind::Vehicle => {
+                let config = self.configs.tracker(node.index);
+                let (port, gps) = mpsc::channel(GPS_CHUNKS_MAX);
+                if let Some(place) = self.gps.get_mut(node.index as usize) {
+                    *place = Some(port);
+                }
+                Box::pin(async move {
+                    let tracker = Tracker::bind(env, config, identity, trust, gps).map_err(|e| text(&e))?;
+                    tracker.run(cancel).await.map(|_| ()).map_err(|e| text(&e))
+                })
+            }
+            NodeKind::Router | NodeKind::Dns | NodeKind::Health => {
+                Box::pin(std::future::ready(Err(format!("{node} is not part of this cluster"))))
+            }
+        }
+    }
+
+    fn identity(&mut self, node: NodeName) -> Result<Identity, PkiError> {
+        if let Some(identity) = self.identities.get(&node) {
+            return Ok(identity.clone());
+        }
+        let who = match node.kind {
+            NodeKind::Vehicle => Principal::Vehicle { tenant: tenant(), vehicle: vehicle_id(node.index) },
+            _ => Principal::Service(node),
+        };
+        let identity = self.ca.issue(&who, &self.pki_seeds)?;
+        self.identities.insert(node, identity.clone());
+        Ok(identity)
+    }
+}
+
+/// Address of a service's node: a subnet per kind.
+fn service_ip(node: NodeName) -> IpAddr {
+    let [_, _, high, low] = node.index.to_be_bytes();
+    Ipv4Addr::new(10, node.kind as u8 + 1, high, low + 1).into()
+}
+
+/// Where a service listens, by the contracts' ports.
+pub(crate) fn service_addr(node: NodeName) -> SocketAddr {
+    let port = match node.kind {
+        NodeKind::Gateway => 443,
+        NodeKind::Persistence => 9601,
+        _ => 9801,
+    };
+    SocketAddr::new(service_ip(node), port)
+}
+
+fn access_of(scenario: &Scenario) -> Access {
+    let radio = &scenario.radio;
+    Access {
+        latency: radio.latency,
+        jitter: radio.jitter,
+        loss: radio.loss,
+        burst: radio.burst_loss.map(|burst| drover_simnet::Burst {
+            enter: burst.enter,
+            leave: burst.leave,
+            loss: burst.loss,
+        }),
+        duplicate: radio.duplicate,
+        corrupt: radio.corrupt,
+        mtu_bytes: radio.mtu_bytes as usize,
+        bandwidth_bit_s: radio.bandwidth_kbit_s.map(|kbit| u64::from(kbit) * 1000),
+        queue: radio.queue,
+    }
+}
+
+fn rule_of(rule: &LinkRule) -> drover_simnet::Rule {
+    let effect = match rule.effect {
+        LinkEffect::Partition => drover_simnet::Effect::Partition,
+        LinkEffect::Loss(probability) => drover_simnet::Effect::Loss(probability),
+        LinkEffect::Delay { delay, jitter } => drover_simnet::Effect::Delay { delay, jitter },
+        LinkEffect::Duplicate(probability) => drover_simnet::Effect::Duplicate(probability),
+        LinkEffect::Corrupt(probability) => drover_simnet::Effect::Corrupt(probability),
+    };
+    drover_simnet::Rule { from: rule.from, to: rule.to, both_ways: rule.both_ways, effect }
+}

@@ -1,0 +1,343 @@
+//! What happened, as the oracles and the report need it. Filled by events alone: it never asks a service anything.
+
+mod vehicle;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use drover_env::Value;
+use drover_model::{Epoch, NodeKind, NodeName, VehicleId, WallTime};
+use drover_simnet::Observer;
+use drover_store::{Origin, Row};
+use hdrhistogram::Histogram;
+
+use crate::report::{Latency, Series, TimelineEvent, metrics};
+pub use vehicle::{EpochHistory, VehicleHistory};
+
+/// Lines of the timeline that are kept; a storm of reconnects must not fill memory.
+const TIMELINE_MAX: usize = 50_000;
+
+/// The recorded history of one run. Clones share it.
+#[derive(Clone)]
+pub struct History {
+    start: WallTime,
+    state: Arc<Mutex<State>>,
+}
+
+/// A queue's fill, at its highest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HighWater {
+    /// Most that it ever held.
+    pub len: u64,
+    /// What it may hold.
+    pub max: u64,
+}
+
+struct State {
+    vehicles: Vec<VehicleHistory>,
+    by_name: BTreeMap<VehicleId, usize>,
+    events: BTreeMap<&'static str, u64>,
+    raw_events: BTreeMap<&'static str, u64>,
+    to_durable: Histogram<u64>,
+    to_published: Histogram<u64>,
+    to_stored: Histogram<u64>,
+    queues: BTreeMap<(NodeName, String), HighWater>,
+    first_violation: Option<String>,
+    durable_checks: u64,
+    totals: Totals,
+    this_second: Vec<u64>,
+    durable_before: u64,
+    series: Series,
+    timeline: Vec<TimelineEvent>,
+    timeline_cut: u64,
+}
+
+/// Running sums, for the progress line and the series.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Fixes recorded.
+    pub recorded: u64,
+    /// Fixes whose durable ack a tracker saw.
+    pub durable: u64,
+    /// Fixes refused.
+    pub refused: u64,
+    /// Fixes shed.
+    pub shed: u64,
+    /// Vehicles with a session.
+    pub connected: u64,
+}
+
+impl Totals {
+    /// Recorded and not yet durable, refused or shed.
+    pub const fn backlog(&self) -> u64 {
+        self.recorded.saturating_sub(self.durable + self.refused + self.shed)
+    }
+}
+
+impl History {
+    /// An empty history of these vehicles, in the order of their indices.
+    pub fn new(start: WallTime, vehicles: &[VehicleId]) -> Self {
+        let state = State {
+            vehicles: vehicles.iter().map(|_| VehicleHistory::default()).collect(),
+            by_name: vehicles.iter().enumerate().map(|(index, id)| (*id, index)).collect(),
+            events: metrics::EVENTS.iter().map(|(name, _)| (*name, 0)).collect(),
+            raw_events: BTreeMap::new(),
+            to_durable: Latency::histogram(),
+            to_published: Latency::histogram(),
+            to_stored: Latency::histogram(),
+            queues: BTreeMap::new(),
+            first_violation: None,
+            durable_checks: 0,
+            totals: Totals::default(),
+            this_second: Vec::new(),
+            durable_before: 0,
+            series: Series::default(),
+            timeline: Vec::new(),
+            timeline_cut: 0,
+        };
+        Self { start, state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A row was committed to the database and was not there before.
+    pub fn stored(&self, at: Duration, row: &Row) {
+        let Origin::Spool(epoch) = row.origin else { return };
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let waited = self.start.plus(at).since(row.fix.time);
+        state.to_stored.saturating_record(micros(waited));
+        if let Some(&vehicle) = state.by_name.get(&row.vehicle) {
+            state.vehicles[vehicle].epoch(epoch).stored.insert(row.fix.sequence);
+        }
+    }
+
+    /// Closes a second: one more value in each series.
+    pub fn end_second(&self) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.this_second.sort_unstable();
+        let at = |share: f64| {
+            let last = state.this_second.len().checked_sub(1)?;
+            Some(state.this_second[(last as f64 * share) as usize] as f64 / 1000.0)
+        };
+        let (p50, p99) = (at(0.5), at(0.99));
+        state.series.durable_per_s.push(state.totals.durable - state.durable_before);
+        state.series.backlog.push(state.totals.backlog());
+        state.series.connected.push(state.totals.connected);
+        state.series.latency_p50_ms.push(p50);
+        state.series.latency_p99_ms.push(p99);
+        state.durable_before = state.totals.durable;
+        state.this_second.clear();
+    }
+
+    /// The running sums.
+    pub fn totals(&self) -> Totals {
+        self.lock().totals
+    }
+
+    /// How often each recovery path was taken.
+    pub fn events(&self) -> BTreeMap<String, u64> {
+        self.lock().events.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    }
+
+    /// How often each event of the services occurred, by its own name.
+    pub fn raw_events(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().raw_events.clone()
+    }
+
+    /// The latencies by metric.
+    pub fn latencies(&self) -> BTreeMap<String, Latency> {
+        let state = self.lock();
+        let all = [
+            ("fix_to_durable", &state.to_durable),
+            ("fix_to_published", &state.to_published),
+            ("fix_to_stored", &state.to_stored),
+        ];
+        all.into_iter().map(|(name, histogram)| (name.to_owned(), Latency::from_micros(histogram))).collect()
+    }
+
+    /// The series so far.
+    pub fn series(&self) -> Series {
+        self.lock().series.clone()
+    }
+
+    /// The timeline so far, and how many lines did not fit.
+    pub fn timeline(&self) -> (Vec<TimelineEvent>, u64) {
+        let state = self.lock();
+        (state.timeline.clone(), state.timeline_cut)
+    }
+
+    /// The highest fill of every queue.
+    pub fn queues(&self) -> BTreeMap<(NodeName, String), HighWater> {
+        self.lock().queues.clone()
+    }
+
+    /// How many durable acks were held against the store when they arrived, and the first that did not hold.
+    pub fn durable_checks(&self) -> (u64, Option<String>) {
+        let state = self.lock();
+        (state.durable_checks, state.first_violation.clone())
+    }
+
+    /// Reads what is known of each vehicle, in the order of their indices.
+    pub fn with_vehicles<T>(&self, read: impl FnOnce(&[VehicleHistory]) -> T) -> T {
+        read(&self.lock().vehicles)
+    }
+}
+
+fn micros(waited: Duration) -> u64 {
+    waited.as_micros() as u64
+}
+
+/// The fields of an event, by position.
+struct Fields<'a>(&'a [(&'static str, Value<'a>)]);
+
+impl Fields<'_> {
+    fn number(&self, name: &str) -> u64 {
+        match self.0.iter().find(|(key, _)| *key == name) {
+            Some((_, Value::U64(value))) => *value,
+            Some((_, Value::I64(value))) => *value as u64,
+            _ => 0,
+        }
+    }
+
+    fn text(&self, name: &str) -> &str {
+        match self.0.iter().find(|(key, _)| *key == name) {
+            Some((_, Value::Str(value))) => value,
+            _ => "",
+        }
+    }
+}
+
+impl Observer for History {
+    fn event(&self, at: Duration, node: NodeName, name: &'static str, fields: &[(&'static str, Value<'_>)]) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        *state.raw_events.entry(name).or_default() += 1;
+        let values = Fields(fields);
+        if node.kind == NodeKind::Vehicle {
+            let now = self.start.plus(at);
+            state.vehicle_event(at, now, node, name, &values);
+        }
+        let counted = match name {
+            "tracker.connected" if values.number("reconnect") == 0 => Some(("connect", 1)),
+            "tracker.connected" => Some(("reconnect", 1)),
+            "tracker.migrated" => Some(("migration", 1)),
+            "tracker.resent" => Some(("batch_resent", 1)),
+            "tracker.refused" => Some(("refused", 1)),
+            "tracker.shed" => Some(("shed", values.number("last") - values.number("first") + 1)),
+            "tracker.torn_tail_cut" => Some(("torn_tail_cut", 1)),
+            "gateway.credit_withheld" => Some(("credit_withheld", 1)),
+            "persistence.duplicate_dropped" => Some(("duplicate_dropped", values.number("count"))),
+            "persistence.dead_letter" => Some(("dead_letter", 1)),
+            "bus.retry" => Some(("bus_retry", 1)),
+            "db.error" => Some(("store_error", 1)),
+            "db.commit_unknown" => Some(("commit_unknown", 1)),
+            "node.crashed" => Some(("node_crash", 1)),
+            "node.started_again" => Some(("node_restart", 1)),
+            "hub.fix" => {
+                let time = WallTime::from_micros(values.number("time_us") as i64);
+                state.to_published.saturating_record(micros(self.start.plus(at).since(time)));
+                None
+            }
+            "queue" => {
+                let key = (node, values.text("name").to_owned());
+                let (len, max) = (values.number("len"), values.number("max"));
+                let high = state.queues.entry(key).or_insert(HighWater { len, max });
+                high.len = high.len.max(len);
+                None
+            }
+            _ => None,
+        };
+        if let Some((event, count)) = counted {
+            state.count(event, count);
+            if event == "node_crash" && node.kind == NodeKind::Gateway {
+                state.count("gateway_crash", 1);
+            }
+            // Per-fix and per-batch events would drown the rest.
+            if !matches!(event, "duplicate_dropped" | "credit_withheld") {
+                state.note(at, node, event, fields);
+            }
+        }
+    }
+}
+
+impl State {
+    fn count(&mut self, event: &'static str, count: u64) {
+        *self.events.entry(event).or_default() += count;
+    }
+
+    fn vehicle_event(
+        &mut self,
+        at: Duration,
+        now: WallTime,
+        node: NodeName,
+        name: &'static str,
+        values: &Fields<'_>,
+    ) {
+        let Some(vehicle) = self.vehicles.get_mut(node.index as usize) else { return };
+        let epoch = Epoch::from_bits(values.number("epoch"));
+        let (first, last) = (values.number("first"), values.number("last"));
+        match name {
+            "tracker.recorded" => {
+                let time = WallTime::from_micros(values.number("time_us") as i64);
+                let added = vehicle.epoch(epoch).record(values.number("sequence"), time);
+                self.totals.recorded += u64::from(added);
+            }
+            "tracker.recovered" => self.totals.recorded += vehicle.epoch(epoch).recover(first, last),
+            "tracker.durable" => {
+                let history = vehicle.epoch(epoch);
+                for sequence in first..=last {
+                    self.totals.durable += u64::from(history.durable.insert(sequence));
+                    self.durable_checks += 1;
+                    if !history.stored.contains(sequence) && self.first_violation.is_none() {
+                        self.first_violation = Some(format!(
+                            "at {:.3} s {node} saw a durable ack for {epoch}/{sequence}, which was not stored",
+                            at.as_secs_f64()
+                        ));
+                    }
+                    if let Some(time) = history.time(sequence) {
+                        let waited = micros(now.since(time));
+                        self.to_durable.saturating_record(waited);
+                        self.this_second.push(waited);
+                    }
+                }
+            }
+            "tracker.refused" => {
+                let reason = values.text("reason").to_owned();
+                let new = vehicle.epoch(epoch).refused.insert(values.number("sequence"), reason).is_none();
+                self.totals.refused += u64::from(new);
+            }
+            "tracker.shed" => {
+                vehicle.epoch(epoch).shed.insert_range(first..=last);
+                self.totals.shed += last - first + 1;
+            }
+            "tracker.connected" => self.totals.connected += u64::from(!std::mem::replace(&mut vehicle.connected, true)),
+            "tracker.disconnected" | "node.crashed" => {
+                self.totals.connected -= u64::from(std::mem::take(&mut vehicle.connected));
+            }
+            _ => {}
+        }
+    }
+
+    fn note(&mut self, at: Duration, node: NodeName, event: &str, fields: &[(&'static str, Value<'_>)]) {
+        if self.timeline.len() >= TIMELINE_MAX {
+            self.timeline_cut += 1;
+            return;
+        }
+        let json = |value: &Value<'_>| match value {
+            Value::U64(number) => (*number).into(),
+            Value::I64(number) => (*number).into(),
+            Value::Str(_) | Value::Vehicle(_) => value.to_string().into(),
+        };
+        self.timeline.push(TimelineEvent {
+            t_s: at.as_secs_f64(),
+            node: node.to_string(),
+            event: event.to_owned(),
+            fields: fields.iter().map(|(key, value)| ((*key).to_owned(), json(value))).collect(),
+        });
+    }
+}

@@ -1,0 +1,58 @@
+//! What is known of one vehicle's fixes, by epoch and sequence.
+
+use std::collections::BTreeMap;
+
+use drover_model::{Epoch, Sequence, SequenceSet, WallTime};
+
+/// One vehicle.
+#[derive(Debug, Default)]
+pub struct VehicleHistory {
+    /// Its epochs.
+    pub epochs: BTreeMap<Epoch, EpochHistory>,
+    /// Whether it has a session now.
+    pub connected: bool,
+}
+
+impl VehicleHistory {
+    /// The history of one epoch.
+    pub fn epoch(&mut self, epoch: Epoch) -> &mut EpochHistory {
+        self.epochs.entry(epoch).or_default()
+    }
+}
+
+/// One life of a spool.
+#[derive(Debug, Default)]
+pub struct EpochHistory {
+    /// Appended and synced.
+    pub recorded: SequenceSet,
+    /// Durable, as the tracker was told.
+    pub durable: SequenceSet,
+    /// Committed to the database, as its commits show.
+    pub stored: SequenceSet,
+    /// Refused for good, with the reason.
+    pub refused: BTreeMap<Sequence, String>,
+    /// Dropped by a full spool.
+    pub shed: SequenceSet,
+    times: BTreeMap<Sequence, WallTime>,
+}
+
+impl EpochHistory {
+    /// A fix was recorded; returns false if it was known.
+    pub fn record(&mut self, sequence: Sequence, time: WallTime) -> bool {
+        self.times.insert(sequence, time);
+        self.recorded.insert(sequence)
+    }
+
+    /// Fixes were found in a spool after a crash: they count as recorded, whether or not their sync was seen. Returns
+    /// how many were new.
+    pub fn recover(&mut self, first: Sequence, last: Sequence) -> u64 {
+        let before = self.recorded.len();
+        self.recorded.insert_range(first..=last);
+        self.recorded.len() - before
+    }
+
+    /// When the fix was taken. Known until it is durable for the first time.
+    pub fn time(&mut self, sequence: Sequence) -> Option<WallTime> {
+        self.times.remove(&sequence)
+    }
+}

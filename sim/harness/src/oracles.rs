@@ -1,0 +1,26 @@
+//! The invariants, each read from recorded history alone.
+
+mod durable_is_stored_once;
+mod nothing_missing;
+mod queues_bounded;
+
+pub use durable_is_stored_once::durable_is_stored_once;
+pub use nothing_missing::nothing_missing;
+pub use queues_bounded::queues_bounded;
+
+use crate::report::{OracleOutcome, OracleResult};
+
+/// Builds a result: without checks it says nothing, with a violation it fails.
+fn result(name: &str, statement: &str, checks: u64, violation: Option<String>) -> OracleResult {
+    let outcome = match (&violation, checks) {
+        (Some(_), _) => OracleOutcome::Fail,
+        (None, 0) => OracleOutcome::NotChecked,
+        (None, _) => OracleOutcome::Pass,
+    };
+    OracleResult { name: name.to_owned(), statement: statement.to_owned(), outcome, checks, violation }
+}
+
+/// Same seed, same commit: same trace hash. Judged over two runs, by `twin check`.
+pub fn same_seed_same_hash(checks: u64, violation: Option<String>) -> OracleResult {
+    result("same_seed_same_hash", "Same seed, same commit: same trace hash.", checks, violation)
+}

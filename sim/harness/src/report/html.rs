@@ -1,0 +1,327 @@
+//! `report.html`: one self-contained page without network or scripts, in light and dark.
+
+use std::fmt::Write as _;
+
+use super::chart::{Curve, Reduce, Scale, TimeAxis, chart, fault_lanes};
+use super::summary::{events, grouped, millis};
+use super::{FaultWindow, Mode, OracleOutcome, Report, Verdict, metrics};
+use crate::gates::GateOutcome;
+
+const STYLE: &str = include_str!("style.css");
+
+/// The page of one run.
+pub fn page(report: &Report) -> String {
+    let mut html = String::with_capacity(64 * 1024);
+    let name = escape(&report.name);
+    let _ = writeln!(
+        html,
+        "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n\
+         <meta name=viewport content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=color-scheme content=\"light dark\">\n\
+         <title>{}: {name}, seed {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>",
+        report.verdict.to_string().to_uppercase(),
+        report.seed,
+    );
+    header(&mut html, report);
+    ledger(&mut html, report);
+    gates(&mut html, report);
+    oracles(&mut html, report);
+    curves(&mut html, report);
+    latencies(&mut html, report);
+    recovery(&mut html, report);
+    faults(&mut html, report);
+    let _ = writeln!(
+        html,
+        "<details>\n<summary>Resolved scenario</summary>\n<pre>{}</pre>\n</details>",
+        escape(&report.scenario.to_toml())
+    );
+    footer(&mut html, report);
+    html.push_str("</main>\n</body>\n</html>\n");
+    html
+}
+
+/// Text made safe inside elements and quoted attributes.
+pub(super) fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            _ => safe.push(character),
+        }
+    }
+    safe
+}
+
+const fn verdict_class(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "good",
+        Verdict::Fail => "bad",
+        Verdict::Invalid | Verdict::Interrupted => "warn",
+    }
+}
+
+fn header(html: &mut String, report: &Report) {
+    let class = verdict_class(report.verdict);
+    let settled = match report.settled_after_s {
+        Some(after_s) => format!("settled after {after_s:.1} s"),
+        None => "never settled".to_owned(),
+    };
+    let mode = match report.mode {
+        Mode::Virtual => "virtual",
+        Mode::Live => "live",
+    };
+    let _ = writeln!(
+        html,
+        "<header>\n<p class=top><span class=\"verdict {class}\">{}</span> <span class=name>{}</span></p>\n<h1>{}</h1>",
+        report.verdict,
+        escape(&report.name),
+        escape(&report.question),
+    );
+    if !report.reasons.is_empty() {
+        let items: Vec<String> =
+            report.reasons.iter().map(|reason| format!("<li>{}</li>", escape(reason))).collect();
+        let _ = writeln!(html, "<ul class=\"reasons {class}\">{}</ul>", items.concat());
+    }
+    let _ = writeln!(html, "<pre class=replay>{}</pre>", escape(&report.replay));
+    let trace = match &report.trace_hash {
+        Some(hash) => format!(" · trace <code>{}</code>", escape(hash)),
+        None => String::new(),
+    };
+    let _ = writeln!(
+        html,
+        "<p class=facts>seed {} · {} s {mode} · {settled} · commit <code>{}</code>{trace}</p>\n</header>",
+        report.seed,
+        report.duration_s,
+        escape(&report.commit),
+    );
+}
+
+fn ledger(html: &mut String, report: &Report) {
+    let ledger = &report.ledger;
+    let card = |count: u64, label: &str, class: &str| {
+        format!("<div class=\"card {class}\"><b>{}</b><span>{label}</span></div>", grouped(count))
+    };
+    let alarm = |count: u64| if count == 0 { "good" } else { "bad" };
+    let notice = |count: u64| if count == 0 { "" } else { "warn" };
+    let sum = [
+        card(ledger.recorded, "recorded", ""),
+        "<i>=</i>".to_owned(),
+        card(ledger.stored_or_pending, "stored or pending", ""),
+        "<i>+</i>".to_owned(),
+        card(ledger.refused_total, "refused", notice(ledger.refused_total)),
+        "<i>+</i>".to_owned(),
+        card(ledger.shed, "shed", notice(ledger.shed)),
+        "<i>+</i>".to_owned(),
+        card(ledger.missing, "missing", alarm(ledger.missing)),
+    ];
+    let _ = writeln!(html, "<section>\n<h2>Ledger</h2>\n<div class=sum>{}</div>", sum.concat());
+    let _ = writeln!(
+        html,
+        "<p class=facts>{} durable · {} stored · {} pending · <span class={}>{} stored twice</span></p>",
+        grouped(ledger.durable),
+        grouped(ledger.stored),
+        grouped(ledger.pending),
+        alarm(ledger.duplicates_stored),
+        grouped(ledger.duplicates_stored),
+    );
+    let refused: Vec<String> = ledger
+        .refused
+        .iter()
+        .filter(|&(_, &count)| count > 0)
+        .map(|(reason, &count)| format!("{} {}", escape(reason), grouped(count)))
+        .collect();
+    if !refused.is_empty() {
+        let _ = writeln!(html, "<p class=facts>refused: {}</p>", refused.join(" · "));
+    }
+    html.push_str("</section>\n");
+}
+
+fn gates(html: &mut String, report: &Report) {
+    html.push_str("<section>\n<h2>Gates</h2>\n");
+    if report.gates.is_empty() {
+        html.push_str("<p class=facts>None in this scenario.</p>\n</section>\n");
+        return;
+    }
+    html.push_str("<div class=wide><table>\n<thead><tr><th>Metric<th class=n>Value<th>Should be<th class=n>Samples<th>Outcome</tr></thead>\n");
+    for gate in &report.gates {
+        let class = match gate.outcome {
+            GateOutcome::Pass => "good",
+            GateOutcome::Fail => "bad",
+            GateOutcome::NoSamples => "warn",
+        };
+        let _ = writeln!(
+            html,
+            "<tr><td><code>{}</code><td class=n>{}<td class=line>{} {}<td class=n>{}<td class=line><span class={class}>{}</span></tr>",
+            escape(&gate.metric),
+            gate.value.map_or("–".to_owned(), number),
+            gate.comparison,
+            number(gate.limit),
+            grouped(gate.samples),
+            gate.outcome,
+        );
+    }
+    html.push_str("</table></div>\n</section>\n");
+}
+
+fn oracles(html: &mut String, report: &Report) {
+    html.push_str("<section>\n<h2>Invariants</h2>\n<div class=wide><table>\n<thead><tr><th>Invariant<th class=n>Checks<th>Outcome</tr></thead>\n");
+    for oracle in &report.oracles {
+        let (class, outcome) = match oracle.outcome {
+            OracleOutcome::Pass => ("good", "held"),
+            OracleOutcome::Fail => ("bad", "broken"),
+            OracleOutcome::NotChecked => ("quiet", "not checked"),
+        };
+        let violation = match &oracle.violation {
+            Some(violation) => format!("<br><span class=bad>{}</span>", escape(violation)),
+            None => String::new(),
+        };
+        let _ = writeln!(
+            html,
+            "<tr><td>{} <code class=quiet>{}</code>{violation}<td class=n>{}<td><span class={class}>{outcome}</span></tr>",
+            escape(&oracle.statement),
+            escape(&oracle.name),
+            grouped(oracle.checks),
+        );
+    }
+    html.push_str("</table></div>\n</section>\n");
+}
+
+fn curves(html: &mut String, report: &Report) {
+    let series = &report.series;
+    if series.is_empty() {
+        return;
+    }
+    let axis =
+        TimeAxis { span_s: series.len() as f64, duration_s: report.duration_s, faults: &report.faults };
+    html.push_str("<section>\n<h2>The run, second by second</h2>\n<div class=wide>\n");
+    html.push_str(&fault_lanes(&axis));
+    let latency = [
+        Curve { class: "second", values: series.latency_p50_ms.clone() },
+        Curve { class: "first", values: series.latency_p99_ms.clone() },
+    ];
+    let drawings = [
+        ("Durable fixes per second", Curve::of_counts("first", &series.durable_per_s), Reduce::Mean),
+        (
+            "Backlog: fixes recorded and not yet durable",
+            Curve::of_counts("first", &series.backlog),
+            Reduce::Max,
+        ),
+        ("Connected vehicles", Curve::of_counts("first", &series.connected), Reduce::Min),
+    ];
+    for (label, curve, reduce) in drawings {
+        let svg = chart(&axis, label, &[curve], reduce, Scale::Linear);
+        let _ = writeln!(html, "<figure><figcaption>{label}</figcaption>{svg}</figure>");
+    }
+    let label = "Fix to durable, milliseconds";
+    let svg = chart(&axis, label, &latency, Reduce::Max, Scale::Log);
+    let _ = writeln!(
+        html,
+        "<figure><figcaption>{label}: <span class=key-first>99th percentile</span>, \
+         <span class=key-second>median</span></figcaption>{svg}</figure>"
+    );
+    html.push_str("</div>\n<p class=legend><span class=swatch-fault></span> fault under way <span class=swatch-settle></span> faults over, settling</p>\n</section>\n");
+}
+
+fn latencies(html: &mut String, report: &Report) {
+    html.push_str("<section>\n<h2>Latency, milliseconds</h2>\n<div class=wide><table>\n<thead><tr><th>From fix<th class=n>Count<th class=n>p50<th class=n>p90<th class=n>p99<th class=n>p99.9<th class=n>Max</tr></thead>\n");
+    for (name, latency) in &report.latency_ms {
+        let about = metrics::LATENCIES.iter().find(|(known, _)| known == name).map_or("", |(_, about)| about);
+        let figures = latency.figures().map(|(_, value)| format!("<td class=n>{}", millis(value)));
+        let _ = writeln!(
+            html,
+            "<tr><td>{} <code class=quiet>{}</code><td class=n>{}{}</tr>",
+            escape(about),
+            escape(name),
+            grouped(latency.count),
+            figures.concat(),
+        );
+    }
+    html.push_str("</table></div>\n");
+    let rates: Vec<String> = report
+        .throughput
+        .iter()
+        .map(|(name, value)| {
+            format!("{} {value:.1}", escape(&name.replace('_', " ").replace(" per s", " per s:")))
+        })
+        .collect();
+    let _ = writeln!(html, "<p class=facts>{}</p>\n</section>", rates.join(" · "));
+}
+
+fn recovery(html: &mut String, report: &Report) {
+    html.push_str("<section>\n<h2>Recovery paths taken</h2>\n<ul class=paths>\n");
+    for (name, count) in events(report) {
+        let about = metrics::EVENTS.iter().find(|(known, _)| *known == name).map_or("", |(_, about)| about);
+        let class = if count == 0 { " class=quiet" } else { "" };
+        let _ = writeln!(
+            html,
+            "<li{class} title=\"{}\"><b>{}</b> {}</li>",
+            escape(about),
+            grouped(count),
+            escape(&name.replace('_', " ")),
+        );
+    }
+    html.push_str("</ul>\n</section>\n");
+}
+
+fn faults(html: &mut String, report: &Report) {
+    html.push_str("<section>\n<h2>Faults</h2>\n");
+    if report.faults.is_empty() {
+        html.push_str("<p class=facts>None in this scenario.</p>\n</section>\n");
+        return;
+    }
+    html.push_str("<div class=wide><table>\n<thead><tr><th class=n>From<th class=n>To<th>Fault<th>Of<th>Nodes</tr></thead>\n");
+    for fault in &report.faults {
+        let detail =
+            if fault.detail.is_empty() { String::new() } else { format!(" ({})", escape(&fault.detail)) };
+        let nodes = if fault.nodes.is_empty() {
+            format!("more than {}", FaultWindow::NODES_MAX)
+        } else {
+            fault.nodes.join(", ")
+        };
+        let _ = writeln!(
+            html,
+            "<tr><td class=n>{} s<td class=n>{} s<td>{}{detail}<td><code>{}</code><td>{}</tr>",
+            fault.at_s,
+            fault.until_s,
+            escape(&fault.verb),
+            escape(&fault.target),
+            escape(&nodes),
+        );
+    }
+    html.push_str("</table></div>\n</section>\n");
+}
+
+fn footer(html: &mut String, report: &Report) {
+    let run = &report.run;
+    let mut parts = vec![format!(
+        "{} {}, {} cores, {} build",
+        escape(&run.machine.os),
+        escape(&run.machine.arch),
+        run.machine.cores,
+        escape(&run.build)
+    )];
+    if run.speed.cpu_s > 0.0 {
+        let speed = run.speed;
+        parts.push(format!("{:.1} s of CPU, {:.0} virtual s per CPU s", speed.cpu_s, speed.virtual_per_cpu));
+    }
+    parts.extend(report.attribution.iter().map(|text| escape(text)));
+    let lines: Vec<String> = parts.iter().map(|part| format!("<p>{part}</p>")).collect();
+    let _ = writeln!(html, "<footer>{}</footer>", lines.concat());
+}
+
+/// A number as a table shows it: commas between thousands, and of the rest what matters.
+fn number(value: f64) -> String {
+    if !(0.0..1e15).contains(&value) {
+        return format!("{value}");
+    }
+    let digits = if value < 100.0 { 3 } else { 1 };
+    let text = format!("{value:.digits$}");
+    let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
+    let rest = rest.trim_end_matches('0');
+    let point = if rest.is_empty() { "" } else { "." };
+    format!("{}{point}{rest}", grouped(whole.parse().unwrap_or_default()))
+}

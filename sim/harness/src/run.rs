@@ -1,0 +1,319 @@
+//! One run in virtual time: builds the cluster, lets the world drive, breaks what the scenario says, waits until
+//! everything has settled, and reports.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use drover_env::{Chain, SeedTree};
+use drover_model::{NodeKind, NodeName, VehicleId};
+use drover_simnet::{Sim, SimConfig, TraceRecord};
+use drover_tracker::Spool;
+use drover_world::{Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec, Zone};
+use tokio::time::{Instant, sleep_until};
+
+use crate::cluster::{Cluster, DB, OBSERVER, vehicle_id};
+use crate::configs::Configs;
+use crate::db::Db;
+use crate::history::{History, Totals};
+use crate::ledger::{Identities, balance, find_stored};
+use crate::oracles;
+use crate::report::{Report, TimelineEvent};
+use crate::scenario::{Mode, Scenario, ScenarioErrors};
+
+/// Trackers and receivers may still hold the last fix for this long after the vehicles have parked.
+const LAST_FIX: Duration = Duration::from_secs(2);
+
+/// How to run.
+pub struct Options<'a> {
+    /// The scenario's roads, prepared. Shared by runs.
+    pub roads: Arc<Roads>,
+    /// Name of the scenario file, for errors.
+    pub file: &'a str,
+    /// The command that repeats this run.
+    pub replay: String,
+    /// Commit that the program was built from.
+    pub commit: &'a str,
+    /// A virtual second whose trace records are kept as text.
+    pub capture: Option<u64>,
+    /// Set to end the run early; it is then marked as interrupted.
+    pub interrupt: &'a AtomicBool,
+    /// Called at the end of every virtual second.
+    pub progress: &'a mut dyn FnMut(Progress),
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Virtual time.
+    pub now: Duration,
+    /// When vehicles park.
+    pub duration: Duration,
+    /// True once faults have ended and only the rest is awaited.
+    pub settling: bool,
+    /// The ledger so far.
+    pub totals: Totals,
+}
+
+/// What a run gives.
+pub struct Outcome {
+    /// The report, judged.
+    pub report: Report,
+    /// What happened, line by line.
+    pub timeline: Vec<TimelineEvent>,
+    /// The rolling hash at the end of each virtual second.
+    pub seconds: Vec<u64>,
+    /// Records of the second that was to be captured.
+    pub captured: Vec<TraceRecord>,
+}
+
+/// Why there is no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The scenario asks for something impossible.
+    #[error("{0}")]
+    Scenario(#[from] ScenarioErrors),
+    /// The certificates of the cluster.
+    #[error("make the cluster's certificates")]
+    Pki(#[from] drover_quic::PkiError),
+    /// The runtime.
+    #[error("make the simulation's runtime")]
+    Runtime(#[source] std::io::Error),
+    /// A spool could not be read at the end.
+    #[error("read the spool of {node} at the end: {detail}")]
+    Spool {
+        /// Whose.
+        node: NodeName,
+        /// What was found.
+        detail: String,
+    },
+    /// The ledger's terms do not add up: the harness, or a service that stores what nobody recorded, is wrong.
+    #[error("the ledger does not add up: {detail}")]
+    Ledger {
+        /// The terms.
+        detail: String,
+    },
+    /// A service could not even start.
+    #[error("{count} services could not start; see the log")]
+    Service {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// Runs `scenario` in virtual time.
+///
+/// # Errors
+/// The scenario can not be run, or the harness itself failed. A failing run is an outcome, not an error.
+pub fn run(scenario: &Scenario, options: Options<'_>) -> Result<Outcome, RunError> {
+    let configs = Configs::of(scenario, options.file)?;
+    let runtime = drover_simnet::runtime().map_err(RunError::Runtime)?;
+    runtime.block_on(async {
+        let mut run = Run::new(scenario, configs, options)?;
+        let sim = run.sim.clone();
+        tokio::select! {
+            biased;
+            never = sim.pump() => match never {},
+            driven = run.drive() => driven?,
+        }
+        run.finish()
+    })
+}
+
+struct Run<'a> {
+    scenario: &'a Scenario,
+    options: Options<'a>,
+    vehicles: Vec<VehicleId>,
+    sim: Sim,
+    world: World,
+    history: History,
+    cluster: Cluster,
+    settled_after: Option<Duration>,
+    interrupted: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(scenario: &'a Scenario, configs: Configs, options: Options<'a>) -> Result<Self, RunError> {
+        let seeds = SeedTree::from_number(scenario.seed);
+        let vehicles: Vec<VehicleId> = (0..scenario.vehicles_len()).map(vehicle_id).collect();
+        let history = History::new(scenario.world.start, &vehicles);
+        let sim = Sim::new(SimConfig {
+            seeds: seeds.child("sim"),
+            start: scenario.world.start,
+            capture: options.capture,
+            observer: Arc::new(history.clone()),
+        });
+        let db = Db::new(DB, scenario.store, history.clone());
+        let cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
+        let world = World::new(world_spec(scenario, &cluster, options.roads.clone()));
+        Ok(Self {
+            scenario,
+            options,
+            vehicles,
+            sim,
+            world,
+            history,
+            cluster,
+            settled_after: None,
+            interrupted: false,
+        })
+    }
+
+    async fn drive(&mut self) -> Result<(), RunError> {
+        for node in self.cluster.services(self.scenario) {
+            self.cluster.start(node)?;
+        }
+        let (origin, duration) = (Instant::now(), self.scenario.duration);
+        let end = duration + self.scenario.settle;
+        let mut settling = false;
+        let mut waiting = self.start_times();
+        loop {
+            self.world.step();
+            let now = self.world.now();
+            sleep_until(origin + now).await;
+            while waiting.last().is_some_and(|(due, _)| *due <= now) {
+                let Some((_, node)) = waiting.pop() else { break };
+                self.cluster.start(node)?;
+            }
+            self.carry_out()?;
+            if now.subsec_nanos() == 0 {
+                self.history.end_second();
+                let totals = self.history.totals();
+                (self.options.progress)(Progress { now, duration, settling, totals });
+                self.interrupted = self.options.interrupt.load(Ordering::Relaxed);
+            }
+            if now >= duration && !settling {
+                settling = true;
+                self.world.stop_sampling();
+                for action in self.world.heal() {
+                    self.cluster.apply(&action)?;
+                }
+            }
+            let rest = settling && now >= duration + LAST_FIX.min(self.scenario.settle);
+            if rest && self.history.totals().backlog() == 0 {
+                self.settled_after = Some(now - duration);
+            }
+            if self.interrupted || self.settled_after.is_some() || now >= end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// When each vehicle is switched on, latest first: over the first send interval, as a fleet starts its day.
+    fn start_times(&self) -> Vec<(Duration, NodeName)> {
+        let count = self.scenario.vehicles_len();
+        let spread = self.scenario.vehicles.iter().map(|group| group.send_interval).max().unwrap_or_default();
+        let due = |index: u32| spread * index / count.max(1);
+        (0..count).rev().map(|index| (due(index), NodeName::new(NodeKind::Vehicle, index))).collect()
+    }
+
+    /// Carries out what the world's last step brought.
+    fn carry_out(&mut self) -> Result<(), RunError> {
+        let outputs = self.world.outputs();
+        for action in outputs.actions() {
+            self.cluster.apply(action)?;
+        }
+        for (vehicle, covered) in outputs.coverage() {
+            self.sim.set_covered(NodeName::new(NodeKind::Vehicle, vehicle), covered);
+        }
+        for (vehicle, _cell) in outputs.cells() {
+            self.cluster.change_cell(vehicle);
+        }
+        for (vehicle, chunk) in outputs.nmea() {
+            self.cluster.gps(vehicle, chunk);
+        }
+        self.cluster.reap();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Outcome, RunError> {
+        let (hash, seconds, captured) =
+            self.sim.trace(|trace| (trace.hash(), trace.seconds().to_vec(), trace.captured().to_vec()));
+        let failed = self.history.raw_events().get("node.failed").copied().unwrap_or_default();
+        if failed > 0 {
+            return Err(RunError::Service { count: failed });
+        }
+        let mut report = Report::new(self.scenario, Mode::Virtual, self.options.replay.clone());
+        self.commit_facts(&mut report);
+        report.trace_hash = Some(format!("{hash:016x}"));
+        let pending = self.pending()?;
+        let found = find_stored(&self.cluster.db.store, &self.vehicles);
+        report.ledger = self.history.with_vehicles(|vehicles| balance(vehicles, &found, &pending));
+        if !report.ledger.is_balanced() {
+            return Err(RunError::Ledger { detail: format!("{:?}", report.ledger) });
+        }
+        report.oracles = vec![
+            oracles::durable_is_stored_once(&self.history, &found),
+            oracles::nothing_missing(&report.ledger, self.interrupted || self.settled_after.is_some()),
+            oracles::queues_bounded(&self.history),
+        ];
+        report.judge(self.interrupted);
+        let (timeline, _) = self.history.timeline();
+        Ok(Outcome { report, timeline, seconds, captured })
+    }
+
+    fn commit_facts(&self, report: &mut Report) {
+        report.commit = self.options.commit.to_owned();
+        report.settled_after_s = self.settled_after.map(|after| after.as_secs_f64());
+        report.latency_ms = self.history.latencies();
+        report.events = self.history.events();
+        report.series = self.history.series();
+        report.attribution.extend(self.options.roads.attribution().map(str::to_owned));
+        let driven_s = self.sim.now().min(self.scenario.duration).as_secs_f64().max(1.0);
+        let totals = self.history.totals();
+        let count = |metric: &str| report.latency_ms.get(metric).map_or(0, |latency| latency.count);
+        let rates = [
+            ("recorded_per_s", totals.recorded),
+            ("durable_per_s", totals.durable),
+            ("stored_per_s", count("fix_to_stored")),
+            ("published_per_s", count("fix_to_published")),
+        ];
+        report.throughput =
+            rates.into_iter().map(|(name, fixes)| (name.to_owned(), fixes as f64 / driven_s)).collect();
+        report.run.speed.virtual_s = self.sim.now().as_secs_f64();
+    }
+
+    /// What the spools still hold, read from the disks themselves.
+    fn pending(&mut self) -> Result<Identities, RunError> {
+        let mut pending = Identities::new();
+        for index in 0..self.vehicles.len() {
+            let node = NodeName::new(NodeKind::Vehicle, index as u32);
+            let Some(env) = self.cluster.halt(node) else { continue };
+            let spool = Spool::inspect(&env)
+                .map_err(|error| RunError::Spool { node, detail: Chain(&error).to_string() })?;
+            for (epoch, sequences) in spool {
+                pending.insert((index, epoch), sequences);
+            }
+        }
+        Ok(pending)
+    }
+}
+
+fn world_spec(scenario: &Scenario, cluster: &Cluster, roads: Arc<Roads>) -> WorldSpec {
+    let vehicles = (0..scenario.vehicles_len()).map(|index| NodeName::new(NodeKind::Vehicle, index));
+    let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER);
+    let fleets = scenario.vehicles.iter().map(|group| Fleet {
+        count: group.count,
+        kind: VehicleKind::DeliveryVan,
+        fix_interval: group.fix_interval,
+    });
+    let zones = scenario.radio.zones.iter().map(|zone| Zone {
+        name: zone.name.clone(),
+        lat: zone.center[1],
+        lon: zone.center[0],
+        radius_m: zone.radius_m,
+    });
+    WorldSpec {
+        seed: scenario.seed,
+        start: scenario.world.start,
+        roads,
+        fleets: fleets.collect(),
+        radio: RadioSpec {
+            cell_m: scenario.radio.cell_m,
+            cell_change_interval: scenario.radio.cell_change_interval,
+            zones: zones.collect(),
+        },
+        nodes: services.chain(vehicles).collect(),
+        faults: scenario.faults(),
+    }
+}

@@ -1,0 +1,145 @@
+//! A node's disk: what is not synced is lost at a crash, wholly or from some byte on.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use drover_env::{BoxFuture, Disk, DiskFile};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// The disk of one node. Outlives its incarnations.
+#[derive(Debug, Clone)]
+pub(crate) struct SimDisk(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    files: BTreeMap<String, File>,
+    /// Removed, but not yet for certain: a crash may bring them back.
+    removed: BTreeMap<String, File>,
+    full: bool,
+    rng: ChaCha8Rng,
+}
+
+#[derive(Debug, Default, Clone)]
+struct File {
+    bytes: Vec<u8>,
+    synced: usize,
+}
+
+impl SimDisk {
+    pub(crate) fn new(rng: ChaCha8Rng) -> Self {
+        let (files, removed) = (BTreeMap::new(), BTreeMap::new());
+        Self(Arc::new(Mutex::new(State { files, removed, full: false, rng })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// While full, appends fail.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.lock().full = full;
+    }
+
+    /// Loses what was not synced: of each file's unsynced bytes a random first part survives, most often none.
+    pub(crate) fn crash(&self) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        for (name, file) in std::mem::take(&mut state.removed) {
+            if state.rng.random_bool(0.5) {
+                state.files.entry(name).or_insert(file);
+            }
+        }
+        for file in state.files.values_mut() {
+            let unsynced = file.bytes.len() - file.synced;
+            if unsynced > 0 {
+                let kept = if state.rng.random_bool(0.5) { 0 } else { state.rng.random_range(0..=unsynced) };
+                file.bytes.truncate(file.synced + kept);
+                file.synced = file.bytes.len();
+            }
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let mut state = self.lock();
+        if state.full && !state.files.contains_key(name) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.files.entry(name.to_owned()).or_default();
+        Ok(Box::new(SimFile { disk: self.clone(), name: name.to_owned() }))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.lock().files.keys().cloned().collect())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.lock();
+        let file = state.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        state.removed.insert(name.to_owned(), file);
+        Ok(())
+    }
+
+    fn sync_names(&self) -> BoxFuture<'_, io::Result<()>> {
+        self.lock().removed.clear();
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+struct SimFile {
+    disk: SimDisk,
+    name: String,
+}
+
+impl SimFile {
+    fn with<T>(&self, act: impl FnOnce(&mut File, bool) -> io::Result<T>) -> io::Result<T> {
+        let mut guard = self.disk.lock();
+        let state = &mut *guard;
+        let full = state.full;
+        act(state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?, full)
+    }
+}
+
+impl DiskFile for SimFile {
+    fn len_bytes(&self) -> io::Result<u64> {
+        self.with(|file, _| Ok(file.bytes.len() as u64))
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.with(|file, _| {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(file.bytes.len());
+            let len = buffer.len().min(file.bytes.len() - from);
+            buffer[..len].copy_from_slice(&file.bytes[from..from + len]);
+            Ok(len)
+        })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.with(|file, full| {
+            if full {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            file.bytes.extend_from_slice(bytes);
+            Ok(())
+        })
+    }
+
+    fn truncate(&mut self, len_bytes: u64) -> io::Result<()> {
+        self.with(|file, _| {
+            file.bytes.truncate(usize::try_from(len_bytes).unwrap_or(usize::MAX));
+            file.synced = file.synced.min(file.bytes.len());
+            Ok(())
+        })
+    }
+
+    fn sync(&mut self) -> BoxFuture<'_, io::Result<()>> {
+        let synced = self.with(|file, _| {
+            file.synced = file.bytes.len();
+            Ok(())
+        });
+        Box::pin(std::future::ready(synced))
+    }
+}

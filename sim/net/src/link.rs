@@ -1,0 +1,183 @@
+//! What a network does to a datagram: each node's access link, and rules between groups of nodes.
+
+use std::time::Duration;
+
+use drover_model::{NodeName, NodePattern};
+use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+
+/// A node's link to the network; the same in both directions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Access {
+    /// One way.
+    pub latency: Duration,
+    /// Largest uniform extra. Larger than the gap between two datagrams, it reorders them.
+    pub jitter: Duration,
+    /// Probability that a datagram is lost, 0 to 1.
+    pub loss: f64,
+    /// Losses in bursts.
+    pub burst: Option<Burst>,
+    /// Probability that a datagram arrives twice, 0 to 1.
+    pub duplicate: f64,
+    /// Probability that one bit flips, 0 to 1.
+    pub corrupt: f64,
+    /// Longest datagram that passes, in bytes of UDP payload.
+    pub mtu_bytes: usize,
+    /// Bits per second; `None` is no limit.
+    pub bandwidth_bit_s: Option<u64>,
+    /// How long a datagram may wait for its turn where bandwidth is limited; what would wait longer is lost.
+    pub queue: Duration,
+}
+
+/// Gilbert-Elliott: a link that is mostly good, and now and then bad for a while.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Burst {
+    /// Probability per datagram that a good link turns bad.
+    pub enter: f64,
+    /// Probability per datagram that a bad link turns good.
+    pub leave: f64,
+    /// Probability of loss while bad.
+    pub loss: f64,
+}
+
+impl Access {
+    /// Within a data centre.
+    pub const fn data_centre() -> Self {
+        Self {
+            latency: Duration::from_micros(200),
+            jitter: Duration::ZERO,
+            loss: 0.0,
+            burst: None,
+            duplicate: 0.0,
+            corrupt: 0.0,
+            mtu_bytes: 1472,
+            bandwidth_bit_s: None,
+            queue: Duration::from_millis(200),
+        }
+    }
+}
+
+/// An impairment between two groups of nodes, for as long as it is in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// Senders.
+    pub from: NodePattern,
+    /// Receivers.
+    pub to: NodePattern,
+    /// True if the way back is impaired too.
+    pub both_ways: bool,
+    /// What happens.
+    pub effect: Effect,
+}
+
+impl Rule {
+    pub(crate) fn applies(&self, from: NodeName, to: NodeName) -> bool {
+        (self.from.matches(from) && self.to.matches(to))
+            || (self.both_ways && self.from.matches(to) && self.to.matches(from))
+    }
+}
+
+/// What a rule does to each datagram.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Effect {
+    /// Nothing passes.
+    Partition,
+    /// Lost with this probability.
+    Loss(f64),
+    /// Later by `delay` and a uniform extra of up to `jitter`.
+    Delay {
+        /// Added to every datagram.
+        delay: Duration,
+        /// Largest extra.
+        jitter: Duration,
+    },
+    /// Arrives twice with this probability.
+    Duplicate(f64),
+    /// One bit flips with this probability.
+    Corrupt(f64),
+}
+
+/// What has been decided for one datagram so far.
+#[derive(Debug, Default)]
+pub(crate) struct Fate {
+    pub(crate) lost: bool,
+    pub(crate) delay: Duration,
+    pub(crate) duplicate: bool,
+    pub(crate) corrupt: bool,
+}
+
+/// One direction of an access link, with its own randomness: another vehicle's traffic changes nothing here.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    rng: ChaCha8Rng,
+    bad: bool,
+    busy_until: Duration,
+}
+
+impl Lane {
+    pub(crate) fn new(rng: ChaCha8Rng) -> Self {
+        Self { rng, bad: false, busy_until: Duration::ZERO }
+    }
+
+    /// Carries one datagram of `len_bytes` that enters at `now`.
+    pub(crate) fn carry(&mut self, access: &Access, now: Duration, len_bytes: usize, fate: &mut Fate) {
+        if len_bytes > access.mtu_bytes || self.chance(access.loss) || self.burst_loses(access.burst) {
+            fate.lost = true;
+            return;
+        }
+        if let Some(bits_per_s) = access.bandwidth_bit_s {
+            let start = self.busy_until.max(now + fate.delay);
+            if start - now - fate.delay > access.queue {
+                fate.lost = true;
+                return;
+            }
+            let on_wire = Duration::from_nanos(len_bytes as u64 * 8_000_000_000 / bits_per_s.max(1));
+            self.busy_until = start + on_wire;
+            fate.delay = self.busy_until - now;
+        }
+        fate.delay += access.latency + self.up_to(access.jitter);
+        fate.duplicate |= self.chance(access.duplicate);
+        fate.corrupt |= self.chance(access.corrupt);
+    }
+
+    pub(crate) fn apply(&mut self, effect: Effect, fate: &mut Fate) {
+        match effect {
+            Effect::Partition => fate.lost = true,
+            Effect::Loss(probability) => fate.lost |= self.chance(probability),
+            Effect::Delay { delay, jitter } => fate.delay += delay + self.up_to(jitter),
+            Effect::Duplicate(probability) => fate.duplicate |= self.chance(probability),
+            Effect::Corrupt(probability) => fate.corrupt |= self.chance(probability),
+        }
+    }
+
+    /// Flips one bit.
+    pub(crate) fn flip(&mut self, bytes: &mut [u8]) {
+        if !bytes.is_empty() {
+            let bit = self.rng.random_range(0..bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    fn burst_loses(&mut self, burst: Option<Burst>) -> bool {
+        let Some(burst) = burst else { return false };
+        let turns = if self.bad { burst.leave } else { burst.enter };
+        self.bad ^= self.chance(turns);
+        self.bad && self.chance(burst.loss)
+    }
+
+    /// True with this probability. Draws only where the answer is open, so that a link without faults draws nothing.
+    fn chance(&mut self, probability: f64) -> bool {
+        if probability <= 0.0 {
+            return false;
+        }
+        // 53 bits, exact in f64 on every platform.
+        ((self.rng.next_u64() >> 11) as f64) * (1.0 / (1u64 << 53) as f64) < probability
+    }
+
+    fn up_to(&mut self, most: Duration) -> Duration {
+        if most.is_zero() {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(self.rng.random_range(0..=most.as_nanos() as u64))
+    }
+}

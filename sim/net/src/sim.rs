@@ -1,0 +1,324 @@
+//! One run: nodes and network, and what a harness may do to them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use drover_env::{Clock, Env, EventSink, Parts, SeedTree, Value};
+use drover_model::{NodeName, WallTime};
+use rustc_hash::FxHashMap;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::crypto::SeededCrypto;
+use crate::link::{Access, Rule};
+use crate::network::{Flights, NodeNet};
+use crate::node::Node;
+use crate::streams::Accept;
+use crate::tasks::{NodeExecutor, Tasks};
+use crate::trace::Trace;
+
+/// Sees every event of every node, at its virtual time.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn event(&self, at: Duration, node: NodeName, name: &'static str, fields: &[(&'static str, Value<'_>)]);
+}
+
+/// What a run starts from.
+pub struct SimConfig {
+    /// Everything random follows from it.
+    pub seeds: SeedTree,
+    /// UTC at virtual time zero.
+    pub start: WallTime,
+    /// A virtual second whose trace records are kept as text.
+    pub capture: Option<u64>,
+    /// Who sees the events.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// The runtime of a run: one thread, paused time, and no I/O, so that a stray socket panics.
+///
+/// # Errors
+/// As tokio's.
+pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()
+}
+
+/// One run. Must be made and used inside [`runtime`].
+#[derive(Clone)]
+pub struct Sim {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    origin: Instant,
+    start: WallTime,
+    seeds: SeedTree,
+    crypto: SeededCrypto,
+    observer: Arc<dyn Observer>,
+    pump: Notify,
+    state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) by_name: BTreeMap<NodeName, usize>,
+    pub(crate) by_ip: FxHashMap<IpAddr, usize>,
+    pub(crate) rules: Vec<(u32, Rule)>,
+    pub(crate) flights: Flights,
+    pub(crate) listeners: FxHashMap<SocketAddr, Accept>,
+    pub(crate) trace: Trace,
+    pub(crate) lost: u64,
+    /// When the pump will look next.
+    pump_due: Option<Duration>,
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        Instant::now().duration_since(self.origin)
+    }
+
+    /// Tells the pump about a datagram that is due before it would look.
+    pub(crate) fn wake_pump(&self, state: &mut State, due: Option<Duration>) {
+        let Some(due) = due else { return };
+        if state.pump_due.is_none_or(|planned| due < planned) {
+            state.pump_due = Some(due);
+            self.pump.notify_one();
+        }
+    }
+}
+
+impl Sim {
+    /// An empty network.
+    pub fn new(config: SimConfig) -> Self {
+        let shared = Arc::new(Shared {
+            origin: Instant::now(),
+            start: config.start,
+            crypto: SeededCrypto::new(&config.seeds),
+            seeds: config.seeds,
+            observer: config.observer,
+            pump: Notify::new(),
+            state: Mutex::new(State {
+                nodes: Vec::new(),
+                by_name: BTreeMap::new(),
+                by_ip: FxHashMap::default(),
+                rules: Vec::new(),
+                flights: Flights::default(),
+                listeners: FxHashMap::default(),
+                trace: Trace::new(config.capture),
+                lost: 0,
+                pump_due: None,
+            }),
+        });
+        Self { shared }
+    }
+
+    /// Delivers datagrams when they are due, for ever. The harness runs it beside its own loop.
+    pub async fn pump(&self) {
+        loop {
+            let due = {
+                let mut state = self.shared.lock();
+                state.deliver(self.shared.now());
+                state.pump_due = state.flights.next_due();
+                state.pump_due
+            };
+            let wait = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(self.shared.origin + due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = wait => {}
+                () = self.shared.pump.notified() => {}
+            }
+        }
+    }
+
+    /// Virtual time since the start.
+    pub fn now(&self) -> Duration {
+        self.shared.now()
+    }
+
+    /// Adds a node, not yet running.
+    pub fn add_node(&self, name: NodeName, ip: IpAddr, access: Access) {
+        let mut state = self.shared.lock();
+        let index = state.nodes.len();
+        state.nodes.push(Node::new(name, ip, access, &self.shared.seeds.child("network")));
+        state.by_name.insert(name, index);
+        state.by_ip.insert(ip, index);
+    }
+
+    /// Starts a node that is down; the env is its new incarnation's. `None` if it is unknown or already up.
+    pub fn start(&self, name: NodeName) -> Option<Env> {
+        let mut state = self.shared.lock();
+        let index = *state.by_name.get(&name)?;
+        let node = &mut state.nodes[index];
+        if node.running.is_some() {
+            return None;
+        }
+        node.incarnation += 1;
+        let (incarnation, tasks) = (node.incarnation, Arc::new(Tasks::default()));
+        node.running = Some(tasks.clone());
+        let disk = Arc::new(node.disk.clone());
+        drop(state);
+        let label = name.to_string();
+        Some(Env::new(Parts {
+            node: label.as_str().into(),
+            clock: Arc::new(NodeClock { shared: self.shared.clone(), node: index }),
+            net: Arc::new(NodeNet { shared: self.shared.clone(), node: index, incarnation }),
+            disk,
+            executor: Arc::new(NodeExecutor(tasks)),
+            // A new incarnation draws anew: a restarted server that chose the connection ids of the one before would
+            // take its packets for its own.
+            seeds: self.shared.seeds.child("node").child(&label).child(&incarnation.to_string()),
+            crypto: self.shared.crypto.provider(),
+            events: Arc::new(NodeEvents { shared: self.shared.clone(), name }),
+            faults: None,
+        }))
+    }
+
+    /// Ends a node without a goodbye: network off, tasks gone, unsynced writes lost. False if it was not up.
+    pub fn crash(&self, name: NodeName) -> bool {
+        let Some(tasks) = self.take_down(name) else { return false };
+        tasks.abort_all();
+        self.with_node(name, |node| node.disk.crash());
+        true
+    }
+
+    /// Marks a node as down whose services have ended by themselves; its disk keeps everything.
+    pub fn stopped(&self, name: NodeName) -> bool {
+        let Some(tasks) = self.take_down(name) else { return false };
+        tasks.abort_all();
+        true
+    }
+
+    fn take_down(&self, name: NodeName) -> Option<Arc<Tasks>> {
+        self.with_node(name, |node| {
+            node.sockets.clear();
+            node.running.take()
+        })?
+    }
+
+    /// Stops the node's tasks from running, or lets them run again.
+    pub fn set_paused(&self, name: NodeName, paused: bool) {
+        let tasks = self.with_node(name, |node| node.running.clone()).flatten();
+        if let Some(tasks) = tasks {
+            tasks.set_paused(paused);
+        }
+    }
+
+    /// True while the node runs.
+    pub fn is_up(&self, name: NodeName) -> bool {
+        self.with_node(name, |node| node.running.is_some()).unwrap_or(false)
+    }
+
+    /// Moves a node to another address. What is on its way to the old one is lost.
+    pub fn set_ip(&self, name: NodeName, ip: IpAddr) {
+        let mut state = self.shared.lock();
+        let Some(&index) = state.by_name.get(&name) else { return };
+        let old = std::mem::replace(&mut state.nodes[index].ip, ip);
+        state.by_ip.remove(&old);
+        state.by_ip.insert(ip, index);
+    }
+
+    /// In or out of coverage: without it nothing comes or goes.
+    pub fn set_covered(&self, name: NodeName, covered: bool) {
+        self.with_node(name, |node| node.covered = covered);
+    }
+
+    /// Error of a node's wall clock, in milliseconds; positive is ahead.
+    pub fn set_clock_skew(&self, name: NodeName, skew_ms: i64) {
+        self.with_node(name, |node| node.skew_us = skew_ms.saturating_mul(1000));
+    }
+
+    /// Fills a node's disk, or gives it space again.
+    pub fn set_disk_full(&self, name: NodeName, full: bool) {
+        self.with_node(name, |node| node.disk.set_full(full));
+    }
+
+    /// Puts a rule in force; `id` names it for its end.
+    pub fn add_rule(&self, id: u32, rule: Rule) {
+        self.shared.lock().rules.push((id, rule));
+    }
+
+    /// Ends a rule.
+    pub fn remove_rule(&self, id: u32) {
+        self.shared.lock().rules.retain(|(known, _)| *known != id);
+    }
+
+    /// True if a rule cuts `from` off from `to`, for what reaches its peer by other means than sockets.
+    pub fn is_partitioned(&self, from: NodeName, to: NodeName) -> bool {
+        let state = self.shared.lock();
+        state.rules.iter().any(|(_, rule)| rule.effect == crate::Effect::Partition && rule.applies(from, to))
+    }
+
+    /// An event of the harness itself, on behalf of a node.
+    pub fn event(&self, name: NodeName, event: &'static str, fields: &[(&'static str, Value<'_>)]) {
+        NodeEvents { shared: self.shared.clone(), name }.event(event, fields);
+    }
+
+    /// Reads the trace.
+    pub fn trace<T>(&self, read: impl FnOnce(&Trace) -> T) -> T {
+        read(&self.shared.lock().trace)
+    }
+
+    /// Datagrams lost so far, for whatever reason.
+    pub fn datagrams_lost(&self) -> u64 {
+        self.shared.lock().lost
+    }
+
+    fn with_node<T>(&self, name: NodeName, act: impl FnOnce(&mut Node) -> T) -> Option<T> {
+        let mut state = self.shared.lock();
+        let index = *state.by_name.get(&name)?;
+        Some(act(&mut state.nodes[index]))
+    }
+}
+
+struct NodeClock {
+    shared: Arc<Shared>,
+    node: usize,
+}
+
+impl Clock for NodeClock {
+    fn wall(&self) -> WallTime {
+        let skew_us = self.shared.lock().nodes[self.node].skew_us;
+        let now = self.shared.start.plus(self.shared.now());
+        WallTime::from_micros(now.as_micros().saturating_add(skew_us))
+    }
+}
+
+struct NodeEvents {
+    shared: Arc<Shared>,
+    name: NodeName,
+}
+
+impl EventSink for NodeEvents {
+    fn event(&self, name: &'static str, fields: &[(&'static str, Value<'_>)]) {
+        let at = self.shared.now();
+        let node = (self.name.kind as u64) << 32 | u64::from(self.name.index);
+        let mut hash = xxh3_64_with_seed(name.as_bytes(), node);
+        for (_, value) in fields {
+            let word = match value {
+                Value::U64(number) => *number,
+                Value::I64(number) => *number as u64,
+                Value::Str(text) => xxh3_64(text.as_bytes()),
+                Value::Vehicle(vehicle) => xxh3_64(vehicle.as_str().as_bytes()),
+            };
+            hash = (hash.rotate_left(17) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        self.shared.lock().trace.event(at, hash, || {
+            let fields: Vec<_> = fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            format!("{} {name} {}", self.name, fields.join(" "))
+        });
+        self.shared.observer.event(at, self.name, name, fields);
+    }
+}

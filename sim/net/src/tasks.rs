@@ -1,0 +1,132 @@
+//! A node's tasks: they end with the node, and stand still while it is paused.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use drover_env::{BoxFuture, Executor, Shards, WorkUnits};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+/// One incarnation of a node: what runs, and whether it may.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    paused: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    dead: bool,
+    running: BTreeMap<u64, AbortHandle>,
+    parked: Vec<Waker>,
+}
+
+impl Tasks {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends every task, without a word to anybody.
+    pub(crate) fn abort_all(&self) {
+        let running = {
+            let mut state = self.lock();
+            state.dead = true;
+            std::mem::take(&mut state.running)
+        };
+        for task in running.values() {
+            task.abort();
+        }
+    }
+
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
+        if !paused {
+            let parked = std::mem::take(&mut self.lock().parked);
+            parked.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+/// Runs the tasks of one incarnation on the simulation's only thread.
+pub(crate) struct NodeExecutor(pub(crate) Arc<Tasks>);
+
+impl Executor for NodeExecutor {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the simulated env is one of the two places that start tasks"
+    )]
+    fn spawn(&self, _name: &'static str, future: BoxFuture<'static, ()>) -> AbortHandle {
+        let id = {
+            let mut state = self.0.lock();
+            state.next += 1;
+            state.next
+        };
+        let abort = tokio::spawn(NodeTask { future, tasks: self.0.clone(), id }).abort_handle();
+        let mut state = self.0.lock();
+        if state.dead {
+            abort.abort();
+        } else {
+            state.running.insert(id, abort.clone());
+        }
+        abort
+    }
+
+    fn shards(
+        &self,
+        name: &'static str,
+        count: usize,
+        make: Arc<dyn Fn(usize) -> BoxFuture<'static, ()> + Send + Sync>,
+    ) -> io::Result<Shards> {
+        let done = (0..count).map(|shard| {
+            let (ended, wait) = oneshot::channel();
+            let run = make(shard);
+            self.spawn(
+                name,
+                Box::pin(async move {
+                    run.await;
+                    // Nobody may be waiting.
+                    let _ = ended.send(());
+                }),
+            );
+            wait
+        });
+        Ok(Shards::new(done.collect()))
+    }
+
+    fn compute(&self, cost: WorkUnits, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_micros(cost.0)).await;
+            work();
+        })
+    }
+}
+
+struct NodeTask {
+    future: BoxFuture<'static, ()>,
+    tasks: Arc<Tasks>,
+    id: u64,
+}
+
+impl Future for NodeTask {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.tasks.paused.load(Ordering::Relaxed) {
+            self.tasks.lock().parked.push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        self.future.as_mut().poll(cx)
+    }
+}
+
+impl Drop for NodeTask {
+    fn drop(&mut self) {
+        self.tasks.lock().running.remove(&self.id);
+    }
+}

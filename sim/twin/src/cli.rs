@@ -1,0 +1,117 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples (in a checkout, `cargo run --release --` stands for `twin`):
+  twin                                        what there is to ask
+  twin run scenarios/morning_peak.toml        ask it, and leave a report
+  twin run morning_peak --seed 8              the same with another seed
+  twin check morning_peak --until 60          run a minute of it twice, compare every byte
+  twin new depot_fire                         start a scenario of your own
+  twin schema > scenario.schema.json          let an editor complete its keys
+
+Exit codes: 0 passed; 1 a gate or an invariant failed; 2 the run is invalid or was interrupted;
+3 the harness itself failed; 64 bad usage or a bad scenario file.";
+
+/// The digital twin of Drover: runs scenarios in virtual time and judges them.
+///
+/// Without a command it lists the scenarios in ./scenarios with their questions.
+#[derive(Debug, Parser)]
+#[command(name = "twin", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs a scenario in virtual time, judges it, and leaves a report.
+    Run(RunArgs),
+    /// Runs a scenario twice and compares the two, second by second and byte for byte.
+    Check(CheckArgs),
+    /// Writes a commented scenario to start from.
+    New(NewArgs),
+    /// Prints the JSON Schema of scenario files, for editors.
+    Schema,
+    /// Lists the scenarios in ./scenarios with their questions (the same as no command).
+    List,
+}
+
+/// Which scenario, and what of it differs from the file.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// A scenario file, or the name of one in ./scenarios.
+    pub(crate) scenario: PathBuf,
+    /// Root of every random number, instead of the file's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub(crate) seed: Option<u64>,
+    /// Ends the run after this many seconds of virtual time, if the file's end is later.
+    #[arg(long, value_name = "SECONDS", value_parser = until)]
+    pub(crate) until: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Folder of the report [default: reports/runs/<name>-<seed>].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// Prints the verdict only, and no progress.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewArgs {
+    /// What it is called: a-z, 0-9 and _.
+    pub(crate) name: String,
+    /// Where the file goes.
+    #[arg(long, value_name = "DIR", default_value = "scenarios")]
+    pub(crate) dir: PathBuf,
+}
+
+fn until(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (1.0..=604_800.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds, 1 to 604800".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_misspelt_command_is_named_with_the_nearest() {
+        let error = Cli::try_parse_from(["twin", "chekc"]).expect_err("no such command");
+        assert!(error.use_stderr() && error.to_string().contains("'check'"), "{error}");
+    }
+
+    #[test]
+    fn seeds_and_ends_are_checked() {
+        let parse = |args: &[&str]| Cli::try_parse_from([&["twin", "run", "x.toml"], args].concat()).is_ok();
+        assert!(parse(&["--seed", "9223372036854775807", "--until", "60.5"]));
+        for bad in [["--seed", "-1"], ["--seed", "9223372036854775808"], ["--until", "0"], ["--until", "nan"]]
+        {
+            assert!(!parse(&bad), "{bad:?}");
+        }
+    }
+}

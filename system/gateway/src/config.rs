@@ -1,0 +1,86 @@
+//! Settings of the gateway. Every bound says what happens at it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use drover_model::NodeName;
+use serde::{Deserialize, Serialize};
+
+/// A node of the bus and where it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Such as `persistence/0`.
+    pub node: NodeName,
+    /// Where it listens.
+    pub addr: SocketAddr,
+}
+
+/// Settings of the gateway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address of the vehicles' endpoint. The contracts' port is 443.
+    pub listen: SocketAddr,
+    /// Address of the endpoint that calls other services.
+    pub bus_bind: SocketAddr,
+    /// Persistence agents, used in turn.
+    pub persistence: Vec<Peer>,
+    /// Where live fixes are published: each of these gets all of them.
+    pub live: Vec<Peer>,
+    /// A fix further ahead of this clock is refused for good. More than the worst clock of a gateway: GPS time is exact.
+    #[serde(rename = "future_max_s", with = "drover_env::seconds")]
+    pub future_max: Duration,
+    /// A fix older than this is refused for good. Ten years: longer than any spool keeps one.
+    #[serde(rename = "age_max_s", with = "drover_env::seconds")]
+    pub age_max: Duration,
+    /// Fixes per second that one stream may bring in the long run. Above it the stream is read more slowly: nothing good
+    /// is lost, and nobody else waits.
+    pub rate_fixes_per_s: u32,
+    /// Fixes that one stream may bring at once before the rate counts.
+    pub rate_burst_fixes: u32,
+    /// Batches of one stream on their way to persistence. At the bound the stream is not read.
+    pub batches_in_flight_max: usize,
+    /// Fixes of all streams on their way to persistence. At the bound a batch is not passed on and not acknowledged: the
+    /// vehicle keeps it and sends it again.
+    pub fixes_in_flight_max: usize,
+    /// Backlog that one vehicle may send ahead of its acknowledgements. Withheld while persistence is away.
+    pub credit_fixes: u64,
+    /// How long a vehicle may take to open its streams and say hello, and to take an acknowledgement.
+    #[serde(rename = "silence_max_ms", with = "drover_env::millis")]
+    pub silence_max: Duration,
+    /// How long a persistence call may take. Then the batch stays unacknowledged.
+    #[serde(rename = "persist_deadline_ms", with = "drover_env::millis")]
+    pub persist_deadline: Duration,
+    /// While persistence is away: how often to ask whether it is back.
+    #[serde(rename = "probe_interval_ms", with = "drover_env::millis")]
+    pub probe_interval: Duration,
+    /// Sessions at once; more are refused before any cryptography.
+    pub sessions_max: usize,
+    /// On shutdown: longest wait for batches in flight.
+    #[serde(rename = "drain_ms", with = "drover_env::millis")]
+    pub drain: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 443)),
+            bus_bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            persistence: Vec::new(),
+            live: Vec::new(),
+            future_max: Duration::from_secs(600),
+            age_max: Duration::from_secs(10 * 365 * 24 * 3600),
+            rate_fixes_per_s: 200,
+            rate_burst_fixes: 2000,
+            batches_in_flight_max: 4,
+            fixes_in_flight_max: 100_000,
+            credit_fixes: 500,
+            silence_max: Duration::from_secs(20),
+            persist_deadline: Duration::from_secs(5),
+            probe_interval: Duration::from_secs(1),
+            sessions_max: 20_000,
+            drain: Duration::from_secs(8),
+        }
+    }
+}

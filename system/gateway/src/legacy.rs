@@ -1,0 +1,68 @@
+//! The contracts' own form: one bare `GeoTelemetry` on a unidirectional stream.
+//!
+//! Stored once by (vehicle, timestamp), outside the ledger. When it is durable, a unidirectional stream of the gateway
+//! carries the contracts' `Ack` back.
+
+use drover_env::Value;
+use drover_model::Refusal;
+use drover_wire::{GeoTelemetry, Invalid, decode, fix_from_wire};
+use prost::Message;
+use quinn::RecvStream;
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::admission::{Admission, check_time};
+use crate::session::Session;
+
+/// Longest bare report: every field at its longest is well below.
+const REPORT_BYTES_MAX: usize = 4096;
+
+pub(crate) async fn serve(session: &Session, mut recv: RecvStream) {
+    let shared = &session.shared;
+    let body = match timeout(shared.config.silence_max, recv.read_to_end(REPORT_BYTES_MAX)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) | Err(_) => return refuse(session, "unreadable", "no whole report came in time"),
+    };
+    let message = match read(session, &body) {
+        Ok(message) => message,
+        Err(invalid) => return refuse(session, invalid.reason.name(), &invalid.detail),
+    };
+    match shared.persister.record_one(session.tenant, &message).await {
+        Ok(ack) => {
+            shared.env.event("gateway.legacy_stored", &[("vehicle", Value::Vehicle(session.vehicle))]);
+            if let Ok(mut send) = session.connection.open_uni().await {
+                // The report is durable whether or not the vehicle hears of it.
+                let _ = send.write_all(&ack.encode_to_vec()).await;
+                let _ = send.finish();
+            }
+        }
+        Err(error) => refuse(session, error.name(), &error.to_string()),
+    }
+}
+
+fn read(session: &Session, body: &[u8]) -> Result<GeoTelemetry, Invalid> {
+    let out_of_range = |detail: String| Invalid { reason: Refusal::OutOfRange, detail };
+    let mut message: GeoTelemetry = decode(body).map_err(|error| out_of_range(error.to_string()))?;
+    let name = session.vehicle.as_str();
+    if message.vehicle_id.as_deref().is_some_and(|named| named != name) {
+        let detail = format!("the report names {:?}, the certificate {name}", message.vehicle_id);
+        return Err(Invalid { reason: Refusal::WrongVehicle, detail });
+    }
+    message.vehicle_id = Some(name.to_owned());
+    // Identity comes from a session's hello alone.
+    (message.sequence, message.epoch) = (None, None);
+    let config = &session.shared.config;
+    let rules = Admission {
+        vehicle: session.vehicle,
+        now: session.shared.env.wall(),
+        future_max: config.future_max,
+        age_max: config.age_max,
+    };
+    check_time(&rules, fix_from_wire(&message)?)?;
+    Ok(message)
+}
+
+fn refuse(session: &Session, reason: &str, detail: &str) {
+    debug!(vehicle.id = %session.vehicle, reason, detail, "legacy report refused");
+    session.shared.env.event("gateway.legacy_refused", &[("reason", Value::Str(reason))]);
+}

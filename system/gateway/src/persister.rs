@@ -1,0 +1,86 @@
+//! The way to persistence, and whether it is open.
+
+use std::sync::Arc;
+
+use drover_bus::{CallError, Pool, RecordTelemetry, RecordTelemetryBatch, Route};
+use drover_env::{Env, Value};
+use drover_wire::{Ack, GeoTelemetry, RecordBatch, RecordOutcome};
+use tokio::sync::{Semaphore, watch};
+
+use crate::Config;
+
+/// Passes batches on, and remembers whether that worked.
+pub(crate) struct Persister {
+    env: Env,
+    pool: Pool,
+    config: Config,
+    room: Semaphore,
+    open: watch::Sender<bool>,
+}
+
+impl Persister {
+    pub(crate) fn new(env: Env, pool: Pool, config: Config) -> Arc<Self> {
+        let room = Semaphore::new(config.fixes_in_flight_max.min(Semaphore::MAX_PERMITS));
+        // Closed until the first answer: nobody gets credit for a store that nobody has reached.
+        Arc::new(Self { env, pool, config, room, open: watch::Sender::new(false) })
+    }
+
+    /// Makes a batch durable. `None`: it is not known to be, and the vehicle must keep it.
+    pub(crate) async fn record(&self, batch: &RecordBatch) -> Option<RecordOutcome> {
+        let places = u32::try_from(batch.fixes.len()).unwrap_or(u32::MAX);
+        let Ok(_room) = self.room.try_acquire_many(places) else {
+            self.env.event("gateway.persist_failed", &[("reason", Value::Str("full"))]);
+            return None;
+        };
+        let deadline = Some(self.config.persist_deadline);
+        self.judge(self.pool.call::<RecordTelemetryBatch>(Route::RoundRobin, batch, deadline).await)
+    }
+
+    /// Makes a bare report of the contracts durable.
+    pub(crate) async fn record_one(&self, message: &GeoTelemetry) -> Result<Ack, CallError> {
+        let deadline = Some(self.config.persist_deadline);
+        self.pool.call::<RecordTelemetry>(Route::RoundRobin, message, deadline).await
+    }
+
+    /// Changes when persistence goes away or comes back.
+    pub(crate) fn watch(&self) -> watch::Receiver<bool> {
+        self.open.subscribe()
+    }
+
+    /// While persistence is away, asks for it with an empty batch.
+    pub(crate) async fn probe(&self) {
+        let mut open = self.open.subscribe();
+        loop {
+            // The sender is ours, so waiting can not fail.
+            let _ = open.wait_for(|open| !open).await;
+            let deadline = Some(self.config.persist_deadline);
+            let empty = RecordBatch::default();
+            let answer = self.pool.call::<RecordTelemetryBatch>(Route::RoundRobin, &empty, deadline).await;
+            if self.judge(answer).is_none() {
+                tokio::time::sleep(self.config.probe_interval).await;
+            }
+        }
+    }
+
+    fn judge(&self, answer: Result<RecordOutcome, CallError>) -> Option<RecordOutcome> {
+        let (outcome, open) = match answer {
+            Ok(outcome) => (Some(outcome), true),
+            Err(error) => {
+                tracing::debug!(%error, "batch not persisted");
+                self.env.event("gateway.persist_failed", &[("reason", Value::Str(error.name()))]);
+                // Refused or malformed is our fault, not an outage: the vehicle keeps the batch all the same.
+                (None, !error.is_retryable())
+            }
+        };
+        self.open.send_if_modified(|was| {
+            let changed = *was != open;
+            *was = open;
+            if changed {
+                let name = if open { "gateway.persistence_back" } else { "gateway.persistence_away" };
+                self.env.event(name, &[]);
+            }
+            changed
+        });
+        outcome
+    }
+}

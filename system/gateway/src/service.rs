@@ -1,0 +1,138 @@
+//! The gateway as a service: two endpoints, one accept loop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use drover_bus::{NodeAddr, Pool, PoolConfig};
+use drover_env::{Env, Value};
+use drover_model::NodeKind;
+use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
+use drover_wire::{geostream, mcp};
+use quinn::Endpoint;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::Config;
+use crate::config::Peer;
+use crate::live::Live;
+use crate::persister::Persister;
+use crate::session::{self, Shared};
+
+/// Why a gateway can not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// One of its endpoints.
+    #[error("open the {what} endpoint")]
+    Endpoint {
+        /// Which one.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: QuicError,
+    },
+    /// Its certificate is not a gateway's.
+    #[error("the certificate names {found}, not a gateway (drover://svc/gateway/<index>)")]
+    Identity {
+        /// Who it names.
+        found: String,
+    },
+    /// Nobody to pass fixes to.
+    #[error("no persistence agent is configured: add [[persistence]] with node and addr")]
+    NoPersistence,
+}
+
+/// A gateway, bound and ready to run.
+pub struct Gateway {
+    env: Env,
+    config: Config,
+    vehicles: Endpoint,
+    bus: Endpoint,
+    pool: Pool,
+}
+
+impl Gateway {
+    /// Opens the gateway's endpoints.
+    ///
+    /// # Errors
+    /// An address is taken, the certificate is not a gateway's, or no persistence agent is configured.
+    pub fn bind(env: Env, config: Config, identity: &Identity, trust: &Trust) -> Result<Self, BindError> {
+        match identity.principal() {
+            Some(Principal::Service(node)) if node.kind == NodeKind::Gateway => {}
+            other => {
+                let found = other.map_or_else(|| "nobody".to_owned(), |who| who.to_string());
+                return Err(BindError::Identity { found });
+            }
+        }
+        if config.persistence.is_empty() {
+            return Err(BindError::NoPersistence);
+        }
+        let failed = |what| move |source| BindError::Endpoint { what, source };
+        let setup = ServerSetup {
+            identity,
+            trust,
+            alpn: geostream::ALPN,
+            profile: &Profile::vehicle(),
+            reset_key: identity.derive_key("reset"),
+        };
+        let vehicles = drover_quic::server(&env, config.listen, &setup).map_err(failed("vehicle"))?;
+        let bus = drover_quic::client(&env, config.bus_bind).map_err(failed("bus"))?;
+        let client = drover_quic::client_config(&env, identity, trust, mcp::ALPN, &Profile::service())
+            .map_err(failed("bus"))?;
+        let pool = Pool::new(env.clone(), client, bus.clone(), PoolConfig::default());
+        Ok(Self { env, config, vehicles, bus, pool })
+    }
+
+    /// Where vehicles connect.
+    ///
+    /// # Errors
+    /// The socket is closed.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.vehicles.local_addr()
+    }
+
+    /// Serves until `cancel`; then takes nothing new, waits for the batches on their way, says goodbye, and ends.
+    pub async fn run(self, cancel: CancellationToken) {
+        let (shared, probe) = self.start();
+        let sessions = TaskTracker::new();
+        loop {
+            let incoming = tokio::select! {
+                biased;
+                () = cancel.cancelled() => break,
+                incoming = self.vehicles.accept() => incoming,
+            };
+            let Some(incoming) = incoming else { break };
+            if sessions.len() >= self.config.sessions_max {
+                warn!(sessions = sessions.len(), "vehicle turned away: too many sessions");
+                self.env.event("gateway.overloaded", &[]);
+                incoming.refuse();
+                continue;
+            }
+            let serve = session::serve(shared.clone(), incoming, cancel.clone());
+            drop(self.env.spawn("gateway.session", sessions.track_future(serve)));
+        }
+        sessions.close();
+        if timeout(self.config.drain, sessions.wait()).await.is_err() {
+            warn!(sessions = sessions.len(), "drain ended before every batch was acknowledged");
+        }
+        probe.abort();
+        self.vehicles.close(geostream::close::DRAINING.into(), b"the gateway has stopped");
+        self.bus.close(0u32.into(), b"the gateway has stopped");
+        // Lets the goodbyes out; whoever does not answer learns by a reset.
+        let _ = timeout(self.config.drain, self.vehicles.wait_idle()).await;
+        self.env.event("gateway.stopped", &[("drained", Value::U64(u64::from(sessions.is_empty())))]);
+    }
+
+    fn start(&self) -> (Arc<Shared>, drover_env::Task<()>) {
+        let nodes = self.config.persistence.iter().chain(&self.config.live);
+        self.pool.set_nodes(nodes.map(|Peer { node, addr }| NodeAddr { name: *node, addr: *addr }).collect());
+        let persister = Persister::new(self.env.clone(), self.pool.clone(), self.config.clone());
+        let receivers = self.config.live.iter().map(|peer| peer.node).collect();
+        let live = Live::new(self.env.clone(), self.pool.clone(), receivers);
+        let probing = persister.clone();
+        let probe = self.env.spawn("gateway.probe", async move { probing.probe().await });
+        let (env, config) = (self.env.clone(), self.config.clone());
+        (Arc::new(Shared { env, config, persister, live }), probe)
+    }
+}

@@ -1,0 +1,115 @@
+//! One vehicle's connection: who it is, and its streams.
+
+use std::sync::Arc;
+
+use drover_env::{Chain, Env, Value};
+use drover_model::{TenantId, VehicleId};
+use drover_quic::Principal;
+use drover_wire::geostream::close;
+use quinn::{Connection, Incoming, VarInt};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::live::Live;
+use crate::persister::Persister;
+use crate::{Config, legacy, stream};
+
+/// What all sessions share.
+pub(crate) struct Shared {
+    pub(crate) env: Env,
+    pub(crate) config: Config,
+    pub(crate) persister: Arc<Persister>,
+    pub(crate) live: Live,
+}
+
+/// What the streams of one session share.
+#[derive(Clone)]
+pub(crate) struct Session {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) connection: Connection,
+    pub(crate) tenant: TenantId,
+    pub(crate) vehicle: VehicleId,
+    /// Set when the gateway drains: streams take nothing new, finish what is on its way, and end.
+    pub(crate) drain: CancellationToken,
+}
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve(shared: Arc<Shared>, incoming: Incoming, drain: CancellationToken) {
+    let peer = incoming.remote_address();
+    let connection = match incoming.await {
+        Ok(connection) => connection,
+        Err(error) => {
+            info!(%peer, error = %Chain(&error), "handshake failed");
+            shared.env.event("gateway.handshake_failed", &[]);
+            return;
+        }
+    };
+    let (tenant, vehicle) = match drover_quic::principal(&connection) {
+        Ok(Principal::Vehicle { tenant, vehicle }) => (tenant, vehicle),
+        other => {
+            let found = other.map_or_else(|error| error.to_string(), |who| who.to_string());
+            warn!(%peer, %found, "peer is no vehicle");
+            shared.env.event("gateway.identity_refused", &[]);
+            connection.close(close::IDENTITY.into(), b"the certificate names no vehicle");
+            return;
+        }
+    };
+    info!(vehicle.id = %vehicle, %peer, "vehicle connected");
+    shared.env.event("gateway.connected", &[("vehicle", Value::Vehicle(vehicle))]);
+    let session = Session { shared, connection, tenant, vehicle, drain };
+    session.run().await;
+}
+
+impl Session {
+    async fn run(self) {
+        let streams = TaskTracker::new();
+        let hello_due = tokio::time::Instant::now() + self.shared.config.silence_max;
+        let mut spoken = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(hello_due), if !spoken => {
+                    self.refuse(close::SILENT, "no stream was opened in time");
+                }
+                () = self.drain.cancelled() => break,
+                stream = self.connection.accept_bi() => match stream {
+                    Ok((send, recv)) => {
+                        spoken = true;
+                        let session = self.clone();
+                        let serve = async move { stream::serve(&session, send, recv).await };
+                        drop(self.shared.env.spawn("gateway.stream", streams.track_future(serve)));
+                    }
+                    Err(_) => break,
+                },
+                stream = self.connection.accept_uni() => match stream {
+                    Ok(recv) => {
+                        spoken = true;
+                        let session = self.clone();
+                        let serve = async move { legacy::serve(&session, recv).await };
+                        drop(self.shared.env.spawn("gateway.legacy", streams.track_future(serve)));
+                    }
+                    Err(_) => break,
+                },
+            }
+        }
+        streams.close();
+        streams.wait().await;
+        if self.drain.is_cancelled() {
+            self.connection.close(close::DRAINING.into(), b"the gateway is about to stop");
+        }
+        let reason = self.connection.close_reason().map(|reason| reason.to_string()).unwrap_or_default();
+        debug!(vehicle.id = %self.vehicle, %reason, "vehicle gone");
+        self.shared.env.event("gateway.disconnected", &[("vehicle", Value::Vehicle(self.vehicle))]);
+    }
+
+    /// Ends the session because of what the peer did, or did not do.
+    pub(crate) fn refuse(&self, code: u32, reason: &str) {
+        if self.connection.close_reason().is_none() {
+            warn!(vehicle.id = %self.vehicle, reason, "session refused");
+            let name = if code == close::SILENT { "silent" } else { "protocol" };
+            self.shared.env.event("gateway.session_refused", &[("reason", Value::Str(name))]);
+            self.connection.close(VarInt::from_u32(code), reason.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! One stream of a session: batches in, acknowledgements out.
+//!
+//! Reads no further while too many batches are on their way or the rate is exceeded, so that QUIC's flow control holds
+//! the vehicle back; nothing is dropped.
+
+use bytes::BytesMut;
+use drover_env::{Chain, Value};
+use drover_model::{Epoch, Sequence};
+use drover_wire::geostream::close;
+use drover_wire::geostream::{
+    BATCH_FIXES_MAX, Batch, Channel, Credit, DurableAck, FRAME_BYTES_MAX, Frame, Hello, Refused,
+};
+use drover_wire::{FrameDecoder, FrameError, GeoTelemetry, Invalid, RecordBatch, RecordOutcome, RefusedFix};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use quinn::{RecvStream, SendStream};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::admission::{Admission, admit};
+use crate::session::Session;
+use crate::settled::Settled;
+
+/// Bytes taken from QUIC at once.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Why a stream ends before its peer ends it.
+#[derive(Debug, thiserror::Error)]
+enum StreamError {
+    #[error("read a frame")]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Protocol(&'static str),
+    #[error("the vehicle takes no acknowledgements")]
+    Silent,
+    #[error("the connection is gone")]
+    Gone,
+}
+
+/// A batch on its way to persistence.
+struct Flight {
+    sequences: Vec<Sequence>,
+    outcome: Option<RecordOutcome>,
+}
+
+pub(crate) async fn serve(session: &Session, send: SendStream, recv: RecvStream) {
+    let mut stream = Stream::new(session, send, recv);
+    match stream.run().await {
+        Ok(()) | Err(StreamError::Gone) => {}
+        Err(StreamError::Silent) => session.refuse(close::SILENT, &StreamError::Silent.to_string()),
+        Err(error) => session.refuse(close::PROTOCOL, &Chain(&error).to_string()),
+    }
+}
+
+struct Stream<'a> {
+    session: &'a Session,
+    send: SendStream,
+    recv: RecvStream,
+    decoder: FrameDecoder,
+    /// Set by the hello, which must come first.
+    opened: Option<(Channel, Epoch)>,
+    settled: Settled,
+    out: BytesMut,
+}
+
+impl<'a> Stream<'a> {
+    fn new(session: &'a Session, send: SendStream, recv: RecvStream) -> Self {
+        let config = &session.shared.config;
+        let settled = Settled::new(
+            Instant::now(),
+            config.credit_fixes,
+            config.rate_fixes_per_s,
+            config.rate_burst_fixes,
+        );
+        let decoder = FrameDecoder::new(FRAME_BYTES_MAX);
+        Self { session, send, recv, decoder, opened: None, settled, out: BytesMut::new() }
+    }
+
+    async fn run(&mut self) -> Result<(), StreamError> {
+        let session = self.session;
+        let config = &session.shared.config;
+        let hello_due = Instant::now() + config.silence_max;
+        let mut open = session.shared.persister.watch();
+        let mut flights = FuturesUnordered::new();
+        let mut ended = false;
+        loop {
+            let readable_at = self.settled.readable_at();
+            let limited = readable_at > Instant::now();
+            let reading = !ended && !limited && flights.len() < config.batches_in_flight_max;
+            let mut batches = Vec::new();
+            tokio::select! {
+                biased;
+                () = sleep_until(hello_due), if self.opened.is_none() => {
+                    return Err(StreamError::Protocol("no hello came in time"));
+                }
+                Some(flight) = flights.next(), if !flights.is_empty() => self.land(flight),
+                changed = open.changed() => changed.map_err(|_| StreamError::Gone)?,
+                () = session.drain.cancelled(), if !ended => ended = true,
+                () = sleep_until(readable_at), if limited => {}
+                chunk = self.recv.read_chunk(READ_BYTES, true), if reading => {
+                    match chunk.map_err(|_| StreamError::Gone)? {
+                        Some(chunk) => batches = self.take(&chunk.bytes)?,
+                        None => ended = true,
+                    }
+                }
+            }
+            for batch in batches {
+                let session = session.clone();
+                flights.push(async move {
+                    let outcome = session.shared.persister.record(&batch).await;
+                    let sequences = batch.fixes.iter().filter_map(|fix| fix.sequence).collect();
+                    Flight { sequences, outcome }
+                });
+            }
+            self.tell_credit(*open.borrow_and_update());
+            self.flush().await?;
+            if ended && flights.is_empty() {
+                // The peer may be gone already.
+                let _ = self.send.finish();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes received bytes; returns the batches that are to be persisted.
+    fn take(&mut self, bytes: &[u8]) -> Result<Vec<RecordBatch>, StreamError> {
+        self.decoder.push(bytes);
+        let mut batches = Vec::new();
+        while let Some((kind, body)) = self.decoder.next_frame()? {
+            match (Frame::decode(kind, &body)?, self.opened) {
+                (Frame::Hello(hello), None) => self.open(&hello)?,
+                (Frame::Batch(batch), Some((channel, epoch))) => {
+                    batches.extend(self.batch(channel, epoch, batch)?);
+                }
+                // Reserved: commands are not sent yet, so nothing waits for this.
+                (Frame::CommandAck(_), Some(_)) => {}
+                (frame, _) => return Err(frame.unexpected().into()),
+            }
+        }
+        Ok(batches)
+    }
+
+    fn open(&mut self, hello: &Hello) -> Result<(), StreamError> {
+        let channel = hello.channel.and_then(Channel::from_code);
+        let (Some(channel), Some(epoch)) = (channel, hello.epoch) else {
+            return Err(StreamError::Protocol("a hello needs a channel and an epoch"));
+        };
+        self.opened = Some((channel, Epoch::from_bits(epoch)));
+        Ok(())
+    }
+
+    /// Checks a batch: publishes what is fresh, answers what is refused, returns what is to be persisted.
+    fn batch(
+        &mut self,
+        channel: Channel,
+        epoch: Epoch,
+        batch: Batch,
+    ) -> Result<Option<RecordBatch>, StreamError> {
+        let session = self.session;
+        let fixes = batch.fixes.len();
+        if batch.epoch != Some(epoch.value()) {
+            return Err(StreamError::Protocol("a batch of another epoch than the hello's"));
+        }
+        if fixes == 0 || fixes > BATCH_FIXES_MAX {
+            return Err(StreamError::Protocol("a batch must have 1 to 500 fixes"));
+        }
+        if !self.settled.receive(Instant::now(), fixes as u64, channel == Channel::Backlog) {
+            return Err(StreamError::Protocol("backlog beyond the credit"));
+        }
+        let (admitted, refused) = self.admit(epoch, batch.fixes);
+        self.settled.finish(refused.len() as u64);
+        self.refuse(epoch, refused);
+        if admitted.is_empty() {
+            return Ok(None);
+        }
+        let batch = RecordBatch {
+            tenant: Some(session.tenant.as_str().to_owned()),
+            vehicle_id: Some(session.vehicle.as_str().to_owned()),
+            epoch: Some(epoch.value()),
+            fixes: admitted,
+        };
+        if channel == Channel::Live {
+            session.shared.live.publish(session.vehicle, &batch);
+        }
+        Ok(Some(batch))
+    }
+
+    fn admit(&self, epoch: Epoch, fixes: Vec<GeoTelemetry>) -> (Vec<GeoTelemetry>, Vec<RefusedFix>) {
+        let (shared, vehicle) = (&self.session.shared, self.session.vehicle);
+        let rules = Admission {
+            vehicle,
+            now: shared.env.wall(),
+            future_max: shared.config.future_max,
+            age_max: shared.config.age_max,
+        };
+        let mut refused = Vec::new();
+        let admitted = fixes.into_iter().filter_map(|mut message| match admit(&rules, epoch, &message) {
+            Ok(_) => {
+                // Said once for the whole batch.
+                (message.vehicle_id, message.epoch) = (None, None);
+                Some(message)
+            }
+            Err(Invalid { reason, detail }) => {
+                refused.push(RefusedFix::new(message.sequence.unwrap_or_default(), reason, detail));
+                None
+            }
+        });
+        (admitted.collect(), refused)
+    }
+
+    fn refuse(&mut self, epoch: Epoch, fixes: Vec<RefusedFix>) {
+        if fixes.is_empty() {
+            return;
+        }
+        let session = self.session;
+        for fix in &fixes {
+            let reason =
+                fix.reason.and_then(drover_model::Refusal::from_code).map_or("unknown", |r| r.name());
+            session.shared.env.event(
+                "gateway.refused",
+                &[
+                    ("vehicle", Value::Vehicle(session.vehicle)),
+                    ("epoch", Value::U64(epoch.value())),
+                    ("sequence", Value::U64(fix.sequence.unwrap_or_default())),
+                    ("reason", Value::Str(reason)),
+                ],
+            );
+        }
+        Frame::Refused(Refused { epoch: Some(epoch.value()), fixes }).encode(&mut self.out);
+    }
+
+    /// A batch has come back from persistence.
+    fn land(&mut self, flight: Flight) {
+        let Some((_, epoch)) = self.opened else { return };
+        self.settled.finish(flight.sequences.len() as u64);
+        // Without an outcome nothing is said: the vehicle keeps the fixes and sends them again.
+        let Some(outcome) = flight.outcome else { return };
+        let refused: Vec<_> = outcome.refused.iter().filter_map(|fix| fix.sequence).collect();
+        self.settled.settle(flight.sequences.into_iter().filter(|sequence| !refused.contains(sequence)));
+        self.refuse(epoch, outcome.refused);
+        Frame::DurableAck(DurableAck::new(epoch, self.settled.durable())).encode(&mut self.out);
+    }
+
+    /// Grants backlog credit while persistence is open.
+    fn tell_credit(&mut self, open: bool) {
+        if !matches!(self.opened, Some((Channel::Backlog, _))) {
+            return;
+        }
+        if !open {
+            self.session.shared.env.event("gateway.credit_withheld", &[]);
+        } else if let Some(fixes) = self.settled.grant() {
+            Frame::Credit(Credit { fixes: Some(fixes) }).encode(&mut self.out);
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), StreamError> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let bytes = self.out.split().freeze();
+        match timeout(self.session.shared.config.silence_max, self.send.write_chunk(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(StreamError::Gone),
+            Err(_) => Err(StreamError::Silent),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Settings of the agent.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the agent. Every bound says what happens at it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address of the bus endpoint. The contracts' port is 9601.
+    pub listen: SocketAddr,
+    /// Rows that close a batch at once. COPY gains little beyond 5,000 rows per transaction.
+    pub batch_rows_max: usize,
+    /// Longest a row waits for others. Longer waits write less often and acknowledge later.
+    #[serde(rename = "flush_age_ms", with = "drover_env::millis")]
+    pub flush_age: Duration,
+    /// Rows accepted and not yet committed. At the bound calls are refused as overloaded: gateways try another agent,
+    /// and vehicles keep what is not acknowledged.
+    pub rows_pending_max: usize,
+    /// Commits under way at once: one encodes while the other is flushed.
+    pub commits_in_flight: usize,
+    /// First wait before a failed commit is tried again; doubles up to `retry_max_ms`, with jitter.
+    #[serde(rename = "retry_min_ms", with = "drover_env::millis")]
+    pub retry_min: Duration,
+    /// Longest wait before a failed commit is tried again.
+    #[serde(rename = "retry_max_ms", with = "drover_env::millis")]
+    pub retry_max: Duration,
+    /// On shutdown: longest wait for calls in progress.
+    #[serde(rename = "drain_ms", with = "drover_env::millis")]
+    pub drain: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9601)),
+            batch_rows_max: 5000,
+            flush_age: Duration::from_millis(50),
+            rows_pending_max: 50_000,
+            commits_in_flight: 2,
+            retry_min: Duration::from_millis(100),
+            retry_max: Duration::from_secs(2),
+            drain: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The agent on the bus: two tools, one writer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use drover_bus::{Agent, CallContext, Policy, RecordTelemetry, RecordTelemetryBatch, ToolError};
+use drover_env::Env;
+use drover_model::{Epoch, NodeKind, Refusal, TenantId, VehicleId};
+use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
+use drover_store::{Origin, Row, Store};
+use drover_wire::{Ack, GeoTelemetry, RecordBatch, RecordOutcome, RefusedFix, VehicleBatch, fix_from_wire};
+use quinn::Endpoint;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::Config;
+use crate::commit::RowVerdict;
+use crate::writer::{Inbox, writer};
+
+/// Why the agent can not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Its endpoint.
+    #[error("open the bus endpoint")]
+    Endpoint(#[source] QuicError),
+    /// Its certificate is not a persistence agent's.
+    #[error("the certificate names {found}, not a persistence agent (drover://svc/persistence/<index>)")]
+    Identity {
+        /// Who it names.
+        found: String,
+    },
+}
+
+/// A persistence agent, bound and ready to run.
+pub struct Persistence {
+    env: Env,
+    config: Config,
+    endpoint: Endpoint,
+    store: Arc<dyn Store>,
+}
+
+impl Persistence {
+    /// Opens the agent's endpoint.
+    ///
+    /// # Errors
+    /// The address is taken, or the certificate is not one of a persistence agent.
+    pub fn bind(
+        env: Env,
+        config: Config,
+        identity: &Identity,
+        trust: &Trust,
+        store: Arc<dyn Store>,
+    ) -> Result<Self, BindError> {
+        match identity.principal() {
+            Some(Principal::Service(node)) if node.kind == NodeKind::Persistence => {}
+            other => {
+                let found = other.map_or_else(|| "nobody".to_owned(), |who| who.to_string());
+                return Err(BindError::Identity { found });
+            }
+        }
+        let setup = ServerSetup {
+            identity,
+            trust,
+            alpn: drover_wire::mcp::ALPN,
+            profile: &Profile::service(),
+            reset_key: identity.derive_key("reset"),
+        };
+        let endpoint = drover_quic::server(&env, config.listen, &setup).map_err(BindError::Endpoint)?;
+        Ok(Self { env, config, endpoint, store })
+    }
+
+    /// Where the agent listens.
+    ///
+    /// # Errors
+    /// The socket is closed.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Serves until `cancel`, then finishes the calls in progress, writes what is buffered, and ends.
+    pub async fn run(self, cancel: CancellationToken) {
+        let (inbox, writer) = writer(self.env.clone(), self.config.clone(), self.store);
+        let writing = self.env.spawn("persistence.writer", writer.run());
+        let agent = agent(inbox);
+        agent.serve(self.env, self.endpoint, cancel).await;
+        // The agent held the last way into the buffer: with it gone, the writer writes the rest and ends.
+        drop(agent);
+        // Lost means that the node itself is going down.
+        let _ = writing.await;
+    }
+}
+
+fn agent(inbox: Inbox) -> Agent {
+    let single = inbox.clone();
+    let gateways_only = Policy::deny_all().allow(NodeKind::Gateway, "PersistenceService.");
+    Agent::builder("PersistenceService")
+        .policy(gateways_only)
+        .tool::<RecordTelemetryBatch, _, _>(move |call, batch| record_batch(inbox.clone(), call, batch))
+        .tool::<RecordTelemetry, _, _>(move |call, message| record_one(single.clone(), call, message))
+        .build()
+}
+
+async fn record_batch(
+    inbox: Inbox,
+    call: CallContext,
+    batch: RecordBatch,
+) -> Result<RecordOutcome, ToolError> {
+    let batch = match VehicleBatch::try_from(&batch) {
+        Ok(batch) => batch,
+        // Asks whether the store answers: no rows, no vehicle.
+        Err(_) if batch == RecordBatch::default() => {
+            write(&inbox, Vec::new(), call.deadline).await?;
+            return Ok(RecordOutcome::default());
+        }
+        Err(invalid) => return Err(ToolError::BadArguments(invalid.to_string())),
+    };
+    let (tenant, vehicle, origin) = (batch.tenant, batch.vehicle, Origin::Spool(batch.epoch));
+    let rows: Vec<Row> = batch.fixes.into_iter().map(|fix| Row { tenant, vehicle, origin, fix }).collect();
+    let sequences: Vec<u64> = rows.iter().map(|row| row.fix.sequence).collect();
+    let verdicts = write(&inbox, rows, call.deadline).await?;
+    let mut outcome = RecordOutcome { stored: Some(0), duplicates: Some(0), refused: Vec::new() };
+    for (sequence, verdict) in sequences.into_iter().zip(verdicts) {
+        match verdict {
+            RowVerdict::Stored => outcome.stored = outcome.stored.map(|count| count + 1),
+            RowVerdict::Duplicate => outcome.duplicates = outcome.duplicates.map(|count| count + 1),
+            RowVerdict::Refused(reason, detail) => {
+                outcome.refused.push(RefusedFix::new(sequence, reason, detail));
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// The contracts' form: one report, and `OK` once it is durable. The tenant is the caller's word, as the vehicle is.
+async fn record_one(inbox: Inbox, call: CallContext, message: GeoTelemetry) -> Result<Ack, ToolError> {
+    let bad = |detail: String| ToolError::BadArguments(detail);
+    let vehicle = message.vehicle_id.as_deref().unwrap_or_default();
+    let vehicle = VehicleId::new(vehicle).map_err(|error| bad(format!("vehicle: {error}")))?;
+    let tenant = call.tenant.as_deref().unwrap_or("default");
+    let tenant = TenantId::new(tenant).map_err(|error| bad(format!("tenant: {error}")))?;
+    let fix = fix_from_wire(&message).map_err(|invalid| bad(invalid.to_string()))?;
+    let origin = match (message.sequence, message.epoch) {
+        (Some(_), Some(epoch)) => Origin::Spool(Epoch::from_bits(epoch)),
+        _ => Origin::Legacy,
+    };
+    let verdicts = write(&inbox, vec![Row { tenant, vehicle, origin, fix }], call.deadline).await?;
+    match verdicts.into_iter().next() {
+        Some(RowVerdict::Refused(Refusal::IdentityReused, detail)) => Err(ToolError::Refused(detail)),
+        Some(RowVerdict::Refused(reason, detail)) => Err(ToolError::Refused(format!("{reason}: {detail}"))),
+        Some(RowVerdict::Stored | RowVerdict::Duplicate) | None => Ok(Ack::ok()),
+    }
+}
+
+async fn write(inbox: &Inbox, rows: Vec<Row>, deadline: Instant) -> Result<Vec<RowVerdict>, ToolError> {
+    let verdicts = inbox
+        .put(rows, deadline)
+        .map_err(|_| ToolError::Overloaded("too many rows wait for the store".to_owned()))?;
+    match verdicts.await {
+        Ok(Ok(verdicts)) => Ok(verdicts),
+        Ok(Err(error)) => Err(ToolError::Unavailable(error.to_string())),
+        Err(_) => Err(ToolError::Unavailable("the agent is stopping".to_owned())),
+    }
+}

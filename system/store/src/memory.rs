@@ -1,0 +1,198 @@
+//! A store in memory: a heap of rows, a unique index, transactions, and durability that can be made to fail as a
+//! database's does.
+//!
+//! Holds no clock: latency and outages belong to whoever stands between the store and its users.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use drover_env::BoxFuture;
+use drover_model::{TenantId, VehicleId};
+use rustc_hash::FxHashMap;
+
+use crate::row::{DeadLetter, OutboxEvent, Row, RowKey};
+use crate::{RowOutcome, Store, StoreError, Transaction};
+
+/// Decides which rows the store can never hold, as a constraint of a table would.
+type Constraint = Arc<dyn Fn(&Row) -> Result<(), String> + Send + Sync>;
+
+/// A store in memory. Clones share the data. Everything is lost with the process.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    state: Arc<Mutex<State>>,
+    constraint: Option<Constraint>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Every row, in the order of its commit. Rows that a crash took are `None`.
+    heap: Vec<Option<Row>>,
+    /// Where the row of an identity is.
+    unique: FxHashMap<(TenantId, VehicleId), BTreeMap<RowKey, usize>>,
+    outbox: Vec<OutboxEvent>,
+    dead_letters: Vec<DeadLetter>,
+    /// First row that a crash takes, while flushing is off.
+    flushed: Option<usize>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Refuses rows for which `constraint` gives a reason.
+    #[must_use]
+    pub fn with_constraint<F>(mut self, constraint: F) -> Self
+    where
+        F: Fn(&Row) -> Result<(), String> + Send + Sync + 'static,
+    {
+        self.constraint = Some(Arc::new(constraint));
+        self
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the transaction at once, or nothing of it.
+    ///
+    /// # Errors
+    /// [`StoreError::BadRow`] if the constraint refuses a row.
+    pub fn commit_now(&self, transaction: Transaction) -> Result<Vec<RowOutcome>, StoreError> {
+        if let Some(constraint) = &self.constraint {
+            for row in &transaction.rows {
+                constraint(row).map_err(|detail| StoreError::BadRow { detail })?;
+            }
+        }
+        let mut state = self.lock();
+        let outcomes = transaction.rows.into_iter().map(|row| state.insert(row)).collect();
+        state.outbox.extend(transaction.events);
+        state.dead_letters.extend(transaction.dead_letters);
+        Ok(outcomes)
+    }
+
+    /// Stops flushing: what is committed from now on is lost at the next [`Self::crash`], as with
+    /// `synchronous_commit = off` and a power failure.
+    pub fn set_flush_off(&self, off: bool) {
+        let mut state = self.lock();
+        state.flushed = off.then_some(state.heap.len());
+    }
+
+    /// Loses what was committed without a flush.
+    pub fn crash(&self) {
+        let mut state = self.lock();
+        let Some(flushed) = state.flushed else { return };
+        for place in flushed..state.heap.len() {
+            let Some(row) = state.heap[place].take() else { continue };
+            if let Some(index) = state.unique.get_mut(&(row.tenant, row.vehicle)) {
+                index.remove(&row.key());
+            }
+        }
+    }
+
+    /// Number of rows.
+    pub fn rows_len(&self) -> usize {
+        self.lock().heap.iter().flatten().count()
+    }
+
+    /// Shows every row to `see`, in the order of its commit.
+    pub fn for_each_row(&self, see: impl FnMut(&Row)) {
+        self.lock().heap.iter().flatten().for_each(see);
+    }
+
+    /// Everything put aside so far.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.lock().dead_letters.clone()
+    }
+
+    /// Every outbox event so far, in the order of its commit.
+    pub fn outbox(&self) -> Vec<OutboxEvent> {
+        self.lock().outbox.clone()
+    }
+}
+
+impl State {
+    fn insert(&mut self, row: Row) -> RowOutcome {
+        let index = self.unique.entry((row.tenant, row.vehicle)).or_default();
+        if let Some(&place) = index.get(&row.key()) {
+            let equal = self.heap[place].as_ref() == Some(&row);
+            return if equal { RowOutcome::Duplicate } else { RowOutcome::Conflict };
+        }
+        index.insert(row.key(), self.heap.len());
+        self.heap.push(Some(row));
+        RowOutcome::Stored
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Vec<RowOutcome>, StoreError>> {
+        Box::pin(std::future::ready(self.commit_now(transaction)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_model::{Engine, Epoch, Fix, FixFlags, Position, WallTime};
+
+    use super::*;
+    use crate::Origin;
+
+    fn row(sequence: u64, lat: f64) -> Row {
+        let fix = Fix {
+            sequence,
+            time: WallTime::from_secs(1_772_434_800 + sequence as i64),
+            position: Position::new(lat, 24.94).expect("in range"),
+            speed: None,
+            heading: None,
+            altitude: None,
+            accuracy: None,
+            satellites: None,
+            flags: FixFlags::default(),
+            engine: Engine::default(),
+        };
+        Row {
+            tenant: TenantId::new("acme").expect("a valid name"),
+            vehicle: VehicleId::new("TRUCK-042").expect("a valid name"),
+            origin: Origin::Spool(Epoch::from_bits(1)),
+            fix,
+        }
+    }
+
+    fn commit(store: &MemoryStore, rows: Vec<Row>) -> Result<Vec<RowOutcome>, StoreError> {
+        store.commit_now(Transaction { rows, ..Transaction::default() })
+    }
+
+    #[test]
+    fn a_repeat_is_a_duplicate_and_other_content_a_conflict() {
+        let store = MemoryStore::new();
+        assert_eq!(
+            commit(&store, vec![row(0, 60.0), row(0, 60.0)]),
+            Ok(vec![RowOutcome::Stored, RowOutcome::Duplicate])
+        );
+        assert_eq!(commit(&store, vec![row(0, 61.0)]), Ok(vec![RowOutcome::Conflict]));
+        assert_eq!(store.rows_len(), 1);
+    }
+
+    #[test]
+    fn a_refused_row_takes_its_whole_transaction_back() {
+        let store = MemoryStore::new().with_constraint(|row| match row.fix.sequence {
+            1 => Err("no partition for this row".to_owned()),
+            _ => Ok(()),
+        });
+        let refused = Err(StoreError::BadRow { detail: "no partition for this row".to_owned() });
+        assert_eq!(commit(&store, vec![row(0, 60.0), row(1, 60.0)]), refused);
+        assert_eq!(store.rows_len(), 0);
+    }
+
+    #[test]
+    fn a_crash_loses_exactly_what_was_not_flushed() {
+        let store = MemoryStore::new();
+        assert!(commit(&store, vec![row(0, 60.0)]).is_ok());
+        store.set_flush_off(true);
+        assert!(commit(&store, vec![row(1, 60.0)]).is_ok());
+        store.crash();
+        assert_eq!(store.rows_len(), 1);
+        assert_eq!(commit(&store, vec![row(1, 60.0)]), Ok(vec![RowOutcome::Stored]));
+    }
+}
