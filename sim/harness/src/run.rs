@@ -111,11 +111,7 @@ pub fn run(scenario: &Scenario, options: Options<'_>) -> Result<Outcome, RunErro
     runtime.block_on(async {
         let mut run = Run::new(scenario, configs, options)?;
         let sim = run.sim.clone();
-        tokio::select! {
-            biased;
-            never = sim.pump() => match never {},
-            driven = run.drive() => driven?,
-        }
+        sim.carry_while(run.drive()).await?;
         run.finish()
     })
 }

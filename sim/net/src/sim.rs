@@ -1,6 +1,8 @@
 //! One run: nodes and network, and what a harness may do to them.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -120,8 +122,17 @@ impl Sim {
         Self { shared }
     }
 
-    /// Delivers datagrams when they are due, for ever. The harness runs it beside its own loop.
-    pub async fn pump(&self) {
+    /// Carries datagrams for as long as `work` takes.
+    pub async fn carry_while<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            biased;
+            never = self.pump() => match never {},
+            done = work => done,
+        }
+    }
+
+    /// Delivers datagrams when they are due, for ever.
+    async fn pump(&self) -> Infallible {
         loop {
             let due = {
                 let mut state = self.shared.lock();

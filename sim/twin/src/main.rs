@@ -8,6 +8,7 @@ mod create;
 mod files;
 mod list;
 mod run;
+mod stopwatch;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};

@@ -2,29 +2,56 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use drover_harness::check::{Comparison, Difference};
 use drover_harness::report::{Verdict, summary};
-use drover_harness::run::{self as harness, Options, Progress, Repeat};
+use drover_harness::run::{Options, Progress, RunError};
 use drover_harness::scenario::{Mode, Scenario};
+use drover_harness::{check as harness_check, run as harness_run};
 
 use crate::cli::{CheckArgs, RunArgs, Which};
-use crate::{Stop, colour, files, show};
+use crate::stopwatch::Stopwatch;
+use crate::{Stop, colour, complain, files, show};
+
+/// Set by Ctrl-C: the run then ends at the next virtual second, and leaves a report.
+static INTERRUPT: AtomicBool = AtomicBool::new(false);
+
+/// Commit that the program was built from.
+const COMMIT: &str = match option_env!("DROVER_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
 
 /// Runs a scenario, writes its report, and shows the summary. Returns the exit code.
 pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
     let (scenario, path) = load_virtual(&args.which)?;
-    let options = options("run", &args.which, &scenario, &path);
+    let file = path.display().to_string();
+    let roads = harness_run::roads(&scenario, &file).map_err(stop)?;
+    watch_interrupt();
+    let watch = Stopwatch::start();
     let mut line = ProgressLine::new(args.quiet);
-    let outcome = harness::run(&scenario, &options, &mut |progress| line.show(progress));
+    let options = Options {
+        roads,
+        file: &file,
+        replay: replay("run", &args.which, scenario.seed, &path),
+        commit: COMMIT,
+        capture: None,
+        interrupt: &INTERRUPT,
+        progress: &mut |progress| line.show(&progress, &watch),
+    };
+    let outcome = harness_run::run(&scenario, options);
     line.clear();
-    let outcome = outcome.map_err(|error| Stop::Harness(Box::new(error)))?;
-    let report = outcome.report;
+    let mut outcome = outcome.map_err(stop)?;
+    let report = &mut outcome.report;
+    report.run.speed = watch.speed(report.run.speed.virtual_s);
     let folder = args.report.clone().unwrap_or_else(|| default_folder(&scenario));
-    let page = files::write_report(&folder, &report, &outcome.timeline)?;
+    let page = files::write_report(&folder, report, &outcome.timeline)?;
     if args.quiet && report.verdict == Verdict::Pass {
         show(&format!("{} {} seed {}\n", report.verdict, report.name, report.seed));
     } else {
-        show(&format!("{}report    {}\n", summary(&report, colour()), page.display()));
+        show(&format!("{}report    {}\n", summary(report, colour()), page.display()));
     }
     Ok(report.verdict.exit_code())
 }
@@ -32,24 +59,64 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
 /// Runs a scenario twice and says whether both were the same. Returns the exit code.
 pub(crate) fn check(args: &CheckArgs) -> Result<u8, Stop> {
     let (scenario, path) = load_virtual(&args.which)?;
-    let options = options("check", &args.which, &scenario, &path);
-    let mut line = ProgressLine::new(false);
-    let repeat = harness::check(&scenario, &options, &mut |progress| line.show(progress));
-    line.clear();
+    let file = path.display().to_string();
+    let roads = harness_run::roads(&scenario, &file).map_err(stop)?;
+    let command = replay("check", &args.which, scenario.seed, &path);
+    watch_interrupt();
+    let compared = harness_check::check(&scenario, |capture| {
+        if std::io::stderr().is_terminal() {
+            complain(if capture.is_some() { "once more, to name the difference" } else { "running" });
+        }
+        Options {
+            roads: roads.clone(),
+            file: &file,
+            replay: command.clone(),
+            commit: COMMIT,
+            capture,
+            interrupt: &INTERRUPT,
+            // A closure without captures takes no memory, so nothing is leaked.
+            progress: Box::leak(Box::new(|_| {})),
+        }
+    });
+    let Comparison { outcome, seconds, difference } = compared.map_err(stop)?;
     let (name, seed) = (&scenario.name, scenario.seed);
-    match repeat.map_err(|error| Stop::Harness(Box::new(error)))? {
-        Repeat::Same { trace_hash } => {
-            show(&format!("same  {name} seed {seed}: both runs have trace {trace_hash}\n"));
+    if outcome.report.verdict == Verdict::Interrupted {
+        show(&format!("INTERRUPTED  {name} seed {seed}: nothing was compared\n"));
+        return Ok(Verdict::Interrupted.exit_code());
+    }
+    match difference {
+        None => {
+            let hash = outcome.report.trace_hash.unwrap_or_default();
+            show(&format!("SAME  {name} seed {seed}: {seconds} virtual seconds, trace {hash}\n"));
             Ok(Verdict::Pass.exit_code())
         }
-        Repeat::Differs { second, first, again } => {
+        Some(Difference { second, first, second_run }) => {
             show(&format!(
-                "repeat with: {}\nDIFFERS  {name} seed {seed}: the runs part in virtual second {second}, at the first \
-                 record that differs:\n  first run   {first}\n  second run  {again}\n",
-                options.replay
+                "repeat with: {command}\nDIFFERS  {name} seed {seed}: the runs part in virtual second {second}, at the \
+                 first record that differs:\n  first run   {first}\n  second run  {second_run}\n",
             ));
             Ok(Verdict::Fail.exit_code())
         }
+    }
+}
+
+/// A scenario that cannot be run is the user's to put right; everything else is the harness's.
+fn stop(error: RunError) -> Stop {
+    match error {
+        RunError::Scenario(errors) => Stop::Usage(errors.to_string()),
+        error => Stop::Harness(Box::new(error)),
+    }
+}
+
+/// From now on the first Ctrl-C ends the run with a report, and the second one at once.
+fn watch_interrupt() {
+    let handler = || {
+        if INTERRUPT.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(Verdict::Interrupted.exit_code()));
+        }
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        complain(&format!("Ctrl-C will end the run without a report: {error}"));
     }
 }
 
@@ -60,14 +127,6 @@ fn load_virtual(which: &Which) -> Result<(Scenario, PathBuf), Stop> {
     }
     let path = path.display();
     Err(Stop::Usage(format!("{path} does not run in virtual time: add \"virtual\" to its `modes`")))
-}
-
-fn options(command: &str, which: &Which, scenario: &Scenario, path: &Path) -> Options {
-    Options {
-        replay: replay(command, which, scenario.seed, path),
-        commit: option_env!("DROVER_COMMIT").unwrap_or("unknown").to_owned(),
-        ..Options::default()
-    }
 }
 
 /// The command that repeats a run from the top of the checkout: always with its seed, so that a later change of the
@@ -95,9 +154,9 @@ impl ProgressLine {
         Self { watched: !quiet && std::io::stderr().is_terminal(), width: 0 }
     }
 
-    fn show(&mut self, progress: &Progress) {
+    fn show(&mut self, progress: &Progress, watch: &Stopwatch) {
         if self.watched {
-            self.write(&progress_text(progress));
+            self.write(&progress_text(progress, watch.wall()));
         }
     }
 
@@ -116,19 +175,27 @@ impl ProgressLine {
     }
 }
 
-fn progress_text(progress: &Progress) -> String {
-    let Progress { virtual_s, duration_s, speed_up, recorded, durable, connected } = progress;
-    let open = recorded.saturating_sub(*durable);
-    let phase = if virtual_s > duration_s { "settling, " } else { "" };
+fn progress_text(progress: &Progress, wall: Duration) -> String {
+    let Progress { now, duration, settling, totals } = progress;
+    let (virtual_s, duration_s) = (now.as_secs_f64(), duration.as_secs_f64());
+    let time = if *settling {
+        format!("settling, {:.0} s", virtual_s - duration_s)
+    } else {
+        format!("{virtual_s:.0} of {duration_s:.0} s")
+    };
+    let speed_up = virtual_s / wall.as_secs_f64().max(0.001);
     format!(
-        "{phase}{virtual_s:.0} of {duration_s:.0} s  {speed_up:.0}x  {connected} connected  {recorded} recorded  \
-         {durable} durable  {open} open"
+        "{time}  {speed_up:.0}x  {} connected  {} recorded  {} durable  {} open",
+        totals.connected,
+        totals.recorded,
+        totals.durable,
+        totals.backlog()
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use drover_harness::history::Totals;
 
     use super::*;
 
@@ -145,15 +212,13 @@ mod tests {
 
     #[test]
     fn the_progress_line_says_when_and_how_fast() {
-        let progress = Progress {
-            virtual_s: 12.0,
-            duration_s: 600.0,
-            speed_up: 80.4,
-            recorded: 2_400,
-            durable: 2_100,
-            connected: 200,
+        let check = |now_s: u64, settling: bool, expected: &str| {
+            let totals = Totals { recorded: 2_400, durable: 2_100, refused: 1, shed: 0, connected: 200 };
+            let (now, duration) = (Duration::from_secs(now_s), Duration::from_secs(600));
+            let progress = Progress { now, duration, settling, totals };
+            assert_eq!(progress_text(&progress, Duration::from_secs(2)), expected);
         };
-        let expected = "12 of 600 s  80x  200 connected  2400 recorded  2100 durable  300 open";
-        assert_eq!(progress_text(&progress), expected);
+        check(12, false, "12 of 600 s  6x  200 connected  2400 recorded  2100 durable  299 open");
+        check(604, true, "settling, 4 s  302x  200 connected  2400 recorded  2100 durable  299 open");
     }
 }
