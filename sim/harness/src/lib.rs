@@ -1,1 +1,17 @@
-//! Scenarios, the virtual runner, history, oracles, gates and reports.
+//! Runs scenarios in virtual time and judges them: the grammar, the cluster of a run, its history, the ledger, oracles,
+//! gates and reports.
+//!
+//! Starts no processes, speaks no SQL, and reads no wall clock: how long a run took is its caller's to measure.
+
+pub mod check;
+mod cluster;
+mod configs;
+mod db;
+pub mod gates;
+pub mod history;
+pub mod ledger;
+mod observer;
+pub mod oracles;
+pub mod report;
+pub mod run;
+pub mod scenario;

@@ -19,7 +19,7 @@ use crate::history::{History, Totals};
 use crate::ledger::{Identities, balance, find_stored};
 use crate::oracles;
 use crate::report::{Report, TimelineEvent};
-use crate::scenario::{Mode, Scenario, ScenarioErrors};
+use crate::scenario::{self, Mode, Problem, Scenario, ScenarioErrors};
 
 /// Trackers and receivers may still hold the last fix for this long after the vehicles have parked.
 const LAST_FIX: Duration = Duration::from_secs(2);
@@ -99,6 +99,26 @@ pub enum RunError {
         /// How many.
         count: u64,
     },
+}
+
+/// Reads and prepares the scenario's roads. They depend on nothing else in it, so runs can share them.
+///
+/// # Errors
+/// The extract can not be read, or is none; with the scenario's place and the way out.
+pub fn roads(scenario: &Scenario, file: &str) -> Result<Arc<Roads>, RunError> {
+    let path = match &scenario.world.roads {
+        scenario::Roads::Grid(grid) => return Ok(Arc::new(Roads::grid(grid.columns, grid.rows, grid.block_m))),
+        scenario::Roads::OsmPbf(path) => path,
+    };
+    let wrong = |message: String| {
+        ScenarioErrors::new(file, vec![Problem::new(1, 1, format!("world.roads.osm_pbf: {message}"))])
+    };
+    #[expect(clippy::disallowed_methods, reason = "before a run begins: no env has a file of the machine")]
+    let bytes = std::fs::read(path).map_err(|error| {
+        wrong(format!("read {}: {error}; paths are meant from the top of the checkout", path.display()))
+    })?;
+    let name = path.display().to_string();
+    Roads::from_osm_pbf(&name, &bytes).map(Arc::new).map_err(|error| wrong(Chain(&error).to_string()).into())
 }
 
 /// Runs `scenario` in virtual time.

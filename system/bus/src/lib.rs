@@ -1,1 +1,25 @@
-//! MCP between services: agents, tools, calls, publishing, deadlines, balancing.
+//! MCP between services, in meaning: agents offer tools with schemas; peers list, call and cancel them, see progress, and
+//! publish one way.
+//!
+//! One connection carries two long ordered streams (calls and their answers; published messages and credit for more) and
+//! a stream for each call that is large or tells its progress. Knows no service: tools that services share are declared in
+//! [`tools`], everything else is the caller's. Holds no clock, socket or task that is not its env's.
+
+mod agent;
+mod balance;
+mod error;
+mod link;
+mod outbox;
+mod policy;
+mod pool;
+mod serve;
+mod tool;
+pub mod tools;
+
+pub use agent::{Agent, AgentBuilder, CallContext, Message};
+pub use balance::Route;
+pub use error::{CallError, PublishError, ToolError};
+pub use policy::Policy;
+pub use pool::{CallOptions, NodeAddr, Pool, PoolConfig, Progress};
+pub use tool::{Tool, ToolInfo, ToolList};
+pub use tools::{ListTools, RecordTelemetry, RecordTelemetryBatch, live_topic};

@@ -15,6 +15,6 @@ mod settled;
 mod stream;
 
 pub use admission::{Admission, admit};
-pub use config::Config;
+pub use config::{Config, Peer};
 pub use service::{BindError, Gateway};
 pub use settled::Settled;

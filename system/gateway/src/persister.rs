@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use drover_bus::{CallError, Pool, RecordTelemetry, RecordTelemetryBatch, Route};
+use drover_bus::{CallError, CallOptions, Pool, RecordTelemetry, RecordTelemetryBatch, Route};
 use drover_env::{Env, Value};
+use drover_model::TenantId;
 use drover_wire::{Ack, GeoTelemetry, RecordBatch, RecordOutcome};
 use tokio::sync::{Semaphore, watch};
 
@@ -32,14 +33,18 @@ impl Persister {
             self.env.event("gateway.persist_failed", &[("reason", Value::Str("full"))]);
             return None;
         };
-        let deadline = Some(self.config.persist_deadline);
-        self.judge(self.pool.call::<RecordTelemetryBatch>(Route::RoundRobin, batch, deadline).await)
+        let options = CallOptions::within(self.config.persist_deadline);
+        self.judge(self.pool.call::<RecordTelemetryBatch>(Route::RoundRobin, batch, options).await)
     }
 
     /// Makes a bare report of the contracts durable.
-    pub(crate) async fn record_one(&self, message: &GeoTelemetry) -> Result<Ack, CallError> {
-        let deadline = Some(self.config.persist_deadline);
-        self.pool.call::<RecordTelemetry>(Route::RoundRobin, message, deadline).await
+    pub(crate) async fn record_one(
+        &self,
+        tenant: TenantId,
+        message: &GeoTelemetry,
+    ) -> Result<Ack, CallError> {
+        let options = CallOptions::within(self.config.persist_deadline).for_tenant(tenant);
+        self.pool.call::<RecordTelemetry>(Route::RoundRobin, message, options).await
     }
 
     /// Changes when persistence goes away or comes back.
@@ -53,9 +58,9 @@ impl Persister {
         loop {
             // The sender is ours, so waiting can not fail.
             let _ = open.wait_for(|open| !open).await;
-            let deadline = Some(self.config.persist_deadline);
+            let options = CallOptions::within(self.config.persist_deadline);
             let empty = RecordBatch::default();
-            let answer = self.pool.call::<RecordTelemetryBatch>(Route::RoundRobin, &empty, deadline).await;
+            let answer = self.pool.call::<RecordTelemetryBatch>(Route::RoundRobin, &empty, options).await;
             if self.judge(answer).is_none() {
                 tokio::time::sleep(self.config.probe_interval).await;
             }

@@ -57,7 +57,7 @@ impl Profile {
             connection_window_bytes: 8 << 20,
             send_window_bytes: 8 << 20,
             bidi_streams_max: 256,
-            uni_streams_max: 0,
+            uni_streams_max: 64,
             mtu_discovery: true,
         }
     }
