@@ -131,6 +131,9 @@ fn open(
 
 /// How to connect as `identity` to a server of the same CA.
 ///
+/// Make one per identity and protocol and clone it: two of the same would choose the same first connection ids, which
+/// their server could not tell apart.
+///
 /// # Errors
 /// The certificates are unusable.
 pub fn client_config(
@@ -155,7 +158,9 @@ pub fn client_config(
     tls.resumption = rustls::client::Resumption::disabled();
     let tls = QuicClientConfig::try_from(tls).map_err(|e| tls_error(&e))?;
     let mut config = ClientConfig::new(Arc::new(tls));
-    let ids = std::sync::Mutex::new(SeededIds::new(&env.seeds().child("first ids")));
+    let owner = identity.principal().map(|who| who.to_string()).unwrap_or_default();
+    let seeds = env.seeds().child("first ids").child(&String::from_utf8_lossy(alpn)).child(&owner);
+    let ids = std::sync::Mutex::new(SeededIds::new(&seeds));
     config.transport_config(profile.transport(true)).initial_dst_cid_provider(Arc::new(move || {
         ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner).generate_cid()
     }));
