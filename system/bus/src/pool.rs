@@ -268,6 +268,9 @@ impl Pool {
         tried: &[NodeName],
         deadline: Instant,
     ) -> Result<Arc<Session>, CallError> {
+        if let Some(session) = self.choose(kind, route, tried) {
+            return Ok(session);
+        }
         let mut changes = self.inner.changes.subscribe();
         loop {
             if let Some(session) = self.choose(kind, route, tried) {

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Peer, READ_BYTES, StreamError, finish};
 use crate::agent::CallContext;
-use crate::error::CallError;
+use crate::error::{CallError, ToolError};
 use crate::outbox::{Outbox, Writer};
 
 /// Calls of one peer in progress; more are answered as overloaded.
@@ -31,7 +31,7 @@ const HEADER_BYTES: usize = 64;
 /// How long a peer may take to send a call on a stream of its own.
 const OWN_CALL_WITHIN: Duration = Duration::from_secs(20);
 
-type Running = BoxFuture<'static, Result<Bytes, CallError>>;
+type Running = BoxFuture<'static, Result<Bytes, ToolError>>;
 
 /// Serves the long stream of calls: answers go out in the order in which they are ready.
 pub(super) async fn serve_shared(peer: &Peer, send: SendStream, recv: RecvStream) -> Result<(), StreamError> {
@@ -120,14 +120,17 @@ impl<'a> SharedCalls<'a> {
             let full = CallError::Overloaded(format!("{CALLS_MAX} calls of this peer are in progress"));
             return self.answer(id, Err(full));
         }
-        let mut running = begin(self.peer, call, None);
-        // Most quick tools are ready at once: they need no place among the running.
+        let (deadline, mut running) = match begin(self.peer, call, None) {
+            Ok(begun) => begun,
+            Err(result) => return self.answer(id, result),
+        };
+        // Most quick tools are ready at once: they need neither a timer nor a place among the running.
         if let Some(result) = (&mut running).now_or_never() {
-            return self.answer(id, result);
+            return self.answer(id, result.map_err(CallError::from));
         }
         let (handle, registration) = AbortHandle::new_pair();
         self.handles.insert(id, handle);
-        let answer: BoxFuture<'static, _> = Box::pin(async move { (id, running.await) });
+        let answer: BoxFuture<'static, _> = Box::pin(async move { (id, in_time(deadline, running).await) });
         self.running.push(Abortable::new(answer, registration));
         if self.running.len() > self.most {
             self.most = self.running.len();
@@ -165,30 +168,32 @@ fn answer_frame(id: u64, result: Result<Bytes, CallError>) -> Frame {
     }
 }
 
-/// The future of a call's result, ended by its deadline.
-fn begin(peer: &Peer, call: &Call, progress: Option<Arc<dyn Fn(f64, Bytes) + Send + Sync>>) -> Running {
+/// Starts a call: its deadline and the future of its result, or the answer if there is nothing to wait for.
+fn begin(
+    peer: &Peer,
+    call: &Call,
+    progress: Option<Arc<dyn Fn(f64, Bytes) + Send + Sync>>,
+) -> Result<(Instant, Running), Result<Bytes, CallError>> {
     let name = call.tool.as_deref().unwrap_or_default();
     if let Some(list) = peer.agent.list(peer.name, name) {
-        return Box::pin(std::future::ready(Ok(list)));
+        return Err(Ok(list));
     }
-    let tool = match peer.agent.find(peer.name, name) {
-        Ok(tool) => tool,
-        Err(error) => {
-            peer.env.event("bus.call_refused", &[("reason", Value::Str(error.name()))]);
-            return Box::pin(std::future::ready(Err(error)));
-        }
-    };
+    let tool = peer.agent.find(peer.name, name).map_err(|error| {
+        peer.env.event("bus.call_refused", &[("reason", Value::Str(error.name()))]);
+        Err(error)
+    })?;
     // Longer than the tool's own deadline is the caller's right: it says how long it waits.
     let wait = call.deadline_ms.map_or(tool.deadline, |ms| Duration::from_millis(ms.into()));
     let deadline = Instant::now() + wait;
     let context = CallContext { caller: peer.name, deadline, tenant: call.tenant.clone(), progress };
-    let running = (tool.handler)(context, call.arguments.as_deref().unwrap_or_default());
-    Box::pin(async move {
-        match timeout_at(deadline, running).await {
-            Ok(result) => result.map_err(CallError::from),
-            Err(_) => Err(CallError::Deadline("the tool did not end in time".to_owned())),
-        }
-    })
+    Ok((deadline, (tool.handler)(context, call.arguments.as_deref().unwrap_or_default())))
+}
+
+async fn in_time(deadline: Instant, running: Running) -> Result<Bytes, CallError> {
+    match timeout_at(deadline, running).await {
+        Ok(result) => result.map_err(CallError::from),
+        Err(_) => Err(CallError::Deadline("the tool did not end in time".to_owned())),
+    }
 }
 
 /// Serves one call on a stream of its own. The caller cancels it by stopping the stream.
@@ -204,7 +209,12 @@ pub(super) async fn serve_own(peer: &Peer, send: SendStream, mut recv: RecvStrea
     let stopped = send.stopped();
     let mut writer = Writer::new(send);
     {
-        let running = pin!(begin(peer, &call, Some(Arc::new(tell))));
+        let running = pin!(async {
+            match begin(peer, &call, Some(Arc::new(tell))) {
+                Ok((deadline, running)) => in_time(deadline, running).await,
+                Err(answer) => answer,
+            }
+        });
         let writing = pin!(writer.run(&outbox));
         tokio::select! {
             biased;
