@@ -8,6 +8,7 @@ mod config;
 mod disk;
 mod events;
 mod executor;
+mod high_water;
 mod net;
 pub mod real;
 mod seeds;
@@ -26,9 +27,13 @@ use rustls::crypto::CryptoProvider;
 pub use config::{Chain, millis, seconds};
 pub use disk::{Disk, DiskFile};
 pub use events::{EventSink, Value};
+pub use high_water::HighWater;
 pub use executor::{Executor, Lost, Shards, Task, WorkUnits};
 pub use net::{ByteStream, Datagrams, Listener, Net, PollWritable, RecvMeta, Transmit};
 pub use seeds::SeedTree;
+
+/// True if fault sites and simulated seams are built in. A shipped binary says false.
+pub const SIMULATION: bool = cfg!(feature = "simulation");
 
 /// A boxed future, as the object-safe seams return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -187,6 +192,6 @@ impl Env {
     /// A fault site: true when a simulation wants this place to misbehave, always false in a shipped binary.
     #[inline]
     pub fn buggify(&self, label: &'static str) -> bool {
-        cfg!(feature = "simulation") && self.parts.faults.as_ref().is_some_and(|faults| faults.fires(label))
+        SIMULATION && self.parts.faults.as_ref().is_some_and(|faults| faults.fires(label))
     }
 }

@@ -31,19 +31,32 @@ pub use net::SystemNet;
 /// # Errors
 /// The folder can not be made, or the system gives no entropy.
 pub fn env(node: &str, folder: &Path, metrics: Arc<Metrics>) -> io::Result<Env> {
-    let mut seed = [0; 32];
-    rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
     Ok(Env::new(Parts {
         node: node.into(),
         clock: Arc::new(SystemClock),
         net: Arc::new(SystemNet),
         disk: Arc::new(FolderDisk::open(folder)?),
         executor: Arc::new(Tokio),
-        seeds: SeedTree::from_bytes(seed),
+        seeds: SeedTree::from_bytes(entropy()?),
         crypto: Arc::new(rustls::crypto::ring::default_provider()),
         events: metrics,
         faults: None,
     }))
+}
+
+/// 32 bytes that nobody can guess, for keys that are made outside of an env.
+///
+/// # Errors
+/// The system gives no entropy.
+pub fn entropy() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+    Ok(seed)
+}
+
+/// UTC, as this machine has it, for what happens outside of an env.
+pub fn wall() -> WallTime {
+    SystemClock.wall()
 }
 
 struct SystemClock;

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use drover_model::NodeName;
+use drover_model::{NodeKind, NodeName};
 use serde::{Deserialize, Serialize};
 
 /// A node of the bus and where it listens.
@@ -81,6 +81,36 @@ impl Default for Config {
             probe_interval: Duration::from_secs(1),
             sessions_max: 20_000,
             drain: Duration::from_secs(8),
+        }
+    }
+}
+
+impl Config {
+    /// Checks what types can not say.
+    ///
+    /// # Errors
+    /// Names the key and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        if self.persistence.is_empty() {
+            return Err("no persistence agent: add a [[gateway.persistence]] with node and addr".to_owned());
+        }
+        if let Some(peer) = self.persistence.iter().find(|peer| peer.node.kind != NodeKind::Persistence) {
+            return Err(format!("persistence: {} is no persistence agent", peer.node));
+        }
+        let positive = [
+            ("rate_fixes_per_s", self.rate_fixes_per_s as usize),
+            ("rate_burst_fixes", self.rate_burst_fixes as usize),
+            ("batches_in_flight_max", self.batches_in_flight_max),
+            ("fixes_in_flight_max", self.fixes_in_flight_max),
+            ("credit_fixes", self.credit_fixes as usize),
+            ("sessions_max", self.sessions_max),
+            ("silence_max_ms", self.silence_max.as_millis() as usize),
+            ("persist_deadline_ms", self.persist_deadline.as_millis() as usize),
+            ("probe_interval_ms", self.probe_interval.as_millis() as usize),
+        ];
+        match positive.into_iter().find(|(_, value)| *value == 0) {
+            Some((key, _)) => Err(format!("{key} must be at least 1")),
+            None => Ok(()),
         }
     }
 }

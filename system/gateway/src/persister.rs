@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use drover_bus::{CallError, CallOptions, Pool, RecordTelemetry, RecordTelemetryBatch, Route};
-use drover_env::{Env, Value};
+use drover_env::{Env, HighWater, Value};
 use drover_model::TenantId;
 use drover_wire::{Ack, GeoTelemetry, RecordBatch, RecordOutcome};
 use tokio::sync::{Semaphore, watch};
@@ -16,14 +16,16 @@ pub(crate) struct Persister {
     pool: Pool,
     config: Config,
     room: Semaphore,
+    fill: HighWater,
     open: watch::Sender<bool>,
 }
 
 impl Persister {
     pub(crate) fn new(env: Env, pool: Pool, config: Config) -> Arc<Self> {
         let room = Semaphore::new(config.fixes_in_flight_max.min(Semaphore::MAX_PERMITS));
+        let fill = HighWater::new("gateway.fixes_in_flight", config.fixes_in_flight_max as u64);
         // Closed until the first answer: nobody gets credit for a store that nobody has reached.
-        Arc::new(Self { env, pool, config, room, open: watch::Sender::new(false) })
+        Arc::new(Self { env, pool, config, room, fill, open: watch::Sender::new(false) })
     }
 
     /// Makes a batch durable. `None`: it is not known to be, and the vehicle must keep it.
@@ -33,6 +35,8 @@ impl Persister {
             self.env.event("gateway.persist_failed", &[("reason", Value::Str("full"))]);
             return None;
         };
+        let in_flight = self.config.fixes_in_flight_max.saturating_sub(self.room.available_permits());
+        self.fill.see(&self.env, in_flight as u64);
         let options = CallOptions::within(self.config.persist_deadline);
         self.judge(self.pool.call::<RecordTelemetryBatch>(Route::RoundRobin, batch, options).await)
     }

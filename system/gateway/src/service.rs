@@ -38,9 +38,9 @@ pub enum BindError {
         /// Who it names.
         found: String,
     },
-    /// Nobody to pass fixes to.
-    #[error("no persistence agent is configured: add [[persistence]] with node and addr")]
-    NoPersistence,
+    /// A setting that can not be.
+    #[error("config: {0}")]
+    Config(String),
 }
 
 /// A gateway, bound and ready to run.
@@ -56,7 +56,7 @@ impl Gateway {
     /// Opens the gateway's endpoints.
     ///
     /// # Errors
-    /// An address is taken, the certificate is not a gateway's, or no persistence agent is configured.
+    /// An address is taken, the certificate is not a gateway's, or the config is wrong.
     pub fn bind(env: Env, config: Config, identity: &Identity, trust: &Trust) -> Result<Self, BindError> {
         match identity.principal() {
             Some(Principal::Service(node)) if node.kind == NodeKind::Gateway => {}
@@ -65,9 +65,7 @@ impl Gateway {
                 return Err(BindError::Identity { found });
             }
         }
-        if config.persistence.is_empty() {
-            return Err(BindError::NoPersistence);
-        }
+        config.check().map_err(BindError::Config)?;
         let failed = |what| move |source| BindError::Endpoint { what, source };
         let setup = ServerSetup {
             identity,

@@ -3,6 +3,8 @@
 //! Reads no further while too many batches are on their way or the rate is exceeded, so that QUIC's flow control holds
 //! the vehicle back; nothing is dropped.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use drover_env::{Chain, Value};
 use drover_model::{Epoch, Sequence};
@@ -22,6 +24,9 @@ use crate::settled::Settled;
 
 /// Bytes taken from QUIC at once.
 const READ_BYTES: usize = 16 * 1024;
+
+/// Longest wait, at the end, for a vehicle to take the last acknowledgements.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
 /// Why a stream ends before its peer ends it.
 #[derive(Debug, thiserror::Error)]
@@ -114,8 +119,10 @@ impl<'a> Stream<'a> {
             self.tell_credit(*open.borrow_and_update());
             self.flush().await?;
             if ended && flights.is_empty() {
-                // The peer may be gone already.
-                let _ = self.send.finish();
+                // The last acknowledgements must arrive before the session may be closed. The peer may be gone already.
+                if self.send.finish().is_ok() {
+                    let _ = timeout(GOODBYE_MAX, self.send.stopped()).await;
+                }
                 return Ok(());
             }
         }

@@ -46,3 +46,23 @@ impl Default for Config {
         }
     }
 }
+
+impl Config {
+    /// Checks what types can not say.
+    ///
+    /// # Errors
+    /// Names the key and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        let positive = [
+            ("batch_rows_max", self.batch_rows_max),
+            ("rows_pending_max", self.rows_pending_max),
+            ("commits_in_flight", self.commits_in_flight),
+            ("retry_min_ms", self.retry_min.as_millis() as usize),
+        ];
+        match positive.into_iter().find(|(_, value)| *value == 0) {
+            Some((key, _)) => Err(format!("{key} must be at least 1")),
+            None if self.retry_max < self.retry_min => Err("retry_max_ms must be at least retry_min_ms".to_owned()),
+            None => Ok(()),
+        }
+    }
+}

@@ -20,6 +20,9 @@ use crate::writer::{Inbox, writer};
 /// Why the agent can not start.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
+    /// A setting that can not be.
+    #[error("config: {0}")]
+    Config(String),
     /// Its endpoint.
     #[error("open the bus endpoint")]
     Endpoint(#[source] QuicError),
@@ -43,7 +46,7 @@ impl Persistence {
     /// Opens the agent's endpoint.
     ///
     /// # Errors
-    /// The address is taken, or the certificate is not one of a persistence agent.
+    /// The address is taken, the certificate is not one of a persistence agent, or the config is wrong.
     pub fn bind(
         env: Env,
         config: Config,
@@ -58,6 +61,7 @@ impl Persistence {
                 return Err(BindError::Identity { found });
             }
         }
+        config.check().map_err(BindError::Config)?;
         let setup = ServerSetup {
             identity,
             trust,

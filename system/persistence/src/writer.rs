@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use drover_env::{Env, Task, Value};
+use drover_env::{Env, HighWater, Task, Value};
 use drover_store::{Row, Store, StoreError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -29,8 +29,11 @@ struct Waiting {
 /// The way in. Clones share the buffer.
 #[derive(Clone)]
 pub(crate) struct Inbox {
+    env: Env,
     waiting: mpsc::Sender<Waiting>,
     room: Arc<Semaphore>,
+    rows_max: usize,
+    fill: Arc<HighWater>,
 }
 
 /// The buffer is full.
@@ -44,6 +47,7 @@ impl Inbox {
         // An empty batch takes room too: it asks whether the store answers, and must not be free.
         let places = u32::try_from(rows.len().max(1)).map_err(|_| Full)?;
         let room = self.room.clone().try_acquire_many_owned(places).map_err(|_| Full)?;
+        self.fill.see(&self.env, self.rows_max.saturating_sub(self.room.available_permits()) as u64);
         let waiting = Waiting { rows, deadline, reply, _room: room };
         self.waiting.try_send(waiting).map_err(|_| Full)?;
         Ok(verdicts)
@@ -61,8 +65,10 @@ pub(crate) struct Writer {
 
 pub(crate) fn writer(env: Env, config: Config, store: Arc<dyn Store>) -> (Inbox, Writer) {
     let (send, waiting) = mpsc::channel(config.rows_pending_max.max(1));
-    let room = Arc::new(Semaphore::new(config.rows_pending_max.min(Semaphore::MAX_PERMITS)));
-    (Inbox { waiting: send, room }, Writer { env, config, store, waiting, commits: 0 })
+    let rows_max = config.rows_pending_max.min(Semaphore::MAX_PERMITS);
+    let room = Arc::new(Semaphore::new(rows_max));
+    let fill = Arc::new(HighWater::new("persistence.rows_pending", rows_max as u64));
+    (Inbox { env: env.clone(), waiting: send, room, rows_max, fill }, Writer { env, config, store, waiting, commits: 0 })
 }
 
 impl Writer {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use drover_env::{Env, Value};
+use drover_env::{Env, HighWater, Value};
 use drover_model::{NodeName, TenantId};
 use drover_wire::mcp::{
     Call, Cancel, Frame, OWN_FRAME_BYTES_MAX, PUBLISH_WINDOW, Publish, SHARED_FRAME_BYTES_MAX,
@@ -53,13 +53,13 @@ pub(crate) struct Session {
     publishes: Outbox,
     suspect: AtomicBool,
     calls_max: usize,
+    fill: HighWater,
     state: Mutex<State>,
 }
 
 struct State {
     next_id: u64,
     waiting: FxHashMap<u64, oneshot::Sender<Answer>>,
-    most: usize,
     published: u64,
     credit: u64,
     /// Why no call can be made any more.
@@ -71,7 +71,6 @@ impl Session {
         let state = State {
             next_id: 1,
             waiting: FxHashMap::default(),
-            most: 0,
             published: 0,
             credit: PUBLISH_WINDOW,
             ended: None,
@@ -84,6 +83,7 @@ impl Session {
             publishes: Outbox::default(),
             suspect: AtomicBool::new(false),
             calls_max,
+            fill: HighWater::new("bus.calls_out", calls_max as u64),
             state: Mutex::new(state),
         }
     }
@@ -234,12 +234,9 @@ impl Session {
         state.next_id += 1;
         let (send, receive) = oneshot::channel();
         state.waiting.insert(id, send);
-        if state.waiting.len() > state.most {
-            state.most = state.waiting.len();
-            let (len, max) = (Value::U64(state.most as u64), Value::U64(self.calls_max as u64));
-            drop(state);
-            self.env.event("queue", &[("name", Value::Str("bus.calls_out")), ("len", len), ("max", max)]);
-        }
+        let len = state.waiting.len() as u64;
+        drop(state);
+        self.fill.see(&self.env, len);
         Ok((id, receive))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use drover_env::{BoxFuture, Value};
+use drover_env::{BoxFuture, HighWater, Value};
 use drover_wire::FrameDecoder;
 use drover_wire::mcp::{
     self, Call, Frame, OWN_FRAME_BYTES_MAX, Progress, Reply, SHARED_FRAME_BYTES_MAX,
@@ -59,14 +59,15 @@ struct SharedCalls<'a> {
     decoder: FrameDecoder,
     running: FuturesUnordered<Abortable<BoxFuture<'static, (u64, Result<Bytes, CallError>)>>>,
     handles: FxHashMap<u64, AbortHandle>,
-    most: usize,
+    fill: HighWater,
 }
 
 impl<'a> SharedCalls<'a> {
     fn new(peer: &'a Peer, outbox: &'a Outbox, recv: RecvStream) -> Self {
         let decoder = FrameDecoder::new(SHARED_FRAME_BYTES_MAX);
         let (running, handles) = (FuturesUnordered::new(), FxHashMap::default());
-        Self { peer, outbox, recv, decoder, running, handles, most: 0 }
+        let fill = HighWater::new("bus.calls", CALLS_MAX as u64);
+        Self { peer, outbox, recv, decoder, running, handles, fill }
     }
 
     /// Until the peer ends the stream or the agent stops; then until the last answer is in the outbox.
@@ -132,11 +133,7 @@ impl<'a> SharedCalls<'a> {
         self.handles.insert(id, handle);
         let answer: BoxFuture<'static, _> = Box::pin(async move { (id, in_time(deadline, running).await) });
         self.running.push(Abortable::new(answer, registration));
-        if self.running.len() > self.most {
-            self.most = self.running.len();
-            let (len, max) = (Value::U64(self.most as u64), Value::U64(CALLS_MAX as u64));
-            self.peer.env.event("queue", &[("name", Value::Str("bus.calls")), ("len", len), ("max", max)]);
-        }
+        self.fill.see(&self.peer.env, self.running.len() as u64);
     }
 
     fn answer(&self, id: u64, result: Result<Bytes, CallError>) {

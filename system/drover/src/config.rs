@@ -1,0 +1,161 @@
+//! Config files: `[tls]` and `[process]` for what every process needs, and the service's own table.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use drover_quic::{Identity, Trust};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::Stop;
+
+/// Whose certificate this process shows, and whom it believes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// Certificate chain of this node, PEM, its own first.
+    pub(crate) certificate: PathBuf,
+    /// Its key, PKCS #8 in PEM. Readable by this process alone.
+    pub(crate) key: PathBuf,
+    /// Certificate of the private CA, PEM.
+    pub(crate) ca: PathBuf,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self { certificate: "pki/node.pem".into(), key: "pki/node.key".into(), ca: "pki/ca.pem".into() }
+    }
+}
+
+/// The process around the service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Process {
+    /// Folder of the node's files, such as a tracker's spool. Made if it is absent.
+    pub(crate) state_dir: PathBuf,
+    /// Threads; 0 is one per core.
+    pub(crate) threads: usize,
+    /// What is logged, as `error`, `warn`, `info`, `debug`, `trace`, or per module: `info,drover_gateway=debug`.
+    pub(crate) log: String,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self { state_dir: "state".into(), threads: 0, log: "info".to_owned() }
+    }
+}
+
+/// A config as it was read.
+#[derive(Debug)]
+pub(crate) struct Loaded<C> {
+    pub(crate) process: Process,
+    pub(crate) service: C,
+    pub(crate) identity: Identity,
+    pub(crate) trust: Trust,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Common {
+    tls: Tls,
+    #[serde(default)]
+    process: Process,
+}
+
+/// Reads the config of the service called `table`. Paths in it are meant from the file's own folder.
+pub(crate) fn load<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<Loaded<C>, Stop> {
+    let (common, service) = parse::<C>(path, table)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let tls = |file: &Path| {
+        let file = folder.join(file);
+        fs::read(&file).map_err(|error| {
+            usage(path, &format!("[tls]: read {}: {error}; `drover pki` makes certificates", file.display()))
+        })
+    };
+    let broken = |error: drover_quic::PkiError| usage(path, &format!("[tls]: {}", drover_env::Chain(&error)));
+    let identity =
+        Identity::from_pem(&tls(&common.tls.certificate)?, &tls(&common.tls.key)?).map_err(broken)?;
+    let trust = Trust::from_pem(&tls(&common.tls.ca)?).map_err(broken)?;
+    let mut process = common.process;
+    process.state_dir = folder.join(process.state_dir);
+    Ok(Loaded { process, service, identity, trust })
+}
+
+/// The config with every default filled in, as TOML.
+pub(crate) fn resolved<C>(path: Option<&Path>, table: &str) -> Result<String, Stop>
+where
+    C: DeserializeOwned + Default + Serialize,
+{
+    let (common, service) = match path {
+        Some(path) => parse::<C>(path, table)?,
+        None => (Common::default(), C::default()),
+    };
+    let failed = |error: toml::ser::Error| Stop::Failed(format!("write the config: {error}"));
+    let mut whole = toml::Table::try_from(&common).map_err(failed)?;
+    whole.insert(table.to_owned(), toml::Value::try_from(&service).map_err(failed)?);
+    toml::to_string(&whole).map_err(failed)
+}
+
+fn parse<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<(Common, C), Stop> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| Stop::Usage(format!("read {}: {error}", path.display())))?;
+    let wrong = |error: toml::de::Error| usage(path, error.to_string().trim_end());
+    // Each part is read from the text itself, so that errors show their line.
+    let mut whole: toml::Table = toml::from_str(&text).map_err(wrong)?;
+    let known = ["tls", "process", table];
+    if let Some(other) = whole.keys().find(|key| !known.contains(&key.as_str())) {
+        let known = known.map(|name| format!("[{name}]")).join(", ");
+        return Err(usage(path, &format!("unknown table or key `{other}`; this file has {known}")));
+    }
+    let service: C = match whole.remove(table) {
+        Some(service) => {
+            service.try_into().map_err(|error: toml::de::Error| in_table(path, table, error.message()))?
+        }
+        None => C::default(),
+    };
+    let common = whole.try_into().map_err(|error: toml::de::Error| in_table(path, "tls", error.message()))?;
+    Ok((common, service))
+}
+
+fn in_table(path: &Path, table: &str, message: &str) -> Stop {
+    usage(path, &format!("[{table}]: {}", message.trim()))
+}
+
+/// A problem with the file at `path`.
+pub(crate) fn usage(path: &Path, message: &str) -> Stop {
+    Stop::Usage(format!("{}: {message}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gateway.toml");
+        fs::write(&path, text).expect("written");
+        let result = load::<drover_gateway::Config>(&path, "gateway");
+        let Err(Stop::Usage(message)) = result else { panic!("{text} was taken") };
+        assert!(message.contains(expected), "{message}");
+    }
+
+    #[test]
+    fn a_wrong_config_is_named_with_its_place_and_the_way_out() {
+        let tls = "[tls]\ncertificate = \"a\"\nkey = \"b\"\nca = \"c\"\n";
+        check("x = ", "TOML parse error at line 1");
+        check("[gatway]", "unknown table or key `gatway`; this file has [tls], [process], [gateway]");
+        check(&format!("{tls}[gateway]\nlisten = 7"), "[gateway]: ");
+        check(&format!("{tls}[gateway]\nbatchs = 7"), "unknown field `batchs`");
+        check("[gateway]", "missing field `tls`");
+        check(tls, "`drover pki` makes certificates");
+    }
+
+    #[test]
+    fn what_is_printed_can_be_read_again() {
+        let text = resolved::<drover_persistence::Config>(None, "persistence").unwrap_or_default();
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("persistence.toml");
+        fs::write(&path, &text).expect("written");
+        assert_eq!(resolved::<drover_persistence::Config>(Some(&path), "persistence").unwrap_or_default(), text);
+    }
+}

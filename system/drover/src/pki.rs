@@ -1,0 +1,123 @@
+//! `drover pki`: a private CA in a folder.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use drover_env::SeedTree;
+use drover_env::real::{entropy, wall};
+use drover_model::{NodeName, TenantId, VehicleId};
+use drover_quic::{Ca, PkiError, Principal};
+
+use crate::cli::PkiCommand;
+use crate::{Stop, show};
+
+pub(crate) fn run(command: &PkiCommand) -> Result<(), Stop> {
+    match command {
+        PkiCommand::Init { dir } => init(dir),
+        PkiCommand::Issue { dir, who } => issue(dir, who),
+    }
+}
+
+fn init(dir: &Path) -> Result<(), Stop> {
+    let seeds = fresh_seeds()?;
+    let ca = Ca::new(&seeds, wall()).map_err(failed)?;
+    fs::create_dir_all(dir).map_err(|error| Stop::Usage(format!("make {}: {error}", dir.display())))?;
+    let (certificate, key) = ca.to_pem();
+    // The key first: a certificate without its key would look like a CA.
+    write_new(&dir.join("ca.key"), key, 0o600)?;
+    write_new(&dir.join("ca.pem"), certificate, 0o644)?;
+    let dir = dir.display();
+    show(&format!(
+        "wrote {dir}/ca.pem (every node needs it) and {dir}/ca.key (whoever has it can pose as any node)\n\
+         next: drover pki issue {dir} gateway/0\n"
+    ));
+    Ok(())
+}
+
+fn issue(dir: &Path, who: &str) -> Result<(), Stop> {
+    let principal = parse(who)?;
+    let read = |name: &str| {
+        let path = dir.join(name);
+        fs::read_to_string(&path).map_err(|error| {
+            Stop::Usage(format!("read {}: {error}; `drover pki init {}` makes a CA", path.display(), dir.display()))
+        })
+    };
+    let ca = Ca::from_pem(&read("ca.pem")?, &read("ca.key")?, wall()).map_err(failed)?;
+    let (certificate, key) = ca.issue_pem(&principal, &fresh_seeds()?).map_err(failed)?;
+    let stem = who.replace('/', "-");
+    let (certificate_path, key_path) = (dir.join(format!("{stem}.pem")), dir.join(format!("{stem}.key")));
+    write_new(&key_path, &key, 0o600)?;
+    write_new(&certificate_path, &certificate, 0o644)?;
+    show(&format!("wrote {} and {} for {principal}\n", certificate_path.display(), key_path.display()));
+    Ok(())
+}
+
+/// `gateway/0`, or `acme/TRUCK-042`.
+fn parse(who: &str) -> Result<Principal, Stop> {
+    if let Ok(node) = who.parse::<NodeName>() {
+        return Ok(Principal::Service(node));
+    }
+    let wrong = |detail: String| {
+        Stop::Usage(format!(
+            "{who:?} is neither a service (gateway/0, persistence/1) nor a vehicle (acme/TRUCK-042): {detail}"
+        ))
+    };
+    let (tenant, vehicle) = who.split_once('/').ok_or_else(|| wrong("there is no slash".to_owned()))?;
+    let tenant_id = TenantId::new(tenant).map_err(|error| wrong(format!("tenant: {error}")))?;
+    let vehicle = VehicleId::new(vehicle).map_err(|error| wrong(format!("vehicle: {error}")))?;
+    if tenant == "svc" || tenant.parse::<drover_model::NodeKind>().is_ok() {
+        return Err(wrong(format!("no tenant can be called {tenant}")));
+    }
+    Ok(Principal::Vehicle { tenant: tenant_id, vehicle })
+}
+
+fn fresh_seeds() -> Result<SeedTree, Stop> {
+    entropy().map(SeedTree::from_bytes).map_err(|error| Stop::Failed(format!("the system gives no entropy: {error}")))
+}
+
+/// Never over an existing file: a key that is lost can not be made again.
+fn write_new(path: &PathBuf, text: &str, mode: u32) -> Result<(), Stop> {
+    let wrong = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Stop::Usage(format!("{} is there already; move it away first if it is to be replaced", path.display()))
+        }
+        _ => Stop::Usage(format!("write {}: {error}", path.display())),
+    };
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(wrong)?;
+    file.write_all(text.as_bytes()).map_err(wrong)
+}
+
+fn failed(error: PkiError) -> Stop {
+    Stop::Usage(drover_env::Chain(&error).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_services_or_vehicles() {
+        let check = |who: &str, expected: &str| match parse(who) {
+            Ok(principal) => assert_eq!(principal.to_string(), expected),
+            Err(Stop::Usage(message) | Stop::Failed(message)) => assert!(message.contains(expected), "{message}"),
+        };
+        check("gateway/0", "drover://svc/gateway/0");
+        check("acme/TRUCK-042", "drover://acme/vehicle/TRUCK-042");
+        check("TRUCK-042", "there is no slash");
+        check("gateway/x", "no tenant can be called gateway");
+        check("acme/a b", "vehicle: name");
+    }
+
+    #[test]
+    fn a_certificate_is_never_written_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(init(folder.path()).is_ok());
+        assert!(issue(folder.path(), "gateway/0").is_ok());
+        let Err(Stop::Usage(message)) = issue(folder.path(), "gateway/0") else { panic!("written over") };
+        assert!(message.contains("gateway-0.key is there already"), "{message}");
+        let Err(Stop::Usage(message)) = init(folder.path()) else { panic!("written over") };
+        assert!(message.contains("ca.key is there already"), "{message}");
+    }
+}

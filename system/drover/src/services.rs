@@ -1,0 +1,188 @@
+//! Starts one service in this process and ends it on SIGTERM or Ctrl-C.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+
+use drover_env::real::{self, Metrics};
+use drover_env::{Chain, Env};
+use drover_quic::{Identity, Principal};
+use drover_store::MemoryStore;
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::cli::ServiceArgs;
+use crate::config::{self, Loaded, Process, usage};
+use crate::source::Source;
+use crate::{Stop, complain, show};
+
+pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
+    let Some((path, loaded)) = prepare::<drover_gateway::Config>(args, "gateway")? else { return Ok(()) };
+    loaded.service.check().map_err(|problem| usage(path, &format!("[gateway]: {problem}")))?;
+    expect_name(path, &loaded.identity, "a gateway (drover://svc/gateway/<index>)", |who| {
+        matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Gateway)
+    })?;
+    if args.check_config {
+        return checked(path);
+    }
+    let Loaded { process, service, identity, trust } = loaded;
+    run(&process, &identity, |env, cancel| async move {
+        let gateway = drover_gateway::Gateway::bind(env, service, &identity, &trust)
+            .map_err(|error| Chain(&error).to_string())?;
+        info!(addr = ?gateway.local_addr().ok(), "gateway listens");
+        gateway.run(cancel).await;
+        Ok(())
+    })
+}
+
+pub(crate) fn persistence(args: &ServiceArgs) -> Result<(), Stop> {
+    let Some((path, loaded)) = prepare::<drover_persistence::Config>(args, "persistence")? else {
+        return Ok(());
+    };
+    loaded.service.check().map_err(|problem| usage(path, &format!("[persistence]: {problem}")))?;
+    expect_name(path, &loaded.identity, "a persistence agent (drover://svc/persistence/<index>)", |who| {
+        matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Persistence)
+    })?;
+    if args.check_config {
+        return checked(path);
+    }
+    complain("the store is in memory: NOTHING IS KEPT when this process ends, and agents do not share what they store");
+    let Loaded { process, service, identity, trust } = loaded;
+    run(&process, &identity, |env, cancel| async move {
+        let store = MemoryStore::new();
+        let kept = Arc::new(store.clone());
+        let agent = drover_persistence::Persistence::bind(env, service, &identity, &trust, kept)
+            .map_err(|error| Chain(&error).to_string())?;
+        info!(addr = ?agent.local_addr().ok(), "persistence agent listens");
+        agent.run(cancel).await;
+        let (rows, dead_letters) = (store.rows_len(), store.dead_letters().len());
+        info!(rows, dead_letters, "persistence agent stopped; what it stored is gone");
+        Ok(())
+    })
+}
+
+/// A tracker's own table and its receiver's.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TrackerConfig {
+    source: Source,
+    session: drover_tracker::Config,
+}
+
+pub(crate) fn tracker(args: &ServiceArgs) -> Result<(), Stop> {
+    let Some((path, loaded)) = prepare::<TrackerConfig>(args, "tracker")? else { return Ok(()) };
+    loaded.service.session.check().map_err(|problem| usage(path, &format!("[tracker.session]: {problem}")))?;
+    expect_name(path, &loaded.identity, "a vehicle (drover://<tenant>/vehicle/<id>)", |who| {
+        matches!(who, Principal::Vehicle { .. })
+    })?;
+    if args.check_config {
+        return checked(path);
+    }
+    let Loaded { process, service, identity, trust } = loaded;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let gps = service.source.open(folder).map_err(|problem| usage(path, &format!("[tracker.source]: {problem}")))?;
+    let name = identity.clone();
+    run(&process, &name, |env, cancel| async move {
+        let tracker = drover_tracker::Tracker::bind(env, service.session, identity, trust, gps)
+            .map_err(|error| Chain(&error).to_string())?;
+        let summary = tracker.run(cancel).await.map_err(|error| Chain(&error).to_string())?;
+        info!(?summary, "tracker stopped");
+        Ok(())
+    })
+}
+
+/// Reads the config, or prints it and gives `None`.
+fn prepare<'a, C>(args: &'a ServiceArgs, table: &str) -> Result<Option<(&'a Path, Loaded<C>)>, Stop>
+where
+    C: serde::de::DeserializeOwned + Serialize + Default,
+{
+    if args.print_config {
+        show(&config::resolved::<C>(args.config.as_deref(), table)?);
+        return Ok(None);
+    }
+    let Some(path) = args.config.as_deref() else {
+        return Err(Stop::Usage("--config FILE is missing".to_owned()));
+    };
+    Ok(Some((path, config::load(path, table)?)))
+}
+
+fn expect_name(
+    path: &Path,
+    identity: &Identity,
+    expected: &str,
+    is_it: impl FnOnce(&Principal) -> bool,
+) -> Result<(), Stop> {
+    match identity.principal() {
+        Some(who) if is_it(&who) => Ok(()),
+        other => {
+            let found = other.map_or_else(|| "nobody".to_owned(), |who| who.to_string());
+            Err(usage(path, &format!("[tls]: the certificate names {found}, not {expected}")))
+        }
+    }
+}
+
+fn checked(path: &Path) -> Result<(), Stop> {
+    show(&format!("{} is good\n", path.display()));
+    Ok(())
+}
+
+/// Runs a service until it ends by itself or is told to.
+fn run<F, Fut>(process: &Process, identity: &Identity, service: F) -> Result<(), Stop>
+where
+    F: FnOnce(Env, CancellationToken) -> Fut,
+    Fut: Future<Output = Result<(), String>>,
+{
+    let filter = tracing_subscriber::EnvFilter::try_new(&process.log)
+        .map_err(|error| Stop::Usage(format!("[process]: log = {:?}: {error}", process.log)))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let failed = |what: &str, error: &dyn std::fmt::Display| Stop::Failed(format!("{what}: {error}"));
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if process.threads > 0 {
+        builder.worker_threads(process.threads);
+    }
+    let runtime = builder.enable_all().build().map_err(|error| failed("start the runtime", &error))?;
+    let node = identity.principal().map(|who| who.to_string()).unwrap_or_default();
+    let metrics = Arc::new(Metrics::default());
+    let ended = runtime.block_on(async {
+        let env = real::env(&node, &process.state_dir, metrics.clone())
+            .map_err(|error| failed("open the node's folder", &error))?;
+        let cancel = CancellationToken::new();
+        let told = cancel.clone();
+        drop(env.spawn("signals", async move { told_to_stop(&told).await }));
+        service(env, cancel).await.map_err(Stop::Failed)
+    });
+    log_counts(&metrics);
+    ended
+}
+
+/// The first SIGTERM or Ctrl-C asks the service to finish; the second one ends the process.
+async fn told_to_stop(cancel: &CancellationToken) {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return };
+    for first in [true, false] {
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if first {
+            info!("stopping; once more stops at once");
+            cancel.cancel();
+        } else {
+            std::process::exit(i32::from(crate::EXIT_FAILED));
+        }
+    }
+}
+
+/// What happened, in numbers, as the last line of the log.
+fn log_counts(metrics: &Metrics) {
+    let mut counts = BTreeMap::new();
+    for (name, reason, count) in metrics.counts() {
+        let key = if reason.is_empty() { name.to_owned() } else { format!("{name}[{reason}]") };
+        counts.insert(key, count);
+    }
+    info!(?counts, "events of this process");
+}
