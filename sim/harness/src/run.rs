@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use drover_env::{Chain, SeedTree};
 use drover_model::{NodeKind, NodeName, VehicleId};
-use drover_simnet::{Sim, SimConfig, TraceRecord};
+use drover_simnet::{Profile, Sim, SimConfig, TraceRecord};
 use drover_tracker::Spool;
 use drover_world::{Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec, Zone};
 use tokio::time::{Instant, sleep_until};
@@ -36,6 +36,8 @@ pub struct Options<'a> {
     pub commit: &'a str,
     /// A virtual second whose trace records are kept as text.
     pub capture: Option<u64>,
+    /// Measures where the real time goes.
+    pub profile: Option<Profile>,
     /// Set to end the run early; it is then marked as interrupted.
     pub interrupt: &'a AtomicBool,
     /// Called at the end of every virtual second.
@@ -158,6 +160,7 @@ impl<'a> Run<'a> {
             start: scenario.world.start,
             capture: options.capture,
             observer: Arc::new(history.clone()),
+            profile: options.profile.clone(),
         });
         let db = Db::new(DB, scenario.store, history.clone());
         let cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
@@ -184,7 +187,10 @@ impl<'a> Run<'a> {
         let mut settling = false;
         let mut waiting = self.start_times();
         loop {
-            self.world.step();
+            match &self.options.profile {
+                None => self.world.step(),
+                Some(profile) => profile.charge("world", "step", || self.world.step()),
+            }
             let now = self.world.now();
             sleep_until(origin + now).await;
             while waiting.last().is_some_and(|(due, _)| *due <= now) {

@@ -9,11 +9,13 @@ mod disk;
 mod link;
 mod network;
 mod node;
+mod profile;
 mod sim;
 mod streams;
 mod tasks;
 mod trace;
 
 pub use link::{Access, Burst, Effect, Rule};
+pub use profile::{Cost, Profile};
 pub use sim::{Observer, Sim, SimConfig, runtime};
 pub use trace::{Trace, TraceRecord};

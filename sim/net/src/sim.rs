@@ -19,6 +19,7 @@ use crate::crypto::SeededCrypto;
 use crate::link::{Access, Rule};
 use crate::network::{Flights, NodeNet};
 use crate::node::Node;
+use crate::profile::Profile;
 use crate::streams::Accept;
 use crate::tasks::{NodeExecutor, Tasks};
 use crate::trace::Trace;
@@ -39,6 +40,8 @@ pub struct SimConfig {
     pub capture: Option<u64>,
     /// Who sees the events.
     pub observer: Arc<dyn Observer>,
+    /// Measures where the real time goes.
+    pub profile: Option<Profile>,
 }
 
 /// The runtime of a run: one thread, paused time, and no I/O, so that a stray socket panics.
@@ -61,6 +64,7 @@ pub(crate) struct Shared {
     seeds: SeedTree,
     crypto: SeededCrypto,
     observer: Arc<dyn Observer>,
+    profile: Option<Profile>,
     pump: Notify,
     state: Mutex<State>,
 }
@@ -87,6 +91,10 @@ impl Shared {
         Instant::now().duration_since(self.origin)
     }
 
+    pub(crate) fn executor(&self, node: NodeName, tasks: Arc<Tasks>) -> NodeExecutor {
+        NodeExecutor { tasks, profile: self.profile.clone().map(|profile| (node.kind, profile)) }
+    }
+
     /// Tells the pump about a datagram that is due before it would look.
     pub(crate) fn wake_pump(&self, state: &mut State, due: Option<Duration>) {
         let Some(due) = due else { return };
@@ -106,6 +114,7 @@ impl Sim {
             crypto: SeededCrypto::new(&config.seeds),
             seeds: config.seeds,
             observer: config.observer,
+            profile: config.profile,
             pump: Notify::new(),
             state: Mutex::new(State {
                 nodes: Vec::new(),
@@ -136,7 +145,11 @@ impl Sim {
         loop {
             let due = {
                 let mut state = self.shared.lock();
-                state.deliver(self.shared.now());
+                let now = self.shared.now();
+                match &self.shared.profile {
+                    None => state.deliver(now),
+                    Some(profile) => profile.charge("network", "deliver", || state.deliver(now)),
+                }
                 state.pump_due = state.flights.next_due();
                 state.pump_due
             };
@@ -187,7 +200,7 @@ impl Sim {
             clock: Arc::new(NodeClock { shared: self.shared.clone(), node: index }),
             net: Arc::new(NodeNet { shared: self.shared.clone(), node: index, incarnation }),
             disk,
-            executor: Arc::new(NodeExecutor(tasks)),
+            executor: Arc::new(self.shared.executor(name, tasks)),
             // A new incarnation draws anew: a restarted server that chose the connection ids of the one before would
             // take its packets for its own.
             seeds: self.shared.seeds.child("node").child(&label).child(&incarnation.to_string()),

@@ -14,7 +14,6 @@ use tokio::sync::mpsc;
 
 use crate::link::Effect;
 use crate::network::NodeNet;
-use crate::tasks::NodeExecutor;
 
 /// Connections that wait to be accepted; more are refused.
 const ACCEPT_QUEUE_MAX: usize = 128;
@@ -80,8 +79,13 @@ pub(crate) async fn connect(net: NodeNet, to: SocketAddr) -> io::Result<Box<dyn 
     // Each direction lives with its sender's node: when that crashes, the other end sees the stream end.
     let ours = net.shared.lock().nodes[net.node].running.clone().ok_or(io::ErrorKind::NotConnected)?;
     let (out, back) = (net.clone(), net.clone());
-    NodeExecutor(ours).spawn("tcp", Box::pin(carry(out, my_read, your_write, net.node, there)));
-    NodeExecutor(theirs).spawn("tcp", Box::pin(carry(back, your_read, my_write, there, net.node)));
+    let (my_name, their_name) = {
+        let state = net.shared.lock();
+        (state.nodes[net.node].name, state.nodes[there].name)
+    };
+    let (my_tasks, their_tasks) = (net.shared.executor(my_name, ours), net.shared.executor(their_name, theirs));
+    my_tasks.spawn("tcp", Box::pin(carry(out, my_read, your_write, net.node, there)));
+    their_tasks.spawn("tcp", Box::pin(carry(back, your_read, my_write, there, net.node)));
     accept.try_send(SimStream { io: yours, peer: from }).map_err(|_| io::ErrorKind::ConnectionRefused)?;
     Ok(Box::new(SimStream { io: mine, peer: to }))
 }

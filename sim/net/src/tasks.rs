@@ -10,8 +10,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use drover_env::{BoxFuture, Executor, Shards, WorkUnits};
+use drover_model::NodeKind;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+
+use crate::profile::Profile;
 
 /// One incarnation of a node: what runs, and whether it may.
 #[derive(Debug, Default)]
@@ -55,21 +58,27 @@ impl Tasks {
 }
 
 /// Runs the tasks of one incarnation on the simulation's only thread.
-pub(crate) struct NodeExecutor(pub(crate) Arc<Tasks>);
+pub(crate) struct NodeExecutor {
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) profile: Option<(NodeKind, Profile)>,
+}
 
 impl Executor for NodeExecutor {
     #[expect(
         clippy::disallowed_methods,
         reason = "the simulated env is one of the two places that start tasks"
     )]
-    fn spawn(&self, _name: &'static str, future: BoxFuture<'static, ()>) -> AbortHandle {
+    fn spawn(&self, name: &'static str, future: BoxFuture<'static, ()>) -> AbortHandle {
         let id = {
-            let mut state = self.0.lock();
+            let mut state = self.tasks.lock();
             state.next += 1;
             state.next
         };
-        let abort = tokio::spawn(NodeTask { future, tasks: self.0.clone(), id }).abort_handle();
-        let mut state = self.0.lock();
+        let abort = {
+            let profile = self.profile.clone();
+            tokio::spawn(NodeTask { future, tasks: self.tasks.clone(), id, name, profile }).abort_handle()
+        };
+        let mut state = self.tasks.lock();
         if state.dead {
             abort.abort();
         } else {
@@ -112,6 +121,8 @@ struct NodeTask {
     future: BoxFuture<'static, ()>,
     tasks: Arc<Tasks>,
     id: u64,
+    name: &'static str,
+    profile: Option<(NodeKind, Profile)>,
 }
 
 impl Future for NodeTask {
@@ -121,7 +132,11 @@ impl Future for NodeTask {
             self.tasks.lock().parked.push(cx.waker().clone());
             return Poll::Pending;
         }
-        self.future.as_mut().poll(cx)
+        let this = &mut *self;
+        match &this.profile {
+            None => this.future.as_mut().poll(cx),
+            Some((kind, profile)) => profile.charge_task(*kind, this.name, || this.future.as_mut().poll(cx)),
+        }
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
         replay: replay("run", &args.which, scenario.seed, &path),
         commit: COMMIT,
         capture: None,
+        profile: None,
         interrupt: &INTERRUPT,
         progress: &mut |progress| line.show(&progress, &watch),
     };
@@ -73,6 +74,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<u8, Stop> {
             replay: command.clone(),
             commit: COMMIT,
             capture,
+            profile: None,
             interrupt: &INTERRUPT,
             // A closure without captures takes no memory, so nothing is leaked.
             progress: Box::leak(Box::new(|_| {})),

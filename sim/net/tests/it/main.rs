@@ -122,7 +122,7 @@ fn run<F: Future<Output = ()>>(seed: u64, access: Access, script: impl FnOnce(Si
     let hash = runtime.block_on(async {
         let seeds = SeedTree::from_number(seed);
         let start = WallTime::from_secs(1_772_434_800);
-        let sim = Sim::new(SimConfig { seeds, start, capture: None, observer: lines.clone() });
+        let sim = Sim::new(SimConfig { seeds, start, capture: None, observer: lines.clone(), profile: None });
         sim.add_node(SERVER, Ipv4Addr::new(10, 0, 0, 1).into(), Access::data_centre());
         sim.add_node(CLIENT, Ipv4Addr::new(100, 64, 0, 1).into(), access);
         let ca = Ca::new(&seeds, start).expect("a CA");
