@@ -1,0 +1,56 @@
+# Every command that people and CI run. Plain `just` lists them.
+
+[private]
+default:
+    @just --list --unsorted
+
+# Installs what is missing and runs everything that CI runs
+ci:
+    .ci/test
+
+# Runs a scenario and leaves a report: just run morning_peak --seed 8
+run scenario *args:
+    cargo run --release -- run {{scenario}} {{args}}
+
+# Runs a scenario twice and compares every byte
+check scenario *args:
+    cargo run --release -- check {{scenario}} {{args}}
+
+# Checks every scenario for equal bytes, and seeds 1 to 8 of each for their gates
+check-all:
+    .ci/scenarios all
+
+# Format, lints (warnings are errors)
+lint:
+    cargo fmt --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# All tests of the workspace
+test *args:
+    cargo nextest run --workspace --locked {{args}}
+
+# Foreign peers: PyPI protobuf (a million messages both ways) and aioquic against real processes
+peers messages="1000000":
+    .ci/peers {{messages}}
+
+# Licences, bans and sources of all dependencies
+deny:
+    command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+    cargo deny check licenses bans sources
+
+# Virtual seconds per CPU second, memory, and a table of the cost by part
+bench-twin *args:
+    cargo bench -p drover-harness --bench twin -- {{args}}
+
+# A pipelined bus call against bare quinn streams
+bench-bus:
+    cargo bench -p drover-bus --bench call
+
+# Motion and receivers of the world, per vehicle and step
+bench-world:
+    cargo bench -p drover-world --bench motion
+
+# Fuzzes one decoder for a while: just fuzz geostream_frames 60
+fuzz target seconds="60":
+    command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+    cd system/wire && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{target}} -- -max_total_time={{seconds}}
