@@ -29,7 +29,7 @@ pub struct Difference {
 /// # Errors
 /// As [`run`].
 pub fn check<'a>(
-    scenario: &Scenario,
+    scenario: &'a Scenario,
     mut options: impl FnMut(Option<u64>) -> Options<'a>,
 ) -> Result<Comparison, RunError> {
     let first = run(scenario, options(None))?;

@@ -127,7 +127,7 @@ pub fn roads(scenario: &Scenario, file: &str) -> Result<Arc<Roads>, RunError> {
 ///
 /// # Errors
 /// The scenario can not be run, or the harness itself failed. A failing run is an outcome, not an error.
-pub fn run(scenario: &Scenario, options: Options<'_>) -> Result<Outcome, RunError> {
+pub fn run<'a>(scenario: &'a Scenario, options: Options<'a>) -> Result<Outcome, RunError> {
     let configs = Configs::of(scenario, options.file)?;
     let runtime = drover_simnet::runtime().map_err(RunError::Runtime)?;
     runtime.block_on(async {

@@ -1,8 +1,12 @@
 //! Faults as data: what breaks, when, and for how long. The world schedules them; the harness carries them out.
 
+mod schedule;
+
 use std::time::Duration;
 
 use drover_model::{NodeName, NodePattern};
+
+pub(crate) use schedule::{Schedule, break_and_heal, heal_all};
 
 /// One scheduled fault.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +45,49 @@ pub enum Verb {
     },
 }
 
+impl Verb {
+    /// The word that scenarios and reports use.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Kill(_) => "kill",
+            Self::Pause(_) => "pause",
+            Self::Restart(_) => "restart",
+            Self::Drain(_) => "drain",
+            Self::Link(rule) => rule.effect.name(),
+            Self::DbAway(_) => "db_away",
+            Self::DiskFull(_) => "disk_full",
+            Self::ClockSkew { .. } => "clock_skew",
+        }
+    }
+
+    /// True if `node` is affected. For links: if it is on either side.
+    pub fn names(&self, node: NodeName) -> bool {
+        match self {
+            Self::Kill(nodes)
+            | Self::Pause(nodes)
+            | Self::Restart(nodes)
+            | Self::Drain(nodes)
+            | Self::DbAway(nodes)
+            | Self::DiskFull(nodes)
+            | Self::ClockSkew { node: nodes, .. } => nodes.matches(node),
+            Self::Link(rule) => rule.from.matches(node) || rule.to.matches(node),
+        }
+    }
+}
+
+/// A fault as it is scheduled, with what it resolved to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimelineEntry {
+    /// When it starts, after the start of the run.
+    pub at: Duration,
+    /// When it ends; `None` if everything heals first. A restart ends as it starts.
+    pub until: Option<Duration>,
+    /// What happens.
+    pub verb: Verb,
+    /// Every node affected, in the order of the spec. For links: those on either side.
+    pub nodes: Vec<NodeName>,
+}
+
 /// Which datagrams are impaired, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinkRule {
@@ -72,6 +119,19 @@ pub enum LinkEffect {
     Duplicate(f64),
     /// One bit flips with this probability, 0 to 1.
     Corrupt(f64),
+}
+
+impl LinkEffect {
+    /// The word that scenarios and reports use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Partition => "partition",
+            Self::Loss(_) => "loss",
+            Self::Delay { .. } => "delay",
+            Self::Duplicate(_) => "duplicate",
+            Self::Corrupt(_) => "corrupt",
+        }
+    }
 }
 
 /// What the harness must do now, in the order given.

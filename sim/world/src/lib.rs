@@ -1,1 +1,28 @@
 //! The simulated world: roads, vehicles, receivers, radio; nodes, links and faults as entities. No sockets.
+//!
+//! The world moves in ticks of a tenth of a second and says what comes of it: what receivers write, which vehicles
+//! change cell or lose coverage, which faults begin and end. Whoever owns it waits, and carries that out. It holds no
+//! clock, opens no file, and draws every random number from its seed: the same spec gives the same outputs, always.
+
+mod faults;
+mod math;
+mod motion;
+mod outputs;
+mod plane;
+mod radio;
+mod receiver;
+mod rng;
+mod roads;
+mod spec;
+mod tick;
+mod truth;
+mod world;
+
+pub use faults::{Action, Fault, LinkEffect, LinkRule, TimelineEntry, Verb};
+pub use outputs::Outputs;
+pub use radio::Cell;
+pub use roads::{Bounds, Edge, Roads, RoadsError};
+pub use spec::{Fleet, RadioSpec, VehicleKind, WorldSpec, Zone};
+pub use tick::TICK;
+pub use truth::{FixTruth, Truth};
+pub use world::World;

@@ -29,7 +29,8 @@ pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
         return checked(path);
     }
     let Loaded { process, service, identity, trust } = loaded;
-    run(&process, &identity, |env, cancel| async move {
+    let name = identity.principal();
+    run(&process, name, |env, cancel| async move {
         let gateway = drover_gateway::Gateway::bind(env, service, &identity, &trust)
             .map_err(|error| Chain(&error).to_string())?;
         info!(addr = ?gateway.local_addr().ok(), "gateway listens");
@@ -51,7 +52,8 @@ pub(crate) fn persistence(args: &ServiceArgs) -> Result<(), Stop> {
     }
     complain("the store is in memory: NOTHING IS KEPT when this process ends, and agents do not share what they store");
     let Loaded { process, service, identity, trust } = loaded;
-    run(&process, &identity, |env, cancel| async move {
+    let name = identity.principal();
+    run(&process, name, |env, cancel| async move {
         let store = MemoryStore::new();
         let kept = Arc::new(store.clone());
         let agent = drover_persistence::Persistence::bind(env, service, &identity, &trust, kept)
@@ -84,8 +86,8 @@ pub(crate) fn tracker(args: &ServiceArgs) -> Result<(), Stop> {
     let Loaded { process, service, identity, trust } = loaded;
     let folder = path.parent().unwrap_or(Path::new(""));
     let gps = service.source.open(folder).map_err(|problem| usage(path, &format!("[tracker.source]: {problem}")))?;
-    let name = identity.clone();
-    run(&process, &name, |env, cancel| async move {
+    let name = identity.principal();
+    run(&process, name, |env, cancel| async move {
         let tracker = drover_tracker::Tracker::bind(env, service.session, identity, trust, gps)
             .map_err(|error| Chain(&error).to_string())?;
         let summary = tracker.run(cancel).await.map_err(|error| Chain(&error).to_string())?;
@@ -130,7 +132,7 @@ fn checked(path: &Path) -> Result<(), Stop> {
 }
 
 /// Runs a service until it ends by itself or is told to.
-fn run<F, Fut>(process: &Process, identity: &Identity, service: F) -> Result<(), Stop>
+fn run<F, Fut>(process: &Process, name: Option<Principal>, service: F) -> Result<(), Stop>
 where
     F: FnOnce(Env, CancellationToken) -> Fut,
     Fut: Future<Output = Result<(), String>>,
@@ -144,7 +146,7 @@ where
         builder.worker_threads(process.threads);
     }
     let runtime = builder.enable_all().build().map_err(|error| failed("start the runtime", &error))?;
-    let node = identity.principal().map(|who| who.to_string()).unwrap_or_default();
+    let node = name.map(|who| who.to_string()).unwrap_or_default();
     let metrics = Arc::new(Metrics::default());
     let ended = runtime.block_on(async {
         let env = real::env(&node, &process.state_dir, metrics.clone())

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Longest name of a vehicle, tenant or driver, in bytes (the contracts allow 32 ASCII characters).
 const NAME_LEN_MAX: usize = 32;
@@ -134,7 +135,12 @@ pub struct VehicleIndex(pub u32);
 ///
 /// At most `i64::MAX`: databases have no unsigned 64-bit integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Epoch(u64);
+pub struct Epoch(#[serde(deserialize_with = "epoch_bits")] u64);
+
+fn epoch_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let bits = u64::deserialize(deserializer)?;
+    if bits > i64::MAX as u64 { Err(D::Error::custom("epoch exceeds 63 bits")) } else { Ok(bits) }
+}
 
 impl Epoch {
     /// Cuts `bits` to the 63 bits that an epoch holds.
@@ -184,6 +190,14 @@ mod tests {
         assert_eq!(truck.to_string(), "TRUCK-042");
         assert!(VehicleId::new("TRUCK-1").ok() < VehicleId::new("TRUCK-10").ok());
         assert_eq!(VehicleId::new(&"x".repeat(32)).map(|id| id.as_str().len()), Ok(32));
+    }
+
+    #[test]
+    fn an_epoch_has_63_bits_wherever_it_comes_from() {
+        assert_eq!(Epoch::from_bits(u64::MAX).value(), i64::MAX as u64);
+        assert_eq!(serde_json::from_str::<Epoch>("7").ok(), Some(Epoch::from_bits(7)));
+        assert!(serde_json::from_str::<Epoch>("9223372036854775808").is_err());
+        assert_eq!(serde_json::to_string(&Epoch::from_bits(7)).ok().as_deref(), Some("7"));
     }
 
     #[test]

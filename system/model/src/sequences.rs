@@ -23,9 +23,9 @@ impl SequenceSet {
         self.ranges.is_empty()
     }
 
-    /// Number of members.
+    /// Number of members; `u64::MAX` if every sequence is one.
     pub fn len(&self) -> u64 {
-        self.ranges.iter().map(|(first, last)| last - first + 1).sum()
+        self.ranges.iter().fold(0, |len, (first, last)| len.saturating_add((last - first).saturating_add(1)))
     }
 
     /// Number of separate ranges.
@@ -106,7 +106,7 @@ impl SequenceSet {
         self.iter_ranges().flatten()
     }
 
-    /// The smallest sequence at or above `from` that is no member.
+    /// The smallest sequence at or above `from` that is no member; `u64::MAX` if there is none.
     pub fn first_missing(&self, from: Sequence) -> Sequence {
         match self.ranges.range(..=from).next_back() {
             Some((_, &last)) if last >= from => last.saturating_add(1),
@@ -122,7 +122,8 @@ impl SequenceSet {
             let (mut at, last) = range.into_inner();
             loop {
                 at = other.first_missing(at);
-                if at > last {
+                // A member here is `u64::MAX`: nothing at or above `at` is missing.
+                if at > last || other.contains(at) {
                     break;
                 }
                 let next = other.ranges.range(at..).next().map_or(u64::MAX, |(&first, _)| first - 1);
@@ -181,5 +182,45 @@ mod tests {
             plain.retain(|&n| n > cut);
             prop_assert!(set.iter().eq(plain.iter().copied()));
         }
+
+        /// The same at the upper end, which a peer may name: nothing overflows, and nothing runs for ever.
+        #[test]
+        fn the_last_sequences_are_members_like_others(
+            inserts in prop::collection::vec((0u64..20, 0u64..6), 0..10),
+            others in prop::collection::vec((0u64..20, 0u64..6), 0..10),
+            cut in 0u64..20,
+        ) {
+            let build = |ranges: &[(u64, u64)]| {
+                let (mut set, mut plain) = (SequenceSet::new(), BTreeSet::new());
+                for &(down, extra) in ranges {
+                    let last = u64::MAX - down;
+                    set.insert_range(last - extra..=last);
+                    plain.extend(last - extra..=last);
+                }
+                (set, plain)
+            };
+            let (mut set, mut plain) = build(&inserts);
+            let (other, other_plain) = build(&others);
+            prop_assert!(set.iter().eq(plain.iter().copied()));
+            prop_assert_eq!(set.len(), plain.len() as u64);
+            prop_assert!(set.difference(&other).iter().eq(plain.difference(&other_plain).copied()));
+            let mut both = set.clone();
+            both.extend(&other);
+            prop_assert!(both.iter().eq(plain.union(&other_plain).copied()));
+            set.remove_through(u64::MAX - cut);
+            plain.retain(|&n| n > u64::MAX - cut);
+            prop_assert!(set.iter().eq(plain.iter().copied()));
+        }
+    }
+
+    #[test]
+    fn a_set_of_everything_has_no_gap() {
+        let mut all = SequenceSet::new();
+        all.insert_range(0..=u64::MAX);
+        assert_eq!((all.len(), all.first_missing(0)), (u64::MAX, u64::MAX));
+        assert!(all.difference(&all).is_empty());
+        assert_eq!(all.difference(&SequenceSet::new()), all);
+        all.remove_through(u64::MAX);
+        assert!(all.is_empty());
     }
 }

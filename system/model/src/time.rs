@@ -49,7 +49,7 @@ impl WallTime {
     /// The time `later` after this one.
     #[must_use]
     pub fn plus(self, later: Duration) -> Self {
-        Self { micros: self.micros.saturating_add(later.as_micros() as i64) }
+        Self { micros: self.micros.saturating_add(i64::try_from(later.as_micros()).unwrap_or(i64::MAX)) }
     }
 
     /// How long ago `earlier` was; zero if it lies ahead.
@@ -99,6 +99,7 @@ mod tests {
         assert_eq!(start.as_secs(), 1_772_434_800);
         assert_eq!(start.plus(Duration::from_millis(1500)).to_string(), "2026-03-02T07:00:01.500Z");
         assert_eq!(WallTime::from_micros(-1).as_secs(), -1);
+        assert_eq!(start.plus(Duration::MAX), WallTime::from_micros(i64::MAX));
         assert!("yesterday".parse::<WallTime>().is_err());
     }
 }

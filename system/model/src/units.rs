@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A quantity outside the range that its type can hold.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{what} of {value} {unit} is outside {min} to {max}")]
+#[error("{what} of {} {unit} is outside {min} to {max}", short(.value))]
 pub struct OutOfRange {
     /// Name of the quantity.
     pub what: &'static str,
@@ -18,6 +18,15 @@ pub struct OutOfRange {
     pub min: f64,
     /// Largest value allowed.
     pub max: f64,
+}
+
+/// Plain digits where people read them; `Display` alone prints the largest number with 309.
+fn short(value: &f64) -> String {
+    if *value == 0.0 || (1e-6..1e15).contains(&value.abs()) {
+        value.to_string()
+    } else {
+        format!("{value:?}")
+    }
 }
 
 macro_rules! quantity {
@@ -105,9 +114,24 @@ impl MetersPerSecond {
 
 /// A place on the WGS 84 ellipsoid. Named fields, since bare pairs get swapped.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Position {
     lat: f64,
     lon: f64,
+}
+
+/// A [`Position`] as it is written, before its check.
+#[derive(Deserialize)]
+struct Unchecked {
+    lat: f64,
+    lon: f64,
+}
+
+impl TryFrom<Unchecked> for Position {
+    type Error = OutOfRange;
+    fn try_from(place: Unchecked) -> Result<Self, OutOfRange> {
+        Self::new(place.lat, place.lon)
+    }
 }
 
 impl Position {
@@ -161,8 +185,18 @@ mod tests {
         };
         check(Position::new(91.0, 0.0), "latitude of 91 deg is outside -90 to 90");
         check(Position::new(0.0, f64::NAN), "longitude of NaN deg is outside -180 to 180");
+        check(Position::new(f64::MAX, 0.0), "latitude of 1.7976931348623157e308 deg is outside -90 to 90");
         assert!(MetersPerSecond::new(f64::INFINITY).is_err());
         assert_eq!(MetersPerSecond::new(-0.0).map(|s| s.value().is_sign_positive()), Ok(true));
+    }
+
+    #[test]
+    fn a_position_is_checked_when_it_is_read() {
+        let read = serde_json::from_str::<Position>;
+        assert_eq!(read(r#"{"lat":60.5,"lon":24.5}"#).ok(), Position::new(60.5, 24.5).ok());
+        assert!(read(r#"{"lat":91,"lon":24.5}"#).is_err());
+        let place = Position::new(-1.5, 2.25).expect("in range");
+        assert_eq!(serde_json::to_string(&place).ok().as_deref(), Some(r#"{"lat":-1.5,"lon":2.25}"#));
     }
 
     #[test]

@@ -1,1 +1,24 @@
-//! The on-board client: NMEA, store-and-forward spool, QUIC session.
+//! The on-board client: NMEA in, a spool that survives crashes, a `geostream/1.0` session out.
+//!
+//! A fix is forgotten only when a gateway has said that it is durable or refused, or when a full spool sheds it. Knows
+//! no gateway's insides, reads no serial port (its caller does) and trusts no wall clock: a fix carries GPS time.
+//!
+//! Cores that decide and touch nothing: [`NmeaReader`] (bytes to fixes), `Holdings` (what the spool still owes),
+//! `Session` (what goes on which stream), `Dialer` and `Liveness` (when to connect where). [`Spool`] adds the disk, the
+//! driver sockets, timers and cancellation.
+
+mod config;
+mod dialer;
+mod driver;
+mod holdings;
+mod link;
+mod liveness;
+mod nmea;
+mod session;
+mod spool;
+mod tracker;
+
+pub use config::Config;
+pub use nmea::{NmeaCounts, NmeaReader};
+pub use spool::{Spool, SpoolError};
+pub use tracker::{BindError, RunError, Summary, Tracker};

@@ -36,7 +36,9 @@ pub fn fix_from_wire(message: &GeoTelemetry) -> Result<Fix, Invalid> {
     let lon = message.lon.ok_or_else(|| missing("longitude"))?;
     let time = match (message.time_us, message.timestamp) {
         (Some(micros), _) => i64::try_from(micros).map(WallTime::from_micros).ok(),
-        (None, Some(secs)) => i64::try_from(secs).map(WallTime::from_secs).ok(),
+        (None, Some(secs)) => {
+            secs.checked_mul(1_000_000).and_then(|us| i64::try_from(us).ok()).map(WallTime::from_micros)
+        }
         (None, None) => return Err(missing("time")),
     };
     let speed = match (message.speed_mps, message.speed_kmh) {
@@ -45,8 +47,12 @@ pub fn fix_from_wire(message: &GeoTelemetry) -> Result<Fix, Invalid> {
         (None, None) => None,
     };
     let meters = |value: Option<f64>| value.map(Meters::new).transpose().map_err(Invalid::out_of_range);
+    let sequence = message.sequence.unwrap_or_default();
+    if sequence > i64::MAX as u64 {
+        return Err(Invalid::out_of_range("sequence exceeds 63 bits"));
+    }
     Ok(Fix {
-        sequence: message.sequence.unwrap_or_default(),
+        sequence,
         time: time.ok_or_else(|| Invalid::out_of_range("time is beyond the year 290000"))?,
         position: Position::new(lat, lon).map_err(Invalid::out_of_range)?,
         speed: speed.transpose().map_err(Invalid::out_of_range)?,
@@ -67,9 +73,10 @@ pub fn fix_from_wire(message: &GeoTelemetry) -> Result<Fix, Invalid> {
 fn engine_from_wire(message: &GeoTelemetry) -> Result<Engine, Invalid> {
     let check = |what: &str, value: Option<f32>, min: f32, max: f32| match value {
         Some(value) if !(min..=max).contains(&value) => {
-            Err(Invalid::out_of_range(format!("{what} of {value} is outside {min} to {max}")))
+            Err(Invalid::out_of_range(format!("{what} of {value:?} is outside {min} to {max}")))
         }
-        value => Ok(value),
+        // Adding zero turns -0.0 into 0.0, as in the model's quantities.
+        value => Ok(value.map(|value| value + 0.0)),
     };
     if message.fault_codes.len() > FAULT_CODES_MAX {
         let count = message.fault_codes.len();
@@ -95,14 +102,14 @@ fn engine_from_wire(message: &GeoTelemetry) -> Result<Engine, Invalid> {
         driver: message
             .driver
             .as_deref()
-            .map(|text| {
-                DriverId::new(text).map_err(|error| Invalid::out_of_range(format!("driver: {error}")))
-            })
+            // The error would quote the name, which is never logged.
+            .map(|text| DriverId::new(text).map_err(|_| Invalid::out_of_range("driver is no valid name")))
             .transpose()?,
     })
 }
 
 /// Writes a fix as it stands in a batch: without vehicle, epoch and the contracts' rounded doubles of tags 4 and 5.
+/// A time before 1970, which no receiver reports, is written as 1970: the tag has no sign.
 pub fn fix_to_wire(fix: &Fix) -> GeoTelemetry {
     GeoTelemetry {
         vehicle_id: None,
@@ -165,6 +172,9 @@ impl TryFrom<&RecordBatch> for VehicleBatch {
         let tenant = message.tenant.as_deref().unwrap_or_default();
         let vehicle = message.vehicle_id.as_deref().unwrap_or_default();
         let epoch = message.epoch.ok_or_else(|| Invalid::out_of_range("epoch is missing"))?;
+        if epoch > i64::MAX as u64 {
+            return Err(Invalid::out_of_range("epoch exceeds 63 bits"));
+        }
         Ok(Self {
             tenant: TenantId::new(tenant).map_err(|e| Invalid::out_of_range(format!("tenant: {e}")))?,
             vehicle: VehicleId::new(vehicle).map_err(|e| Invalid::out_of_range(format!("vehicle: {e}")))?,

@@ -9,12 +9,13 @@ use drover_model::{Epoch, Refusal, Sequence, SequenceSet};
 use prost::Message;
 
 use crate::framing::{FrameError, encode_frame};
-use crate::scan::{Iibin, Kind, Schema, decode, schema};
-use crate::telemetry::{GeoTelemetry, RefusedFix};
+use crate::scan::{Iibin, Kind, Schema, decode_body, schema};
+use crate::telemetry::{DETAIL_BYTES_MAX, GeoTelemetry, RefusedFix};
 
 /// ALPN of vehicle sessions.
 pub const ALPN: &[u8] = b"geostream/1.0";
-/// Largest frame, in bytes: some 700 fixes. A larger one is a broken or hostile peer.
+/// Largest frame, in bytes: some 900 fixes of position alone, 400 with every engine reading, 129 of the largest. A sender
+/// has to count bytes as well as fixes: a larger frame is a broken or hostile peer.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Largest number of fixes in a batch.
 pub const BATCH_FIXES_MAX: usize = 500;
@@ -66,7 +67,7 @@ pub struct Batch {
 }
 
 impl Iibin for Batch {
-    const SCHEMA: &'static Schema = &schema(&[(2, Kind::Message(GeoTelemetry::SCHEMA))]);
+    const SCHEMA: &'static Schema = &schema(&[(2, Kind::Messages(GeoTelemetry::SCHEMA, BATCH_FIXES_MAX))]);
 }
 
 /// Which fixes are durable: cumulative, with gaps.
@@ -95,7 +96,7 @@ impl DurableAck {
     pub fn durable(&self) -> SequenceSet {
         let mut set = SequenceSet::new();
         let (pairs, rest) = self.ranges.as_chunks::<2>();
-        if rest.is_empty() {
+        if rest.is_empty() && self.ranges.is_sorted() {
             pairs.iter().for_each(|&[first, last]| set.insert_range(first..=last));
         }
         set
@@ -114,7 +115,7 @@ pub struct Refused {
 }
 
 impl Iibin for Refused {
-    const SCHEMA: &'static Schema = &schema(&[(2, Kind::Message(RefusedFix::SCHEMA))]);
+    const SCHEMA: &'static Schema = &schema(&[(2, Kind::Messages(RefusedFix::SCHEMA, BATCH_FIXES_MAX))]);
 }
 
 /// How much backlog the gateway takes in this session, cumulative as QUIC's MAX_DATA is.
@@ -242,8 +243,9 @@ impl Frame {
     /// Reads the body of a frame of `kind`.
     ///
     /// # Errors
-    /// Refuses an unknown kind and a body that is no message of its kind.
+    /// Refuses an unknown kind, a frame above [`FRAME_BYTES_MAX`] and a body that is no message of its kind.
     pub fn decode(kind: u8, body: &[u8]) -> Result<Self, FrameError> {
+        check_len(body, FRAME_BYTES_MAX)?;
         Ok(match kind {
             1 => Self::Hello(parse("hello", body)?),
             2 => Self::Batch(parse("batch", body)?),
@@ -262,13 +264,24 @@ impl Frame {
     }
 }
 
+/// Refuses a body that does not fit a frame of `max_bytes`. A [`FrameDecoder`](crate::FrameDecoder) with that limit never
+/// gives one.
+pub(crate) fn check_len(body: &[u8], max_bytes: usize) -> Result<(), FrameError> {
+    let len_bytes = body.len() as u64 + 1;
+    if len_bytes > max_bytes as u64 { Err(FrameError::Oversize { len_bytes, max_bytes }) } else { Ok(()) }
+}
+
+/// Decodes a body that [`check_len`] let pass.
 pub(crate) fn parse<M: Iibin>(kind: &'static str, body: &[u8]) -> Result<M, FrameError> {
-    decode(body).map_err(|source| FrameError::Body { kind, source })
+    decode_body(body).map_err(|source| FrameError::Body { kind, source })
 }
 
 impl RefusedFix {
-    /// Refuses `sequence` for `reason`; `detail` is for people.
+    /// Refuses `sequence` for `reason`; `detail` is for people, and is cut to 96 bytes so that the refusal of a whole
+    /// batch fits one frame.
     pub fn new(sequence: Sequence, reason: Refusal, detail: impl Into<String>) -> Self {
-        Self { sequence: Some(sequence), reason: Some(reason.code()), detail: Some(detail.into()) }
+        let mut detail = detail.into();
+        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+        Self { sequence: Some(sequence), reason: Some(reason.code()), detail: Some(detail) }
     }
 }

@@ -11,5 +11,5 @@ mod telemetry;
 
 pub use conversion::{Invalid, VehicleBatch, fix_from_wire, fix_to_wire};
 pub use framing::{FrameDecoder, FrameError, encode_frame};
-pub use scan::{DecodeError, Field, Iibin, Kind, MESSAGE_BYTES_MAX, Schema, decode};
+pub use scan::{DecodeError, Field, Iibin, Kind, MESSAGE_BYTES_MAX, Schema, decode, schema};
 pub use telemetry::{Ack, GeoTelemetry, RecordBatch, RecordOutcome, RefusedFix};

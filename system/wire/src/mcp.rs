@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use prost::Message;
 
 use crate::framing::{FrameError, encode_frame};
-use crate::geostream::parse;
+use crate::geostream::{check_len, parse};
 use crate::scan::{Iibin, Kind, MESSAGE_BYTES_MAX, Schema, schema};
 
 /// ALPN of connections between services.
@@ -15,6 +15,9 @@ pub const ALPN: &[u8] = b"mcp/1.0";
 pub const SHARED_FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Largest frame on a stream of its own, in bytes: a message of the contracts' limit and its header.
 pub const OWN_FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 1024;
+/// Messages that may be published before the first [`Credit`] comes. Known to both sides, so that publishing needs no
+/// round trip to begin.
+pub const PUBLISH_WINDOW: u64 = 1024;
 
 /// Asks the peer's agent to run a tool.
 #[derive(Clone, PartialEq, Message)]
@@ -194,8 +197,9 @@ impl Frame {
     /// Reads the body of a frame of `kind`.
     ///
     /// # Errors
-    /// Refuses an unknown kind and a body that is no message of its kind.
+    /// Refuses an unknown kind, a frame above [`OWN_FRAME_BYTES_MAX`] and a body that is no message of its kind.
     pub fn decode(kind: u8, body: &[u8]) -> Result<Self, FrameError> {
+        check_len(body, OWN_FRAME_BYTES_MAX)?;
         Ok(match kind {
             1 => Self::Call(parse("call", body)?),
             2 => Self::Reply(parse("reply", body)?),

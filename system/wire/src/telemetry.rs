@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::scan::{Iibin, Kind, Schema, schema};
 
+/// Most fixes in a [`RecordBatch`], and refusals in its outcome: several full batches of a vehicle.
+pub(crate) const RECORD_FIXES_MAX: usize = 4096;
+/// Longest [`RefusedFix::detail`], in bytes, so that a wholly refused batch is answered in one frame.
+pub(crate) const DETAIL_BYTES_MAX: usize = 96;
+
 /// One position report, on every hop from the vehicle to the store. Tags 1 to 5 are the contracts'; the rest is ours.
 #[derive(Clone, PartialEq, Message, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -137,7 +142,7 @@ pub struct RecordBatch {
 }
 
 impl Iibin for RecordBatch {
-    const SCHEMA: &'static Schema = &schema(&[(4, Kind::Message(GeoTelemetry::SCHEMA))]);
+    const SCHEMA: &'static Schema = &schema(&[(4, Kind::Messages(GeoTelemetry::SCHEMA, RECORD_FIXES_MAX))]);
 }
 
 /// Answer to a [`RecordBatch`]: every fix is durable now, but for those listed as refused.
@@ -156,8 +161,11 @@ pub struct RecordOutcome {
 }
 
 impl Iibin for RecordOutcome {
-    const SCHEMA: &'static Schema =
-        &schema(&[(1, Kind::Uint32), (2, Kind::Uint32), (3, Kind::Message(RefusedFix::SCHEMA))]);
+    const SCHEMA: &'static Schema = &schema(&[
+        (1, Kind::Uint32),
+        (2, Kind::Uint32),
+        (3, Kind::Messages(RefusedFix::SCHEMA, RECORD_FIXES_MAX)),
+    ]);
 }
 
 /// One fix that can never be stored, and why.

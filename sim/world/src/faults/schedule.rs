@@ -1,0 +1,305 @@
+//! Nodes, links and faults as entities: what is broken now, and what that means for each node.
+//!
+//! Faults may overlap. A node counts what holds it down, paused, full or away, and comes back when nothing does any
+//! more; an impaired link is an entity as long as its rule is in force, so that no rule ends twice.
+
+use std::time::Duration;
+
+use bevy_ecs::prelude::*;
+use drover_model::NodeName;
+
+use crate::outputs::Outputs;
+use crate::tick::{TICK, Tick};
+use crate::{Action, Fault, TimelineEntry, Verb};
+
+/// What is broken about one node.
+#[derive(Debug, Clone, Component)]
+pub(crate) struct Node {
+    name: NodeName,
+    state: State,
+    /// Faults that keep it from running, pause it, fill its disk and keep its database away.
+    down: u32,
+    paused: u32,
+    full: u32,
+    away: u32,
+    /// Errors of its clock, each with its fault; the newest holds.
+    skews: Vec<(u32, i64)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Up,
+    /// Asked to stop. May still be at it.
+    Draining,
+    Crashed,
+}
+
+/// An impaired link, for as long as it is.
+#[derive(Debug, Clone, Copy, Component)]
+pub(crate) struct Link;
+
+/// A fault of the timeline, with the nodes it affects.
+#[derive(Debug, Clone, Component)]
+pub(crate) struct Breakage {
+    id: u32,
+    verb: Verb,
+    nodes: Vec<Entity>,
+    /// Its link, while it impairs one.
+    link: Option<Entity>,
+    in_force: bool,
+}
+
+/// What starts and ends when.
+#[derive(Debug, Clone, Default, Resource)]
+pub(crate) struct Schedule {
+    pub(crate) timeline: Vec<TimelineEntry>,
+    /// Entities of the timeline's faults, in its order.
+    breakages: Vec<Entity>,
+    /// Changes in the order of their time: at equal times ends come first, then the timeline's order.
+    changes: Vec<Change>,
+    done: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Change {
+    at: Duration,
+    kind: ChangeKind,
+    id: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum ChangeKind {
+    End,
+    Begin,
+}
+
+impl Schedule {
+    /// Makes entities of nodes and faults, and a timeline of what will happen.
+    pub(crate) fn new(world: &mut World, nodes: &[NodeName], faults: &[Fault]) -> Self {
+        let entities: Vec<(NodeName, Entity)> =
+            nodes.iter().map(|&name| (name, world.spawn(Node::new(name)).id())).collect();
+        let mut faults: Vec<&Fault> = faults.iter().collect();
+        // Stable: faults of the same moment keep the scenario's order.
+        faults.sort_by_key(|fault| fault.at);
+        let mut schedule = Self::default();
+        for (id, fault) in (0..).zip(faults) {
+            let affected = || entities.iter().filter(|(name, _)| fault.verb.names(*name));
+            let breakage = Breakage {
+                id,
+                verb: fault.verb.clone(),
+                nodes: affected().map(|(_, entity)| *entity).collect(),
+                link: None,
+                in_force: false,
+            };
+            let entry = TimelineEntry {
+                at: fault.at,
+                until: until(fault),
+                verb: fault.verb.clone(),
+                nodes: affected().map(|(name, _)| *name).collect(),
+            };
+            schedule.changes.push(Change { at: entry.at, kind: ChangeKind::Begin, id });
+            if !matches!(fault.verb, Verb::Restart(_)) {
+                let end = entry.until.map(|at| Change { at, kind: ChangeKind::End, id });
+                schedule.changes.extend(end);
+            }
+            schedule.breakages.push(world.spawn(breakage).id());
+            schedule.timeline.push(entry);
+        }
+        schedule.changes.sort_unstable();
+        schedule
+    }
+
+    fn next_due(&mut self, now: Duration) -> Option<Change> {
+        let change = self.changes.get(self.done).copied().filter(|change| change.at <= now)?;
+        self.done += 1;
+        Some(change)
+    }
+}
+
+fn until(fault: &Fault) -> Option<Duration> {
+    match fault.verb {
+        Verb::Restart(_) => Some(fault.at),
+        // Shorter than a tick it could not be seen, and at zero length it would end before it began.
+        _ => fault.lasts.map(|lasts| fault.at.saturating_add(lasts.max(TICK))),
+    }
+}
+
+/// Begins and ends the faults whose time has come.
+pub(crate) fn break_and_heal(
+    tick: Res<Tick>,
+    mut schedule: ResMut<Schedule>,
+    mut outputs: ResMut<Outputs>,
+    mut breakages: Query<&mut Breakage>,
+    mut nodes: Query<&mut Node>,
+    mut commands: Commands,
+) {
+    while let Some(change) = schedule.next_due(tick.elapsed()) {
+        let Ok(mut breakage) = breakages.get_mut(schedule.breakages[change.id as usize]) else { continue };
+        match change.kind {
+            ChangeKind::Begin => breakage.begin(&mut nodes, &mut commands, &mut outputs.actions),
+            ChangeKind::End => breakage.end(&mut nodes, &mut commands, &mut outputs.actions),
+        }
+    }
+}
+
+/// Ends every fault in force, in the timeline's order, and cancels those that have not begun.
+pub(crate) fn heal_all(
+    mut schedule: ResMut<Schedule>,
+    mut breakages: Query<&mut Breakage>,
+    mut nodes: Query<&mut Node>,
+    mut commands: Commands,
+) -> Vec<Action> {
+    let mut actions = Vec::new();
+    schedule.done = schedule.changes.len();
+    for &entity in &schedule.breakages {
+        if let Ok(mut breakage) = breakages.get_mut(entity) {
+            breakage.end(&mut nodes, &mut commands, &mut actions);
+        }
+    }
+    actions
+}
+
+impl Breakage {
+    fn begin(&mut self, nodes: &mut Query<&mut Node>, commands: &mut Commands, out: &mut Vec<Action>) {
+        if let Verb::Link(rule) = &self.verb {
+            self.link = Some(commands.spawn(Link).id());
+            out.push(Action::AddRule { id: self.id, rule: rule.clone() });
+        } else {
+            for_each(nodes, &self.nodes, |node| node.begin(self.id, &self.verb, out));
+        }
+        self.in_force = !matches!(self.verb, Verb::Restart(_));
+    }
+
+    fn end(&mut self, nodes: &mut Query<&mut Node>, commands: &mut Commands, out: &mut Vec<Action>) {
+        if !std::mem::take(&mut self.in_force) {
+            return;
+        }
+        if let Some(link) = self.link.take() {
+            commands.entity(link).despawn();
+            out.push(Action::RemoveRule { id: self.id });
+        } else {
+            for_each(nodes, &self.nodes, |node| node.end(self.id, &self.verb, out));
+        }
+    }
+}
+
+fn for_each(nodes: &mut Query<&mut Node>, affected: &[Entity], mut apply: impl FnMut(&mut Node)) {
+    for &entity in affected {
+        if let Ok(mut node) = nodes.get_mut(entity) {
+            apply(&mut node);
+        }
+    }
+}
+
+impl Node {
+    fn new(name: NodeName) -> Self {
+        Self { name, state: State::Up, down: 0, paused: 0, full: 0, away: 0, skews: Vec::new() }
+    }
+
+    fn begin(&mut self, fault: u32, verb: &Verb, out: &mut Vec<Action>) {
+        match verb {
+            Verb::Kill(_) => {
+                self.down += 1;
+                self.crash(out);
+            }
+            Verb::Drain(_) => {
+                self.down += 1;
+                if self.state == State::Up {
+                    self.state = State::Draining;
+                    out.push(Action::Drain(self.name));
+                }
+            }
+            Verb::Restart(_) => {
+                self.crash(out);
+                self.start_if_free(out);
+            }
+            Verb::Pause(_) => {
+                self.paused += 1;
+                if self.paused == 1 {
+                    out.push(Action::Pause(self.name));
+                }
+            }
+            Verb::DbAway(_) => {
+                self.away += 1;
+                if self.away == 1 {
+                    out.push(Action::DbAway(self.name, true));
+                }
+            }
+            Verb::DiskFull(_) => {
+                self.full += 1;
+                if self.full == 1 {
+                    out.push(Action::DiskFull(self.name, true));
+                }
+            }
+            Verb::ClockSkew { skew_ms, .. } => {
+                self.change_skews(out, |skews| skews.push((fault, *skew_ms)));
+            }
+            // A rule is about no node in particular.
+            Verb::Link(_) => {}
+        }
+    }
+
+    fn end(&mut self, fault: u32, verb: &Verb, out: &mut Vec<Action>) {
+        match verb {
+            Verb::Kill(_) | Verb::Drain(_) => {
+                self.down -= 1;
+                self.start_if_free(out);
+            }
+            Verb::Pause(_) => {
+                self.paused -= 1;
+                if self.paused == 0 {
+                    out.push(Action::Resume(self.name));
+                }
+            }
+            Verb::DbAway(_) => {
+                self.away -= 1;
+                if self.away == 0 {
+                    out.push(Action::DbAway(self.name, false));
+                }
+            }
+            Verb::DiskFull(_) => {
+                self.full -= 1;
+                if self.full == 0 {
+                    out.push(Action::DiskFull(self.name, false));
+                }
+            }
+            Verb::ClockSkew { .. } => {
+                self.change_skews(out, |skews| skews.retain(|(of, _)| *of != fault));
+            }
+            Verb::Restart(_) | Verb::Link(_) => {}
+        }
+    }
+
+    /// Ends the node if it is not down already; one that is draining may still be at work.
+    fn crash(&mut self, out: &mut Vec<Action>) {
+        if self.state != State::Crashed {
+            self.state = State::Crashed;
+            out.push(Action::Crash(self.name));
+        }
+    }
+
+    fn start_if_free(&mut self, out: &mut Vec<Action>) {
+        if self.down > 0 || self.state == State::Up {
+            return;
+        }
+        self.state = State::Up;
+        out.push(Action::Start(self.name));
+        if self.paused > 0 {
+            // What was paused ended with the crash; the fault means the node, not that process.
+            out.push(Action::Pause(self.name));
+        }
+    }
+
+    fn change_skews(&mut self, out: &mut Vec<Action>, change: impl FnOnce(&mut Vec<(u32, i64)>)) {
+        let skew_ms = |skews: &[(u32, i64)]| skews.last().map_or(0, |(_, skew_ms)| *skew_ms);
+        let before = skew_ms(&self.skews);
+        change(&mut self.skews);
+        let now = skew_ms(&self.skews);
+        if now != before {
+            out.push(Action::ClockSkew(self.name, now));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

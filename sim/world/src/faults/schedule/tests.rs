@@ -1,0 +1,184 @@
+//! What faults come to for nodes, also when they overlap.
+
+use bevy_ecs::system::RunSystemOnce;
+use drover_model::NodePattern;
+
+use super::*;
+use crate::{LinkEffect, LinkRule};
+
+const NODES: [&str; 4] = ["gateway/0", "gateway/1", "db/0", "vehicle/0"];
+
+fn pattern(text: &str) -> NodePattern {
+    text.parse().expect("a valid pattern")
+}
+
+fn fault(at_s: u64, lasts_s: Option<u64>, verb: Verb) -> Fault {
+    Fault { at: Duration::from_secs(at_s), lasts: lasts_s.map(Duration::from_secs), verb }
+}
+
+fn kill(nodes: &str) -> Verb {
+    Verb::Kill(pattern(nodes))
+}
+
+fn partition() -> Verb {
+    let (from, to) = (pattern("gateway/*"), pattern("db/0"));
+    Verb::Link(LinkRule { from, to, both_ways: true, effect: LinkEffect::Partition })
+}
+
+fn world(faults: &[Fault]) -> World {
+    let nodes = NODES.map(|name| name.parse().expect("a valid name"));
+    let mut world = World::new();
+    let schedule = Schedule::new(&mut world, &nodes, faults);
+    world.insert_resource(schedule);
+    world.insert_resource(Tick::default());
+    world.insert_resource(Outputs::default());
+    world
+}
+
+/// Runs a world tick by tick; each action as text, behind the second at which it came.
+fn run(world: &mut World, until_s: u64) -> Vec<String> {
+    let mut said = Vec::new();
+    for tick in 1..=until_s * 10 {
+        world.insert_resource(Tick(tick));
+        world.run_system_once(break_and_heal).expect("its resources are there");
+        let actions = std::mem::take(&mut world.resource_mut::<Outputs>().actions);
+        said.extend(actions.iter().map(|action| format!("{}.{} {}", tick / 10, tick % 10, text(action))));
+    }
+    said
+}
+
+fn heal(world: &mut World) -> Vec<String> {
+    let actions = world.run_system_once(heal_all).expect("its resource is there");
+    actions.iter().map(text).collect()
+}
+
+fn text(action: &Action) -> String {
+    match action {
+        Action::Crash(node) => format!("crash {node}"),
+        Action::Start(node) => format!("start {node}"),
+        Action::Pause(node) => format!("pause {node}"),
+        Action::Resume(node) => format!("resume {node}"),
+        Action::Drain(node) => format!("drain {node}"),
+        Action::AddRule { id, .. } => format!("add rule {id}"),
+        Action::RemoveRule { id } => format!("remove rule {id}"),
+        Action::DbAway(node, away) => format!("{node} away {away}"),
+        Action::DiskFull(node, full) => format!("{node} full {full}"),
+        Action::ClockSkew(node, skew_ms) => format!("{node} skew {skew_ms}"),
+    }
+}
+
+fn check(faults: &[Fault], expected: &[&str], expected_at_heal: &[&str]) {
+    let mut world = world(faults);
+    assert_eq!(run(&mut world, 20), expected);
+    assert_eq!(heal(&mut world), expected_at_heal);
+    assert_eq!(heal(&mut world), Vec::<String>::new(), "healing twice");
+    let links = world.query::<&Link>().iter(&world).count();
+    assert_eq!((run(&mut world, 40), links), (Vec::new(), 0), "after healing");
+}
+
+#[test]
+fn a_killed_node_starts_at_the_end_of_the_fault_or_when_all_heals() {
+    check(&[fault(2, Some(3), kill("gateway/1"))], &["2.0 crash gateway/1", "5.0 start gateway/1"], &[]);
+    check(&[fault(2, None, kill("gateway/1"))], &["2.0 crash gateway/1"], &["start gateway/1"]);
+    let both = ["0.1 crash gateway/0", "0.1 crash gateway/1"];
+    check(&[fault(0, None, kill("gateway/*"))], &both, &["start gateway/0", "start gateway/1"]);
+}
+
+#[test]
+fn a_node_stays_down_while_anything_holds_it() {
+    let faults = [fault(2, Some(6), kill("gateway/0")), fault(4, Some(2), kill("gateway/*"))];
+    let expected =
+        ["2.0 crash gateway/0", "4.0 crash gateway/1", "6.0 start gateway/1", "8.0 start gateway/0"];
+    check(&faults, &expected, &[]);
+    let restart = [fault(2, Some(4), kill("db/0")), fault(3, None, Verb::Restart(pattern("db/0")))];
+    check(&restart, &["2.0 crash db/0", "6.0 start db/0"], &[]);
+}
+
+#[test]
+fn a_restart_is_a_crash_and_a_start_in_one_go() {
+    let faults = [fault(1, Some(9), Verb::Restart(pattern("gateway/0")))];
+    check(&faults, &["1.0 crash gateway/0", "1.0 start gateway/0"], &[]);
+}
+
+#[test]
+fn a_draining_node_can_still_be_killed_and_then_waits_for_both_ends() {
+    let drain = |lasts| fault(1, lasts, Verb::Drain(pattern("gateway/0")));
+    check(&[drain(Some(4))], &["1.0 drain gateway/0", "5.0 start gateway/0"], &[]);
+    check(&[drain(None)], &["1.0 drain gateway/0"], &["start gateway/0"]);
+    let faults = [drain(Some(4)), fault(2, Some(8), kill("gateway/0"))];
+    check(&faults, &["1.0 drain gateway/0", "2.0 crash gateway/0", "10.0 start gateway/0"], &[]);
+}
+
+#[test]
+fn a_node_that_starts_while_it_is_paused_is_paused_again() {
+    let pause = Verb::Pause(pattern("db/0"));
+    let faults = [fault(1, Some(9), pause), fault(3, Some(2), kill("db/0"))];
+    let expected =
+        ["1.0 pause db/0", "3.0 crash db/0", "5.0 start db/0", "5.0 pause db/0", "10.0 resume db/0"];
+    check(&faults, &expected, &[]);
+}
+
+#[test]
+fn a_rule_begins_and_ends_once_under_its_place_in_the_timeline() {
+    let faults = [fault(5, None, partition()), fault(2, Some(2), partition())];
+    check(&faults, &["2.0 add rule 0", "4.0 remove rule 0", "5.0 add rule 1"], &["remove rule 1"]);
+}
+
+#[test]
+fn overlapping_conditions_of_a_node_are_counted() {
+    let (away, full) = (Verb::DbAway(pattern("db/0")), Verb::DiskFull(pattern("db/0")));
+    let faults = [fault(1, Some(4), away.clone()), fault(2, Some(9), away), fault(3, None, full)];
+    let expected = ["1.0 db/0 away true", "3.0 db/0 full true", "11.0 db/0 away false"];
+    check(&faults, &expected, &["db/0 full false"]);
+}
+
+#[test]
+fn the_newest_error_of_a_clock_holds_and_the_one_before_comes_back() {
+    let skew = |skew_ms| Verb::ClockSkew { node: pattern("vehicle/0"), skew_ms };
+    let faults = [fault(1, Some(9), skew(500)), fault(2, Some(3), skew(-80))];
+    let expected = [
+        "1.0 vehicle/0 skew 500",
+        "2.0 vehicle/0 skew -80",
+        "5.0 vehicle/0 skew 500",
+        "10.0 vehicle/0 skew 0",
+    ];
+    check(&faults, &expected, &[]);
+}
+
+#[test]
+fn faults_begin_at_the_first_tick_at_or_after_their_time_and_ends_come_first() {
+    let late = Fault { at: Duration::from_millis(2_001), lasts: Some(Duration::ZERO), verb: kill("db/0") };
+    check(&[late], &["2.1 crash db/0", "2.2 start db/0"], &[]);
+    let next = [fault(4, Some(1), kill("gateway/0")), fault(2, Some(2), kill("gateway/0"))];
+    let expected =
+        ["2.0 crash gateway/0", "4.0 start gateway/0", "4.0 crash gateway/0", "5.0 start gateway/0"];
+    check(&next, &expected, &[]);
+}
+
+#[test]
+fn faults_that_have_not_begun_never_do_once_all_is_healed() {
+    let mut world = world(&[fault(30, None, kill("db/0"))]);
+    assert_eq!(run(&mut world, 20), Vec::<String>::new());
+    assert_eq!(heal(&mut world), Vec::<String>::new());
+    assert_eq!(run(&mut world, 40), Vec::<String>::new());
+}
+
+#[test]
+fn the_timeline_is_sorted_and_names_the_nodes_meant() {
+    let faults = [
+        fault(5, None, partition()),
+        fault(2, Some(3), kill("vehicle/7")),
+        fault(2, None, kill("gateway/*")),
+    ];
+    let world = world(&faults);
+    let lines = world.resource::<Schedule>().timeline.iter().map(|entry| {
+        let nodes: Vec<String> = entry.nodes.iter().map(|node| node.to_string()).collect();
+        format!("{:?} {:?} {} {}", entry.at, entry.until, entry.verb.name(), nodes.join(" "))
+    });
+    let expected = [
+        "2s Some(5s) kill ",
+        "2s None kill gateway/0 gateway/1",
+        "5s None partition gateway/0 gateway/1 db/0",
+    ];
+    assert_eq!(lines.collect::<Vec<_>>(), expected);
+}

@@ -1,0 +1,155 @@
+//! Trips: the next address, the way there, and how fast each piece of it may be driven.
+
+use bevy_ecs::prelude::*;
+use fast_paths::PathCalculator;
+use rand_chacha::ChaCha8Rng;
+
+use super::limits;
+use crate::Roads;
+use crate::math::{below, between, tan_deg, turn_deg};
+
+/// Rounds stay in a neighbourhood: addresses farther away are passed over, as long as others turn up.
+const ROUND_RADIUS_M: f64 = 2_500.0;
+const DRAWS_MAX: u32 = 8;
+/// Nobody moves the van for less.
+const TRIP_MIN_M: f64 = 50.0;
+
+/// A corner is rounded off over this much of the road before and after it, in metres: at most the size of a junction,
+/// and at least what a map's bends are drawn with.
+const ROUNDING_M: (f64, f64) = (2.0, 6.0);
+
+/// A place on the roads where a vehicle stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Stop {
+    pub(crate) edge: u32,
+    pub(crate) segment: u32,
+    pub(crate) along_m: f64,
+}
+
+/// How a driver drives, within [`limits`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Style {
+    pub(crate) braking: f64,
+    pub(crate) lateral: f64,
+    pub(crate) of_limit: f64,
+}
+
+/// A straight piece of a trip.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Leg {
+    /// Where it ends, in metres from the start of its segment.
+    pub(crate) end_m: f64,
+    /// The driver's speed on it, at most.
+    pub(crate) cruise_mps: f64,
+    /// Speed at its end, at most, squared, so that everything after can be kept to.
+    pub(crate) end_speed_squared: f64,
+    pub(crate) segment: u32,
+    pub(crate) edge: u32,
+}
+
+/// The legs of a trip, and how many are begun.
+#[derive(Debug, Clone, Default, Component)]
+pub(crate) struct Route {
+    legs: Vec<Leg>,
+    begun: usize,
+}
+
+impl Route {
+    /// The leg that comes next, if any.
+    pub(crate) fn next_leg(&mut self) -> Option<Leg> {
+        let leg = self.legs.get(self.begun).copied();
+        self.begun += usize::from(leg.is_some());
+        leg
+    }
+
+    /// Plans a trip. Used again by every trip of a vehicle, so that it seldom allocates.
+    pub(crate) fn plan(
+        &mut self,
+        roads: &Roads,
+        paths: &mut PathCalculator,
+        from: Stop,
+        to: Stop,
+        style: Style,
+    ) {
+        self.legs.clear();
+        self.begun = 0;
+        if from.edge == to.edge && (from.segment, from.along_m) <= (to.segment, to.along_m) {
+            self.add_legs(roads, from.edge, from.segment..to.segment + 1, style);
+        } else {
+            let (first, last) = (roads.edges[from.edge as usize], roads.edges[to.edge as usize]);
+            self.add_legs(roads, from.edge, from.segment..first.last_point, style);
+            for edge in roads.route(paths, first.to, last.from) {
+                let data = roads.edges[edge as usize];
+                self.add_legs(roads, edge, data.first_point..data.last_point, style);
+            }
+            self.add_legs(roads, to.edge, last.first_point..to.segment + 1, style);
+        }
+        if let Some(last) = self.legs.last_mut() {
+            last.end_m = to.along_m;
+        }
+        self.limit_ends(roads, style);
+    }
+
+    fn add_legs(&mut self, roads: &Roads, edge: u32, segments: std::ops::Range<u32>, style: Style) {
+        let cruise_mps = (roads.edges[edge as usize].limit_mps * style.of_limit).min(limits::TOP_SPEED);
+        self.legs.extend(segments.map(|segment| Leg {
+            end_m: roads.segments[segment as usize].length_m,
+            cruise_mps,
+            end_speed_squared: 0.0,
+            segment,
+            edge,
+        }));
+    }
+
+    /// From the standstill at the end backwards: how fast each leg may be left so that corners, limits and the legs
+    /// after can be kept to with comfortable braking.
+    fn limit_ends(&mut self, roads: &Roads, style: Style) {
+        for at in (1..self.legs.len()).rev() {
+            let next = self.legs[at];
+            let leg = &mut self.legs[at - 1];
+            let (before, after) =
+                (roads.segments[leg.segment as usize], roads.segments[next.segment as usize]);
+            let turn = turn_deg(before.bearing_deg, after.bearing_deg);
+            let rounding_m = before.length_m.min(after.length_m) / 2.0;
+            let slowest = leg.cruise_mps.min(next.cruise_mps);
+            let braking = next.end_speed_squared + 2.0 * style.braking * next.end_m;
+            let corner = corner_speed_squared(turn, rounding_m, style.lateral);
+            leg.end_speed_squared = corner.min(slowest * slowest).min(braking);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn legs(&self) -> &[Leg] {
+        &self.legs
+    }
+}
+
+/// The speed, squared, at which an arc that is tangent to both roads `rounding_m` before and after the corner gives
+/// just the sideways acceleration `lateral`.
+pub(super) fn corner_speed_squared(turn_deg: f64, rounding_m: f64, lateral: f64) -> f64 {
+    // Near 180 degrees the tangent goes through the roof; that is a turn on the spot.
+    let half_turn = (turn_deg / 2.0).min(89.0);
+    let radius_m = rounding_m.clamp(ROUNDING_M.0, ROUNDING_M.1) / tan_deg(half_turn).max(1e-9);
+    (lateral * radius_m).max(limits::CREEP * limits::CREEP)
+}
+
+/// Draws where the next parcel goes.
+pub(crate) fn next_address(roads: &Roads, from: Stop, rng: &mut ChaCha8Rng) -> Stop {
+    let here = roads.place_on_plane(from.segment, from.along_m);
+    let mut draw = || {
+        let edge = below(rng, roads.edges.len() as u32);
+        // Not right at a corner, where nobody may stop.
+        let offset_m = roads.edges[edge as usize].length_m * between(rng, 0.1, 0.9);
+        let (segment, along_m) = roads.locate(edge, offset_m);
+        Stop { edge, segment, along_m }
+    };
+    let mut address = draw();
+    for _ in 1..DRAWS_MAX {
+        let distance_m = here.distance_to(roads.place_on_plane(address.segment, address.along_m));
+        if (TRIP_MIN_M..=ROUND_RADIUS_M).contains(&distance_m) {
+            break;
+        }
+        address = draw();
+    }
+    address
+}

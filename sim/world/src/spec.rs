@@ -1,0 +1,69 @@
+//! What a world is made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drover_model::{NodeName, WallTime};
+
+use crate::{Fault, Roads};
+
+/// Everything that decides what a world does.
+#[derive(Debug, Clone)]
+pub struct WorldSpec {
+    /// Source of every random number.
+    pub seed: u64,
+    /// UTC at the start of the run.
+    pub start: WallTime,
+    /// Where vehicles drive.
+    pub roads: Arc<Roads>,
+    /// The vehicles, numbered from 0 through all fleets in this order.
+    pub fleets: Vec<Fleet>,
+    /// Cells and coverage.
+    pub radio: RadioSpec,
+    /// Every node that faults can name. Vehicles are nodes too.
+    pub nodes: Vec<NodeName>,
+    /// What breaks, in any order.
+    pub faults: Vec<Fault>,
+}
+
+/// A group of like vehicles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fleet {
+    /// How many.
+    pub count: u32,
+    /// What they are.
+    pub kind: VehicleKind,
+    /// How often the receiver gives a fix. Counts in whole milliseconds, and not faster than the world's tick.
+    pub fix_interval: Duration,
+}
+
+/// What a vehicle is, and how it drives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VehicleKind {
+    /// A van on delivery rounds: drives to an address, idles, drives on.
+    DeliveryVan,
+}
+
+/// The mobile network, as far as it depends on where a vehicle is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RadioSpec {
+    /// Width of the square cells, in metres. `None`: one cell.
+    pub cell_m: Option<f64>,
+    /// A vehicle also changes cell this often, wherever it is. `None`: never.
+    pub cell_change_interval: Option<Duration>,
+    /// Circles without coverage.
+    pub zones: Vec<Zone>,
+}
+
+/// A circle without coverage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Zone {
+    /// What reports call it.
+    pub name: String,
+    /// Latitude of its middle, in degrees.
+    pub lat: f64,
+    /// Longitude of its middle, in degrees.
+    pub lon: f64,
+    /// Its radius, in metres.
+    pub radius_m: f64,
+}

@@ -1,0 +1,184 @@
+//! The world itself: entities, and the order in which a step goes through them.
+
+use std::time::Duration;
+
+use bevy_ecs::prelude as ecs;
+use bevy_ecs::schedule::{IntoScheduleConfigs, LogLevel, ScheduleBuildSettings, SingleThreadedExecutor};
+use bevy_ecs::system::RunSystemOnce;
+use drover_model::{Degrees, MetersPerSecond};
+
+use crate::motion::{self, Drive, Map, Parking, Phase};
+use crate::outputs::{self, Outputs};
+use crate::radio::{self, Modem, Network};
+use crate::receiver::{self, Receiver, Sky};
+use crate::rng::{Purpose, stream};
+use crate::tick::{self, Tick};
+use crate::truth::Log;
+use crate::{Action, FixTruth, TimelineEntry, Truth, VehicleKind, WorldSpec, faults};
+
+/// A world under way. The same spec gives the same outputs, step by step.
+pub struct World {
+    ecs: ecs::World,
+    schedule: ecs::Schedule,
+    vehicles: Vec<ecs::Entity>,
+}
+
+impl World {
+    /// Puts vehicles on the roads and faults on the schedule. Nothing moves before the first step.
+    pub fn new(spec: WorldSpec) -> Self {
+        let mut ecs = ecs::World::new();
+        let faults = faults::Schedule::new(&mut ecs, &spec.nodes, &spec.faults);
+        let network = Network::new(&spec.radio, &spec.roads.plane);
+        let vehicles = spawn_vehicles(&mut ecs, &spec, &network);
+        ecs.insert_resource(faults);
+        ecs.insert_resource(network);
+        ecs.insert_resource(Tick::default());
+        ecs.insert_resource(Outputs::default());
+        ecs.insert_resource(Parking::default());
+        ecs.insert_resource(Sky::new(spec.start));
+        ecs.insert_resource(Map::new(spec.roads));
+        Self { ecs, schedule: steps(), vehicles }
+    }
+
+    /// Goes on by one [tick](crate::TICK). What came of it is in [`Self::outputs`].
+    pub fn step(&mut self) {
+        self.schedule.run(&mut self.ecs);
+    }
+
+    /// Virtual time since the start of the run: a tick after the first step.
+    pub fn now(&self) -> Duration {
+        self.ecs.resource::<Tick>().elapsed()
+    }
+
+    /// What the last step brought.
+    pub fn outputs(&self) -> &Outputs {
+        self.ecs.resource::<Outputs>()
+    }
+
+    /// Lets vehicles brake to a standstill and stay, and receivers take no more fixes. Those already taken are still
+    /// written, within a third of a second.
+    pub fn stop_sampling(&mut self) {
+        self.ecs.resource_mut::<Parking>().0 = true;
+        self.ecs.resource_mut::<Sky>().sampling = false;
+    }
+
+    /// Ends every fault still in force and cancels those to come; returns what that asks for, in order. Coverage comes
+    /// back everywhere for good: the next step's [`Outputs::coverage`] names every vehicle that had none. Changes of
+    /// cell by the clock end as well. Called again, it does nothing.
+    pub fn heal(&mut self) -> Vec<Action> {
+        self.ecs.resource_mut::<Network>().heal();
+        self.ecs.run_system_once(faults::heal_all).expect("its resource was inserted by `new`")
+    }
+
+    /// Every fault with the nodes it affects, by its start. [`Action::AddRule`] counts in this order.
+    pub fn timeline(&self) -> &[TimelineEntry] {
+        &self.ecs.resource::<faults::Schedule>().timeline
+    }
+
+    /// Number of vehicles.
+    pub fn vehicles_len(&self) -> u32 {
+        self.vehicles.len() as u32
+    }
+
+    /// A vehicle as it really is.
+    ///
+    /// # Panics
+    /// If there is no vehicle of that number.
+    pub fn truth(&self, vehicle: u32) -> Truth {
+        let drive = self.component::<Drive>(vehicle);
+        let roads = &self.ecs.resource::<Map>().roads;
+        let edge = roads.edges[drive.edge as usize];
+        let speed = |mps: f64| MetersPerSecond::new(mps).expect("vans and limits are slower than 120 m/s");
+        let heading_deg = roads.segments[drive.segment as usize].bearing_deg;
+        Truth {
+            position: drive.position(roads, 0.0),
+            speed: speed(drive.speed_mps),
+            heading: Degrees::new(heading_deg).expect("bearings are 0 to 360"),
+            odometer_m: drive.odometer_m,
+            limit: speed(edge.limit_mps),
+            driving: drive.phase == Phase::Driving,
+            ignition: drive.ignition,
+            in_tunnel: edge.tunnel,
+            covered: self.component::<Modem>(vehicle).covered,
+        }
+    }
+
+    /// Where a vehicle really was at each fix that its receiver took, oldest first.
+    ///
+    /// # Panics
+    /// If there is no vehicle of that number.
+    pub fn fixes(&self, vehicle: u32) -> impl ExactSizeIterator<Item = FixTruth> + '_ {
+        self.component::<Log>(vehicle).iter()
+    }
+
+    fn component<C: ecs::Component>(&self, vehicle: u32) -> &C {
+        let entity = self.vehicles[vehicle as usize];
+        self.ecs.get(entity).expect("vehicles keep what they are spawned with")
+    }
+
+    /// Only the steps that move vehicles, for measuring them.
+    #[doc(hidden)]
+    pub fn step_motion_only(&mut self) {
+        let mut only = std::mem::take(&mut self.schedule);
+        if !self.ecs.contains_resource::<MotionOnly>() {
+            only = ordered();
+            only.add_systems((tick::advance, motion::deliver, motion::drive).chain());
+            self.ecs.insert_resource(MotionOnly);
+        }
+        only.run(&mut self.ecs);
+        self.schedule = only;
+    }
+}
+
+/// Marks a world that is only measured.
+#[derive(ecs::Resource)]
+struct MotionOnly;
+
+/// Vehicles are spawned in the order of their numbers, with the same components, and never despawned: that is the
+/// order in which every system meets them.
+fn spawn_vehicles(ecs: &mut ecs::World, spec: &WorldSpec, network: &Network) -> Vec<ecs::Entity> {
+    let fleets = spec.fleets.iter().flat_map(|fleet| (0..fleet.count).map(move |_| fleet));
+    let spawn = |(vehicle, fleet): (u32, &crate::Fleet)| {
+        let rng = |purpose| stream(spec.seed, vehicle, purpose);
+        let (drive, route, driver) = match fleet.kind {
+            VehicleKind::DeliveryVan => motion::start(&spec.roads, rng(Purpose::Driver)),
+        };
+        let receiver = Receiver::new(vehicle, fleet.fix_interval, spec.start, rng(Purpose::Receiver));
+        let modem = Modem::new(vehicle, &drive, &spec.roads, network);
+        ecs.spawn((drive, route, driver, receiver, modem, Log::default())).id()
+    };
+    (0..).zip(fleets).map(spawn).collect()
+}
+
+/// One step, system after system.
+fn steps() -> ecs::Schedule {
+    let mut schedule = ordered();
+    schedule.add_systems(
+        (
+            outputs::clear,
+            tick::advance,
+            faults::break_and_heal,
+            motion::deliver,
+            motion::drive,
+            radio::listen,
+            receiver::receive,
+        )
+            .chain(),
+    );
+    schedule
+}
+
+/// A schedule on one thread that refuses systems without an order.
+fn ordered() -> ecs::Schedule {
+    let mut schedule = ecs::Schedule::default();
+    schedule.set_executor(SingleThreadedExecutor::new());
+    schedule.set_build_settings(ScheduleBuildSettings {
+        ambiguity_detection: LogLevel::Error,
+        hierarchy_detection: LogLevel::Error,
+        ..Default::default()
+    });
+    schedule
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Settings of the tracker. Every bound says what happens at it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use drover_wire::geostream::BATCH_FIXES_MAX;
+use serde::{Deserialize, Serialize};
+
+/// Largest segment that a spool reads back. A longer file is damaged from there on.
+pub(crate) const SEGMENT_BYTES_LIMIT: u64 = 64 << 20;
+/// Fewest segments that the bound of the spool must have room for: with fewer, shedding one would lose most of it.
+const SEGMENTS_MIN: u64 = 4;
+
+/// Settings of the tracker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Gateways or routers, used in turn from a random one on, so that a fleet spreads over them.
+    pub servers: Vec<SocketAddr>,
+    /// Local address of the session's socket.
+    pub bind: SocketAddr,
+    /// How often fresh fixes are sent. Longer saves data and battery, a packet and its answer cost more than the fix in
+    /// it; shorter shows the vehicle earlier.
+    #[serde(rename = "send_interval_ms", with = "drover_env::millis")]
+    pub send_interval: Duration,
+    /// Longest wait of a fix for its sync. Longer wears the flash less, and raises what a power cut can lose.
+    #[serde(rename = "sync_interval_ms", with = "drover_env::millis")]
+    pub sync_interval: Duration,
+    /// A batch without acknowledgement for this long is sent again, as backlog. Longer than a gateway's call to
+    /// persistence may take (5 s) plus a slow round trip.
+    #[serde(rename = "ack_timeout_ms", with = "drover_env::millis")]
+    pub ack_timeout: Duration,
+    /// How long a server may take to accept a session; then the next one is tried. Far less than QUIC's idle timeout,
+    /// which must outlast tunnels.
+    #[serde(rename = "connect_timeout_ms", with = "drover_env::millis")]
+    pub connect_timeout: Duration,
+    /// Nothing at all was heard from the gateway for this long, although something is owed to it: another server is
+    /// tried while the session is kept, and whichever answers first is used. The vehicle may just be in a tunnel.
+    #[serde(rename = "silence_max_ms", with = "drover_env::millis")]
+    pub silence_max: Duration,
+    /// The gateway answers, but has acknowledged nothing for this long: another server is tried, since this one may be
+    /// cut off from persistence. Doubles with each such move (three times at most) until an acknowledgement comes, for
+    /// the database may be away for all of them.
+    #[serde(rename = "stalled_max_ms", with = "drover_env::millis")]
+    pub stalled_max: Duration,
+    /// Bound of the wait after a first failed attempt; it doubles with each further one. The wait itself is drawn between
+    /// zero and the bound, so that vehicles that lost a gateway together do not come back together.
+    #[serde(rename = "backoff_first_ms", with = "drover_env::millis")]
+    pub backoff_first: Duration,
+    /// Largest bound of that wait.
+    #[serde(rename = "backoff_max_ms", with = "drover_env::millis")]
+    pub backoff_max: Duration,
+    /// Bytes that the spool may take on disk. At the bound the oldest segment is dropped whole; its unsettled fixes are
+    /// counted as shed. The default holds some 70 days at one fix per second, and 7 days of fixes ten times as long.
+    pub spool_bytes_max: u64,
+    /// Size at which a new segment is begun: what is dropped at once at the bound, and what damage can take with it.
+    pub segment_bytes_max: u64,
+    /// Fixes that wait in memory while they can not be written (a full disk, between syncs). At the bound the oldest
+    /// falls off and is counted as unrecorded.
+    pub waiting_fixes_max: usize,
+    /// Newest fixes that are kept in memory too, so that sending them needs no read.
+    pub fresh_fixes_max: usize,
+    /// End once the receiver's input has ended and everything is settled, instead of waiting for a cancel.
+    pub exit_at_end: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            send_interval: Duration::from_secs(5),
+            sync_interval: Duration::from_secs(1),
+            ack_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            silence_max: Duration::from_secs(15),
+            stalled_max: Duration::from_secs(60),
+            backoff_first: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(30),
+            spool_bytes_max: 512 << 20,
+            segment_bytes_max: 1 << 20,
+            // Five minutes of a full disk at one fix per second; some 100 KB.
+            waiting_fixes_max: 300,
+            // Twelve default send intervals at one fix per second; some 6 KB.
+            fresh_fixes_max: 60,
+            exit_at_end: false,
+        }
+    }
+}
+
+impl Config {
+    /// Checks what types can not.
+    ///
+    /// # Errors
+    /// Names the first key with a useless value, and a way out.
+    pub fn check(&self) -> Result<(), String> {
+        if self.servers.is_empty() {
+            return Err(
+                "servers is empty: list at least one gateway, such as servers = [\"192.0.2.1:443\"]".into()
+            );
+        }
+        if let Some(server) = self.servers.iter().find(|server| server.is_ipv4() != self.bind.is_ipv4()) {
+            return Err(format!(
+                "bind of {} can not reach {server}: use one IP version, such as [::]:0",
+                self.bind
+            ));
+        }
+        let waits = [
+            ("send_interval_ms", self.send_interval),
+            ("sync_interval_ms", self.sync_interval),
+            ("ack_timeout_ms", self.ack_timeout),
+            ("connect_timeout_ms", self.connect_timeout),
+            ("silence_max_ms", self.silence_max),
+            ("stalled_max_ms", self.stalled_max),
+            ("backoff_first_ms", self.backoff_first),
+        ];
+        for (key, wait) in waits {
+            if wait < Duration::from_millis(10) || wait > Duration::from_secs(24 * 3600) {
+                return Err(format!("{key} of {} is not between 10 and 86400000", wait.as_millis()));
+            }
+        }
+        if self.backoff_max < self.backoff_first {
+            return Err("backoff_max_ms is less than backoff_first_ms".into());
+        }
+        if !(4096..=SEGMENT_BYTES_LIMIT / 2).contains(&self.segment_bytes_max) {
+            let max = SEGMENT_BYTES_LIMIT / 2;
+            return Err(format!(
+                "segment_bytes_max of {} is not between 4096 and {max}",
+                self.segment_bytes_max
+            ));
+        }
+        if self.spool_bytes_max < self.segment_bytes_max * SEGMENTS_MIN {
+            return Err(format!(
+                "spool_bytes_max must hold at least {SEGMENTS_MIN} segments of segment_bytes_max"
+            ));
+        }
+        if !(1..=100_000).contains(&self.waiting_fixes_max) {
+            return Err(format!(
+                "waiting_fixes_max of {} is not between 1 and 100000",
+                self.waiting_fixes_max
+            ));
+        }
+        if self.fresh_fixes_max > BATCH_FIXES_MAX {
+            return Err(format!(
+                "fresh_fixes_max of {} exceeds a batch's {BATCH_FIXES_MAX}",
+                self.fresh_fixes_max
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_useless_value_is_named_with_its_key() {
+        let check = |text: &str, expected: &str| {
+            let config: Config = toml::from_str(text).expect("known keys");
+            let problem = config.check().err().unwrap_or_default();
+            assert!(problem.contains(expected), "{text}: {problem}");
+        };
+        let server = "servers = [\"192.0.2.1:443\"]\n";
+        check("", "servers is empty: list at least one");
+        check(server, "");
+        check(&format!("{server}send_interval_ms = 0"), "send_interval_ms of 0");
+        check(&format!("{server}segment_bytes_max = 10"), "segment_bytes_max of 10");
+        check(&format!("{server}spool_bytes_max = 10000"), "at least 4 segments");
+        check(&format!("{server}waiting_fixes_max = 0"), "waiting_fixes_max of 0");
+        assert_eq!(toml::from_str::<Config>(server).expect("known keys").check(), Ok(()));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        assert!(toml::from_str::<Config>("send_interval_s = 5").is_err());
+    }
+}

@@ -1,0 +1,83 @@
+//! From the receiver into the spool.
+
+use bytes::Bytes;
+use drover_env::Chain;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::Driver;
+
+impl Driver {
+    pub(super) fn take_gps(&mut self, bytes: Option<Bytes>) {
+        let now = Instant::now();
+        match bytes {
+            Some(bytes) => self.nmea.push(now, &bytes, &mut self.fixes),
+            None => {
+                self.gps_ended = true;
+                self.nmea.finish(&mut self.fixes);
+            }
+        }
+        self.offer_fixes(now);
+    }
+
+    /// Hands new fixes to the spool, to be written with the next commit.
+    pub(super) fn offer_fixes(&mut self, now: Instant) {
+        if self.fixes.is_empty() {
+            return;
+        }
+        let mut unrecorded = 0;
+        for fix in self.fixes.drain(..) {
+            unrecorded += u64::from(self.spool.offer(fix).is_some());
+        }
+        self.session.expect_live(now);
+        let due = self.committed_at.map_or(now, |at| at + self.config.sync_interval);
+        self.commit_due.get_or_insert(due.max(now));
+        self.tell_waiting();
+        self.tell_unrecorded(unrecorded);
+    }
+
+    /// Writes and syncs what waits. What a full disk does not take waits on, and is tried again.
+    pub(super) async fn commit(&mut self, now: Instant) {
+        let result = self.spool.commit(&mut self.committed).await;
+        if !self.committed.recorded.is_empty() {
+            // The slot they were first meant for may have passed while the disk was full.
+            self.session.expect_live(now);
+        }
+        self.tell_committed();
+        self.committed_at = Some(now);
+        self.commit_due = None;
+        match result {
+            Ok(()) => self.tell_recovered(),
+            Err(error) => {
+                self.commit_due = Some(now + self.config.sync_interval);
+                self.env.event("tracker.disk_error", &[("reason", reason(error.is_full()))]);
+                warn!(error = %Chain(&error), waiting = self.spool.waiting_len(), "fixes wait for the disk");
+            }
+        }
+    }
+
+    /// Tells once what the spool held at the start: only now is it certain to be on disk.
+    fn tell_recovered(&mut self) {
+        let Some(recovery) = self.recovery.take() else { return };
+        if recovery.torn_tail_cut {
+            info!("the spool ended in a torn record, which was cut");
+            self.env.event("tracker.torn_tail_cut", &[]);
+        }
+        if recovery.epoch_abandoned {
+            warn!("the newest segment of the spool is damaged: a new epoch begins");
+            self.env.event("tracker.epoch_abandoned", &[]);
+        }
+        for (epoch, lost) in &recovery.lost {
+            error!(epoch = %epoch, fixes = lost.len(), "damage to the spool took fixes");
+            self.tell_ranges("tracker.lost", *epoch, lost);
+        }
+        let held: Vec<_> = self.spool.holdings().iter().map(|epoch| (epoch.epoch, epoch.held())).collect();
+        for (epoch, held) in held {
+            self.tell_ranges("tracker.recovered", epoch, &held);
+        }
+    }
+}
+
+const fn reason(full: bool) -> drover_env::Value<'static> {
+    drover_env::Value::Str(if full { "full" } else { "broken" })
+}

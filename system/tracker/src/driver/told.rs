@@ -1,0 +1,87 @@
+//! Events, and the summary that counts the same things.
+
+use drover_env::Value;
+use drover_model::{Epoch, SequenceSet};
+
+use super::Driver;
+use crate::link::Loss;
+
+impl Driver {
+    /// One event for each range of `set`.
+    pub(super) fn tell_ranges(&self, name: &'static str, epoch: Epoch, set: &SequenceSet) {
+        for range in set.iter_ranges() {
+            let fields = [
+                ("epoch", Value::U64(epoch.value())),
+                ("first", Value::U64(*range.start())),
+                ("last", Value::U64(*range.end())),
+            ];
+            self.env.event(name, &fields);
+        }
+    }
+
+    /// Tells what commits did, also those that failed half-way.
+    pub(super) fn tell_committed(&mut self) {
+        for (epoch, shed) in std::mem::take(&mut self.committed.shed) {
+            self.summary.shed += shed.len();
+            self.tell_ranges("tracker.shed", epoch, &shed);
+        }
+        let epoch = self.spool.holdings().current().epoch;
+        for (sequence, time) in self.committed.recorded.drain(..) {
+            self.summary.recorded += 1;
+            let fields = [
+                ("epoch", Value::U64(epoch.value())),
+                ("sequence", Value::U64(sequence)),
+                ("time_us", Value::U64(time.as_micros().max(0) as u64)),
+            ];
+            self.env.event("tracker.recorded", &fields);
+        }
+        // Segments come and go by the mebibyte; less is not worth an event.
+        let bytes = self.spool.bytes();
+        if bytes >= self.told.spool_bytes + self.config.segment_bytes_max {
+            self.told.spool_bytes = bytes;
+            self.tell_queue("tracker.spool_bytes", bytes, self.config.spool_bytes_max);
+        }
+    }
+
+    /// Tells a new high-water mark of the fixes that wait for the disk.
+    pub(super) fn tell_waiting(&mut self) {
+        let waiting = self.spool.waiting_len();
+        if waiting > self.told.waiting_len {
+            self.told.waiting_len = waiting;
+            self.tell_queue("tracker.waiting", waiting as u64, self.config.waiting_fixes_max as u64);
+        }
+    }
+
+    fn tell_queue(&self, name: &str, len: u64, max: u64) {
+        self.env.event(
+            "queue",
+            &[("name", Value::Str(name)), ("len", Value::U64(len)), ("max", Value::U64(max))],
+        );
+    }
+
+    pub(super) fn tell_unrecorded(&mut self, count: u64) {
+        if count > 0 {
+            self.summary.unrecorded += count;
+            self.env.event("tracker.unrecorded", &[("count", Value::U64(count))]);
+        }
+    }
+
+    /// Tells what of the receiver's output was skipped since the last time, by reason.
+    pub(super) fn tell_skipped(&mut self) {
+        let (before, now) = (self.told.nmea.skipped(), self.nmea.counts().skipped());
+        if before == now {
+            return;
+        }
+        for ((reason, before), (_, now)) in before.into_iter().zip(now) {
+            if now > before {
+                let count = Value::U64(now - before);
+                self.env.event("tracker.nmea_skipped", &[("reason", Value::Str(reason)), ("count", count)]);
+            }
+        }
+        self.told.nmea = *self.nmea.counts();
+    }
+
+    pub(super) fn tell_disconnected(&self, loss: Loss) {
+        self.env.event("tracker.disconnected", &[("reason", Value::Str(loss.name()))]);
+    }
+}

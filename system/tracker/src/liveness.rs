@@ -1,0 +1,150 @@
+//! Whether the gateway still answers. Holds no clock and no socket.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Without any answer for this long, what is on its way counts as stuck rather than refused. A few probes of QUIC.
+const QUIET: Duration = Duration::from_secs(3);
+/// Moves without an acknowledgement after which the patience with a stalled gateway grows no further.
+const MOVES_MAX: u32 = 3;
+
+/// Why another server is looked for while the session is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// Nothing at all is heard.
+    Silent,
+    /// The gateway is there, but acknowledges nothing.
+    Stalled,
+    /// The gateway has said that it is about to stop.
+    Draining,
+}
+
+impl Doubt {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Stalled => "stalled",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// What is heard of one session's gateway; the patience is kept from session to session.
+#[derive(Debug)]
+pub(crate) struct Liveness {
+    silence_max: Duration,
+    stalled_max: Duration,
+    /// Datagrams received and sent, as last seen.
+    received: u64,
+    sent: u64,
+    /// Since when datagrams went out without any coming in.
+    unanswered_since: Option<Instant>,
+    /// Since when batches went out without any acknowledgement.
+    unacknowledged_since: Option<Instant>,
+    /// Moves away from a stalled gateway since the last acknowledgement.
+    moves: u32,
+}
+
+impl Liveness {
+    pub(crate) const fn new(silence_max: Duration, stalled_max: Duration) -> Self {
+        Self {
+            silence_max,
+            stalled_max,
+            received: 0,
+            sent: 0,
+            unanswered_since: None,
+            unacknowledged_since: None,
+            moves: 0,
+        }
+    }
+
+    /// A session begins.
+    pub(crate) const fn begin(&mut self) {
+        (self.received, self.sent) = (0, 0);
+        (self.unanswered_since, self.unacknowledged_since) = (None, None);
+    }
+
+    /// Takes the connection's counts of datagrams. Returns true if something was heard since the last time.
+    pub(crate) fn observe(&mut self, now: Instant, received: u64, sent: u64) -> bool {
+        let heard = received != self.received;
+        if heard {
+            self.unanswered_since = None;
+        } else if sent != self.sent {
+            self.unanswered_since.get_or_insert(now);
+        }
+        (self.received, self.sent) = (received, sent);
+        heard
+    }
+
+    /// A batch was sent.
+    pub(crate) fn batch_sent(&mut self, now: Instant) {
+        self.unacknowledged_since.get_or_insert(now);
+    }
+
+    /// An acknowledgement came; more are owed or not.
+    pub(crate) fn acknowledged(&mut self, now: Instant, owed: bool) {
+        self.unacknowledged_since = owed.then_some(now);
+        self.moves = 0;
+    }
+
+    /// A stalled gateway was left for another.
+    pub(crate) fn moved(&mut self) {
+        self.moves = (self.moves + 1).min(MOVES_MAX);
+    }
+
+    /// False while nothing is heard although something was sent.
+    pub(crate) fn is_reachable(&self, now: Instant) -> bool {
+        self.unanswered_since.is_none_or(|since| now.duration_since(since) < QUIET)
+    }
+
+    /// Whether to look for another server. `owed`: whether the gateway owes an answer.
+    pub(crate) fn doubt(&self, now: Instant, owed: bool, other_servers: bool) -> Option<Doubt> {
+        let over = |since: Option<Instant>, max| since.is_some_and(|since| now.duration_since(since) >= max);
+        if owed && over(self.unanswered_since, self.silence_max) {
+            return Some(Doubt::Silent);
+        }
+        // The only server is as good as itself.
+        let patience = self.stalled_max * (1 << self.moves);
+        (other_servers && over(self.unacknowledged_since, patience)).then_some(Doubt::Stalled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_counts_from_the_first_datagram_that_nothing_followed() {
+        let start = Instant::now();
+        let mut liveness = Liveness::new(15 * SECOND, 60 * SECOND);
+        assert!(liveness.observe(start, 5, 5));
+        liveness.observe(start + 30 * SECOND, 5, 5);
+        assert_eq!(liveness.doubt(start + 30 * SECOND, true, true), None, "nothing was sent");
+        liveness.observe(start + 31 * SECOND, 5, 6);
+        assert!(liveness.is_reachable(start + 33 * SECOND));
+        assert!(!liveness.is_reachable(start + 34 * SECOND));
+        assert_eq!(liveness.doubt(start + 46 * SECOND, true, true), Some(Doubt::Silent));
+        assert_eq!(liveness.doubt(start + 46 * SECOND, false, true), None, "nothing is owed");
+        assert!(liveness.observe(start + 46 * SECOND, 6, 6));
+        assert_eq!(liveness.doubt(start + 46 * SECOND, true, true), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_with_a_stalled_gateway_doubles_until_an_acknowledgement() {
+        let start = Instant::now();
+        let mut liveness = Liveness::new(15 * SECOND, 60 * SECOND);
+        liveness.batch_sent(start);
+        assert_eq!(liveness.doubt(start + 60 * SECOND, true, false), None, "there is no other server");
+        assert_eq!(liveness.doubt(start + 60 * SECOND, true, true), Some(Doubt::Stalled));
+        liveness.moved();
+        liveness.begin();
+        liveness.batch_sent(start);
+        assert_eq!(liveness.doubt(start + 60 * SECOND, true, true), None);
+        assert_eq!(liveness.doubt(start + 120 * SECOND, true, true), Some(Doubt::Stalled));
+        liveness.acknowledged(start + 120 * SECOND, true);
+        assert_eq!(liveness.doubt(start + 180 * SECOND, true, true), Some(Doubt::Stalled));
+    }
+}

@@ -1,0 +1,454 @@
+//! The store-and-forward log: fixes go in, and stay until they are settled.
+//!
+//! Segments are files named by epoch and first sequence, each with a header and checksummed records. A fix is recorded
+//! once its segment is synced, and only recorded fixes are sent. A crash therefore leaves at most the beginning of a
+//! record that nobody has seen: recovery cuts it, and its sequence is used again. Whatever else is wrong at the end of
+//! the newest segment (bytes changed under us, a sequence that is missing) could make a sequence that was sent be used
+//! again for another fix, so recovery then begins a new epoch, and sends what is left of the old one first. Damage
+//! elsewhere loses only what follows it in its segment; both are told.
+//!
+//! The newest segment always stays, settled or not: it carries the epoch and the next sequence. Settled ranges are
+//! written beside the fixes, so that a restart does not send everything again; losing them costs only that.
+//!
+//! In memory: the set of what is owed, an entry per 64 fixes of each segment, a small queue of fixes that wait to be
+//! written and a small cache of the newest.
+
+mod read;
+mod record;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use drover_env::{Disk, DiskFile, Env};
+use drover_model::{Epoch, Fix, Sequence, SequenceSet, WallTime};
+use drover_wire::fix_to_wire;
+use drover_wire::geostream::DurableAck;
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::Config;
+use crate::holdings::{EpochHoldings, Holdings};
+use record::{End, Header, put_fix, put_settled};
+use scan::{Segment, scan};
+
+/// Ranges in one settled record: more go into further records.
+const SETTLED_RANGES_MAX: usize = 64;
+
+/// Why the disk did not do what was asked. Nothing that was recorded is lost by it.
+#[derive(Debug, thiserror::Error)]
+#[error("{action} {what} of the spool")]
+pub struct SpoolError {
+    action: &'static str,
+    what: String,
+    #[source]
+    source: io::Error,
+}
+
+impl SpoolError {
+    fn io(action: &'static str, what: &str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { action, what: what.to_owned(), source }
+    }
+
+    /// True if there is no room: what waits is tried again.
+    pub fn is_full(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
+/// What recovery found besides fixes.
+#[derive(Debug, Default)]
+pub(crate) struct Recovery {
+    /// The beginning of a record was cut.
+    pub(crate) torn_tail_cut: bool,
+    /// Fixes that damage took.
+    pub(crate) lost: Vec<(Epoch, SequenceSet)>,
+    /// A new epoch was begun because of damage.
+    pub(crate) epoch_abandoned: bool,
+}
+
+/// What commits did. Filled also by those that failed half-way.
+#[derive(Debug, Default)]
+pub(crate) struct Committed {
+    /// Synced now.
+    pub(crate) recorded: Vec<(Sequence, WallTime)>,
+    /// Dropped at the bound, unsettled.
+    pub(crate) shed: Vec<(Epoch, SequenceSet)>,
+}
+
+/// The spool of one vehicle.
+pub struct Spool {
+    disk: Arc<dyn Disk>,
+    bytes_max: u64,
+    segment_bytes_max: u64,
+    waiting_max: usize,
+    fresh_max: usize,
+    holdings: Holdings,
+    /// Oldest first. New fixes go to the last one, unless it is full or sealed.
+    segments: VecDeque<Segment>,
+    bytes: u64,
+    /// The last segment, while it is open.
+    active: Option<Box<dyn DiskFile>>,
+    /// The last segment may hold bytes behind its valid ones: they are cut before the next append.
+    repair: bool,
+    /// The last segment takes no more fixes.
+    sealed: bool,
+    /// The last segment has bytes from before the start that may not be synced.
+    unsynced: bool,
+    /// Files were removed since the folder was last synced.
+    names_dirty: bool,
+    waiting: VecDeque<Fix>,
+    fresh: VecDeque<(Sequence, Bytes)>,
+    /// Settled and not yet written.
+    unsaved: BTreeMap<Epoch, SequenceSet>,
+    buffer: BytesMut,
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spool")
+            .field("holdings", &self.holdings)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Spool {
+    /// What a spool on the env's disk still holds and has not settled, by epoch, oldest first. Changes nothing.
+    ///
+    /// # Errors
+    /// The disk can not be read. Damage is no error: what is damaged is not held.
+    pub fn inspect(env: &Env) -> Result<Vec<(Epoch, SequenceSet)>, SpoolError> {
+        let epochs = scan(&**env.disk())?.epochs;
+        let held = epochs.iter().map(|epoch| (epoch.epoch, epoch.held()));
+        Ok(held.filter(|(_, held)| !held.is_empty()).collect())
+    }
+
+    /// Opens the spool on the env's disk, or begins one.
+    pub(crate) fn open(env: &Env, config: &Config) -> Result<(Self, Recovery), SpoolError> {
+        Self::open_on(env.disk().clone(), config, env.rng("epoch"))
+    }
+
+    fn open_on(
+        disk: Arc<dyn Disk>,
+        config: &Config,
+        rng: ChaCha8Rng,
+    ) -> Result<(Self, Recovery), SpoolError> {
+        let found = scan(&*disk)?;
+        let mut recovery = Recovery { lost: found.lost, ..Recovery::default() };
+        for name in &found.useless {
+            disk.remove(name).map_err(SpoolError::io("remove", name))?;
+        }
+        let mut epochs = found.epochs;
+        let generation = epochs.last().map_or(0, |newest| newest.generation.wrapping_add(1));
+        recovery.epoch_abandoned = found.doubtful;
+        let current = match epochs.pop() {
+            Some(newest) if !found.doubtful => newest,
+            newest => {
+                epochs.extend(newest);
+                let epoch = new_epoch(rng, &epochs);
+                EpochHoldings::new(epoch, generation, 0)
+            }
+        };
+        let segments: VecDeque<_> = found.segments.into();
+        let mut spool = Self {
+            disk,
+            bytes_max: config.spool_bytes_max,
+            segment_bytes_max: config.segment_bytes_max,
+            waiting_max: config.waiting_fixes_max,
+            fresh_max: config.fresh_fixes_max,
+            holdings: Holdings::new(epochs, current),
+            bytes: segments.iter().map(|segment| segment.len_bytes).sum(),
+            sealed: found.doubtful,
+            unsynced: !segments.is_empty(),
+            names_dirty: !found.useless.is_empty(),
+            segments,
+            active: None,
+            repair: false,
+            waiting: VecDeque::new(),
+            fresh: VecDeque::new(),
+            unsaved: BTreeMap::new(),
+            buffer: BytesMut::new(),
+        };
+        if found.tail == Some(End::Torn) && !spool.sealed {
+            spool.repair = true;
+            spool.open_active()?;
+            recovery.torn_tail_cut = true;
+        }
+        spool.tidy();
+        Ok((spool, recovery))
+    }
+
+    pub(crate) const fn holdings(&self) -> &Holdings {
+        &self.holdings
+    }
+
+    /// Fixes that wait to be written.
+    pub(crate) fn waiting_len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Bytes on disk.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes a fix to be written by the next commit; returns the one that falls off a full queue.
+    pub(crate) fn offer(&mut self, fix: Fix) -> Option<Fix> {
+        self.waiting.push_back(fix);
+        (self.waiting.len() > self.waiting_max).then(|| self.waiting.pop_front()).flatten()
+    }
+
+    /// Writes and syncs what waits, after making room for it, then removes what is settled.
+    ///
+    /// # Errors
+    /// The disk is full or broken. What was not recorded still waits.
+    pub(crate) async fn commit(&mut self, done: &mut Committed) -> Result<(), SpoolError> {
+        let written = self.write(done).await;
+        // A full disk gets the room of what is settled; otherwise a segment goes only after the sync of the records that
+        // say so, or else a crash in between would leave a gap that looks like a loss.
+        if written.as_ref().err().is_none_or(SpoolError::is_full) {
+            self.tidy();
+            self.sync_names().await?;
+        }
+        written
+    }
+
+    /// As [`Self::commit`]; also writes what was settled since, for the next start.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub(crate) async fn close(&mut self, done: &mut Committed) -> Result<(), SpoolError> {
+        self.commit(done).await?;
+        if !self.unsaved.is_empty() && self.write_batch(done).await.is_ok() {
+            self.tidy();
+        }
+        self.sync_names().await
+    }
+
+    async fn write(&mut self, done: &mut Committed) -> Result<(), SpoolError> {
+        if self.unsynced {
+            self.open_active()?;
+            self.sync_active().await?;
+            self.unsynced = false;
+        }
+        while !self.waiting.is_empty() {
+            self.make_room(done).await?;
+            self.write_batch(done).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_batch(&mut self, done: &mut Committed) -> Result<(), SpoolError> {
+        let batch = self.append_batch()?;
+        let synced = self.sync_active().await;
+        // Unsynced bytes are of no known state: they are written again.
+        self.repair |= synced.is_err();
+        synced?;
+        self.names_dirty |= batch.new.is_some();
+        self.sync_names().await?;
+        self.count_recorded(batch, done);
+        Ok(())
+    }
+
+    /// Takes fixes of `epoch` as settled; returns those that were held.
+    pub(crate) fn settle(&mut self, epoch: Epoch, set: &SequenceSet) -> SequenceSet {
+        let Some(holdings) = self.holdings.of_mut(epoch) else { return SequenceSet::new() };
+        let settled = holdings.remove(set);
+        if !settled.is_empty() {
+            self.unsaved.entry(epoch).or_default().extend(&settled);
+        }
+        settled
+    }
+
+    /// Removes segments without unsettled fixes, but never the newest.
+    fn tidy(&mut self) {
+        let newest = self.segments.len().saturating_sub(1);
+        let mut at = 0;
+        let (holdings, disk) = (&self.holdings, &self.disk);
+        let (bytes, names_dirty) = (&mut self.bytes, &mut self.names_dirty);
+        self.segments.retain(|segment| {
+            let Header { epoch, first, .. } = segment.header;
+            let owed = holdings.of(epoch).is_some_and(|of| of.next_held(first) < segment.end);
+            let keep = at == newest || owed;
+            at += 1;
+            // A file that can not be removed now is found, and removed, at the next start.
+            if !keep && disk.remove(&segment.header.file_name()).is_ok() {
+                *bytes -= segment.len_bytes;
+                *names_dirty = true;
+            }
+            keep
+        });
+        let segments = &self.segments;
+        self.holdings
+            .retain_older(|epoch| segments.iter().any(|segment| segment.header.epoch == epoch.epoch));
+    }
+
+    /// Drops the oldest segments until a whole new one fits.
+    async fn make_room(&mut self, done: &mut Committed) -> Result<(), SpoolError> {
+        while self.bytes + self.segment_bytes_max > self.bytes_max && self.segments.len() > 1 {
+            let Some(oldest) = self.segments.front() else { return Ok(()) };
+            let name = oldest.header.file_name();
+            match self.disk.remove(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(SpoolError::io("remove", &name)(error));
+                }
+                _ => {}
+            }
+            // Told only once it is certain: a crash could bring the file back.
+            self.names_dirty = true;
+            self.sync_names().await?;
+            let Some(oldest) = self.segments.pop_front() else { return Ok(()) };
+            self.bytes -= oldest.len_bytes;
+            let Header { epoch, first, .. } = oldest.header;
+            if let Some(holdings) = self.holdings.of_mut(epoch) {
+                let shed = holdings.held_within(first, oldest.end);
+                holdings.remove(&shed);
+                if !shed.is_empty() {
+                    done.shed.push((epoch, shed));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends as many waiting fixes as the segment takes.
+    fn append_batch(&mut self) -> Result<Batch, SpoolError> {
+        let current = self.holdings.current();
+        let (epoch, generation, first) = (current.epoch, current.generation, current.next);
+        let segment = self.segments.back().filter(|last| {
+            !self.sealed && last.header.epoch == epoch && last.len_bytes < self.segment_bytes_max
+        });
+        let new = segment.is_none().then_some(Header { generation, epoch, first });
+        let base = segment.map_or(0, |segment| segment.len_bytes);
+        let mut batch = Batch { new, base, offsets: Vec::new() };
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        self.fill(&mut batch, &mut buffer);
+        let appended = match batch.new {
+            Some(header) => self.create_active(&header),
+            None => self.open_active(),
+        }
+        .and_then(|file| file.append(&buffer).map_err(SpoolError::io("append to", "a segment")));
+        self.repair |= appended.is_err();
+        self.buffer = buffer;
+        appended.map(|()| batch)
+    }
+
+    fn fill(&mut self, batch: &mut Batch, buffer: &mut BytesMut) {
+        if let Some(header) = batch.new {
+            header.encode(buffer);
+        }
+        for (epoch, settled) in &self.unsaved {
+            let ranges: Vec<_> = settled.iter_ranges().collect();
+            for some in ranges.chunks(SETTLED_RANGES_MAX) {
+                let pairs = some.iter().flat_map(|range| [*range.start(), *range.end()]).collect();
+                put_settled(&DurableAck { epoch: Some(epoch.value()), ranges: pairs }, buffer);
+            }
+        }
+        for (sequence, fix) in (self.holdings.current().next..).zip(&mut self.waiting) {
+            let at = buffer.len();
+            if !batch.offsets.is_empty() && batch.base + at as u64 >= self.segment_bytes_max {
+                break;
+            }
+            fix.sequence = sequence;
+            put_fix(&fix_to_wire(fix), buffer);
+            batch.offsets.push((batch.base + at as u64, buffer.len() - at));
+        }
+    }
+
+    /// The batch is synced: its fixes are recorded.
+    fn count_recorded(&mut self, batch: Batch, done: &mut Committed) {
+        if let Some(header) = batch.new {
+            // A segment without a fix whose file could not be repaired has the same name, and was just replaced.
+            if self.segments.back().is_some_and(|last| last.header == header) {
+                let replaced = self.segments.pop_back().map_or(0, |last| last.len_bytes);
+                self.bytes -= replaced;
+            }
+            self.segments.push_back(Segment { len_bytes: 0, ..Segment::new(header) });
+            self.sealed = false;
+        }
+        let Some(segment) = self.segments.back_mut() else { return };
+        segment.len_bytes += self.buffer.len() as u64;
+        self.bytes += self.buffer.len() as u64;
+        for (offset, len) in batch.offsets {
+            segment.push(offset);
+            let Some(fix) = self.waiting.pop_front() else { return };
+            let at = (offset - batch.base) as usize;
+            self.fresh.push_back((fix.sequence, Bytes::copy_from_slice(&self.buffer[at..at + len])));
+            done.recorded.push((fix.sequence, fix.time));
+        }
+        self.holdings.current_mut().next = segment.end;
+        self.fresh.drain(..self.fresh.len().saturating_sub(self.fresh_max));
+        self.unsaved.clear();
+    }
+
+    /// The file of a new segment, empty.
+    fn create_active(&mut self, header: &Header) -> Result<&mut Box<dyn DiskFile>, SpoolError> {
+        let name = header.file_name();
+        self.active = None;
+        let mut file = self.disk.open(&name).map_err(SpoolError::io("make", &name))?;
+        // An attempt before this one may have left something.
+        if file.len_bytes().map_err(SpoolError::io("make", &name))? > 0 {
+            file.truncate(0).map_err(SpoolError::io("make", &name))?;
+        }
+        self.repair = false;
+        Ok(self.active.insert(file))
+    }
+
+    /// The file of the last segment, cut to its valid bytes if need be.
+    fn open_active(&mut self) -> Result<&mut Box<dyn DiskFile>, SpoolError> {
+        let Some((name, len)) = self.segments.back().map(|last| (last.header.file_name(), last.len_bytes))
+        else {
+            return Err(SpoolError::io("open", "a segment")(io::ErrorKind::NotFound.into()));
+        };
+        let mut file = match self.active.take() {
+            Some(file) => file,
+            None => self.disk.open(&name).map_err(SpoolError::io("open", &name))?,
+        };
+        if self.repair {
+            // A file that can not be cut is left as it is; the next fix begins another.
+            self.sealed = true;
+            file.truncate(len).map_err(SpoolError::io("cut", &name))?;
+            (self.sealed, self.repair) = (false, false);
+        }
+        Ok(self.active.insert(file))
+    }
+
+    async fn sync_active(&mut self) -> Result<(), SpoolError> {
+        let Some(file) = &mut self.active else { return Ok(()) };
+        file.sync().await.map_err(SpoolError::io("sync", "a segment"))
+    }
+
+    async fn sync_names(&mut self) -> Result<(), SpoolError> {
+        if self.names_dirty {
+            self.disk.sync_names().await.map_err(SpoolError::io("sync", "the folder"))?;
+            self.names_dirty = false;
+        }
+        Ok(())
+    }
+}
+
+/// What was appended and not yet synced.
+struct Batch {
+    /// Set if it begins a segment.
+    new: Option<Header>,
+    /// Length of the segment before it.
+    base: u64,
+    /// Offset in the segment and length of each fix's record.
+    offsets: Vec<(u64, usize)>,
+}
+
+/// An epoch that no segment on this disk has.
+fn new_epoch(mut rng: ChaCha8Rng, known: &[EpochHoldings]) -> Epoch {
+    loop {
+        let epoch = Epoch::from_bits(rng.next_u64());
+        if known.iter().all(|other| other.epoch != epoch) {
+            return epoch;
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The tracker as a service.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use drover_env::Env;
+use drover_quic::{Identity, Principal, Profile, QuicError, Trust};
+use drover_wire::geostream::ALPN;
+use quinn::{ClientConfig, Endpoint};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::driver::Driver;
+use crate::{Config, NmeaCounts, SpoolError};
+
+/// Why a tracker can not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// A setting makes no sense.
+    #[error("{0}")]
+    Config(String),
+    /// The certificate is not a vehicle's.
+    #[error("the certificate names {found}, not a vehicle (drover://<tenant>/vehicle/<id>)")]
+    Identity {
+        /// Whom it names.
+        found: String,
+    },
+    /// The session's socket or TLS.
+    #[error("open the session's endpoint on {bind}")]
+    Endpoint {
+        /// Local address asked for.
+        bind: SocketAddr,
+        /// Why.
+        #[source]
+        source: QuicError,
+    },
+}
+
+/// Why a tracker ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The spool can not be opened: without it nothing could be kept.
+    #[error("open the spool")]
+    Spool(#[source] SpoolError),
+}
+
+/// What a tracker did from its start to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Fixes recorded.
+    pub recorded: u64,
+    /// Fixes acknowledged as durable.
+    pub durable: u64,
+    /// Fixes refused for good.
+    pub refused: u64,
+    /// Fixes that a full spool dropped.
+    pub shed: u64,
+    /// Fixes that could not be written while the disk was full.
+    pub unrecorded: u64,
+    /// Batches that held fixes sent before.
+    pub resent: u64,
+    /// Sessions begun.
+    pub sessions: u64,
+    /// Fixes still in the spool.
+    pub pending: u64,
+    /// What became of the receiver's output.
+    pub nmea: NmeaCounts,
+}
+
+/// A tracker, bound and ready to run.
+pub struct Tracker {
+    pub(crate) env: Env,
+    pub(crate) config: Config,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) client: ClientConfig,
+    pub(crate) gps: mpsc::Receiver<Bytes>,
+}
+
+impl std::fmt::Debug for Tracker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracker").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Tracker {
+    /// Opens the tracker's endpoint. `gps` brings the receiver's bytes, cut anywhere. While the tracker syncs, they wait
+    /// in that channel: its sender decides what happens when it is full.
+    ///
+    /// # Errors
+    /// A setting makes no sense, the certificate is not a vehicle's, or the socket can not be opened.
+    pub fn bind(
+        env: Env,
+        config: Config,
+        identity: Identity,
+        trust: Trust,
+        gps: mpsc::Receiver<Bytes>,
+    ) -> Result<Self, BindError> {
+        config.check().map_err(BindError::Config)?;
+        let Some(Principal::Vehicle { .. }) = identity.principal() else {
+            let found = identity.principal().map_or_else(|| "nobody".to_owned(), |who| who.to_string());
+            return Err(BindError::Identity { found });
+        };
+        let failed = |source| BindError::Endpoint { bind: config.bind, source };
+        let endpoint = drover_quic::client(&env, config.bind).map_err(failed)?;
+        let client =
+            drover_quic::client_config(&env, &identity, &trust, ALPN, &Profile::vehicle()).map_err(failed)?;
+        Ok(Self { env, config, endpoint, client, gps })
+    }
+
+    /// Records and sends until `cancel`, or until the input has ended and all is settled where the config says so. Then
+    /// syncs the spool and closes the session.
+    ///
+    /// # Errors
+    /// The spool can not be opened.
+    pub async fn run(self, cancel: CancellationToken) -> Result<Summary, RunError> {
+        let mut driver = Driver::start(self).map_err(RunError::Spool)?;
+        driver.run(&cancel).await;
+        Ok(driver.stop().await)
+    }
+}

@@ -1,0 +1,86 @@
+//! Every input that a fuzzer found worth keeping, through the fuzz targets' own checks.
+
+use std::path::PathBuf;
+
+use crate::golden;
+
+#[path = "../../fuzz/checks.rs"]
+#[expect(unreachable_pub, reason = "the fuzz targets use it as a library")]
+mod checks;
+
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 8] = [
+    ("geo_telemetry", checks::geo_telemetry),
+    ("ack", checks::ack),
+    ("record_batch", checks::record_batch),
+    ("record_outcome", checks::record_outcome),
+    ("geostream_frames", checks::geostream_frames),
+    ("mcp_frames", checks::mcp_frames),
+    ("frame_decoder", checks::frame_decoder),
+    ("fix_conversion", checks::fix_conversion),
+];
+
+fn folder(target: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "fuzz", "corpus", target].iter().collect()
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the corpus is files, and a test has no Env")]
+fn the_corpus_passes_its_checks() {
+    for (target, check) in TARGETS {
+        let inputs = std::fs::read_dir(folder(target)).expect("each target has a corpus");
+        let mut paths: Vec<_> = inputs.map(|input| input.expect("a readable folder").path()).collect();
+        paths.sort();
+        assert!(paths.len() >= 5, "{target} has {} inputs", paths.len());
+        for path in paths {
+            // A failed check is told apart by what was printed last.
+            eprintln!("{}", path.display());
+            check(&std::fs::read(&path).expect("a readable file"));
+        }
+    }
+}
+
+/// The golden bytes of each target, in the form that it takes.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let messages = |schema: &str| -> Vec<_> {
+        golden::messages().filter(|(name, _)| *name == schema).map(|(_, bytes)| bytes).collect()
+    };
+    // All golden frames are shorter than 16 KiB: their lengths have one or two bytes.
+    let unframed = |bytes: Vec<u8>| bytes[if bytes[0] < 0x80 { 1 } else { 2 }..].to_vec();
+    match target {
+        "geo_telemetry" | "fix_conversion" => messages("GeoTelemetry"),
+        "ack" => messages("Ack"),
+        "record_batch" => messages("RecordBatch"),
+        "record_outcome" => messages("RecordOutcome"),
+        "geostream_frames" => golden::geostream_frames().map(unframed).collect(),
+        "mcp_frames" => golden::mcp_frames().map(unframed).collect(),
+        "frame_decoder" => {
+            let small = || golden::geostream_frames().chain(golden::mcp_frames()).filter(|f| f.len() <= 64);
+            let stream = small().fold(vec![3], |stream, frame| [stream, frame].concat());
+            small().map(|frame| [vec![1], frame].concat()).chain([stream]).collect()
+        }
+        other => panic!("no target is named {other}"),
+    }
+}
+
+#[test]
+fn the_golden_bytes_pass_the_checks() {
+    for (target, check) in TARGETS {
+        let seeds = seeds(target);
+        assert!(!seeds.is_empty());
+        seeds.iter().for_each(|seed| check(seed));
+    }
+}
+
+#[test]
+#[ignore = "writes the golden bytes into the corpus: run it after a kind of frame was added"]
+#[expect(clippy::disallowed_methods, reason = "the corpus is files, and a test has no Env")]
+fn write_seeds() {
+    for (target, _) in TARGETS {
+        std::fs::create_dir_all(folder(target)).expect("a folder");
+        for (number, seed) in seeds(target).iter().enumerate() {
+            std::fs::write(folder(target).join(format!("golden_{number:02}")), seed).expect("a file");
+        }
+    }
+}
