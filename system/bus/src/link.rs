@@ -5,11 +5,10 @@ mod session;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use drover_env::{Chain, Env, Value};
+use drover_env::{Chain, Env, Value, Watched};
 use drover_quic::{Principal, QuicError, server_name};
 use quinn::{ClientConfig, Endpoint};
 use rand::RngExt;
-use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
@@ -21,7 +20,7 @@ pub(crate) struct Link {
     pub(crate) node: NodeAddr,
     config: PoolConfig,
     session: Mutex<Option<Arc<Session>>>,
-    changes: Arc<watch::Sender<u64>>,
+    changes: Watched<u64>,
 }
 
 /// Why there is no session.
@@ -48,7 +47,7 @@ impl std::fmt::Display for NodeAddrText {
 }
 
 impl Link {
-    pub(crate) fn new(node: NodeAddr, config: PoolConfig, changes: Arc<watch::Sender<u64>>) -> Self {
+    pub(crate) fn new(node: NodeAddr, config: PoolConfig, changes: Watched<u64>) -> Self {
         Self { node, config, session: Mutex::new(None), changes }
     }
 
@@ -58,7 +57,7 @@ impl Link {
 
     fn set_session(&self, session: Option<Arc<Session>>) {
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
-        self.changes.send_modify(|changes| *changes += 1);
+        self.changes.set(self.changes.get() + 1);
     }
 
     /// Fails every call under way: the node has left the list.

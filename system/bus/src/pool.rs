@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use drover_env::{Env, Task, Value};
+use drover_env::{Env, Task, Value, Watched};
 use drover_model::{NodeKind, NodeName, TenantId};
 use drover_wire::decode;
 use prost::Message;
 use quinn::{ClientConfig, Endpoint};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::balance::{Candidate, Route, choose};
@@ -123,7 +122,7 @@ struct Inner {
     entries: Mutex<Vec<Entry>>,
     turn: AtomicU64,
     /// Counts connections made and lost.
-    changes: Arc<watch::Sender<u64>>,
+    changes: Watched<u64>,
     rng: Mutex<ChaCha8Rng>,
 }
 
@@ -149,7 +148,7 @@ impl Pool {
     /// A pool without nodes, which connects from `endpoint` as `client` says.
     pub fn new(env: Env, client: ClientConfig, endpoint: Endpoint, config: PoolConfig) -> Self {
         let rng = Mutex::new(env.rng("bus pool"));
-        let changes = Arc::new(watch::Sender::new(0));
+        let changes = Watched::new(0);
         let (entries, turn) = (Mutex::new(Vec::new()), AtomicU64::new(0));
         Self { inner: Arc::new(Inner { env, client, endpoint, config, entries, turn, changes, rng }) }
     }
@@ -271,7 +270,7 @@ impl Pool {
         if let Some(session) = self.choose(kind, route, tried) {
             return Ok(session);
         }
-        let mut changes = self.inner.changes.subscribe();
+        let mut changes = self.inner.changes.watch();
         loop {
             if let Some(session) = self.choose(kind, route, tried) {
                 return Ok(session);

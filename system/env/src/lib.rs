@@ -12,6 +12,7 @@ mod high_water;
 mod net;
 pub mod real;
 mod seeds;
+mod watched;
 
 use std::fmt;
 use std::future::Future;
@@ -31,6 +32,7 @@ pub use high_water::HighWater;
 pub use executor::{Executor, Lost, Shards, Task, WorkUnits};
 pub use net::{ByteStream, Datagrams, Listener, Net, PollWritable, RecvMeta, Transmit};
 pub use seeds::SeedTree;
+pub use watched::{Watched, Watcher};
 
 /// True if fault sites and simulated seams are built in. A shipped binary says false.
 pub const SIMULATION: bool = cfg!(feature = "simulation");

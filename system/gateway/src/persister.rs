@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use drover_bus::{CallError, CallOptions, Pool, RecordTelemetry, RecordTelemetryBatch, Route};
-use drover_env::{Env, HighWater, Value};
+use drover_env::{Env, HighWater, Value, Watched, Watcher};
 use drover_model::TenantId;
 use drover_wire::{Ack, GeoTelemetry, RecordBatch, RecordOutcome};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use crate::Config;
 
@@ -17,7 +17,7 @@ pub(crate) struct Persister {
     config: Config,
     room: Semaphore,
     fill: HighWater,
-    open: watch::Sender<bool>,
+    open: Watched<bool>,
 }
 
 impl Persister {
@@ -25,7 +25,7 @@ impl Persister {
         let room = Semaphore::new(config.fixes_in_flight_max.min(Semaphore::MAX_PERMITS));
         let fill = HighWater::new("gateway.fixes_in_flight", config.fixes_in_flight_max as u64);
         // Closed until the first answer: nobody gets credit for a store that nobody has reached.
-        Arc::new(Self { env, pool, config, room, fill, open: watch::Sender::new(false) })
+        Arc::new(Self { env, pool, config, room, fill, open: Watched::new(false) })
     }
 
     /// Makes a batch durable. `None`: it is not known to be, and the vehicle must keep it.
@@ -52,16 +52,17 @@ impl Persister {
     }
 
     /// Changes when persistence goes away or comes back.
-    pub(crate) fn watch(&self) -> watch::Receiver<bool> {
-        self.open.subscribe()
+    pub(crate) fn watch(&self) -> Watcher<bool> {
+        self.open.watch()
     }
 
     /// While persistence is away, asks for it with an empty batch.
     pub(crate) async fn probe(&self) {
-        let mut open = self.open.subscribe();
+        let mut open = self.open.watch();
         loop {
-            // The sender is ours, so waiting can not fail.
-            let _ = open.wait_for(|open| !open).await;
+            while open.get() {
+                open.changed().await;
+            }
             let options = CallOptions::within(self.config.persist_deadline);
             let empty = RecordBatch::default();
             let answer = self.pool.call::<RecordTelemetryBatch>(Route::RoundRobin, &empty, options).await;
@@ -81,15 +82,10 @@ impl Persister {
                 (None, !error.is_retryable())
             }
         };
-        self.open.send_if_modified(|was| {
-            let changed = *was != open;
-            *was = open;
-            if changed {
-                let name = if open { "gateway.persistence_back" } else { "gateway.persistence_away" };
-                self.env.event(name, &[]);
-            }
-            changed
-        });
+        if self.open.set(open) {
+            let name = if open { "gateway.persistence_back" } else { "gateway.persistence_away" };
+            self.env.event(name, &[]);
+        }
         outcome
     }
 }

@@ -98,7 +98,7 @@ impl<'a> Stream<'a> {
                     return Err(StreamError::Protocol("no hello came in time"));
                 }
                 Some(flight) = flights.next(), if !flights.is_empty() => self.land(flight),
-                changed = open.changed() => changed.map_err(|_| StreamError::Gone)?,
+                _ = open.changed() => {}
                 () = session.drain.cancelled(), if !ended => ended = true,
                 () = sleep_until(readable_at), if limited => {}
                 chunk = self.recv.read_chunk(READ_BYTES, true), if reading => {
@@ -116,7 +116,7 @@ impl<'a> Stream<'a> {
                     Flight { sequences, outcome }
                 });
             }
-            self.tell_credit(*open.borrow_and_update());
+            self.tell_credit(open.get());
             self.flush().await?;
             if ended && flights.is_empty() {
                 // The last acknowledgements must arrive before the session may be closed. The peer may be gone already.

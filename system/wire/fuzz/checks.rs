@@ -126,6 +126,8 @@ fn durable(ack: &geostream::DurableAck) {
     let mut rest = set.clone();
     if let Some(range) = set.iter_ranges().next() {
         assert!(set.contains(*range.start()) && set.contains(*range.end()));
+        let members = set.len();
+        assert!(members >= set.ranges_len() as u64, "{members} members");
         rest.remove_through(*range.end());
         assert_eq!(rest.ranges_len() + 1, set.ranges_len());
     }

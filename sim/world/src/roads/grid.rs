@@ -15,8 +15,7 @@ const BLOCK_MAX_M: f64 = 5_000.0;
 
 pub(super) fn build(columns: u32, rows: u32, block_m: f64) -> Roads {
     let (columns, rows) = (columns.max(STREETS_MIN), rows.max(STREETS_MIN));
-    // `max` first: it takes NaN to the smallest block.
-    let block_m = block_m.max(BLOCK_MIN_M).min(BLOCK_MAX_M);
+    let block_m = if block_m.is_nan() { BLOCK_MIN_M } else { block_m.clamp(BLOCK_MIN_M, BLOCK_MAX_M) };
     let centre = Position::new(CENTRE.0, CENTRE.1).expect("Helsinki is on the earth");
     let plane = Plane::at(centre);
     let offset = |index: u32, count: u32| (f64::from(index) - f64::from(count - 1) / 2.0) * block_m;

@@ -102,7 +102,7 @@ fn cells_change_with_place_and_with_time() {
 #[test]
 fn a_zone_takes_coverage_and_healing_gives_it_back_at_the_next_step() {
     let mut world = World::new(spec(30, town_radio()));
-    let mut covered = vec![true; 30];
+    let mut covered = [true; 30];
     let mut losses = 0;
     for _ in 0..3_000 {
         world.step();
