@@ -2,7 +2,6 @@
 //!
 //! Figures: virtual seconds per CPU second (this thread, which runs everything), with and without the first 15 s in which
 //! the fleet connects; resident memory; and a table of the cost by part. `just bench-twin` runs it.
-#![expect(clippy::disallowed_methods, reason = "a benchmark reads the machine's clocks, and is no service")]
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -75,7 +74,10 @@ fn measure(vehicles: u32, seconds: u64, profile: Option<Profile>) -> Figures {
     };
     let outcome = run(&scenario, options).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(outcome.report.verdict, Verdict::Pass, "{:?}", outcome.report.reasons);
-    assert!(outcome.report.ledger.durable > u64::from(vehicles) * (seconds - 10) / 2, "the fleet has hardly sent");
+    assert!(
+        outcome.report.ledger.durable > u64::from(vehicles) * (seconds - 10) / 2,
+        "the fleet has hardly sent"
+    );
     Figures { cpu_s, cpu_connected_s, resident_mib, outcome }
 }
 
@@ -91,7 +93,10 @@ fn table(vehicles: u32) {
     for (owner, part, cost) in costs.iter().filter(|(.., cost)| cost.time * 200 > total) {
         let us = cost.time.as_secs_f64() * 1e6 / vehicle_seconds;
         let share = 100.0 * cost.time.as_secs_f64() / total.as_secs_f64();
-        println!("  {us:7.2}  {share:4.0} %  {:9.2} runs  {owner} {part}", cost.runs as f64 / vehicle_seconds);
+        println!(
+            "  {us:7.2}  {share:4.0} %  {:9.2} runs  {owner} {part}",
+            cost.runs as f64 / vehicle_seconds
+        );
     }
     println!("  {:7.2}  all parts", total.as_secs_f64() * 1e6 / vehicle_seconds);
 }

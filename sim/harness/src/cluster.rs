@@ -163,7 +163,8 @@ impl Cluster {
 
     /// Takes nodes off the network whose service has ended by itself.
     pub(crate) fn reap(&mut self) {
-        let ended: Vec<_> = self.running.iter().filter(|(_, run)| run.ended.load(Ordering::Relaxed)).collect();
+        let ended: Vec<_> =
+            self.running.iter().filter(|(_, run)| run.ended.load(Ordering::Relaxed)).collect();
         let ended: Vec<NodeName> = ended.into_iter().map(|(node, _)| *node).collect();
         for node in ended {
             self.running.remove(&node);
@@ -235,7 +236,8 @@ impl Cluster {
                 config.listen = service_addr(node);
                 let store = Arc::new(self.db.client(&self.sim, node, env.clone()));
                 Box::pin(async move {
-                    let agent = Persistence::bind(env, config, &identity, &trust, store).map_err(|e| text(&e))?;
+                    let agent =
+                        Persistence::bind(env, config, &identity, &trust, store).map_err(|e| text(&e))?;
                     agent.run(cancel).await;
                     Ok(())
                 })

@@ -120,7 +120,11 @@ impl Db {
 }
 
 fn jitter(most: Duration, rng: &mut ChaCha8Rng) -> Duration {
-    if most.is_zero() { Duration::ZERO } else { Duration::from_nanos(rng.random_range(0..=most.as_nanos() as u64)) }
+    if most.is_zero() {
+        Duration::ZERO
+    } else {
+        Duration::from_nanos(rng.random_range(0..=most.as_nanos() as u64))
+    }
 }
 
 /// One client of the database.

@@ -315,7 +315,9 @@ impl State {
                 vehicle.epoch(epoch).shed.insert_range(first..=last);
                 self.totals.shed += last - first + 1;
             }
-            "tracker.connected" => self.totals.connected += u64::from(!std::mem::replace(&mut vehicle.connected, true)),
+            "tracker.connected" => {
+                self.totals.connected += u64::from(!std::mem::replace(&mut vehicle.connected, true));
+            }
             "tracker.disconnected" | "node.crashed" => {
                 self.totals.connected -= u64::from(std::mem::take(&mut vehicle.connected));
             }

@@ -30,9 +30,9 @@ pub fn find_stored(store: &MemoryStore, vehicles: &[VehicleId]) -> Found {
         let (Origin::Spool(epoch), Some(&vehicle)) = (row.origin, index.get(&row.vehicle)) else { return };
         if !found.identities.entry((vehicle, epoch)).or_default().insert(row.fix.sequence) {
             found.duplicates += 1;
-            found
-                .first_duplicate
-                .get_or_insert_with(|| format!("{}/{epoch}/{} has more than one row", row.vehicle, row.fix.sequence));
+            found.first_duplicate.get_or_insert_with(|| {
+                format!("{}/{epoch}/{} has more than one row", row.vehicle, row.fix.sequence)
+            });
         }
     });
     found

@@ -109,7 +109,9 @@ pub enum RunError {
 /// The extract can not be read, or is none; with the scenario's place and the way out.
 pub fn roads(scenario: &Scenario, file: &str) -> Result<Arc<Roads>, RunError> {
     let path = match &scenario.world.roads {
-        scenario::Roads::Grid(grid) => return Ok(Arc::new(Roads::grid(grid.columns, grid.rows, grid.block_m))),
+        scenario::Roads::Grid(grid) => {
+            return Ok(Arc::new(Roads::grid(grid.columns, grid.rows, grid.block_m)));
+        }
         scenario::Roads::OsmPbf(path) => path,
     };
     let wrong = |message: String| {

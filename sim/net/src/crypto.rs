@@ -33,6 +33,7 @@ impl SeededCrypto {
             }
             None => SeededRandom::leaked(rng),
         };
+        #[expect(clippy::disallowed_methods, reason = "what draws from the machine is replaced below")]
         let mut provider = rustls::crypto::ring::default_provider();
         provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256);
         provider.secure_random = random;

@@ -83,7 +83,8 @@ pub(crate) async fn connect(net: NodeNet, to: SocketAddr) -> io::Result<Box<dyn 
         let state = net.shared.lock();
         (state.nodes[net.node].name, state.nodes[there].name)
     };
-    let (my_tasks, their_tasks) = (net.shared.executor(my_name, ours), net.shared.executor(their_name, theirs));
+    let (my_tasks, their_tasks) =
+        (net.shared.executor(my_name, ours), net.shared.executor(their_name, theirs));
     my_tasks.spawn("tcp", Box::pin(carry(out, my_read, your_write, net.node, there)));
     their_tasks.spawn("tcp", Box::pin(carry(back, your_read, my_write, there, net.node)));
     accept.try_send(SimStream { io: yours, peer: from }).map_err(|_| io::ErrorKind::ConnectionRefused)?;

@@ -2,7 +2,6 @@
 //!
 //! The peers, in the same run and in turn: a message echoed on one long quinn stream (the least that any answer over
 //! QUIC costs), and one quinn stream per message. `just bench-bus` runs it.
-#![expect(clippy::disallowed_methods, reason = "a benchmark reads the machine's CPU clock, and is no service")]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -50,15 +49,20 @@ async fn run() {
     let (bare, pool) = (bare_connection(&env).await, bus_pool(&env));
     let mut figures = [const { Vec::new() }; 3];
     for round in 0..=ROUNDS {
-        let round_figures =
-            [measure(long_stream(&bare)).await, measure(stream_each(&bare)).await, measure(calls(&pool)).await];
+        let round_figures = [
+            measure(long_stream(&bare)).await,
+            measure(stream_each(&bare)).await,
+            measure(calls(&pool)).await,
+        ];
         // The first round warms up.
         if round > 0 {
             figures.iter_mut().zip(round_figures).for_each(|(all, one)| all.push(one));
         }
     }
     let [long, each, call] = figures.map(median);
-    println!("bus call, {PIPELINED} pipelined, {MESSAGE_BYTES} bytes, CPU us per message, both sides, median of {ROUNDS}:");
+    println!(
+        "bus call, {PIPELINED} pipelined, {MESSAGE_BYTES} bytes, CPU us per message, both sides, median of {ROUNDS}:"
+    );
     println!("  quinn, one long stream       {long:7.2}");
     println!("  quinn, a stream per message  {each:7.2}");
     println!("  bus call                     {call:7.2}");
@@ -166,7 +170,8 @@ fn server(env: &Env, alpn: &[u8]) -> Endpoint {
 fn client(env: &Env, alpn: &[u8]) -> (Endpoint, quinn::ClientConfig) {
     let (ca, seeds) = cluster(env);
     let (identity, trust) = identity(&ca, &seeds, NodeKind::Gateway);
-    let config = drover_quic::client_config(env, &identity, &trust, alpn, &Profile::service()).expect("a config");
+    let config =
+        drover_quic::client_config(env, &identity, &trust, alpn, &Profile::service()).expect("a config");
     (drover_quic::client(env, ANY).expect("an endpoint"), config)
 }
 

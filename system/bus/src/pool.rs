@@ -174,7 +174,11 @@ impl Pool {
     /// Names of the nodes that are connected now.
     pub fn connected(&self) -> Vec<NodeName> {
         let entries = self.inner.lock();
-        entries.iter().filter(|entry| entry.link.session().is_some()).map(|entry| entry.link.node.name).collect()
+        entries
+            .iter()
+            .filter(|entry| entry.link.session().is_some())
+            .map(|entry| entry.link.node.name)
+            .collect()
     }
 
     /// Calls a tool and waits for its result. Dropping the future cancels the call.
@@ -196,7 +200,8 @@ impl Pool {
         loop {
             let session = self.connected_session(T::OFFERED_BY, route, &tried, deadline).await?;
             let again = tried.len() + 1 < attempts_max as usize;
-            let until = if again { deadline.min(Instant::now() + self.inner.config.attempt_max) } else { deadline };
+            let until =
+                if again { deadline.min(Instant::now() + self.inner.config.attempt_max) } else { deadline };
             let outgoing = Outgoing {
                 tool: T::NAME,
                 arguments: arguments.clone(),
@@ -208,7 +213,8 @@ impl Pool {
             let answer = session.call(outgoing).await;
             let error = match answer {
                 Ok(bytes) => {
-                    let unreadable = |error| CallError::BadArguments(format!("result of {}: {error}", T::NAME));
+                    let unreadable =
+                        |error| CallError::BadArguments(format!("result of {}: {error}", T::NAME));
                     return decode(&bytes).map_err(unreadable);
                 }
                 Err(error) => error,

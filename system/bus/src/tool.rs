@@ -4,10 +4,13 @@
 use std::time::Duration;
 
 use drover_model::NodeKind;
-use drover_wire::{Iibin, Schema, schema};
+use drover_wire::{Iibin, Kind, Schema, schema};
 use prost::Message;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Most tools that a listing shows.
+const TOOLS_MAX: usize = 256;
 
 /// A tool as both sides know it.
 pub trait Tool: Send + Sync + 'static {
@@ -80,5 +83,5 @@ pub struct ToolList {
 }
 
 impl Iibin for ToolList {
-    const SCHEMA: &'static Schema = &schema(&[]);
+    const SCHEMA: &'static Schema = &schema(&[(1, Kind::Messages(ToolInfo::SCHEMA, TOOLS_MAX))]);
 }

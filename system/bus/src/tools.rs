@@ -32,7 +32,8 @@ impl Tool for ListTools {
     type Input = Nothing;
     type Output = ToolList;
     const NAME: &'static str = "tools.list";
-    const DESCRIPTION: &'static str = "Lists the tools that the caller may use, with the JSON Schemas of input and output.";
+    const DESCRIPTION: &'static str =
+        "Lists the tools that the caller may use, with the JSON Schemas of input and output.";
     // Every node offers it: the route must name one.
     const OFFERED_BY: NodeKind = NodeKind::Persistence;
     const DEADLINE: Duration = Duration::from_secs(5);
@@ -47,8 +48,7 @@ impl Tool for RecordTelemetry {
     type Input = GeoTelemetry;
     type Output = Ack;
     const NAME: &'static str = "PersistenceService.recordTelemetry";
-    const DESCRIPTION: &'static str =
-        "Stores one position report. Answers OK once it is durable; a report that is there already is not stored again.";
+    const DESCRIPTION: &'static str = "Stores one position report. Answers OK once it is durable; a report that is there already is not stored again.";
     const OFFERED_BY: NodeKind = NodeKind::Persistence;
     const DEADLINE: Duration = Duration::from_secs(5);
     const SAFE_TO_REPEAT: bool = true;
@@ -62,8 +62,7 @@ impl Tool for RecordTelemetryBatch {
     type Input = RecordBatch;
     type Output = RecordOutcome;
     const NAME: &'static str = "PersistenceService.recordTelemetryBatch";
-    const DESCRIPTION: &'static str =
-        "Stores fixes of one vehicle and epoch. When it answers, every fix is durable but for those listed as refused.";
+    const DESCRIPTION: &'static str = "Stores fixes of one vehicle and epoch. When it answers, every fix is durable but for those listed as refused.";
     const OFFERED_BY: NodeKind = NodeKind::Persistence;
     const DEADLINE: Duration = Duration::from_secs(5);
     const SAFE_TO_REPEAT: bool = true;

@@ -97,8 +97,8 @@ where
 }
 
 fn parse<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<(Common, C), Stop> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| Stop::Usage(format!("read {}: {error}", path.display())))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| Stop::Usage(format!("read {}: {error}", path.display())))?;
     let wrong = |error: toml::de::Error| usage(path, error.to_string().trim_end());
     // Each part is read from the text itself, so that errors show their line.
     let mut whole: toml::Table = toml::from_str(&text).map_err(wrong)?;
@@ -156,6 +156,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("persistence.toml");
         fs::write(&path, &text).expect("written");
-        assert_eq!(resolved::<drover_persistence::Config>(Some(&path), "persistence").unwrap_or_default(), text);
+        assert_eq!(
+            resolved::<drover_persistence::Config>(Some(&path), "persistence").unwrap_or_default(),
+            text
+        );
     }
 }

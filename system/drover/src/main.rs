@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 the service failed; 64 bad usage, a bad config or unusable certificates (EX_USAGE).
 
-#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the process itself: files, threads and signals are the machine's")]
+#![expect(clippy::disallowed_methods, reason = "the process itself: its files and threads are the machine's")]
 
 mod cli;
 mod config;

@@ -41,7 +41,11 @@ fn issue(dir: &Path, who: &str) -> Result<(), Stop> {
     let read = |name: &str| {
         let path = dir.join(name);
         fs::read_to_string(&path).map_err(|error| {
-            Stop::Usage(format!("read {}: {error}; `drover pki init {}` makes a CA", path.display(), dir.display()))
+            Stop::Usage(format!(
+                "read {}: {error}; `drover pki init {}` makes a CA",
+                path.display(),
+                dir.display()
+            ))
         })
     };
     let ca = Ca::from_pem(&read("ca.pem")?, &read("ca.key")?, wall()).map_err(failed)?;
@@ -74,15 +78,18 @@ fn parse(who: &str) -> Result<Principal, Stop> {
 }
 
 fn fresh_seeds() -> Result<SeedTree, Stop> {
-    entropy().map(SeedTree::from_bytes).map_err(|error| Stop::Failed(format!("the system gives no entropy: {error}")))
+    entropy()
+        .map(SeedTree::from_bytes)
+        .map_err(|error| Stop::Failed(format!("the system gives no entropy: {error}")))
 }
 
 /// Never over an existing file: a key that is lost can not be made again.
 fn write_new(path: &PathBuf, text: &str, mode: u32) -> Result<(), Stop> {
     let wrong = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            Stop::Usage(format!("{} is there already; move it away first if it is to be replaced", path.display()))
-        }
+        std::io::ErrorKind::AlreadyExists => Stop::Usage(format!(
+            "{} is there already; move it away first if it is to be replaced",
+            path.display()
+        )),
         _ => Stop::Usage(format!("write {}: {error}", path.display())),
     };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(wrong)?;
@@ -101,7 +108,9 @@ mod tests {
     fn names_are_services_or_vehicles() {
         let check = |who: &str, expected: &str| match parse(who) {
             Ok(principal) => assert_eq!(principal.to_string(), expected),
-            Err(Stop::Usage(message) | Stop::Failed(message)) => assert!(message.contains(expected), "{message}"),
+            Err(Stop::Usage(message) | Stop::Failed(message)) => {
+                assert!(message.contains(expected), "{message}");
+            }
         };
         check("gateway/0", "drover://svc/gateway/0");
         check("acme/TRUCK-042", "drover://acme/vehicle/TRUCK-042");

@@ -22,9 +22,12 @@ use crate::{Stop, complain, show};
 pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
     let Some((path, loaded)) = prepare::<drover_gateway::Config>(args, "gateway")? else { return Ok(()) };
     loaded.service.check().map_err(|problem| usage(path, &format!("[gateway]: {problem}")))?;
-    expect_name(path, &loaded.identity, "a gateway (drover://svc/gateway/<index>)", |who| {
-        matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Gateway)
-    })?;
+    expect_name(
+        path,
+        &loaded.identity,
+        "a gateway (drover://svc/gateway/<index>)",
+        |who| matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Gateway),
+    )?;
     if args.check_config {
         return checked(path);
     }
@@ -44,13 +47,18 @@ pub(crate) fn persistence(args: &ServiceArgs) -> Result<(), Stop> {
         return Ok(());
     };
     loaded.service.check().map_err(|problem| usage(path, &format!("[persistence]: {problem}")))?;
-    expect_name(path, &loaded.identity, "a persistence agent (drover://svc/persistence/<index>)", |who| {
-        matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Persistence)
-    })?;
+    expect_name(
+        path,
+        &loaded.identity,
+        "a persistence agent (drover://svc/persistence/<index>)",
+        |who| matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Persistence),
+    )?;
     if args.check_config {
         return checked(path);
     }
-    complain("the store is in memory: NOTHING IS KEPT when this process ends, and agents do not share what they store");
+    complain(
+        "the store is in memory: NOTHING IS KEPT when this process ends, and agents do not share what they store",
+    );
     let Loaded { process, service, identity, trust } = loaded;
     let name = identity.principal();
     run(&process, name, |env, cancel| async move {
@@ -76,7 +84,11 @@ struct TrackerConfig {
 
 pub(crate) fn tracker(args: &ServiceArgs) -> Result<(), Stop> {
     let Some((path, loaded)) = prepare::<TrackerConfig>(args, "tracker")? else { return Ok(()) };
-    loaded.service.session.check().map_err(|problem| usage(path, &format!("[tracker.session]: {problem}")))?;
+    loaded
+        .service
+        .session
+        .check()
+        .map_err(|problem| usage(path, &format!("[tracker.session]: {problem}")))?;
     expect_name(path, &loaded.identity, "a vehicle (drover://<tenant>/vehicle/<id>)", |who| {
         matches!(who, Principal::Vehicle { .. })
     })?;
@@ -85,7 +97,10 @@ pub(crate) fn tracker(args: &ServiceArgs) -> Result<(), Stop> {
     }
     let Loaded { process, service, identity, trust } = loaded;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let gps = service.source.open(folder).map_err(|problem| usage(path, &format!("[tracker.source]: {problem}")))?;
+    let gps = service
+        .source
+        .open(folder)
+        .map_err(|problem| usage(path, &format!("[tracker.source]: {problem}")))?;
     let name = identity.principal();
     run(&process, name, |env, cancel| async move {
         let tracker = drover_tracker::Tracker::bind(env, service.session, identity, trust, gps)

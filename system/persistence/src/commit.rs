@@ -48,7 +48,8 @@ pub async fn commit_rows(
     rng: &mut ChaCha8Rng,
 ) -> Result<Vec<RowVerdict>, StoreError> {
     let mut verdicts = vec![RowVerdict::Stored; rows.len()];
-    let mut parts: Vec<Range<usize>> = vec![0..rows.len()];
+    let whole: Range<usize> = 0..rows.len();
+    let mut parts = Vec::from([whole]);
     while let Some(part) = parts.pop() {
         let transaction = of_rows(&rows[part.clone()]);
         match retrying(env, store, &transaction, patience, rng).await {

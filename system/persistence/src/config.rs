@@ -61,7 +61,9 @@ impl Config {
         ];
         match positive.into_iter().find(|(_, value)| *value == 0) {
             Some((key, _)) => Err(format!("{key} must be at least 1")),
-            None if self.retry_max < self.retry_min => Err("retry_max_ms must be at least retry_min_ms".to_owned()),
+            None if self.retry_max < self.retry_min => {
+                Err("retry_max_ms must be at least retry_min_ms".to_owned())
+            }
             None => Ok(()),
         }
     }

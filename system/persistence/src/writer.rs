@@ -68,7 +68,10 @@ pub(crate) fn writer(env: Env, config: Config, store: Arc<dyn Store>) -> (Inbox,
     let rows_max = config.rows_pending_max.min(Semaphore::MAX_PERMITS);
     let room = Arc::new(Semaphore::new(rows_max));
     let fill = Arc::new(HighWater::new("persistence.rows_pending", rows_max as u64));
-    (Inbox { env: env.clone(), waiting: send, room, rows_max, fill }, Writer { env, config, store, waiting, commits: 0 })
+    (
+        Inbox { env: env.clone(), waiting: send, room, rows_max, fill },
+        Writer { env, config, store, waiting, commits: 0 },
+    )
 }
 
 impl Writer {

@@ -18,12 +18,18 @@ pub fn durable_is_stored_once(history: &History, found: &Found) -> OracleResult 
                     None => of_epoch.durable.clone(),
                 };
                 if let (Some(sequence), None) = (lost.iter().next(), &violation) {
-                    violation =
-                        Some(format!("vehicle/{index} has a durable ack for {epoch}/{sequence}, and no row has it"));
+                    violation = Some(format!(
+                        "vehicle/{index} has a durable ack for {epoch}/{sequence}, and no row has it"
+                    ));
                 }
             }
         }
     });
     let violation = violation.or_else(|| found.first_duplicate.clone());
-    result("durable_is_stored_once", "Durable-acked implies stored, exactly once.", at_ack + at_end, violation)
+    result(
+        "durable_is_stored_once",
+        "Durable-acked implies stored, exactly once.",
+        at_ack + at_end,
+        violation,
+    )
 }

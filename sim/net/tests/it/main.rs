@@ -48,7 +48,8 @@ impl Cluster {
             profile: &Profile::vehicle(),
             reset_key: identity.derive_key("reset"),
         };
-        let endpoint = drover_quic::server(&env, (Ipv4Addr::UNSPECIFIED, 443).into(), &setup).expect("an endpoint");
+        let endpoint =
+            drover_quic::server(&env, (Ipv4Addr::UNSPECIFIED, 443).into(), &setup).expect("an endpoint");
         let spawner = env.clone();
         drop(env.spawn("server", async move {
             while let Some(incoming) = endpoint.accept().await {
@@ -60,7 +61,10 @@ impl Cluster {
                     while let Ok((mut send, mut recv)) = connection.accept_bi().await {
                         let Ok(body) = recv.read_to_end(1 << 20).await else { return };
                         let from = connection.remote_address().to_string();
-                        echo.event("server.heard", &[("bytes", Value::U64(body.len() as u64)), ("from", Value::Str(&from))]);
+                        echo.event(
+                            "server.heard",
+                            &[("bytes", Value::U64(body.len() as u64)), ("from", Value::Str(&from))],
+                        );
                         let _ = send.write_all(&body).await;
                         let _ = send.finish();
                     }
@@ -78,7 +82,8 @@ impl Cluster {
         drop(env.clone().spawn("client", async move {
             let endpoint = drover_quic::client(&env, (Ipv4Addr::UNSPECIFIED, 0).into()).expect("an endpoint");
             let profile = Profile::vehicle();
-            let config = drover_quic::client_config(&env, &identity, &trust, ALPN, &profile).expect("a config");
+            let config =
+                drover_quic::client_config(&env, &identity, &trust, ALPN, &profile).expect("a config");
             let to = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 443));
             loop {
                 let name = drover_quic::server_name(NodeKind::Gateway);
@@ -116,7 +121,11 @@ async fn call(
 }
 
 /// Runs the cluster for a while with `script` beside it; returns the hash and the events.
-fn run<F: Future<Output = ()>>(seed: u64, access: Access, script: impl FnOnce(Sim) -> F) -> (u64, Vec<String>) {
+fn run<F: Future<Output = ()>>(
+    seed: u64,
+    access: Access,
+    script: impl FnOnce(Sim) -> F,
+) -> (u64, Vec<String>) {
     let runtime = drover_simnet::runtime().expect("a runtime");
     let lines = Arc::new(Lines::default());
     let hash = runtime.block_on(async {
@@ -214,7 +223,8 @@ fn a_client_that_changes_its_address_keeps_its_connection() {
 fn a_one_way_partition_stops_answers_and_heals() {
     let (_, lines) = run(7, Access::data_centre(), |sim| async move {
         sleep(Duration::from_secs(5)).await;
-        let rule = Rule { from: SERVER.into(), to: CLIENT.into(), both_ways: false, effect: Effect::Partition };
+        let rule =
+            Rule { from: SERVER.into(), to: CLIENT.into(), both_ways: false, effect: Effect::Partition };
         sim.add_rule(1, rule);
         assert!(sim.is_partitioned(SERVER, CLIENT));
         assert!(!sim.is_partitioned(CLIENT, SERVER));

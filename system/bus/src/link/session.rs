@@ -204,7 +204,8 @@ impl Session {
     /// Makes one attempt. Dropping the future cancels the call.
     pub(crate) async fn call(self: &Arc<Self>, outgoing: Outgoing) -> Answer {
         if outgoing.arguments.len() > MESSAGE_BYTES_MAX {
-            let detail = format!("{} bytes exceed the limit of {MESSAGE_BYTES_MAX}", outgoing.arguments.len());
+            let detail =
+                format!("{} bytes exceed the limit of {MESSAGE_BYTES_MAX}", outgoing.arguments.len());
             return Err(CallError::BadArguments(detail));
         }
         let deadline = outgoing.deadline;

@@ -7,12 +7,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use drover_env::{BoxFuture, HighWater, Value};
 use drover_wire::FrameDecoder;
-use drover_wire::mcp::{
-    self, Call, Frame, OWN_FRAME_BYTES_MAX, Progress, Reply, SHARED_FRAME_BYTES_MAX,
-};
-use futures_util::{FutureExt, StreamExt};
+use drover_wire::mcp::{self, Call, Frame, OWN_FRAME_BYTES_MAX, Progress, Reply, SHARED_FRAME_BYTES_MAX};
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use quinn::{RecvStream, SendStream};
 use rustc_hash::FxHashMap;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -31,6 +29,7 @@ const HEADER_BYTES: usize = 64;
 /// How long a peer may take to send a call on a stream of its own.
 const OWN_CALL_WITHIN: Duration = Duration::from_secs(20);
 
+type Answer = Result<Bytes, CallError>;
 type Running = BoxFuture<'static, Result<Bytes, ToolError>>;
 
 /// Serves the long stream of calls: answers go out in the order in which they are ready.
@@ -57,7 +56,7 @@ struct SharedCalls<'a> {
     outbox: &'a Outbox,
     recv: RecvStream,
     decoder: FrameDecoder,
-    running: FuturesUnordered<Abortable<BoxFuture<'static, (u64, Result<Bytes, CallError>)>>>,
+    running: FuturesUnordered<Abortable<BoxFuture<'static, (u64, Answer)>>>,
     handles: FxHashMap<u64, AbortHandle>,
     fill: HighWater,
 }
@@ -136,7 +135,7 @@ impl<'a> SharedCalls<'a> {
         self.fill.see(&self.peer.env, self.running.len() as u64);
     }
 
-    fn answer(&self, id: u64, result: Result<Bytes, CallError>) {
+    fn answer(&self, id: u64, result: Answer) {
         let frame = answer_frame(id, result);
         let len = if let Frame::Reply(Reply { result: Some(body), .. }) = &frame { body.len() } else { 0 };
         if len + HEADER_BYTES <= SHARED_FRAME_BYTES_MAX {
@@ -158,7 +157,7 @@ impl<'a> SharedCalls<'a> {
     }
 }
 
-fn answer_frame(id: u64, result: Result<Bytes, CallError>) -> Frame {
+fn answer_frame(id: u64, result: Answer) -> Frame {
     match result {
         Ok(result) => Frame::Reply(Reply { id: Some(id), result: Some(result) }),
         Err(error) => Frame::Error(error.to_wire(id)),
@@ -170,7 +169,7 @@ fn begin(
     peer: &Peer,
     call: &Call,
     progress: Option<Arc<dyn Fn(f64, Bytes) + Send + Sync>>,
-) -> Result<(Instant, Running), Result<Bytes, CallError>> {
+) -> Result<(Instant, Running), Answer> {
     let name = call.tool.as_deref().unwrap_or_default();
     if let Some(list) = peer.agent.list(peer.name, name) {
         return Err(Ok(list));
@@ -186,7 +185,7 @@ fn begin(
     Ok((deadline, (tool.handler)(context, call.arguments.as_deref().unwrap_or_default())))
 }
 
-async fn in_time(deadline: Instant, running: Running) -> Result<Bytes, CallError> {
+async fn in_time(deadline: Instant, running: Running) -> Answer {
     match timeout_at(deadline, running).await {
         Ok(result) => result.map_err(CallError::from),
         Err(_) => Err(CallError::Deadline("the tool did not end in time".to_owned())),
@@ -194,7 +193,11 @@ async fn in_time(deadline: Instant, running: Running) -> Result<Bytes, CallError
 }
 
 /// Serves one call on a stream of its own. The caller cancels it by stopping the stream.
-pub(super) async fn serve_own(peer: &Peer, send: SendStream, mut recv: RecvStream) -> Result<(), StreamError> {
+pub(super) async fn serve_own(
+    peer: &Peer,
+    send: SendStream,
+    mut recv: RecvStream,
+) -> Result<(), StreamError> {
     let Ok(call) = timeout(OWN_CALL_WITHIN, read_call(&mut recv)).await else { return Ok(()) };
     let Some(call) = call? else { return Ok(()) };
     let id = call.id.unwrap_or_default();

@@ -30,7 +30,8 @@ async fn a_call_is_answered_and_its_caller_known_by_certificate() {
         })
     });
     let tenant = "acme".parse().expect("a valid name");
-    let answer = cluster.pool.call::<Echo>(Route::RoundRobin, &text("hello"), within(WAIT).for_tenant(tenant)).await;
+    let answer =
+        cluster.pool.call::<Echo>(Route::RoundRobin, &text("hello"), within(WAIT).for_tenant(tenant)).await;
     assert_eq!(answer, Ok(text("gateway/0 for acme: hello")));
 }
 
@@ -98,7 +99,8 @@ async fn a_tool_that_is_late_is_ended_and_the_caller_told() {
         })
     });
     cluster.connected().await;
-    let answer = cluster.pool.call::<Slow>(Route::RoundRobin, &text(""), within(Duration::from_millis(100))).await;
+    let answer =
+        cluster.pool.call::<Slow>(Route::RoundRobin, &text(""), within(Duration::from_millis(100))).await;
     assert!(matches!(answer, Err(CallError::Deadline(_))), "{answer:?}");
     // A caller that gives up earlier than the deadline cancels the tool at once.
     let input = text("");
@@ -169,13 +171,20 @@ async fn a_publisher_is_held_back_by_a_slow_subscriber_and_nothing_is_lost() {
     });
     cluster.connected().await;
     let publish = |number: u64| {
-        cluster.pool.publish(Route::Node(FIRST), "vehicle:TRUCK-042", Bytes::copy_from_slice(&number.to_le_bytes()))
+        cluster.pool.publish(
+            Route::Node(FIRST),
+            "vehicle:TRUCK-042",
+            Bytes::copy_from_slice(&number.to_le_bytes()),
+        )
     };
     let mut published = 0;
     while publish(published) == Ok(()) {
         published += 1;
     }
-    assert!((1024..2048).contains(&published), "{published} messages went out before the subscriber took one");
+    assert!(
+        (1024..2048).contains(&published),
+        "{published} messages went out before the subscriber took one"
+    );
     assert_eq!(publish(published), Err(PublishError::Full));
     for expected in 0..published {
         assert_eq!(seen.recv().await, Some(expected));
@@ -231,7 +240,8 @@ async fn calls_move_to_the_node_that_is_left_and_back() {
     }
     // The list may shrink at any time.
     cluster.pool.set_nodes(Vec::new());
-    let answer = cluster.pool.call::<Echo>(Route::RoundRobin, &text(""), within(Duration::from_millis(50))).await;
+    let answer =
+        cluster.pool.call::<Echo>(Route::RoundRobin, &text(""), within(Duration::from_millis(50))).await;
     assert!(matches!(answer, Err(CallError::Unavailable(_))), "{answer:?}");
 }
 

@@ -136,7 +136,8 @@ async fn a_fix_older_than_the_platform_keeps_is_refused_alone() {
 
 #[tokio::test]
 async fn a_fix_off_the_globe_is_refused_alone() {
-    refused(Refusal::OutOfRange, "latitude of 91 deg is outside -90 to 90", |_, fix| fix.lat = Some(91.0)).await;
+    refused(Refusal::OutOfRange, "latitude of 91 deg is outside -90 to 90", |_, fix| fix.lat = Some(91.0))
+        .await;
 }
 
 #[tokio::test]
@@ -176,7 +177,10 @@ async fn a_row_that_the_store_can_not_hold_goes_to_the_dead_letters_alone() {
     let mut live = vehicle.open(Channel::Live).await;
     live.batch((0..8).map(|sequence| platform.fix(sequence)).collect()).await;
     let (sequence, code, detail) = live.refused().await;
-    assert_eq!((sequence, code, detail.as_str()), (3, Refusal::DeadLetter.code(), "no partition for this row"));
+    assert_eq!(
+        (sequence, code, detail.as_str()),
+        (3, Refusal::DeadLetter.code(), "no partition for this row")
+    );
     assert_eq!(live.acknowledged().await, [0, 2, 4, 7]);
     assert_eq!((platform.rows().len(), platform.store.dead_letters().len()), (7, 1));
 }
@@ -194,7 +198,10 @@ async fn a_certificate_of_another_ca_gets_no_session() {
     // TLS 1.3 lets a client believe that it is connected before the server has seen its certificate.
     if let Ok(vehicle) = platform.try_connect(&forged, &trust).await {
         let reason = vehicle.closed().await;
-        assert!(reason.contains("unknown") || reason.contains("certificate") || reason.contains("signature"), "{reason}");
+        assert!(
+            reason.contains("unknown") || reason.contains("certificate") || reason.contains("signature"),
+            "{reason}"
+        );
     }
     platform.happened("gateway.handshake_failed", "").await;
     assert_eq!(platform.counted("gateway.connected", ""), 0);

@@ -60,8 +60,12 @@ impl Platform {
         .expect("an agent");
         let addr = agent.local_addr().expect("an address");
         let peer = Peer { node: NodeName::new(NodeKind::Persistence, 0), addr };
-        let mut config =
-            drover_gateway::Config { listen: ANY, bus_bind: ANY, persistence: vec![peer], ..Default::default() };
+        let mut config = drover_gateway::Config {
+            listen: ANY,
+            bus_bind: ANY,
+            persistence: vec![peer],
+            ..Default::default()
+        };
         change(&mut config);
         let gateway =
             Gateway::bind(env.clone(), config, &service(NodeKind::Gateway), &trust).expect("a gateway");
@@ -75,7 +79,10 @@ impl Platform {
                 // The gateway drains first: its last batches still find the agent.
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }),
-            env.spawn("agent", { let stop = CancellationToken::new(); async move { agent.run(stop).await } }),
+            env.spawn("agent", {
+                let stop = CancellationToken::new();
+                async move { agent.run(stop).await }
+            }),
         ];
         Self { env, store, gateway: gateway_addr, metrics, ca, seeds, cancel, services, _folder: folder }
     }
@@ -111,7 +118,8 @@ impl Platform {
     /// How often an event occurred, with `reason` if one is given.
     pub(crate) fn counted(&self, name: &str, reason: &str) -> u64 {
         let counts = self.metrics.counts();
-        let of_name = counts.iter().filter(|(event, why, _)| *event == name && (reason.is_empty() || why == reason));
+        let of_name =
+            counts.iter().filter(|(event, why, _)| *event == name && (reason.is_empty() || why == reason));
         of_name.map(|(.., count)| count).sum()
     }
 
