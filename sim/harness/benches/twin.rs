@@ -11,6 +11,10 @@ use drover_harness::run::{Options, Progress, roads, run};
 use drover_harness::scenario::Scenario;
 use drover_simnet::{Cost, Profile};
 
+/// The same as `twin`'s.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Vehicles, virtual seconds, goal in virtual seconds per CPU second.
 const SIZES: [(u32, u64, f64); 3] = [(100, 300, 500.0), (1_000, 60, 40.0), (5_000, 60, 8.0)];
 /// By then every vehicle has a session.
