@@ -42,6 +42,8 @@ pub struct PoolConfig {
     pub calls_max: usize,
     /// How long one node may take over a call that is safe to repeat, before another is asked.
     pub attempt_max: Duration,
+    /// A node that left a call unanswered is asked last for this long, or until it is heard from.
+    pub suspect_for: Duration,
     /// How often a call that is safe to repeat is made in all.
     pub attempts_max: u32,
     /// Wait before a call is made again where it has been already; doubles, with jitter.
@@ -56,6 +58,7 @@ impl Default for PoolConfig {
             reconnect_max: Duration::from_secs(2),
             calls_max: 4096,
             attempt_max: Duration::from_secs(2),
+            suspect_for: Duration::from_secs(5),
             attempts_max: 3,
             retry_min: Duration::from_millis(100),
         }
@@ -120,7 +123,8 @@ struct Inner {
     endpoint: Endpoint,
     config: PoolConfig,
     entries: Mutex<Vec<Entry>>,
-    turn: AtomicU64,
+    /// Choices made so far, by kind of node: what goes to one kind must not change whose turn it is among another.
+    turns: [AtomicU64; NodeKind::ALL.len()],
     /// Counts connections made and lost.
     changes: Watched<u64>,
     rng: Mutex<ChaCha8Rng>,
@@ -149,8 +153,8 @@ impl Pool {
     pub fn new(env: Env, client: ClientConfig, endpoint: Endpoint, config: PoolConfig) -> Self {
         let rng = Mutex::new(env.rng("bus pool"));
         let changes = Watched::new(0);
-        let (entries, turn) = (Mutex::new(Vec::new()), AtomicU64::new(0));
-        Self { inner: Arc::new(Inner { env, client, endpoint, config, entries, turn, changes, rng }) }
+        let (entries, turns) = (Mutex::new(Vec::new()), Default::default());
+        Self { inner: Arc::new(Inner { env, client, endpoint, config, entries, turns, changes, rng }) }
     }
 
     /// Replaces the list of nodes. Connections to nodes that stay at their address go on; calls to those that are gone
@@ -220,7 +224,7 @@ impl Pool {
                 Err(error) => error,
             };
             if matches!(error, CallError::Deadline(_)) {
-                session.set_suspect();
+                session.suspect_until(Instant::now() + self.inner.config.suspect_for);
             }
             if !again || !error.is_retryable() {
                 return Err(error);
@@ -301,7 +305,10 @@ impl Pool {
                 }
             })
             .collect();
-        let turn = self.inner.turn.fetch_add(1, Ordering::Relaxed);
+        let turn = match route {
+            Route::RoundRobin => self.inner.turns[kind as usize].fetch_add(1, Ordering::Relaxed),
+            Route::Key(_) | Route::Node(_) => 0,
+        };
         entries[choose(&candidates, kind, route, turn)?].link.session()
     }
 }

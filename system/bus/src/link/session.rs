@@ -1,7 +1,6 @@
 //! One connection to one node: calls that wait for their answers, and messages that wait for credit.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -51,7 +50,6 @@ pub(crate) struct Session {
     connection: Connection,
     calls: Outbox,
     publishes: Outbox,
-    suspect: AtomicBool,
     calls_max: usize,
     fill: HighWater,
     state: Mutex<State>,
@@ -62,6 +60,7 @@ struct State {
     waiting: FxHashMap<u64, oneshot::Sender<Answer>>,
     published: u64,
     credit: u64,
+    suspect_until: Option<Instant>,
     /// Why no call can be made any more.
     ended: Option<String>,
 }
@@ -73,6 +72,7 @@ impl Session {
             waiting: FxHashMap::default(),
             published: 0,
             credit: PUBLISH_WINDOW,
+            suspect_until: None,
             ended: None,
         };
         Self {
@@ -81,7 +81,6 @@ impl Session {
             connection,
             calls: Outbox::default(),
             publishes: Outbox::default(),
-            suspect: AtomicBool::new(false),
             calls_max,
             fill: HighWater::new("bus.calls_out", calls_max as u64),
             state: Mutex::new(state),
@@ -92,13 +91,13 @@ impl Session {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The node left a call unanswered: others are asked first until it is heard from.
-    pub(crate) fn set_suspect(&self) {
-        self.suspect.store(true, Ordering::Relaxed);
+    /// The node left a call unanswered: others are asked first for a while, or until it is heard from.
+    pub(crate) fn suspect_until(&self, until: Instant) {
+        self.lock().suspect_until = Some(until);
     }
 
     pub(crate) fn is_suspect(&self) -> bool {
-        self.suspect.load(Ordering::Relaxed)
+        self.lock().suspect_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Fails what waits for an answer, and all that comes later.
@@ -149,7 +148,7 @@ impl Session {
                 Ok(None) => return "the node ended the stream".to_owned(),
                 Err(error) => return error.to_string(),
             };
-            self.suspect.store(false, Ordering::Relaxed);
+            self.lock().suspect_until = None;
             decoder.push(&chunk.bytes);
             if let Err(error) = self.take_frames(&mut decoder) {
                 self.env.event("bus.protocol_error", &[("reason", Value::Str("frame"))]);

@@ -227,6 +227,25 @@ async fn only_what_is_safe_to_repeat_is_made_again_elsewhere() {
     assert_eq!((calls.load(Ordering::Relaxed), failed > 0), (4, true), "one attempt each");
 }
 
+/// Once, a message published between two calls moved the turn, and all calls went to the same node.
+#[tokio::test]
+async fn calls_are_spread_evenly_whatever_is_published_between_them() {
+    let cluster = Cluster::start_many(2, PoolConfig::default(), |index, agent| {
+        agent
+            .tool::<Echo, _, _>(move |_, _| std::future::ready(Ok(text(&index.to_string()))))
+            .subscribe("vehicle:", |_| std::future::ready(()))
+    });
+    cluster.connected().await;
+    let mut answers = Vec::new();
+    for _ in 0..8 {
+        let published = cluster.pool.publish(Route::Node(FIRST), "vehicle:TRUCK-042", Bytes::new());
+        assert_eq!(published, Ok(()));
+        let answer = cluster.pool.call::<Echo>(Route::RoundRobin, &text(""), within(WAIT)).await;
+        answers.push(answer.expect("an answer").value().to_owned());
+    }
+    assert_eq!(answers.iter().filter(|answer| *answer == "0").count(), 4, "{answers:?}");
+}
+
 #[tokio::test]
 async fn calls_move_to_the_node_that_is_left_and_back() {
     let mut cluster = Cluster::start_many(2, PoolConfig::default(), |index, agent| {
