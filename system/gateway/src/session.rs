@@ -71,6 +71,7 @@ impl Session {
                 biased;
                 () = tokio::time::sleep_until(hello_due), if !spoken => {
                     self.refuse(close::SILENT, "no stream was opened in time");
+                    break;
                 }
                 () = self.drain.cancelled() => break,
                 stream = self.connection.accept_bi() => match stream {
