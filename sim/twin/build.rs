@@ -13,7 +13,8 @@ fn main() {
     };
     // Outside of a checkout there is no commit, and reports say so.
     if let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) {
-        let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
+        let changed =
+            git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
         println!("cargo:rustc-env=DROVER_COMMIT={commit}{}", if changed { "-dirty" } else { "" });
     }
 }

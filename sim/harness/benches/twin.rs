@@ -110,7 +110,10 @@ fn table(vehicles: u32) {
     for (owner, part, cost) in costs.iter().filter(|(.., cost)| cost.time * 200 > total) {
         let us = cost.time.as_secs_f64() * 1e6 / vehicle_seconds;
         let share = 100.0 * cost.time.as_secs_f64() / total.as_secs_f64();
-        println!("  {us:7.2}  {share:4.0} %  {:9.2} runs  {owner} {part}", cost.runs as f64 / vehicle_seconds);
+        println!(
+            "  {us:7.2}  {share:4.0} %  {:9.2} runs  {owner} {part}",
+            cost.runs as f64 / vehicle_seconds
+        );
     }
     println!("  {:7.2}  all parts", total.as_secs_f64() * 1e6 / vehicle_seconds);
 }

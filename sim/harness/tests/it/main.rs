@@ -196,12 +196,19 @@ fn what_can_not_be_run_is_refused_with_place_and_remedy() {
         run(&scenario, options).err().map(|error| error.to_string()).unwrap_or_default()
     };
     let misspelt = refused("[gateway]\ncredit_fixs = 10\n");
-    assert!(misspelt.contains("small.toml") && misspelt.contains("unknown field `credit_fixs`"), "{misspelt}");
+    assert!(
+        misspelt.contains("small.toml") && misspelt.contains("unknown field `credit_fixs`"),
+        "{misspelt}"
+    );
     let mut lost = scenario("");
     lost.world.roads = drover_harness::scenario::Roads::OsmPbf("no/such/file.osm.pbf".into());
     let error = roads(&lost, "small.toml").err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(error.contains("no/such/file.osm.pbf") && error.contains("from the top of the checkout"), "{error}");
-    lost.world.roads = drover_harness::scenario::Roads::OsmPbf(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into());
+    assert!(
+        error.contains("no/such/file.osm.pbf") && error.contains("from the top of the checkout"),
+        "{error}"
+    );
+    lost.world.roads =
+        drover_harness::scenario::Roads::OsmPbf(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into());
     let error = roads(&lost, "small.toml").err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("is not an OpenStreetMap extract"), "{error}");
 }
