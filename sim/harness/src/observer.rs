@@ -6,7 +6,8 @@ use drover_bus::{Agent, Message, Policy};
 use drover_env::{Env, Value};
 use drover_model::{NodeKind, VehicleId};
 use drover_quic::{Identity, Profile, QuicError, ServerSetup, Trust};
-use drover_wire::{RecordBatch, decode, mcp};
+use drover_wire::mcp;
+use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
 /// Runs the observer on its node until `cancel`.
@@ -37,9 +38,29 @@ pub(crate) async fn run(
     Ok(())
 }
 
+/// What the observer reads of a `RecordBatch`; the rest is skipped, as any older reader would.
+#[derive(Clone, PartialEq, prost::Message)]
+struct SeenBatch {
+    #[prost(string, optional, tag = "2")]
+    vehicle_id: Option<String>,
+    #[prost(uint64, optional, tag = "3")]
+    epoch: Option<u64>,
+    #[prost(message, repeated, tag = "4")]
+    fixes: Vec<SeenFix>,
+}
+
+/// What the observer reads of a `GeoTelemetry`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct SeenFix {
+    #[prost(uint64, optional, tag = "6")]
+    sequence: Option<u64>,
+    #[prost(uint64, optional, tag = "8")]
+    time_us: Option<u64>,
+}
+
 fn see(env: &Env, message: &Message) {
     // A body that is no batch is a gateway's bug, and shows as published fixes that never come.
-    let Ok(batch) = decode::<RecordBatch>(&message.body) else { return env.event("hub.malformed", &[]) };
+    let Ok(batch) = SeenBatch::decode(&*message.body) else { return env.event("hub.malformed", &[]) };
     let Ok(vehicle) = VehicleId::new(batch.vehicle_id.as_deref().unwrap_or_default()) else { return };
     for fix in &batch.fixes {
         env.event(

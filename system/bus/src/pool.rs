@@ -195,10 +195,22 @@ impl Pool {
         &self,
         route: Route,
         input: &T::Input,
+        options: CallOptions,
+    ) -> Result<T::Output, CallError> {
+        self.call_encoded::<T>(route, input.encode_to_vec().into(), options).await
+    }
+
+    /// As [`Self::call`], with an input that is encoded already, because its bytes go elsewhere too.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn call_encoded<T: Tool>(
+        &self,
+        route: Route,
+        arguments: Bytes,
         mut options: CallOptions,
     ) -> Result<T::Output, CallError> {
         let deadline = Instant::now() + options.within.unwrap_or(T::DEADLINE);
-        let arguments = Bytes::from(input.encode_to_vec());
         let attempts_max = if T::SAFE_TO_REPEAT { self.inner.config.attempts_max.max(1) } else { 1 };
         let mut tried: Vec<NodeName> = Vec::new();
         loop {

@@ -4,8 +4,6 @@ use bytes::Bytes;
 use drover_bus::{Pool, Route, live_topic};
 use drover_env::{Env, Value};
 use drover_model::{NodeName, VehicleId};
-use drover_wire::RecordBatch;
-use prost::Message;
 
 /// Publishes to every configured receiver.
 pub(crate) struct Live {
@@ -20,15 +18,17 @@ impl Live {
     }
 
     /// Publishes fresh fixes. A receiver that has no room misses them and gets newer ones soon: counted, not queued.
-    pub(crate) fn publish(&self, vehicle: VehicleId, batch: &RecordBatch) {
+    ///
+    /// `batch` is an encoded `RecordBatch` of that many `fixes`.
+    pub(crate) fn publish(&self, vehicle: VehicleId, batch: &Bytes, fixes: usize) {
         if self.receivers.is_empty() {
             return;
         }
-        let (topic, body) = (live_topic(vehicle), Bytes::from(batch.encode_to_vec()));
+        let topic = live_topic(vehicle);
         for receiver in &self.receivers {
-            if let Err(error) = self.pool.publish(Route::Node(*receiver), &topic, body.clone()) {
+            if let Err(error) = self.pool.publish(Route::Node(*receiver), &topic, batch.clone()) {
                 tracing::debug!(%error, node.id = %receiver, "live fixes dropped");
-                self.env.event("gateway.live_dropped", &[("fixes", Value::U64(batch.fixes.len() as u64))]);
+                self.env.event("gateway.live_dropped", &[("fixes", Value::U64(fixes as u64))]);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use drover_bus::{CallError, CallOptions, Pool, RecordTelemetry, RecordTelemetryBatch, Route};
 use drover_env::{Env, HighWater, Value, Watched, Watcher};
 use drover_model::TenantId;
@@ -29,8 +30,10 @@ impl Persister {
     }
 
     /// Makes a batch durable. `None`: it is not known to be, and the vehicle must keep it.
-    pub(crate) async fn record(&self, batch: &RecordBatch) -> Option<RecordOutcome> {
-        let places = u32::try_from(batch.fixes.len()).unwrap_or(u32::MAX);
+    ///
+    /// `batch` is an encoded `RecordBatch` of that many `fixes`.
+    pub(crate) async fn record(&self, batch: Bytes, fixes: usize) -> Option<RecordOutcome> {
+        let places = u32::try_from(fixes).unwrap_or(u32::MAX);
         let Ok(_room) = self.room.try_acquire_many(places) else {
             self.env.event("gateway.persist_failed", &[("reason", Value::Str("full"))]);
             return None;
@@ -38,7 +41,8 @@ impl Persister {
         let in_flight = self.config.fixes_in_flight_max.saturating_sub(self.room.available_permits());
         self.fill.see(&self.env, in_flight as u64);
         let options = CallOptions::within(self.config.persist_deadline);
-        self.judge(self.pool.call::<RecordTelemetryBatch>(Route::RoundRobin, batch, options).await)
+        let answer = self.pool.call_encoded::<RecordTelemetryBatch>(Route::RoundRobin, batch, options).await;
+        self.judge(answer)
     }
 
     /// Makes a bare report of the contracts durable.

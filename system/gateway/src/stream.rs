@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use drover_env::{Chain, Value};
 use drover_model::{Epoch, Sequence};
 use drover_wire::geostream::close;
@@ -15,6 +15,7 @@ use drover_wire::geostream::{
 use drover_wire::{FrameDecoder, FrameError, GeoTelemetry, Invalid, RecordBatch, RecordOutcome, RefusedFix};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use prost::Message;
 use quinn::{RecvStream, SendStream};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -41,7 +42,13 @@ enum StreamError {
     Gone,
 }
 
-/// A batch on its way to persistence.
+/// A batch that is to be persisted: an encoded [`RecordBatch`] of these fixes.
+struct Admitted {
+    batch: Bytes,
+    sequences: Vec<Sequence>,
+}
+
+/// A batch that has come back from persistence.
 struct Flight {
     sequences: Vec<Sequence>,
     outcome: Option<RecordOutcome>,
@@ -108,11 +115,10 @@ impl<'a> Stream<'a> {
                     }
                 }
             }
-            for batch in batches {
+            for Admitted { batch, sequences } in batches {
                 let session = session.clone();
                 flights.push(async move {
-                    let outcome = session.shared.persister.record(&batch).await;
-                    let sequences = batch.fixes.iter().filter_map(|fix| fix.sequence).collect();
+                    let outcome = session.shared.persister.record(batch, sequences.len()).await;
                     Flight { sequences, outcome }
                 });
             }
@@ -129,7 +135,7 @@ impl<'a> Stream<'a> {
     }
 
     /// Takes received bytes; returns the batches that are to be persisted.
-    fn take(&mut self, bytes: &[u8]) -> Result<Vec<RecordBatch>, StreamError> {
+    fn take(&mut self, bytes: &[u8]) -> Result<Vec<Admitted>, StreamError> {
         self.decoder.push(bytes);
         let mut batches = Vec::new();
         while let Some((kind, body)) = self.decoder.next_frame()? {
@@ -161,7 +167,7 @@ impl<'a> Stream<'a> {
         channel: Channel,
         epoch: Epoch,
         batch: Batch,
-    ) -> Result<Option<RecordBatch>, StreamError> {
+    ) -> Result<Option<Admitted>, StreamError> {
         let session = self.session;
         let fixes = batch.fixes.len();
         if batch.epoch != Some(epoch.value()) {
@@ -179,16 +185,18 @@ impl<'a> Stream<'a> {
         if admitted.is_empty() {
             return Ok(None);
         }
+        let sequences: Vec<_> = admitted.iter().filter_map(|fix| fix.sequence).collect();
         let batch = RecordBatch {
             tenant: Some(session.tenant.as_str().to_owned()),
             vehicle_id: Some(session.vehicle.as_str().to_owned()),
             epoch: Some(epoch.value()),
             fixes: admitted,
         };
+        let batch = Bytes::from(batch.encode_to_vec());
         if channel == Channel::Live {
-            session.shared.live.publish(session.vehicle, &batch);
+            session.shared.live.publish(session.vehicle, &batch, sequences.len());
         }
-        Ok(Some(batch))
+        Ok(Some(Admitted { batch, sequences }))
     }
 
     fn admit(&self, epoch: Epoch, fixes: Vec<GeoTelemetry>) -> (Vec<GeoTelemetry>, Vec<RefusedFix>) {

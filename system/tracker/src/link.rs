@@ -7,7 +7,7 @@ use bytes::{Buf, BytesMut};
 use drover_env::BoxFuture;
 use drover_model::NodeKind;
 use drover_quic::server_name;
-use drover_wire::geostream::{Channel, FRAME_BYTES_MAX, Frame, Hello, close};
+use drover_wire::geostream::{Channel, EncodedBatch, FRAME_BYTES_MAX, Frame, Hello, close};
 use drover_wire::{FrameDecoder, FrameError};
 use quinn::{
     ClientConfig, ConnectError, Connection, ConnectionError, Endpoint, ReadError, RecvStream, SendStream,
@@ -209,9 +209,9 @@ impl Link {
         free && !self.ended
     }
 
-    /// Writes a frame.
-    pub(crate) fn write(&mut self, channel: Channel, frame: &Frame) {
-        frame.encode(&mut self.stream(channel).out);
+    /// Writes a batch.
+    pub(crate) fn write(&mut self, channel: Channel, batch: &EncodedBatch) {
+        batch.encode_frame(&mut self.stream(channel).out);
     }
 
     /// Begins to replace the backlog stream by one with this hello.

@@ -98,6 +98,7 @@ pub struct Spool {
     /// Files were removed since the folder was last synced.
     names_dirty: bool,
     waiting: VecDeque<Fix>,
+    /// Bodies of the newest records.
     fresh: VecDeque<(Sequence, Bytes)>,
     /// Settled and not yet written.
     unsaved: BTreeMap<Epoch, SequenceSet>,

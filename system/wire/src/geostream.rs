@@ -17,6 +17,8 @@ pub const ALPN: &[u8] = b"geostream/1.0";
 /// Largest frame, in bytes: some 900 fixes of position alone, 400 with every engine reading, 129 of the largest. A sender
 /// has to count bytes as well as fixes: a larger frame is a broken or hostile peer.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Kind of a [`Batch`] frame.
+const BATCH_KIND: u8 = 2;
 /// Largest number of fixes in a batch.
 pub const BATCH_FIXES_MAX: usize = 500;
 
@@ -68,6 +70,24 @@ pub struct Batch {
 
 impl Iibin for Batch {
     const SCHEMA: &'static Schema = &schema(&[(2, Kind::Messages(GeoTelemetry::SCHEMA, BATCH_FIXES_MAX))]);
+}
+
+/// A [`Batch`] of fixes that are encoded already, as a spool keeps them: the same bytes without a detour over the values.
+#[derive(Clone, PartialEq, Message)]
+pub struct EncodedBatch {
+    /// Life of the spool.
+    #[prost(uint64, optional, tag = "1")]
+    pub epoch: Option<u64>,
+    /// Each is one encoded [`GeoTelemetry`] without vehicle and epoch.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub fixes: Vec<Bytes>,
+}
+
+impl EncodedBatch {
+    /// Appends the frame to `out`, as [`Frame::encode`] does for a [`Batch`].
+    pub fn encode_frame(&self, out: &mut BytesMut) {
+        encode_frame(BATCH_KIND, self, out);
+    }
 }
 
 /// Which fixes are durable: cumulative, with gaps.
@@ -231,7 +251,7 @@ impl Frame {
     pub fn encode(&self, out: &mut BytesMut) {
         match self {
             Self::Hello(body) => encode_frame(1, body, out),
-            Self::Batch(body) => encode_frame(2, body, out),
+            Self::Batch(body) => encode_frame(BATCH_KIND, body, out),
             Self::DurableAck(body) => encode_frame(3, body, out),
             Self::Refused(body) => encode_frame(4, body, out),
             Self::Credit(body) => encode_frame(5, body, out),
@@ -248,7 +268,7 @@ impl Frame {
         check_len(body, FRAME_BYTES_MAX)?;
         Ok(match kind {
             1 => Self::Hello(parse("hello", body)?),
-            2 => Self::Batch(parse("batch", body)?),
+            BATCH_KIND => Self::Batch(parse("batch", body)?),
             3 => Self::DurableAck(parse("durable ack", body)?),
             4 => Self::Refused(parse("refused", body)?),
             5 => Self::Credit(parse("credit", body)?),

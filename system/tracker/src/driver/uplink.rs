@@ -3,7 +3,7 @@
 use drover_env::{Chain, Value};
 use drover_model::{Epoch, Refusal, SequenceSet};
 use drover_wire::FrameError;
-use drover_wire::geostream::{Batch, Channel, FRAME_BYTES_MAX, Frame, Refused, close};
+use drover_wire::geostream::{Channel, EncodedBatch, FRAME_BYTES_MAX, Frame, Refused, close};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -205,8 +205,8 @@ impl Driver {
             };
         self.tell_ranges("tracker.lost", wanted.epoch, &back.lost);
         let Some(link) = self.link.as_mut().filter(|_| !back.fixes.is_empty()) else { return };
-        let batch = Batch { epoch: Some(wanted.epoch.value()), fixes: back.fixes };
-        link.write(channel, &Frame::Batch(batch));
+        let batch = EncodedBatch { epoch: Some(wanted.epoch.value()), fixes: back.fixes };
+        link.write(channel, &batch);
         self.liveness.batch_sent(now);
         let holdings = self.spool.holdings();
         let Some(resent) = self.session.sent(now, channel, wanted.epoch, back.sequences, holdings) else {

@@ -41,7 +41,17 @@ impl LineReader {
         counts: &mut NmeaCounts,
         each: &mut impl FnMut(&str, &mut NmeaCounts),
     ) {
-        for &byte in bytes {
+        let mut rest = bytes;
+        while let Some((&byte, after)) = rest.split_first() {
+            if self.state == State::Line {
+                let text = rest.iter().position(|byte| !is_text(*byte)).unwrap_or(rest.len());
+                if text > 0 {
+                    self.take_text(&rest[..text], counts);
+                    rest = &rest[text..];
+                    continue;
+                }
+            }
+            rest = after;
             match (byte, self.state) {
                 (b'$', state) => {
                     if state == State::Line {
@@ -57,14 +67,6 @@ impl LineReader {
                     }
                 }
                 (b'\r' | b'\n', _) => self.state = State::Between,
-                (b' '..=b'~', State::Line) if self.len == LINE_BYTES_MAX => {
-                    counts.too_long += 1;
-                    self.state = State::Overlong;
-                }
-                (b' '..=b'~', State::Line) => {
-                    self.line[self.len] = byte;
-                    self.len += 1;
-                }
                 (_, State::Line | State::Between) => {
                     counts.not_nmea += 1;
                     self.state = State::Noise;
@@ -73,6 +75,25 @@ impl LineReader {
             }
         }
     }
+
+    /// Takes a run of bytes that belong to the line.
+    fn take_text(&mut self, text: &[u8], counts: &mut NmeaCounts) {
+        match self.line.get_mut(self.len..self.len + text.len()) {
+            Some(room) => {
+                room.copy_from_slice(text);
+                self.len += text.len();
+            }
+            None => {
+                counts.too_long += 1;
+                self.state = State::Overlong;
+            }
+        }
+    }
+}
+
+/// What may stand between `$` and the end of a line.
+const fn is_text(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'$'
 }
 
 /// The part of a line that its checksum covers, if the checksum is there and right.

@@ -2,8 +2,8 @@
 
 use std::iter::Peekable;
 
+use bytes::Bytes;
 use drover_model::{Epoch, Sequence, SequenceSet};
-use drover_wire::GeoTelemetry;
 
 use super::record::{Record, next_record};
 use super::scan::INDEX_STRIDE;
@@ -17,8 +17,8 @@ const FIX_OVERHEAD_BYTES: usize = 4;
 /// Fixes that were read.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBack {
-    /// In ascending order.
-    pub(crate) fixes: Vec<GeoTelemetry>,
+    /// As they were recorded, in ascending order: each one encoded `GeoTelemetry`.
+    pub(crate) fixes: Vec<Bytes>,
     /// Their sequences.
     pub(crate) sequences: SequenceSet,
     /// Wanted, but not on the disk any more. They count as gone from now on.
@@ -28,18 +28,12 @@ pub(crate) struct ReadBack {
 
 impl ReadBack {
     /// Adds a fix; returns false if it does not fit.
-    fn push(
-        &mut self,
-        sequence: Sequence,
-        message: GeoTelemetry,
-        body_bytes: usize,
-        bytes_max: usize,
-    ) -> bool {
-        if self.bytes + body_bytes + FIX_OVERHEAD_BYTES > bytes_max {
+    fn push(&mut self, sequence: Sequence, body: Bytes, bytes_max: usize) -> bool {
+        if self.bytes + body.len() + FIX_OVERHEAD_BYTES > bytes_max {
             return false;
         }
-        self.bytes += body_bytes + FIX_OVERHEAD_BYTES;
-        self.fixes.push(message);
+        self.bytes += body.len() + FIX_OVERHEAD_BYTES;
+        self.fixes.push(body);
         self.sequences.insert(sequence);
         true
     }
@@ -59,13 +53,13 @@ impl Spool {
         let mut back = ReadBack::default();
         let mut rest = wanted.iter().peekable();
         while let Some(&sequence) = rest.peek() {
-            let fits = match self.fresh_record(epoch, sequence).map(next_record) {
-                Some(Ok((Record::Fix { message, body, .. }, _))) => {
-                    let fits = back.push(sequence, message, body.len(), bytes_max);
+            let fits = match self.fresh_body(epoch, sequence) {
+                Some(body) => {
+                    let fits = back.push(sequence, body.clone(), bytes_max);
                     rest.next();
                     fits
                 }
-                _ => self.read_stretch(epoch, &mut rest, &mut back, bytes_max)?,
+                None => self.read_stretch(epoch, &mut rest, &mut back, bytes_max)?,
             };
             if !fits {
                 break;
@@ -99,14 +93,14 @@ impl Spool {
             let mut at = 0;
             while let Ok((record, len)) = next_record(&left[at..read]) {
                 at += len;
-                let Record::Fix { sequence, message, body } = record else { continue };
+                let Record::Fix { sequence, body } = record else { continue };
                 // Done, or the next one is far and reached sooner by the index.
                 let Some(&next) = rest.peek() else { return Ok(true) };
                 if next >= sequence + INDEX_STRIDE {
                     break;
                 }
                 if sequence == next {
-                    if !back.push(sequence, message, body.len(), bytes_max) {
+                    if !back.push(sequence, Bytes::copy_from_slice(body), bytes_max) {
                         return Ok(false);
                     }
                     rest.next();
@@ -124,14 +118,14 @@ impl Spool {
         }
     }
 
-    /// The record of a fix in the cache.
-    fn fresh_record(&self, epoch: Epoch, sequence: Sequence) -> Option<&[u8]> {
+    /// The body of a fix in the cache.
+    fn fresh_body(&self, epoch: Epoch, sequence: Sequence) -> Option<&Bytes> {
         if epoch != self.holdings.current().epoch {
             return None;
         }
         let (oldest, _) = self.fresh.front()?;
         let at = usize::try_from(sequence.checked_sub(*oldest)?).ok()?;
-        self.fresh.get(at).filter(|(of, _)| *of == sequence).map(|(_, record)| &record[..])
+        self.fresh.get(at).filter(|(of, _)| *of == sequence).map(|(_, body)| body)
     }
 
     /// File of the segment that has `sequence`, offset of a record at or shortly before it, and the segment's length.

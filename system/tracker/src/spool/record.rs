@@ -15,6 +15,8 @@ pub(super) const HEADER_BYTES: usize = 32;
 pub(super) const RECORD_BYTES_MAX: usize = 4096;
 /// Bytes of a record in front of kind and body.
 const PREFIX_BYTES: usize = 8;
+/// Bytes of a record in front of its body.
+pub(super) const BODY_AT: usize = PREFIX_BYTES + 1;
 
 const MAGIC: &[u8; 8] = b"DRVSPOOL";
 const VERSION: u32 = 1;
@@ -76,10 +78,9 @@ pub(super) fn parse_file_name(name: &str) -> Option<(Epoch, Sequence)> {
 
 /// One record.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "lives for one turn of a loop, and nearly all are fixes")]
 pub(super) enum Record<'a> {
     /// A recorded fix, as it is sent: IIBIN without vehicle and epoch.
-    Fix { sequence: Sequence, message: GeoTelemetry, body: &'a [u8] },
+    Fix { sequence: Sequence, body: &'a [u8] },
     /// Fixes that are settled.
     Settled(DurableAck),
 }
@@ -140,7 +141,7 @@ pub(super) fn next_record(bytes: &[u8]) -> Result<(Record<'_>, usize), End> {
     let record = match content.split_first() {
         Some((&KIND_FIX, body)) => {
             let message: GeoTelemetry = decode(body).map_err(|_| End::Damaged)?;
-            Record::Fix { sequence: message.sequence.ok_or(End::Damaged)?, message, body }
+            Record::Fix { sequence: message.sequence.ok_or(End::Damaged)?, body }
         }
         Some((&KIND_SETTLED, body)) => Record::Settled(decode(body).map_err(|_| End::Damaged)?),
         _ => return Err(End::Damaged),

@@ -2,6 +2,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use drover_env::{BoxFuture, SeedTree};
 use drover_model::{Engine, FixFlags, Position};
+use drover_wire::{GeoTelemetry, decode};
 use proptest::prelude::*;
 use rand::RngExt;
 
@@ -134,7 +135,8 @@ fn read_all(spool: &mut Spool, epoch: Epoch, wanted: &SequenceSet) -> ReadAll {
     let mut rest = wanted.clone();
     while !rest.is_empty() {
         let back = spool.read(epoch, &rest, 60_000).expect("the disk answers");
-        for message in &back.fixes {
+        for body in &back.fixes {
+            let message: GeoTelemetry = decode(body).expect("a recorded fix");
             let sequence = message.sequence.expect("recorded fixes are numbered");
             assert_eq!(message.time_us, Some((1_772_434_800 + sequence) * 1_000_000), "fix {sequence}");
         }

@@ -7,7 +7,7 @@ use drover_env::DiskFile;
 use drover_wire::fix_to_wire;
 use drover_wire::geostream::DurableAck;
 
-use super::record::{Header, put_fix, put_settled};
+use super::record::{BODY_AT, Header, put_fix, put_settled};
 use super::scan::Segment;
 use super::{Committed, Spool, SpoolError};
 
@@ -140,8 +140,9 @@ impl Spool {
         for (offset, len) in batch.offsets {
             segment.push(offset);
             let Some(fix) = self.waiting.pop_front() else { return };
-            let at = (offset - batch.base) as usize;
-            self.fresh.push_back((fix.sequence, Bytes::copy_from_slice(&self.buffer[at..at + len])));
+            let record = (offset - batch.base) as usize;
+            let body = Bytes::copy_from_slice(&self.buffer[record + BODY_AT..record + len]);
+            self.fresh.push_back((fix.sequence, body));
             done.recorded.push((fix.sequence, fix.time));
         }
         self.holdings.current_mut().next = segment.end;
@@ -164,18 +165,20 @@ impl Spool {
 
     /// The file of the last segment, cut to its valid bytes if need be.
     pub(super) fn open_active(&mut self) -> Result<&mut Box<dyn DiskFile>, SpoolError> {
-        let Some((name, len)) = self.segments.back().map(|last| (last.header.file_name(), last.len_bytes))
-        else {
+        let Some(last) = self.segments.back() else {
             return Err(SpoolError::io("open", "a segment")(io::ErrorKind::NotFound.into()));
         };
         let mut file = match self.active.take() {
             Some(file) => file,
-            None => self.disk.open(&name).map_err(SpoolError::io("open", &name))?,
+            None => {
+                let name = last.header.file_name();
+                self.disk.open(&name).map_err(SpoolError::io("open", &name))?
+            }
         };
         if self.repair {
             // A file that can not be cut is left as it is; the next fix begins another.
             self.sealed = true;
-            file.truncate(len).map_err(SpoolError::io("cut", &name))?;
+            file.truncate(last.len_bytes).map_err(SpoolError::io("cut", &last.header.file_name()))?;
             (self.sealed, self.repair) = (false, false);
         }
         Ok(self.active.insert(file))

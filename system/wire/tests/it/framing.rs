@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use drover_wire::{FrameDecoder, FrameError, geostream};
 use proptest::prelude::*;
+use prost::Message;
 
 use crate::samples::{frame_bytes, geostream_frames, mcp_frames, rng};
 
@@ -104,5 +105,19 @@ fn an_unknown_kind_is_refused() {
     for kind in [0, 8, 255] {
         assert_eq!(geostream::Frame::decode(kind, &[]), Err(FrameError::Kind { kind }));
         assert_eq!(drover_wire::mcp::Frame::decode(kind, &[]), Err(FrameError::Kind { kind }));
+    }
+}
+
+#[test]
+fn a_batch_of_encoded_fixes_has_the_bytes_of_a_batch() {
+    let rng = &mut rng(11);
+    for _ in 0..200 {
+        let [_, geostream::Frame::Batch(batch), ..] = geostream_frames(rng) else {
+            panic!("kind 2 is a batch")
+        };
+        let fixes = batch.fixes.iter().map(|fix| fix.encode_to_vec().into()).collect();
+        let encoded = geostream::EncodedBatch { epoch: batch.epoch, fixes };
+        let expected = frame_bytes(|out| geostream::Frame::Batch(batch).encode(out));
+        assert_eq!(frame_bytes(|out| encoded.encode_frame(out)), expected);
     }
 }
