@@ -1,6 +1,8 @@
 //! The cluster of a run: every node with its address, certificate and service, started, crashed and drained.
 
-use std::collections::BTreeMap;
+mod vehicles;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +22,10 @@ use tracing::error;
 
 use crate::configs::Configs;
 use crate::db::Db;
+use crate::links::Links;
 use crate::observer;
 use crate::scenario::Scenario;
+use vehicles::Translation;
 
 /// The live path's observer. The hub takes its place when there is one.
 pub(crate) const OBSERVER: NodeName = NodeName::new(NodeKind::Hub, 0);
@@ -50,7 +54,8 @@ struct Running {
 pub(crate) struct Cluster {
     sim: Sim,
     configs: Configs,
-    access: Access,
+    links: Links,
+    translation: Option<Translation>,
     ca: Ca,
     pki_seeds: SeedTree,
     trust: Trust,
@@ -60,6 +65,16 @@ pub(crate) struct Cluster {
     pub(crate) db: Db,
     gps: Vec<Option<mpsc::Sender<Bytes>>>,
     next_address: u32,
+    next_private: u32,
+    /// How often each vehicle's address translation started afresh.
+    rebinds: BTreeMap<u32, u32>,
+    /// Shares that crowds take of cells.
+    taken: BTreeMap<(i32, i32), f64>,
+    /// Nodes that a fault keeps down, and devices that sleep: neither is started before both are over.
+    down: BTreeSet<NodeName>,
+    asleep: BTreeSet<NodeName>,
+    /// First vehicle of each group, and whether its devices lose their power when they sleep.
+    power_cut: Vec<(u32, bool)>,
 }
 
 impl Cluster {
@@ -74,7 +89,8 @@ impl Cluster {
         let ca = Ca::new(&pki_seeds, scenario.world.start)?;
         let trust = ca.trust()?;
         let mut cluster = Self {
-            access: access_of(scenario),
+            links: Links::of(&scenario.radio),
+            translation: Translation::of(&scenario.radio),
             sim,
             configs,
             ca,
@@ -86,13 +102,18 @@ impl Cluster {
             db,
             gps: (0..scenario.vehicles_len()).map(|_| None).collect(),
             next_address: 0,
+            next_private: 0,
+            rebinds: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            down: BTreeSet::new(),
+            asleep: BTreeSet::new(),
+            power_cut: scenario.groups().map(|(first, group)| (first, group.device.power_cut)).collect(),
         };
         for node in cluster.services(scenario) {
             cluster.sim.add_node(node, service_ip(node), Access::data_centre());
         }
         for index in 0..scenario.vehicles_len() {
-            let ip = cluster.fresh_address();
-            cluster.sim.add_node(NodeName::new(NodeKind::Vehicle, index), ip, cluster.access.clone());
+            cluster.add_vehicle(index);
         }
         Ok(cluster)
     }
@@ -115,31 +136,30 @@ impl Cluster {
         }
     }
 
-    /// A vehicle has come into another cell: its address changes.
-    pub(crate) fn change_cell(&mut self, vehicle: u32) {
-        let ip = self.fresh_address();
-        self.sim.set_ip(NodeName::new(NodeKind::Vehicle, vehicle), ip);
-    }
-
-    /// Carrier-grade NAT space (RFC 6598), each address used once.
-    fn fresh_address(&mut self) -> IpAddr {
-        self.next_address += 1;
-        Ipv4Addr::from(u32::from(Ipv4Addr::new(100, 64, 0, 0)) + self.next_address).into()
-    }
-
     /// Carries out what the world's fault schedule says.
     pub(crate) fn apply(&mut self, action: &Action) -> Result<(), PkiError> {
         match action {
-            Action::Crash(node) => self.crash(*node),
-            Action::Start(node) => self.start(*node)?,
+            Action::Crash(node) => {
+                self.down.insert(*node);
+                self.crash(*node);
+            }
+            Action::Start(node) => {
+                self.down.remove(node);
+                self.start(*node)?;
+            }
             Action::Pause(node) => self.sim.set_paused(*node, true),
             Action::Resume(node) => self.sim.set_paused(*node, false),
-            Action::Drain(node) => self.drain(*node),
+            Action::Drain(node) => {
+                self.down.insert(*node);
+                self.drain(*node);
+            }
             Action::AddRule { id, rule } => self.sim.add_rule(*id, rule_of(rule)),
             Action::RemoveRule { id } => self.sim.remove_rule(*id),
             Action::DbAway(_, away) => self.db.set_away(*away),
             Action::DiskFull(node, full) => self.sim.set_disk_full(*node, *full),
             Action::ClockSkew(node, skew_ms) => self.sim.set_clock_skew(*node, *skew_ms),
+            // The world carries these out itself: its receivers go wrong, its cells are out of order.
+            Action::Gps { .. } | Action::CellOutage { .. } => {}
         }
         Ok(())
     }
@@ -180,8 +200,13 @@ impl Cluster {
         self.sim.start(node)
     }
 
-    /// Starts a node that is down; one that is still draining is ended first.
+    /// Starts a node that is down; one that is still draining is ended first. A device that sleeps goes on sleeping.
     pub(crate) fn start(&mut self, node: NodeName) -> Result<(), PkiError> {
+        if self.asleep.contains(&node) { Ok(()) } else { self.start_node(node, "node.started_again") }
+    }
+
+    /// `again` is the event that says that it is not the first time.
+    fn start_node(&mut self, node: NodeName, again: &'static str) -> Result<(), PkiError> {
         if self.running.remove(&node).is_some() {
             self.sim.stopped(node);
         }
@@ -189,7 +214,7 @@ impl Cluster {
         let starts = self.started_before.entry(node).or_default();
         *starts += 1;
         if *starts > 1 {
-            self.sim.event(node, "node.started_again", &[]);
+            self.sim.event(node, again, &[]);
         }
         let identity = self.identity(node)?;
         let (cancel, ended) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
@@ -268,6 +293,10 @@ impl Cluster {
         }
     }
 
+    fn power_cut(&self, vehicle: u32) -> bool {
+        self.power_cut.iter().rev().find(|(first, _)| *first <= vehicle).is_some_and(|(_, cut)| *cut)
+    }
+
     fn identity(&mut self, node: NodeName) -> Result<Identity, PkiError> {
         if let Some(identity) = self.identities.get(&node) {
             return Ok(identity.clone());
@@ -296,25 +325,6 @@ pub(crate) fn service_addr(node: NodeName) -> SocketAddr {
         _ => 9801,
     };
     SocketAddr::new(service_ip(node), port)
-}
-
-fn access_of(scenario: &Scenario) -> Access {
-    let radio = &scenario.radio;
-    Access {
-        latency: radio.latency,
-        jitter: radio.jitter,
-        loss: radio.loss,
-        burst: radio.burst_loss.map(|burst| drover_simnet::Burst {
-            enter: burst.enter,
-            leave: burst.leave,
-            loss: burst.loss,
-        }),
-        duplicate: radio.duplicate,
-        corrupt: radio.corrupt,
-        mtu_bytes: radio.mtu_bytes as usize,
-        bandwidth_bit_s: radio.bandwidth_kbit_s.map(|kbit| u64::from(kbit) * 1000),
-        queue: radio.queue,
-    }
 }
 
 fn rule_of(rule: &LinkRule) -> drover_simnet::Rule {

@@ -236,6 +236,9 @@ impl Observer for History {
             "bus.retry" => Some(("bus_retry", 1)),
             "db.error" => Some(("store_error", 1)),
             "db.commit_unknown" => Some(("commit_unknown", 1)),
+            "nat.rebound" => Some(("nat_rebind", 1)),
+            "device.slept" => Some(("device_sleep", 1)),
+            "device.woke" => Some(("device_wake", 1)),
             "node.crashed" => Some(("node_crash", 1)),
             "node.started_again" => Some(("node_restart", 1)),
             "hub.fix" => {
@@ -318,7 +321,7 @@ impl State {
             "tracker.connected" => {
                 self.totals.connected += u64::from(!std::mem::replace(&mut vehicle.connected, true));
             }
-            "tracker.disconnected" | "node.crashed" => {
+            "tracker.disconnected" | "node.crashed" | "device.slept" => {
                 self.totals.connected -= u64::from(std::mem::take(&mut vehicle.connected));
             }
             _ => {}

@@ -9,7 +9,7 @@ use drover_env::{Chain, SeedTree};
 use drover_model::{NodeKind, NodeName, VehicleId};
 use drover_simnet::{Profile, Sim, SimConfig, TraceRecord};
 use drover_tracker::Spool;
-use drover_world::{Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec, Zone};
+use drover_world::{Falsified, Roads, World};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::{Cluster, DB, OBSERVER, vehicle_id};
@@ -20,6 +20,7 @@ use crate::ledger::{Identities, balance, find_stored};
 use crate::oracles;
 use crate::report::{Report, TimelineEvent};
 use crate::scenario::{self, Mode, Problem, Scenario, ScenarioErrors};
+use crate::spec::world_spec;
 
 /// Trackers and receivers may still hold the last fix for this long after the vehicles have parked.
 const LAST_FIX: Duration = Duration::from_secs(2);
@@ -165,8 +166,13 @@ impl<'a> Run<'a> {
             profile: options.profile.clone(),
         });
         let db = Db::new(DB, scenario.store, history.clone());
-        let cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
-        let world = World::new(world_spec(scenario, &cluster, options.roads.clone()));
+        let mut cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
+        let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER);
+        let world = World::new(world_spec(scenario, services, options.roads.clone(), options.file)?);
+        for vehicle in 0..world.vehicles_len() {
+            let (cell, faded) = (world.cell(vehicle), world.fading(vehicle).share());
+            cluster.place(vehicle, cell, faded, world.clock_error(vehicle));
+        }
         Ok(Self {
             scenario,
             options,
@@ -240,8 +246,20 @@ impl<'a> Run<'a> {
         for (vehicle, covered) in outputs.coverage() {
             self.sim.set_covered(NodeName::new(NodeKind::Vehicle, vehicle), covered);
         }
-        for (vehicle, _cell) in outputs.cells() {
-            self.cluster.change_cell(vehicle);
+        for (vehicle, cell) in outputs.cells() {
+            self.cluster.change_cell(vehicle, cell);
+        }
+        for vehicle in outputs.rebinds() {
+            self.cluster.rebind(vehicle);
+        }
+        for (vehicle, fading) in outputs.fadings() {
+            self.cluster.fade(vehicle, fading.share());
+        }
+        for (cell, share) in outputs.taken() {
+            self.cluster.crowd(cell, share);
+        }
+        for (vehicle, on) in outputs.power() {
+            self.cluster.switch(vehicle, on)?;
         }
         for (vehicle, chunk) in outputs.nmea() {
             self.cluster.gps(vehicle, chunk);
@@ -281,6 +299,9 @@ impl<'a> Run<'a> {
         report.settled_after_s = self.settled_after.map(|after| after.as_secs_f64());
         report.latency_ms = self.history.latencies();
         report.events = self.history.events();
+        let fixes = (0..self.world.vehicles_len()).flat_map(|vehicle| self.world.fixes(vehicle));
+        let falsified = fixes.filter(|fix| fix.falsified != Falsified::No).count() as u64;
+        report.events.insert("fix_falsified".to_owned(), falsified);
         report.series = self.history.series();
         report.attribution.extend(self.options.roads.attribution().map(str::to_owned));
         let driven_s = self.sim.now().min(self.scenario.duration).as_secs_f64().max(1.0);
@@ -310,34 +331,5 @@ impl<'a> Run<'a> {
             }
         }
         Ok(pending)
-    }
-}
-
-fn world_spec(scenario: &Scenario, cluster: &Cluster, roads: Arc<Roads>) -> WorldSpec {
-    let vehicles = (0..scenario.vehicles_len()).map(|index| NodeName::new(NodeKind::Vehicle, index));
-    let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER);
-    let fleets = scenario.vehicles.iter().map(|group| Fleet {
-        count: group.count,
-        kind: VehicleKind::DeliveryVan,
-        fix_interval: group.fix_interval,
-    });
-    let zones = scenario.radio.zones.iter().map(|zone| Zone {
-        name: zone.name.clone(),
-        lat: zone.center[1],
-        lon: zone.center[0],
-        radius_m: zone.radius_m,
-    });
-    WorldSpec {
-        seed: scenario.seed,
-        start: scenario.world.start,
-        roads,
-        fleets: fleets.collect(),
-        radio: RadioSpec {
-            cell_m: scenario.radio.cell_m,
-            cell_change_interval: scenario.radio.cell_change_interval,
-            zones: zones.collect(),
-        },
-        nodes: services.chain(vehicles).collect(),
-        faults: scenario.faults(),
     }
 }

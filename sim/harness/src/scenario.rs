@@ -5,11 +5,13 @@
 
 mod check;
 mod cluster;
+mod device;
 mod fault;
 mod gate;
 mod link;
 mod problem;
 mod quantity;
+mod radio;
 mod shape;
 mod world;
 
@@ -20,12 +22,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{Cluster, Store};
-pub use fault::{FaultSpec, VERBS};
+pub use device::{AtEnd, Device, Grade, Receiver, Replay, Start, Talker};
+pub use fault::{Cells, FaultSpec, Frozen, VERBS};
 pub use gate::{Comparison, GateSpec};
 pub use link::{Link, LinkError};
 pub use problem::{Problem, ScenarioErrors};
+pub use radio::{Border, BurstLoss, Crowd, Radio, Zone};
 pub use shape::nearest;
-pub use world::{BurstLoss, Grid, Radio, Roads, VehicleKind, Vehicles, World, Zone};
+pub use world::{Grid, Roads, VehicleKind, Vehicles, World};
 
 /// Where a scenario can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -151,6 +155,7 @@ impl Scenario {
         }
         self.duration = until.max(Duration::from_secs(1));
         self.faults.retain(|fault| fault.at < self.duration);
+        self.radio.crowds.retain(|crowd| crowd.at < self.duration);
         for fault in &mut self.faults {
             if fault.lasts.is_some_and(|lasts| fault.at + lasts > self.duration) {
                 fault.lasts = Some(self.duration - fault.at);
@@ -162,6 +167,16 @@ impl Scenario {
     /// The faults as the world schedules them, in the order of the file.
     pub fn faults(&self) -> Vec<drover_world::Fault> {
         self.faults.iter().filter_map(FaultSpec::resolve).collect()
+    }
+
+    /// The groups of vehicles, each with the number of its first.
+    pub fn groups(&self) -> impl Iterator<Item = (u32, &Vehicles)> {
+        let mut first: u32 = 0;
+        self.vehicles.iter().map(move |group| {
+            let begins = first;
+            first = first.saturating_add(group.count);
+            (begins, group)
+        })
     }
 
     /// Number of vehicles in all groups.

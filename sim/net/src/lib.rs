@@ -7,6 +7,7 @@
 mod crypto;
 mod disk;
 mod link;
+mod nat;
 mod network;
 mod node;
 mod profile;
@@ -15,7 +16,7 @@ mod streams;
 mod tasks;
 mod trace;
 
-pub use link::{Access, Burst, Effect, Rule};
+pub use link::{Access, Burst, Effect, Medium, Rule};
 pub use profile::{Cost, Profile};
 pub use sim::{Observer, Sim, SimConfig, runtime};
 pub use trace::{Trace, TraceRecord};

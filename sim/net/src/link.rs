@@ -97,6 +97,20 @@ pub enum Effect {
     Corrupt(f64),
 }
 
+/// What several nodes share in front of their own links: a radio cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Medium {
+    /// Bits per second, in each direction.
+    pub bandwidth_bit_s: u64,
+    /// How long a datagram may wait for its turn; what would wait longer is lost.
+    pub queue: Duration,
+}
+
+/// How long a datagram takes to pass.
+fn on_wire(len_bytes: usize, bits_per_s: u64) -> Duration {
+    Duration::from_nanos(len_bytes as u64 * 8_000_000_000 / bits_per_s.max(1))
+}
+
 /// What has been decided for one datagram so far.
 #[derive(Debug, Default)]
 pub(crate) struct Fate {
@@ -131,13 +145,25 @@ impl Lane {
                 fate.lost = true;
                 return;
             }
-            let on_wire = Duration::from_nanos(len_bytes as u64 * 8_000_000_000 / bits_per_s.max(1));
-            self.busy_until = start + on_wire;
+            self.busy_until = start + on_wire(len_bytes, bits_per_s);
             fate.delay = self.busy_until - now;
         }
         fate.delay += access.latency + self.up_to(access.jitter);
         fate.duplicate |= self.chance(access.duplicate);
         fate.corrupt |= self.chance(access.corrupt);
+    }
+
+    /// Waits for its turn on a medium that others use too. What would wait longer than the medium's queue is lost.
+    ///
+    /// Turns are taken in the order of sending: what is under way longer elsewhere must not hold up the others here.
+    pub(crate) fn share(&mut self, medium: &Medium, now: Duration, len_bytes: usize, fate: &mut Fate) {
+        let start = self.busy_until.max(now);
+        if start - now > medium.queue {
+            fate.lost = true;
+            return;
+        }
+        self.busy_until = start + on_wire(len_bytes, medium.bandwidth_bit_s);
+        fate.delay += self.busy_until - now;
     }
 
     pub(crate) fn apply(&mut self, effect: Effect, fate: &mut Fate) {

@@ -44,6 +44,13 @@ impl Flights {
     }
 }
 
+/// Which way a datagram goes: from its node, or to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Up,
+    Down,
+}
+
 impl State {
     /// Decides what becomes of a datagram; returns when the first copy is due, if one arrives.
     fn send(
@@ -54,10 +61,15 @@ impl State {
         to: SocketAddr,
         bytes: &[u8],
     ) -> Option<Duration> {
-        let from = SocketAddr::new(self.nodes[sender].ip, port);
+        let node = &mut self.nodes[sender];
+        let from = match &mut node.nat {
+            Some(nat) => nat.outbound(port, now),
+            None => SocketAddr::new(node.ip, port),
+        };
         self.trace.datagram(now, "sent", from, to, bytes);
         let mut fate = Fate { lost: !self.nodes[sender].covered, ..Fate::default() };
         let receiver = self.by_ip.get(&to.ip()).copied();
+        self.share_medium(sender, Way::Up, now, bytes.len(), &mut fate);
         let node = &mut self.nodes[sender];
         node.up.carry(&node.access, now, bytes.len(), &mut fate);
         if let Some(receiver) = receiver {
@@ -66,6 +78,9 @@ impl State {
                 self.nodes[sender].up.apply(rule.effect, &mut fate);
             }
             fate.lost |= !self.nodes[receiver].covered;
+            if !fate.lost {
+                self.share_medium(receiver, Way::Down, now, bytes.len(), &mut fate);
+            }
             let node = &mut self.nodes[receiver];
             if !fate.lost {
                 node.down.carry(&node.access, now, bytes.len(), &mut fate);
@@ -87,14 +102,32 @@ impl State {
         Some(due)
     }
 
+    /// Takes a node's turn on the medium that it shares with others, if there is one.
+    fn share_medium(&mut self, node: usize, way: Way, now: Duration, len_bytes: usize, fate: &mut Fate) {
+        if fate.lost {
+            return;
+        }
+        let Some(shared) = self.nodes[node].medium.and_then(|key| self.media.get_mut(&key)) else { return };
+        let lane = match way {
+            Way::Up => &mut shared.up,
+            Way::Down => &mut shared.down,
+        };
+        lane.share(&shared.medium, now, len_bytes, fate);
+    }
+
     /// Hands over everything that is due.
     pub(crate) fn deliver(&mut self, now: Duration) {
         while self.flights.next_due().is_some_and(|due| due <= now) {
             let Some(Reverse(flight)) = self.flights.heap.pop() else { return };
             // The receiver may have moved, gone out of coverage or died meanwhile.
             let receiver = self.by_ip.get(&flight.to.ip()).map(|&index| &mut self.nodes[index]);
-            let inbox =
-                receiver.filter(|node| node.covered).and_then(|n| n.sockets.get_mut(&flight.to.port()));
+            let inbox = receiver.filter(|node| node.covered).and_then(|node| {
+                let port = match &node.nat {
+                    Some(nat) => nat.inbound(flight.to.port(), now)?,
+                    None => flight.to.port(),
+                };
+                node.sockets.get_mut(&port)
+            });
             let Some(inbox) = inbox.filter(|inbox| inbox.queue.len() < INBOX_DATAGRAMS_MAX) else {
                 self.trace.datagram(now, "dropped", flight.from, flight.to, &[]);
                 self.lost += 1;

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use drover_env::SeedTree;
 use drover_model::NodeName;
 
 use crate::disk::SimDisk;
 use crate::link::{Access, Lane};
+use crate::nat::Nat;
 use crate::tasks::Tasks;
 
 /// Datagrams that wait in a socket; more are dropped, as a kernel would.
@@ -18,17 +20,40 @@ pub(crate) const INBOX_DATAGRAMS_MAX: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) name: NodeName,
+    /// What the node takes for its address.
     pub(crate) ip: IpAddr,
+    /// Translates it, if the network knows another.
+    pub(crate) nat: Option<Nat>,
+    /// The medium that it shares with others.
+    pub(crate) medium: Option<u64>,
     pub(crate) access: Access,
     pub(crate) covered: bool,
     pub(crate) up: Lane,
     pub(crate) down: Lane,
-    pub(crate) skew_us: i64,
+    pub(crate) clock: ClockError,
     pub(crate) disk: SimDisk,
     pub(crate) incarnation: u64,
     pub(crate) running: Option<Arc<Tasks>>,
     pub(crate) sockets: BTreeMap<u16, Inbox>,
     pub(crate) next_port: u16,
+}
+
+/// How wrong a node's wall clock is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ClockError {
+    /// As a fault makes it, in microseconds.
+    pub(crate) skew_us: i64,
+    /// By itself: at virtual time zero, and thousandths of a millionth a second since.
+    pub(crate) offset_us: i64,
+    pub(crate) drift_ppb: i64,
+}
+
+impl ClockError {
+    /// The whole error at `now`, in microseconds.
+    pub(crate) fn at(self, now: Duration) -> i64 {
+        let drifted_us = now.as_micros() as i128 * i128::from(self.drift_ppb) / 1_000_000_000;
+        self.skew_us.saturating_add(self.offset_us).saturating_add(drifted_us as i64)
+    }
 }
 
 /// What a socket has received and not yet read.
@@ -45,17 +70,24 @@ impl Node {
         Self {
             name,
             ip,
+            nat: None,
+            medium: None,
             access,
             covered: true,
             up: Lane::new(seeds.rng("up")),
             down: Lane::new(seeds.rng("down")),
-            skew_us: 0,
+            clock: ClockError::default(),
             disk: SimDisk::new(seeds.rng("disk")),
             incarnation: 0,
             running: None,
             sockets: BTreeMap::new(),
             next_port: 40_000,
         }
+    }
+
+    /// The address that the network knows.
+    pub(crate) fn public_ip(&self) -> IpAddr {
+        self.nat.as_ref().map_or(self.ip, |nat| nat.public_ip)
     }
 
     /// A free port above 40000. Ports are not used again soon, as with a real kernel.

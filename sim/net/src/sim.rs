@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::crypto::SeededCrypto;
-use crate::link::{Access, Rule};
+use crate::link::{Access, Lane, Medium, Rule};
+use crate::nat::Nat;
 use crate::network::{Flights, NodeNet};
 use crate::node::Node;
 use crate::profile::Profile;
@@ -74,12 +75,20 @@ pub(crate) struct State {
     pub(crate) by_name: BTreeMap<NodeName, usize>,
     pub(crate) by_ip: FxHashMap<IpAddr, usize>,
     pub(crate) rules: Vec<(u32, Rule)>,
+    pub(crate) media: BTreeMap<u64, SharedMedium>,
     pub(crate) flights: Flights,
     pub(crate) listeners: FxHashMap<SocketAddr, Accept>,
     pub(crate) trace: Trace,
     pub(crate) lost: u64,
     /// When the pump will look next.
     pump_due: Option<Duration>,
+}
+
+/// A medium with both directions' turns.
+pub(crate) struct SharedMedium {
+    pub(crate) medium: Medium,
+    pub(crate) up: Lane,
+    pub(crate) down: Lane,
 }
 
 impl Shared {
@@ -121,6 +130,7 @@ impl Sim {
                 by_name: BTreeMap::new(),
                 by_ip: FxHashMap::default(),
                 rules: Vec::new(),
+                media: BTreeMap::new(),
                 flights: Flights::default(),
                 listeners: FxHashMap::default(),
                 trace: Trace::new(config.capture),
@@ -245,13 +255,67 @@ impl Sim {
         self.with_node(name, |node| node.running.is_some()).unwrap_or(false)
     }
 
-    /// Moves a node to another address. What is on its way to the old one is lost.
+    /// Moves a node to another address. What is on its way to the old one is lost. If the node's addresses are
+    /// translated, the network does not learn of it, but every mapping starts afresh.
     pub fn set_ip(&self, name: NodeName, ip: IpAddr) {
         let mut state = self.shared.lock();
         let Some(&index) = state.by_name.get(&name) else { return };
         let old = std::mem::replace(&mut state.nodes[index].ip, ip);
+        match &mut state.nodes[index].nat {
+            Some(nat) => nat.forget(),
+            None => {
+                state.by_ip.remove(&old);
+                state.by_ip.insert(ip, index);
+            }
+        }
+    }
+
+    /// Puts address translation between a node and the network, which then knows it as `public_ip`. A mapping is
+    /// forgotten when the node has sent nothing for `timeout`.
+    pub fn set_nat(&self, name: NodeName, public_ip: IpAddr, timeout: Option<Duration>) {
+        let mut state = self.shared.lock();
+        let Some(&index) = state.by_name.get(&name) else { return };
+        let old = state.nodes[index].public_ip();
+        state.nodes[index].nat = Some(Nat::new(public_ip, timeout));
         state.by_ip.remove(&old);
-        state.by_ip.insert(ip, index);
+        state.by_ip.insert(public_ip, index);
+    }
+
+    /// Starts a node's address translation afresh, behind its back: other ports from now on, and another address if one
+    /// is given. What is on its way to the old ones is lost. Without translation nothing happens.
+    pub fn rebind(&self, name: NodeName, public_ip: Option<IpAddr>) {
+        let mut state = self.shared.lock();
+        let Some(&index) = state.by_name.get(&name) else { return };
+        let Some(nat) = &mut state.nodes[index].nat else { return };
+        nat.forget();
+        if let Some(ip) = public_ip {
+            let old = std::mem::replace(&mut nat.public_ip, ip);
+            state.by_ip.remove(&old);
+            state.by_ip.insert(ip, index);
+        }
+    }
+
+    /// Changes a node's access link. What is under way keeps its fate.
+    pub fn set_access(&self, name: NodeName, access: Access) {
+        self.with_node(name, |node| node.access = access);
+    }
+
+    /// The medium with this key carries so much from now on. Whoever shares it takes turns.
+    pub fn set_medium(&self, key: u64, medium: Medium) {
+        let mut state = self.shared.lock();
+        if let Some(shared) = state.media.get_mut(&key) {
+            shared.medium = medium;
+            return;
+        }
+        let seeds = self.shared.seeds.child("medium").child(&key.to_string());
+        let shared = SharedMedium { medium, up: Lane::new(seeds.rng("up")), down: Lane::new(seeds.rng("down")) };
+        state.media.insert(key, shared);
+    }
+
+    /// From now on a node shares the medium with this key with others; `None`: none. One that was never set carries
+    /// everything at once.
+    pub fn attach(&self, name: NodeName, key: Option<u64>) {
+        self.with_node(name, |node| node.medium = key);
     }
 
     /// In or out of coverage: without it nothing comes or goes.
@@ -261,7 +325,13 @@ impl Sim {
 
     /// Error of a node's wall clock, in milliseconds; positive is ahead.
     pub fn set_clock_skew(&self, name: NodeName, skew_ms: i64) {
-        self.with_node(name, |node| node.skew_us = skew_ms.saturating_mul(1000));
+        self.with_node(name, |node| node.clock.skew_us = skew_ms.saturating_mul(1000));
+    }
+
+    /// Error that a node's wall clock has by itself: at virtual time zero, in microseconds, and how fast it grows, in
+    /// thousandths of a millionth. A skew comes on top.
+    pub fn set_clock_error(&self, name: NodeName, offset_us: i64, drift_ppb: i64) {
+        self.with_node(name, |node| (node.clock.offset_us, node.clock.drift_ppb) = (offset_us, drift_ppb));
     }
 
     /// Fills a node's disk, or gives it space again.
@@ -314,9 +384,9 @@ struct NodeClock {
 
 impl Clock for NodeClock {
     fn wall(&self) -> WallTime {
-        let skew_us = self.shared.lock().nodes[self.node].skew_us;
-        let now = self.shared.start.plus(self.shared.now());
-        WallTime::from_micros(now.as_micros().saturating_add(skew_us))
+        let (clock, elapsed) = (self.shared.lock().nodes[self.node].clock, self.shared.now());
+        let now = self.shared.start.plus(elapsed);
+        WallTime::from_micros(now.as_micros().saturating_add(clock.at(elapsed)))
     }
 }
 

@@ -11,6 +11,7 @@ Examples (in a checkout, `cargo run --release --` stands for `twin`):
   twin run scenarios/morning_peak.toml        ask it, and leave a report
   twin run morning_peak --seed 8              the same with another seed
   twin check morning_peak --until 60          run a minute of it twice, compare every byte
+  twin record morning_peak --vehicle 7 --out drives/van   one drive of it, to replay
   twin new depot_fire                         start a scenario of your own
   twin schema > scenario.schema.json          let an editor complete its keys
 
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Runs a scenario twice and compares the two, second by second and byte for byte.
     Check(CheckArgs),
+    /// Writes one vehicle's drive to a folder: its receiver, its bus and the truth, for `replay` in another scenario.
+    Record(RecordArgs),
     /// Writes a commented scenario to start from.
     New(NewArgs),
     /// Prints the JSON Schema of scenario files, for editors.
@@ -70,6 +73,18 @@ pub(crate) struct RunArgs {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) which: Which,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Which vehicle, by its number.
+    #[arg(long, value_name = "N")]
+    pub(crate) vehicle: u32,
+    /// Where the files go.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -68,15 +68,28 @@ pub(crate) fn write_report(
     report: &Report,
     timeline: &[TimelineEvent],
 ) -> Result<PathBuf, Stop> {
+    let files = report.files(timeline);
+    let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+    write_into(folder, &files, "--report DIR")?;
+    Ok(folder.join("report.html"))
+}
+
+/// Writes files into `folder`, which is made if need be.
+pub(crate) fn write_all(folder: &Path, files: &[(&str, &[u8])]) -> Result<(), Stop> {
+    write_into(folder, files, "--out DIR")
+}
+
+/// `option` is what chooses the folder, for errors.
+fn write_into(folder: &Path, files: &[(&str, &[u8])], option: &str) -> Result<(), Stop> {
     let fail = |path: &Path, error: std::io::Error| {
-        let message = format!("write {}: {error}; choose another folder with --report DIR", path.display());
+        let message = format!("write {}: {error}; choose another folder with {option}", path.display());
         Stop::Harness(message.into())
     };
     std::fs::create_dir_all(folder).map_err(|error| fail(folder, error))?;
-    for (name, text) in report.files(timeline) {
+    for (name, bytes) in files {
         let path = folder.join(name);
         #[expect(clippy::disallowed_methods, reason = "the program itself, outside of any env")]
-        std::fs::write(&path, text).map_err(|error| fail(&path, error))?;
+        std::fs::write(&path, bytes).map_err(|error| fail(&path, error))?;
     }
-    Ok(folder.join("report.html"))
+    Ok(())
 }

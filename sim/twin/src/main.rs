@@ -7,6 +7,7 @@ mod cli;
 mod create;
 mod files;
 mod list;
+mod record;
 mod run;
 mod stopwatch;
 
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         None | Some(Command::List) => list::list(files::FOLDER.as_ref()).map(|()| 0),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => run::check(&args),
+        Some(Command::Record(args)) => record::record(&args).map(|()| 0),
         Some(Command::New(args)) => create::create(&args).map(|()| 0),
         Some(Command::Schema) => {
             show(&format!("{:#}\n", drover_harness::scenario::schema()));

@@ -19,7 +19,7 @@ use crate::{Stop, colour, complain, files, show};
 static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
 /// Commit that the program was built from.
-const COMMIT: &str = match option_env!("DROVER_COMMIT") {
+pub(crate) const COMMIT: &str = match option_env!("DROVER_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };
@@ -103,7 +103,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<u8, Stop> {
 }
 
 /// A scenario that cannot be run is the user's to put right; everything else is the harness's.
-fn stop(error: RunError) -> Stop {
+pub(crate) fn stop(error: RunError) -> Stop {
     match error {
         RunError::Scenario(errors) => Stop::Usage(errors.to_string()),
         error => Stop::Harness(Box::new(error)),

@@ -43,6 +43,67 @@ pub enum Verb {
         /// Error of the clock, in milliseconds.
         skew_ms: i64,
     },
+    /// The vehicles' receivers give wrong positions.
+    Gps {
+        /// Whose receivers.
+        nodes: NodePattern,
+        /// How they are wrong.
+        fault: GpsFault,
+    },
+    /// Cells of the mobile network are out of order: nothing passes in them.
+    CellOutage(CellOutage),
+}
+
+/// How a receiver gives wrong positions. Where a bearing is absent, each receiver draws its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum GpsFault {
+    /// Fixes are displaced.
+    Jump {
+        /// How far, in metres.
+        distance_m: f64,
+        /// Which way, in degrees clockwise from north.
+        bearing_deg: Option<f64>,
+        /// How many in a row; `None`: as long as the fault lasts.
+        fixes: Option<u32>,
+    },
+    /// The receiver repeats what it said last.
+    Freeze(Frozen),
+    /// Positions are wrong consistently, as a spoofed or an injected signal makes them.
+    Lie {
+        /// How far from the start, in metres.
+        distance_m: f64,
+        /// How fast they drift away on top, in m/s; speed and course agree with it.
+        drift_mps: f64,
+        /// Which way, in degrees clockwise from north.
+        bearing_deg: Option<f64>,
+        /// True if the receiver says itself that it simulates.
+        simulated: bool,
+    },
+}
+
+/// What a frozen receiver repeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frozen {
+    /// The position; the time goes on.
+    Position,
+    /// Whole sentences, time included.
+    Sentences,
+}
+
+/// Which cells are out of order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum CellOutage {
+    /// Those whose mast stands in a circle.
+    Circle {
+        /// Latitude of its middle, in degrees.
+        lat: f64,
+        /// Longitude of its middle, in degrees.
+        lon: f64,
+        /// Its radius, in metres.
+        radius_m: f64,
+    },
+    /// This share of all, 0 to 1; which ones follows from the seed and the fault.
+    Share(f64),
 }
 
 impl Verb {
@@ -57,6 +118,10 @@ impl Verb {
             Self::DbAway(_) => "db_away",
             Self::DiskFull(_) => "disk_full",
             Self::ClockSkew { .. } => "clock_skew",
+            Self::Gps { fault: GpsFault::Jump { .. }, .. } => "gps_jump",
+            Self::Gps { fault: GpsFault::Freeze(_), .. } => "gps_freeze",
+            Self::Gps { fault: GpsFault::Lie { .. }, .. } => "gps_lie",
+            Self::CellOutage(_) => "cell_outage",
         }
     }
 
@@ -69,7 +134,10 @@ impl Verb {
             | Self::Drain(nodes)
             | Self::DbAway(nodes)
             | Self::DiskFull(nodes)
-            | Self::ClockSkew { node: nodes, .. } => nodes.matches(node),
+            | Self::ClockSkew { node: nodes, .. }
+            | Self::Gps { nodes, .. } => nodes.matches(node),
+            // Which vehicles are in those cells is seen only then.
+            Self::CellOutage(_) => false,
             Self::Link(rule) => rule.from.matches(node) || rule.to.matches(node),
         }
     }
@@ -165,4 +233,20 @@ pub enum Action {
     DiskFull(NodeName, bool),
     /// The wall clock is wrong by this many milliseconds; 0 heals it.
     ClockSkew(NodeName, i64),
+    /// The vehicle's receiver begins to be wrong, or is right again. Carried out by the world itself.
+    Gps {
+        /// Whose receiver.
+        node: NodeName,
+        /// Index of the fault in the timeline.
+        id: u32,
+        /// How it is wrong; `None` at the end.
+        fault: Option<GpsFault>,
+    },
+    /// Cells go out of order, or come back. Carried out by the world itself.
+    CellOutage {
+        /// Index of the fault in the timeline.
+        id: u32,
+        /// Which cells; `None` at the end.
+        outage: Option<CellOutage>,
+    },
 }

@@ -4,6 +4,7 @@
 //! change cell or lose coverage, which faults begin and end. Whoever owns it waits, and carries that out. It holds no
 //! clock, opens no file, and draws every random number from its seed: the same spec gives the same outputs, always.
 
+mod device;
 mod faults;
 mod math;
 mod motion;
@@ -11,6 +12,7 @@ mod outputs;
 mod plane;
 mod radio;
 mod receiver;
+mod replay;
 mod rng;
 mod roads;
 mod spec;
@@ -18,11 +20,14 @@ mod tick;
 mod truth;
 mod world;
 
-pub use faults::{Action, Fault, LinkEffect, LinkRule, TimelineEntry, Verb};
+pub use device::{ClockError, DeviceSpec};
+pub use faults::{Action, CellOutage, Fault, Frozen, GpsFault, LinkEffect, LinkRule, TimelineEntry, Verb};
 pub use outputs::Outputs;
-pub use radio::Cell;
+pub use radio::{Cell, Crowd, Fading, RadioSpec, Zone};
+pub use receiver::{Grade, ReceiverSpec, Start, Talker};
+pub use replay::{CanFrame, Recording, RecordingError, ReplaySpec, write_candump};
 pub use roads::{Bounds, Edge, Roads, RoadsError};
-pub use spec::{Fleet, RadioSpec, VehicleKind, WorldSpec, Zone};
+pub use spec::{Fleet, VehicleKind, WorldSpec};
 pub use tick::TICK;
-pub use truth::{FixTruth, Truth};
+pub use truth::{Falsified, FixTruth, Truth};
 pub use world::World;

@@ -12,9 +12,25 @@ pub(crate) fn cos_deg(angle_deg: f64) -> f64 {
     libm::cos(angle_deg * DEGREE)
 }
 
+/// Sine of an angle in degrees.
+pub(crate) fn sin_deg(angle_deg: f64) -> f64 {
+    libm::sin(angle_deg * DEGREE)
+}
+
+/// Cosine and sine of an angle in degrees.
+pub(crate) fn cos_sin_deg(angle_deg: f64) -> (f64, f64) {
+    let (sin, cos) = libm::sincos(angle_deg * DEGREE);
+    (cos, sin)
+}
+
 /// Tangent of an angle in degrees.
 pub(crate) fn tan_deg(angle_deg: f64) -> f64 {
     libm::tan(angle_deg * DEGREE)
+}
+
+/// Angle above the ground, in degrees, of a direction of which this share points upwards.
+pub(crate) fn elevation_deg(up: f64) -> f64 {
+    libm::asin(up.clamp(-1.0, 1.0)) / DEGREE
 }
 
 /// Bearing of a step east and north, in degrees clockwise from north: 0 up to 360, exclusive.
@@ -33,6 +49,16 @@ pub(crate) fn wrap_deg(angle_deg: f64) -> f64 {
 pub(crate) fn turn_deg(from_deg: f64, to_deg: f64) -> f64 {
     let turn = (to_deg - from_deg).abs() % 360.0;
     turn.min(360.0 - turn)
+}
+
+/// e to the power of `exponent`.
+pub(crate) fn exp(exponent: f64) -> f64 {
+    libm::exp(exponent)
+}
+
+/// Natural logarithm.
+pub(crate) fn ln(value: f64) -> f64 {
+    libm::log(value)
 }
 
 /// A decay over `time`, of something that has the time constant `tau`.

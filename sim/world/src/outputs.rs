@@ -2,17 +2,24 @@
 
 use bevy_ecs::prelude::*;
 
-use crate::{Action, Cell};
+use crate::{Action, CanFrame, Cell, Fading};
 
-/// What the last step brought. Vehicles come in the order of their numbers.
+/// What the last step brought. Vehicles come in the order of their numbers, and after them those that replay a recording
+/// in the order of theirs.
 #[derive(Debug, Clone, PartialEq, Default, Resource)]
 pub struct Outputs {
     pub(crate) actions: Vec<Action>,
     pub(crate) coverage: Vec<(u32, bool)>,
     pub(crate) cells: Vec<(u32, Cell)>,
+    pub(crate) fadings: Vec<(u32, Fading)>,
+    pub(crate) rebinds: Vec<u32>,
+    pub(crate) power: Vec<(u32, bool)>,
+    pub(crate) taken: Vec<((i32, i32), f64)>,
     chunks: Vec<(u32, usize)>,
     // All chunks, one after the other: a buffer that is used again instead of one allocation per fix.
     bytes: Vec<u8>,
+    frame_chunks: Vec<(u32, usize)>,
+    frames: Vec<CanFrame>,
 }
 
 impl Outputs {
@@ -31,6 +38,26 @@ impl Outputs {
         self.cells.iter().copied()
     }
 
+    /// Vehicles whose signal has become better or worse. Where they start says [`crate::World::fading`].
+    pub fn fadings(&self) -> impl ExactSizeIterator<Item = (u32, Fading)> + '_ {
+        self.fadings.iter().copied()
+    }
+
+    /// Vehicles whose address translation starts afresh.
+    pub fn rebinds(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
+        self.rebinds.iter().copied()
+    }
+
+    /// Vehicles whose device is switched on (true) or off (false). All start on.
+    pub fn power(&self) -> impl ExactSizeIterator<Item = (u32, bool)> + '_ {
+        self.power.iter().copied()
+    }
+
+    /// Cells, by their [place](Cell::place), of whose capacity crowds now take this share. All start with none taken.
+    pub fn taken(&self) -> impl ExactSizeIterator<Item = ((i32, i32), f64)> + '_ {
+        self.taken.iter().copied()
+    }
+
     /// What receivers wrote: whole NMEA sentences, up to one fix's worth for each vehicle at a time.
     pub fn nmea(&self) -> impl Iterator<Item = (u32, &[u8])> + '_ {
         let mut start = 0;
@@ -39,6 +66,25 @@ impl Outputs {
             start = end;
             (vehicle, chunk)
         })
+    }
+
+    /// What was on vehicles' buses, in order.
+    pub fn can(&self) -> impl Iterator<Item = (u32, &[CanFrame])> + '_ {
+        let mut start = 0;
+        self.frame_chunks.iter().map(move |&(vehicle, end)| {
+            let frames = &self.frames[start..end];
+            start = end;
+            (vehicle, frames)
+        })
+    }
+
+    /// Adds what `put` appends as a vehicle's frames, if it is anything.
+    pub(crate) fn put_frames(&mut self, vehicle: u32, put: impl FnOnce(&mut Vec<CanFrame>)) {
+        let before = self.frames.len();
+        put(&mut self.frames);
+        if self.frames.len() > before {
+            self.frame_chunks.push((vehicle, self.frames.len()));
+        }
     }
 
     /// Adds what `write` appends as a vehicle's chunk.
@@ -51,8 +97,14 @@ impl Outputs {
         self.actions.clear();
         self.coverage.clear();
         self.cells.clear();
+        self.fadings.clear();
+        self.rebinds.clear();
+        self.power.clear();
+        self.taken.clear();
         self.chunks.clear();
         self.bytes.clear();
+        self.frame_chunks.clear();
+        self.frames.clear();
     }
 }
 

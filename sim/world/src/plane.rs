@@ -33,6 +33,10 @@ impl Plane {
         Self { origin, east_per_deg: east_per_deg.max(1.0), north_per_deg }
     }
 
+    pub(crate) const fn origin(&self) -> Position {
+        self.origin
+    }
+
     pub(crate) fn point(&self, position: Position) -> Point {
         self.point_of(position.lat(), position.lon())
     }
@@ -53,6 +57,18 @@ impl Plane {
 }
 
 impl Point {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self { east: self.east + other.east, north: self.north + other.north }
+    }
+
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self { east: self.east - other.east, north: self.north - other.north }
+    }
+
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self { east: self.east * factor, north: self.north * factor }
+    }
+
     pub(crate) fn distance_to(self, other: Self) -> f64 {
         let (east, north) = (other.east - self.east, other.north - self.north);
         (east * east + north * north).sqrt()

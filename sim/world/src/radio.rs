@@ -1,14 +1,20 @@
-//! The mobile network, as far as it depends on where a vehicle is: cells and coverage.
+//! The mobile network, as far as it depends on where a vehicle is: cells and coverage, how far the signal has faded, what
+//! crowds leave of a cell, and when address translations start afresh.
 
+mod spec;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bevy_ecs::prelude::*;
 
+pub use self::spec::{Cell, Crowd, Fading, RadioSpec, Zone};
 use crate::motion::{Drive, Map};
 use crate::outputs::Outputs;
 use crate::plane::{Plane, Point};
+use crate::replay::Replay;
 use crate::tick::{TICK_MS, Tick};
-use crate::{RadioSpec, Roads};
+use crate::{Action, CellOutage};
 
 /// A modem looks around this often, in ticks; vehicles take turns.
 const LOOK_TICKS: u64 = 5;
@@ -18,26 +24,27 @@ const CELL_MARGIN_SHARE: f64 = 0.1;
 const CELL_MARGIN_MAX_M: f64 = 30.0;
 /// A zone is left only this far outside, in metres.
 const ZONE_MARGIN_M: f64 = 5.0;
-
-/// A cell of the mobile network, as one vehicle sees it. Another one means another address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Cell {
-    /// Place in the grid, from west to east; 0 is at the middle of the roads.
-    pub column: i32,
-    /// Place in the grid, from south to north.
-    pub row: i32,
-    /// How often the network has moved the vehicle to another cell in the same place.
-    pub change: u32,
-}
+/// The corner of a square cell, which is farthest from its mast, as a share of its width.
+const CORNER_SHARE: f64 = std::f64::consts::FRAC_1_SQRT_2;
 
 /// The network.
 #[derive(Debug, Clone, Resource)]
 pub(crate) struct Network {
+    seed: u64,
     cell_m: Option<f64>,
     change_interval_ms: Option<u64>,
+    rebind_interval_ms: Option<u64>,
+    fades: bool,
     /// Middle and radius of each zone.
     zones: Vec<(Point, f64)>,
-    /// Set once zones have ended for good.
+    /// Middle of each crowd, with what it is.
+    crowds: Vec<(Point, Crowd)>,
+    /// Share of each cell's capacity that is taken, as it was last said; those that nobody takes from are absent.
+    taken: BTreeMap<(i32, i32), f64>,
+    plane: Plane,
+    /// Cells out of order, by their fault.
+    outages: Vec<(u32, CellOutage)>,
+    /// Set once all disturbances have ended for good.
     healed: bool,
     /// Set while every vehicle is to look at once.
     all_look: bool,
@@ -47,54 +54,154 @@ pub(crate) struct Network {
 #[derive(Debug, Clone, Copy, Component)]
 pub(crate) struct Modem {
     vehicle: u32,
-    cell: Cell,
+    pub(crate) cell: Cell,
     pub(crate) covered: bool,
-    /// When the network moves it to another cell, in milliseconds since the start.
+    fading: Fading,
+    /// When the network moves it to another cell, and when its address translation starts afresh, in milliseconds since
+    /// the start.
     change_ms: u64,
+    rebind_ms: u64,
 }
 
 impl Network {
-    pub(crate) fn new(spec: &RadioSpec, plane: &Plane) -> Self {
+    pub(crate) fn new(seed: u64, spec: &RadioSpec, plane: &Plane) -> Self {
         let zones = spec.zones.iter().map(|zone| (plane.point_of(zone.lat, zone.lon), zone.radius_m));
+        let crowds = spec.crowds.iter().map(|crowd| (plane.point_of(crowd.lat, crowd.lon), crowd.clone()));
         let interval_ms = |interval: Duration| (interval.as_millis() as u64).max(TICK_MS);
+        let cell_m = spec.cell_m.filter(|width| width.is_finite() && *width > 0.0);
         Self {
-            cell_m: spec.cell_m.filter(|width| width.is_finite() && *width > 0.0),
+            seed,
+            cell_m,
             change_interval_ms: spec.cell_change_interval.map(interval_ms),
+            rebind_interval_ms: spec.rebind_interval.map(interval_ms),
+            fades: spec.fades && cell_m.is_some(),
             zones: zones.collect(),
+            crowds: crowds.collect(),
+            taken: BTreeMap::new(),
+            plane: *plane,
+            outages: Vec::new(),
             healed: false,
             all_look: false,
         }
     }
 
-    /// Coverage everywhere from the next step on, and no more moves of parked vehicles.
+    /// Coverage everywhere from the next step on, no crowd, and no more moves of parked vehicles.
     pub(crate) fn heal(&mut self) {
         self.healed = true;
         self.all_look = true;
     }
 
     fn is_static(&self) -> bool {
-        self.cell_m.is_none() && (self.change_interval_ms.is_none() || self.healed) && self.zones.is_empty()
+        self.cell_m.is_none()
+            && (self.change_interval_ms.is_none() && self.rebind_interval_ms.is_none() || self.healed)
+            && self.zones.is_empty()
     }
 
-    fn covers(&self, place: Point, covered_before: bool) -> bool {
+    fn covers(&self, place: Point, cell: Cell, covered_before: bool) -> bool {
         let margin_m = if covered_before { 0.0 } else { ZONE_MARGIN_M };
         let outside = |(middle, radius_m): &(Point, f64)| place.distance_to(*middle) > radius_m + margin_m;
-        self.healed || self.zones.iter().all(outside)
+        self.healed || (self.zones.iter().all(outside) && !self.is_out(cell))
+    }
+
+    /// True if a cell is out of order.
+    fn is_out(&self, cell: Cell) -> bool {
+        let hit = |(id, outage): &(u32, CellOutage)| match *outage {
+            CellOutage::Circle { lat, lon, radius_m } => {
+                let mast = self.cell_m.map(|width| mast(cell.place(), width)).unwrap_or_default();
+                mast.distance_to(self.plane.point_of(lat, lon)) <= radius_m
+            }
+            CellOutage::Share(share) => lot(self.seed, *id, cell.place()) < share,
+        };
+        self.outages.iter().any(hit)
+    }
+
+    /// Begins and ends outages; true if there was any change.
+    pub(crate) fn change_outages(&mut self, actions: &[Action]) -> bool {
+        let mut changed = false;
+        for action in actions {
+            if let Action::CellOutage { id, outage } = action {
+                self.outages.retain(|(known, _)| known != id);
+                self.outages.extend(outage.map(|outage| (*id, outage)));
+                changed = true;
+            }
+        }
+        self.all_look |= changed;
+        changed
+    }
+
+    /// Share of a cell's capacity that crowds take now: the largest one counts.
+    fn taken_of(&self, cell: (i32, i32), now: Duration) -> f64 {
+        let Some(width) = self.cell_m.filter(|_| !self.healed) else { return 0.0 };
+        let mast = mast(cell, width);
+        let here = |(middle, crowd): &&(Point, Crowd)| {
+            let there = crowd.at <= now && crowd.lasts.is_none_or(|lasts| now < crowd.at + lasts);
+            there && mast.distance_to(*middle) <= crowd.radius_m
+        };
+        self.crowds.iter().filter(here).fold(0.0, |most: f64, (_, crowd)| most.max(crowd.share))
+    }
+
+    /// Says of each of these cells what is taken of it, if that has changed.
+    fn tell_taken(&mut self, cells: impl Iterator<Item = (i32, i32)>, now: Duration, outputs: &mut Outputs) {
+        for cell in cells {
+            let share = self.taken_of(cell, now);
+            let before = self.taken.get(&cell).copied().unwrap_or_default();
+            if share == before {
+                continue;
+            }
+            if share > 0.0 {
+                self.taken.insert(cell, share);
+            } else {
+                self.taken.remove(&cell);
+            }
+            outputs.taken.push((cell, share));
+        }
+    }
+
+    /// True if a crowd comes or goes in the step that ends at `now`.
+    fn crowds_change(&self, now: Duration) -> bool {
+        let step = |at: Duration| at <= now && now < at + crate::TICK;
+        self.crowds
+            .iter()
+            .any(|(_, crowd)| step(crowd.at) || crowd.lasts.is_some_and(|lasts| step(crowd.at + lasts)))
     }
 }
 
+/// Where a cell's mast stands: in its middle.
+fn mast((column, row): (i32, i32), width: f64) -> Point {
+    Point { east: (f64::from(column) + 0.5) * width, north: (f64::from(row) + 0.5) * width }
+}
+
+/// A number from 0 to 1 that a cell draws for a fault: a hash (SplitMix64's finaliser), so that it does not depend on who
+/// asks when.
+fn lot(seed: u64, id: u32, (column, row): (i32, i32)) -> f64 {
+    let mix = |value: u64| {
+        let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        value ^ (value >> 31)
+    };
+    let cell = u64::from(column as u32) << 32 | u64::from(row as u32);
+    let drawn = mix(mix(seed ^ 0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(id) << 1 | 1) ^ mix(cell));
+    (drawn >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+}
+
 impl Modem {
-    /// A modem that is registered where its vehicle stands. Whether it is covered it finds out at its first look.
-    pub(crate) fn new(vehicle: u32, drive: &Drive, roads: &Roads, network: &Network) -> Self {
-        let place = roads.place_on_plane(drive.segment, drive.along_m);
+    /// A modem that is registered at `place`. Whether it is covered it finds out at its first look.
+    pub(crate) fn new(vehicle: u32, place: Point, network: &Network) -> Self {
         let index = |metres: f64| network.cell_m.map_or(0, |width| (metres / width).floor() as i32);
-        let interval_ms = network.change_interval_ms.unwrap_or(u64::MAX);
+        let cell = Cell { column: index(place.east), row: index(place.north), change: 0 };
+        let first_ms = |interval: Option<u64>, turn| phase(vehicle, interval.unwrap_or(u64::MAX), turn);
         Self {
             vehicle,
-            cell: Cell { column: index(place.east), row: index(place.north), change: 0 },
+            cell,
             covered: true,
-            change_ms: phase(vehicle, interval_ms),
+            fading: network.fading(place, cell),
+            change_ms: first_ms(network.change_interval_ms, CHANGE_TURN),
+            rebind_ms: first_ms(network.rebind_interval_ms, REBIND_TURN),
         }
+    }
+
+    pub(crate) const fn fading(&self) -> Fading {
+        self.fading
     }
 
     fn look(&mut self, place: Point, tick: Tick, network: &Network) -> Cell {
@@ -103,20 +210,38 @@ impl Modem {
             cell.column = settle(place.east, cell.column, width);
             cell.row = settle(place.north, cell.row, width);
         }
-        if let Some(interval_ms) = network.change_interval_ms.filter(|_| !network.healed) {
-            while self.change_ms <= tick.elapsed_ms() {
-                self.change_ms += interval_ms;
-                cell.change = cell.change.wrapping_add(1);
-            }
-        }
+        let interval_ms = network.change_interval_ms.filter(|_| !network.healed);
+        cell.change = cell.change.wrapping_add(passed(&mut self.change_ms, interval_ms, tick));
         cell
     }
 }
 
-/// When in the interval a vehicle changes for the first time: by the golden ratio, which spreads any number of them
+impl Network {
+    fn fading(&self, place: Point, cell: Cell) -> Fading {
+        let Some(width) = self.cell_m.filter(|_| self.fades) else { return Fading::default() };
+        Fading::at(place.distance_to(mast(cell.place(), width)) / (width * CORNER_SHARE))
+    }
+}
+
+/// How often `next_ms` was due up to now; moves it on.
+fn passed(next_ms: &mut u64, interval_ms: Option<u64>, tick: Tick) -> u32 {
+    let Some(interval_ms) = interval_ms else { return 0 };
+    let mut times = 0;
+    while *next_ms <= tick.elapsed_ms() {
+        *next_ms += interval_ms;
+        times += 1;
+    }
+    times
+}
+
+/// Turns of the golden ratio and of the square root of two, in units of 2^-32.
+const CHANGE_TURN: u32 = 0x9E37_79B9;
+const REBIND_TURN: u32 = 0x6A09_E667;
+
+/// When in the interval a vehicle changes for the first time: by an irrational turn, which spreads any number of them
 /// evenly, and leaves the others alone when one is added.
-fn phase(vehicle: u32, interval_ms: u64) -> u64 {
-    let turn = (vehicle.wrapping_add(1)).wrapping_mul(0x9E37_79B9);
+fn phase(vehicle: u32, interval_ms: u64, turn: u32) -> u64 {
+    let turn = (vehicle.wrapping_add(1)).wrapping_mul(turn);
     ((u128::from(interval_ms) * u128::from(turn)) >> 32) as u64
 }
 
@@ -137,27 +262,56 @@ pub(crate) fn listen(
     map: Res<Map>,
     mut network: ResMut<Network>,
     mut outputs: ResMut<Outputs>,
-    mut vehicles: Query<(&mut Modem, &Drive)>,
+    mut vehicles: Query<(&mut Modem, Option<&Drive>, Option<&Replay>)>,
 ) {
+    let network = &mut *network;
+    let outputs = &mut *outputs;
+    network.change_outages(&outputs.actions);
     let all_look = std::mem::take(&mut network.all_look);
     if network.is_static() {
         return;
     }
-    for (mut modem, drive) in &mut vehicles {
+    for (mut modem, drive, replay) in &mut vehicles {
         if !all_look && tick.0 % LOOK_TICKS != u64::from(modem.vehicle) % LOOK_TICKS {
             continue;
         }
-        let place = map.roads.place_on_plane(drive.segment, drive.along_m);
-        let covered = network.covers(place, modem.covered);
+        let place = match (drive, replay) {
+            (Some(drive), _) => map.roads.place_on_plane(drive.segment, drive.along_m),
+            (None, Some(replay)) => map.roads.plane.point(replay.position()),
+            (None, None) => continue,
+        };
+        let cell = modem.look(place, *tick, network);
+        let covered = network.covers(place, cell, modem.covered);
         if covered != modem.covered {
             modem.covered = covered;
             outputs.coverage.push((modem.vehicle, covered));
         }
-        let cell = modem.look(place, *tick, &network);
         if cell != modem.cell {
             modem.cell = cell;
             outputs.cells.push((modem.vehicle, cell));
         }
+        let fading = network.fading(place, cell);
+        if fading != modem.fading {
+            modem.fading = fading;
+            outputs.fadings.push((modem.vehicle, fading));
+        }
+        let interval_ms = network.rebind_interval_ms.filter(|_| !network.healed);
+        if passed(&mut modem.rebind_ms, interval_ms, *tick) > 0 {
+            outputs.rebinds.push(modem.vehicle);
+        }
+    }
+    if network.crowds.is_empty() {
+        return;
+    }
+    let entered: Vec<_> = outputs.cells.iter().map(|(_, cell)| cell.place()).collect();
+    if all_look || network.crowds_change(tick.elapsed()) {
+        let mut cells: Vec<_> = vehicles.iter().map(|(modem, ..)| modem.cell.place()).collect();
+        cells.extend(network.taken.keys());
+        cells.sort_unstable();
+        cells.dedup();
+        network.tell_taken(cells.into_iter(), tick.elapsed(), outputs);
+    } else {
+        network.tell_taken(entered.into_iter(), tick.elapsed(), outputs);
     }
 }
 
@@ -176,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_fleet_changes_cells_evenly_through_the_interval() {
-        let mut phases: Vec<u64> = (0..100).map(|vehicle| phase(vehicle, 60_000)).collect();
+        let mut phases: Vec<u64> = (0..100).map(|vehicle| phase(vehicle, 60_000, CHANGE_TURN)).collect();
         phases.sort_unstable();
         assert!(phases.iter().all(|&phase| phase < 60_000));
         // Each tenth of the interval has its tenth of the fleet, give or take.

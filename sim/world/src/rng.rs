@@ -11,6 +11,8 @@ pub(crate) enum Purpose {
     Driver = 1,
     /// What its receiver gets wrong.
     Receiver = 2,
+    /// How wrong its device's clock is.
+    Device = 20,
 }
 
 /// The stream of one vehicle for one purpose.

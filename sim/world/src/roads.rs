@@ -182,6 +182,11 @@ impl Roads {
         self.nodes_kept
     }
 
+    /// Middle of the streets.
+    pub(crate) fn middle(&self) -> Position {
+        self.plane.origin()
+    }
+
     fn points(&self, edge: &EdgeData) -> &[Position] {
         &self.positions[edge.first_point as usize..=edge.last_point as usize]
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drover_model::{NodeName, WallTime};
 
-use crate::{Fault, Roads};
+use crate::{DeviceSpec, Fault, RadioSpec, ReceiverSpec, ReplaySpec, Roads};
 
 /// Everything that decides what a world does.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct WorldSpec {
 }
 
 /// A group of like vehicles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Fleet {
     /// How many.
     pub count: u32,
@@ -35,6 +35,12 @@ pub struct Fleet {
     pub kind: VehicleKind,
     /// How often the receiver gives a fix. Counts in whole milliseconds, and not faster than the world's tick.
     pub fix_interval: Duration,
+    /// What their receivers are.
+    pub receiver: ReceiverSpec,
+    /// What their tracking devices are.
+    pub device: DeviceSpec,
+    /// The drive that they do again, in place of one of their own; kind and receiver are then the recording's.
+    pub replay: Option<ReplaySpec>,
 }
 
 /// What a vehicle is, and how it drives.
@@ -44,26 +50,16 @@ pub enum VehicleKind {
     DeliveryVan,
 }
 
-/// The mobile network, as far as it depends on where a vehicle is.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct RadioSpec {
-    /// Width of the square cells, in metres. `None`: one cell.
-    pub cell_m: Option<f64>,
-    /// A vehicle also changes cell this often, wherever it is. `None`: never.
-    pub cell_change_interval: Option<Duration>,
-    /// Circles without coverage.
-    pub zones: Vec<Zone>,
-}
-
-/// A circle without coverage.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Zone {
-    /// What reports call it.
-    pub name: String,
-    /// Latitude of its middle, in degrees.
-    pub lat: f64,
-    /// Longitude of its middle, in degrees.
-    pub lon: f64,
-    /// Its radius, in metres.
-    pub radius_m: f64,
+impl Fleet {
+    /// Delivery vans with the usual receivers and devices.
+    pub fn vans(count: u32, fix_interval: Duration) -> Self {
+        Self {
+            count,
+            kind: VehicleKind::DeliveryVan,
+            fix_interval,
+            receiver: ReceiverSpec::default(),
+            device: DeviceSpec::default(),
+            replay: None,
+        }
+    }
 }

@@ -37,6 +37,22 @@ pub struct FixTruth {
     pub lon_e7: i32,
     /// Speed, to the centimetre per second.
     pub speed: MetersPerSecond,
+    /// Whether the receiver was made to give something else.
+    pub falsified: Falsified,
+}
+
+/// What a fault made of a fix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Falsified {
+    /// Nothing: it has no more than its usual errors.
+    #[default]
+    No,
+    /// It was displaced.
+    Jumped,
+    /// An earlier one was given in its place. If whole sentences were repeated, its time is known to nobody else.
+    Frozen,
+    /// It was wrong consistently.
+    Lied,
 }
 
 /// The truth behind every fix that a vehicle's receiver took.
@@ -52,8 +68,12 @@ pub(crate) struct Record {
     utc_ms: [u32; 2],
     lat_e7: i32,
     lon_e7: i32,
+    /// With what became of it in the two highest bits.
     speed_cm_s: u32,
 }
+
+/// A speed takes 14 bits: 120 m/s.
+const SPEED_BITS: u32 = 30;
 
 impl Log {
     pub(crate) fn push(&mut self, record: Record) {
@@ -66,10 +86,11 @@ impl Log {
 }
 
 impl Record {
-    pub(crate) fn new(utc_ms: i64, position: Position, speed_mps: f64) -> Self {
+    pub(crate) fn new(utc_ms: i64, position: Position, speed_mps: f64, falsified: Falsified) -> Self {
         let (lat_e7, lon_e7) = position.to_e7();
         let halves = [(utc_ms as u64 >> 32) as u32, utc_ms as u32];
-        Self { utc_ms: halves, lat_e7, lon_e7, speed_cm_s: (speed_mps * 100.0 + 0.5) as u32 }
+        let speed_cm_s = ((speed_mps * 100.0 + 0.5) as u32).min((1 << SPEED_BITS) - 1);
+        Self { utc_ms: halves, lat_e7, lon_e7, speed_cm_s: speed_cm_s | (falsified as u32) << SPEED_BITS }
     }
 
     fn read(self) -> FixTruth {
@@ -78,7 +99,14 @@ impl Record {
             time: WallTime::from_micros(utc_ms.saturating_mul(1000)),
             lat_e7: self.lat_e7,
             lon_e7: self.lon_e7,
-            speed: MetersPerSecond::new(f64::from(self.speed_cm_s) / 100.0).unwrap_or(MetersPerSecond::MAX),
+            speed: MetersPerSecond::new(f64::from(self.speed_cm_s & ((1 << SPEED_BITS) - 1)) / 100.0)
+                .unwrap_or(MetersPerSecond::MAX),
+            falsified: match self.speed_cm_s >> SPEED_BITS {
+                0 => Falsified::No,
+                1 => Falsified::Jumped,
+                2 => Falsified::Frozen,
+                _ => Falsified::Lied,
+            },
         }
     }
 }
@@ -91,8 +119,12 @@ mod tests {
     fn records_are_compact_and_read_back() {
         assert_eq!(size_of::<Record>(), 20);
         let position = Position::new(60.17, -24.94).expect("in range");
-        for utc_ms in [1_772_434_800_123, -1] {
-            let read = Record::new(utc_ms, position, 8.333).read();
+        let all = [Falsified::No, Falsified::Jumped, Falsified::Frozen, Falsified::Lied];
+        for (utc_ms, falsified) in
+            [1_772_434_800_123, -1].into_iter().flat_map(|time| all.map(|how| (time, how)))
+        {
+            let read = Record::new(utc_ms, position, 8.333, falsified).read();
+            assert_eq!(read.falsified, falsified);
             assert_eq!(read.time, WallTime::from_micros(utc_ms * 1000));
             assert_eq!((read.lat_e7, read.lon_e7), (601_700_000, -249_400_000));
             assert_eq!(read.speed.value(), 8.33);

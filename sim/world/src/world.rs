@@ -7,14 +7,18 @@ use bevy_ecs::schedule::{IntoScheduleConfigs, LogLevel, ScheduleBuildSettings, S
 use bevy_ecs::system::RunSystemOnce;
 use drover_model::{Degrees, MetersPerSecond};
 
+use crate::device::{self, Device, StayAwake};
 use crate::motion::{self, Drive, Map, Parking, Phase};
 use crate::outputs::{self, Outputs};
 use crate::radio::{self, Modem, Network};
-use crate::receiver::{self, Receiver, Sky};
+use crate::receiver::{self, Constellation, Receiver, Sky};
+use crate::replay::{self, Replay};
 use crate::rng::{Purpose, stream};
 use crate::tick::{self, Tick};
 use crate::truth::Log;
-use crate::{Action, FixTruth, TimelineEntry, Truth, VehicleKind, WorldSpec, faults};
+use crate::{
+    Action, Cell, ClockError, Fading, FixTruth, TimelineEntry, Truth, VehicleKind, WorldSpec, faults,
+};
 
 /// A world under way. The same spec gives the same outputs, step by step.
 pub struct World {
@@ -28,14 +32,16 @@ impl World {
     pub fn new(spec: WorldSpec) -> Self {
         let mut ecs = ecs::World::new();
         let faults = faults::Schedule::new(&mut ecs, &spec.nodes, &spec.faults);
-        let network = Network::new(&spec.radio, &spec.roads.plane);
+        let network = Network::new(spec.seed, &spec.radio, &spec.roads.plane);
         let vehicles = spawn_vehicles(&mut ecs, &spec, &network);
         ecs.insert_resource(faults);
         ecs.insert_resource(network);
         ecs.insert_resource(Tick::default());
         ecs.insert_resource(Outputs::default());
         ecs.insert_resource(Parking::default());
+        ecs.insert_resource(StayAwake::default());
         ecs.insert_resource(Sky::new(spec.start));
+        ecs.insert_resource(Constellation::over(spec.roads.middle()));
         ecs.insert_resource(Map::new(spec.roads));
         Self { ecs, schedule: steps(), vehicles }
     }
@@ -55,19 +61,32 @@ impl World {
         self.ecs.resource::<Outputs>()
     }
 
+    /// Lets vehicles brake to a standstill and stay. Receivers go on.
+    pub fn park(&mut self) {
+        self.ecs.resource_mut::<Parking>().0 = true;
+    }
+
     /// Lets vehicles brake to a standstill and stay, and receivers take no more fixes. Those already taken are still
     /// written, within a third of a second.
     pub fn stop_sampling(&mut self) {
-        self.ecs.resource_mut::<Parking>().0 = true;
+        self.park();
         self.ecs.resource_mut::<Sky>().sampling = false;
     }
 
     /// Ends every fault still in force and cancels those to come; returns what that asks for, in order. Coverage comes
     /// back everywhere for good: the next step's [`Outputs::coverage`] names every vehicle that had none. Changes of
-    /// cell by the clock end as well. Called again, it does nothing.
+    /// cell by the clock end as well, and sleeping devices
+    /// wake up. Called again, it does nothing.
     pub fn heal(&mut self) -> Vec<Action> {
         self.ecs.resource_mut::<Network>().heal();
-        self.ecs.run_system_once(faults::heal_all).expect("its resource was inserted by `new`")
+        self.ecs.resource_mut::<StayAwake>().0 = true;
+        let actions = self.ecs.run_system_once(faults::heal_all).expect("its resource was inserted by `new`");
+        receiver::apply_faults(&actions, |vehicle, id, fault| {
+            if let Some(mut receiver) = self.ecs.get_mut::<Receiver>(self.vehicles[vehicle as usize]) {
+                receiver.change_fault(id, fault);
+            }
+        });
+        actions
     }
 
     /// Every fault with the nodes it affects, by its start. [`Action::AddRule`] counts in this order.
@@ -85,6 +104,10 @@ impl World {
     /// # Panics
     /// If there is no vehicle of that number.
     pub fn truth(&self, vehicle: u32) -> Truth {
+        let covered = self.component::<Modem>(vehicle).covered;
+        if let Some(replay) = self.ecs.get::<Replay>(self.vehicles[vehicle as usize]) {
+            return replay.truth(covered);
+        }
         let drive = self.component::<Drive>(vehicle);
         let roads = &self.ecs.resource::<Map>().roads;
         let edge = roads.edges[drive.edge as usize];
@@ -99,7 +122,7 @@ impl World {
             driving: drive.phase == Phase::Driving,
             ignition: drive.ignition,
             in_tunnel: edge.tunnel,
-            covered: self.component::<Modem>(vehicle).covered,
+            covered,
         }
     }
 
@@ -109,6 +132,30 @@ impl World {
     /// If there is no vehicle of that number.
     pub fn fixes(&self, vehicle: u32) -> impl ExactSizeIterator<Item = FixTruth> + '_ {
         self.component::<Log>(vehicle).iter()
+    }
+
+    /// The cell in which a vehicle is registered.
+    ///
+    /// # Panics
+    /// If there is no vehicle of that number.
+    pub fn cell(&self, vehicle: u32) -> Cell {
+        self.component::<Modem>(vehicle).cell
+    }
+
+    /// How far a vehicle's signal has faded.
+    ///
+    /// # Panics
+    /// If there is no vehicle of that number.
+    pub fn fading(&self, vehicle: u32) -> Fading {
+        self.component::<Modem>(vehicle).fading()
+    }
+
+    /// How wrong the clock of a vehicle's device is.
+    ///
+    /// # Panics
+    /// If there is no vehicle of that number.
+    pub fn clock_error(&self, vehicle: u32) -> ClockError {
+        self.component::<Device>(vehicle).clock
     }
 
     fn component<C: ecs::Component>(&self, vehicle: u32) -> &C {
@@ -134,18 +181,24 @@ impl World {
 #[derive(ecs::Resource)]
 struct MotionOnly;
 
-/// Vehicles are spawned in the order of their numbers, with the same components, and never despawned: that is the
-/// order in which every system meets them.
+/// Vehicles are spawned in the order of their numbers, with the same components (but for those that replay a recording,
+/// which have no driver and no receiver), and never despawned: that is the order in which every system meets them.
 fn spawn_vehicles(ecs: &mut ecs::World, spec: &WorldSpec, network: &Network) -> Vec<ecs::Entity> {
     let fleets = spec.fleets.iter().flat_map(|fleet| (0..fleet.count).map(move |_| fleet));
     let spawn = |(vehicle, fleet): (u32, &crate::Fleet)| {
         let rng = |purpose| stream(spec.seed, vehicle, purpose);
+        let device = Device::new(vehicle, fleet.device, rng(Purpose::Device));
+        if let Some(recorded) = &fleet.replay {
+            let replay = Replay::new(vehicle, recorded.clone());
+            let modem = Modem::new(vehicle, spec.roads.plane.point(replay.position()), network);
+            return ecs.spawn((replay, modem, device, Log::default())).id();
+        }
         let (drive, route, driver) = match fleet.kind {
             VehicleKind::DeliveryVan => motion::start(&spec.roads, rng(Purpose::Driver)),
         };
-        let receiver = Receiver::new(vehicle, fleet.fix_interval, spec.start, rng(Purpose::Receiver));
-        let modem = Modem::new(vehicle, &drive, &spec.roads, network);
-        ecs.spawn((drive, route, driver, receiver, modem, Log::default())).id()
+        let receiver = Receiver::new(vehicle, fleet, spec.start, rng(Purpose::Receiver));
+        let modem = Modem::new(vehicle, spec.roads.place_on_plane(drive.segment, drive.along_m), network);
+        ecs.spawn((drive, route, driver, receiver, modem, device, Log::default())).id()
     };
     (0..).zip(fleets).map(spawn).collect()
 }
@@ -158,10 +211,13 @@ fn steps() -> ecs::Schedule {
             outputs::clear,
             tick::advance,
             faults::break_and_heal,
+            receiver::falsify,
             motion::deliver,
             motion::drive,
             radio::listen,
+            device::rest,
             receiver::receive,
+            replay::replay,
         )
             .chain(),
     );

@@ -22,10 +22,14 @@ pub const THROUGHPUTS: [(&str, &str); 4] = [
 ];
 
 /// Recovery paths and their causes: how often each was taken.
-pub const EVENTS: [(&str, &str); 16] = [
+pub const EVENTS: [(&str, &str); 20] = [
     ("connect", "a vehicle's first session was set up"),
     ("reconnect", "a vehicle set up a session after it had lost one"),
     ("migration", "a session went on from another address"),
+    ("nat_rebind", "a vehicle's address translation started afresh behind its back"),
+    ("device_sleep", "the device of a parked vehicle was switched off"),
+    ("device_wake", "it was switched on again"),
+    ("fix_falsified", "a receiver gave a fix that a fault had falsified"),
     ("gateway_crash", "a gateway ended without a goodbye"),
     ("node_crash", "any node ended without a goodbye"),
     ("node_restart", "a node started again"),

@@ -1,10 +1,12 @@
 //! What the form of a scenario cannot say: names that must exist, keys that belong together, times within the run.
 
+mod radio;
+
 use drover_model::{NodeKind, NodePattern, Position};
 
-use super::fault::{FaultSpec, VERBS, VERBS_LATER};
+use super::fault::{Cells, FaultSpec, Target, VERBS, VERBS_LATER};
 use super::shape::{Shape, list};
-use super::{GateSpec, Roads, Scenario};
+use super::{GateSpec, Receiver, Roads, Scenario, Vehicles};
 use crate::report::metrics;
 
 /// Adds every problem of `scenario` to `shape`, which knows the places.
@@ -57,24 +59,39 @@ fn check_world(scenario: &Scenario, shape: &mut Shape<'_>) {
         let message = "`osm_pbf` is empty: give the path of an OpenStreetMap extract (.osm.pbf)".to_owned();
         shape.problem_at("world.roads.osm_pbf", message);
     }
-    for (index, zone) in scenario.radio.zones.iter().enumerate() {
-        let path = format!("radio.zones[{index}]");
-        if !is_name(&zone.name) && !shape.is_broken(&format!("{path}.name")) {
-            shape.problem_at(&format!("{path}.name"), name_problem("name", &zone.name));
-        }
-        if scenario.radio.zones[..index].iter().any(|before| before.name == zone.name)
-            && !shape.is_broken(&format!("{path}.name"))
-        {
-            shape.problem_at(
-                &format!("{path}.name"),
-                format!("a zone before this is called {:?} too", zone.name),
-            );
-        }
-        let [lon, lat] = zone.center;
-        if let Err(error) = Position::new(lat, lon) {
-            let message = format!("`center` is [longitude, latitude] in degrees: {error}");
-            shape.problem_at(&format!("{path}.center"), message);
-        }
+    radio::check(scenario, shape);
+    for (index, group) in scenario.vehicles.iter().enumerate() {
+        check_vehicles(group, &format!("vehicles[{index}]"), shape);
+    }
+}
+
+fn check_vehicles(group: &Vehicles, path: &str, shape: &mut Shape<'_>) {
+    let device = &group.device;
+    if device.sleep_after.is_none() && device.wake_every.is_some() && !shape.is_broken(&format!("{path}.device")) {
+        let message = "`wake_every_s` means nothing to a device that never sleeps: add `sleep_after_s`".to_owned();
+        shape.problem_at(&format!("{path}.device.wake_every_s"), message);
+    }
+    let Some(replay) = &group.replay else { return };
+    if device.sleep_after.is_some() {
+        let message = "`sleep_after_s` goes by the engine, and a recorded drive has none: leave it out".to_owned();
+        shape.problem_at(&format!("{path}.device.sleep_after_s"), message);
+    }
+    if group.receiver != Receiver::default() {
+        let message = "`receiver` means nothing beside `replay`: the recording's own receiver speaks".to_owned();
+        shape.problem_at(&format!("{path}.receiver"), message);
+    }
+    if replay.nmea.as_os_str().is_empty() {
+        let message = "`nmea` is empty: give the path of what a receiver wrote".to_owned();
+        shape.problem_at(&format!("{path}.replay.nmea"), message);
+    }
+}
+
+/// The middle of a circle, if it is on the earth.
+fn check_center(center: [f64; 2], path: &str, shape: &mut Shape<'_>) {
+    let [lon, lat] = center;
+    if let Err(error) = Position::new(lat, lon) {
+        let message = format!("`center` is [longitude, latitude] in degrees: {error}");
+        shape.problem_at(&format!("{path}.center"), message);
     }
 }
 
@@ -119,7 +136,24 @@ fn check_fault(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &mut S
             shape.problem_at(&place, message);
         }
     }
+    if let Target::Cells(cells) = target {
+        check_cells(scenario, *cells, &place, shape);
+    }
     check_fault_parameters(fault, verb, path, shape);
+}
+
+fn check_cells(scenario: &Scenario, cells: Cells, place: &str, shape: &mut Shape<'_>) {
+    if scenario.radio.cell_m.is_none() && !shape.is_broken("radio") {
+        let message = "`cell_outage` needs cells: give `cell_m` in [radio]".to_owned();
+        shape.problem_at(place, message);
+    }
+    if cells.outage().is_none() && !shape.is_broken(place) {
+        let message = "`cell_outage` takes either `share`, or `center` and `radius_m`".to_owned();
+        shape.problem_at(place, message);
+    }
+    if let Some(center) = cells.center {
+        check_center(center, place, shape);
+    }
 }
 
 fn node_problem(scenario: &Scenario, verb: &str, pattern: NodePattern) -> Option<String> {
@@ -127,8 +161,15 @@ fn node_problem(scenario: &Scenario, verb: &str, pattern: NodePattern) -> Option
         let there = scenario.nodes_text();
         return Some(format!("`{verb}`: {pattern} is not in the cluster, which has {there}"));
     }
-    (verb == "db_away" && pattern.kind != NodeKind::Db)
-        .then(|| format!("`db_away` is for the database: write \"db/0\", found \"{pattern}\""))
+    match verb {
+        "db_away" if pattern.kind != NodeKind::Db => {
+            Some(format!("`db_away` is for the database: write \"db/0\", found \"{pattern}\""))
+        }
+        "gps_jump" | "gps_freeze" | "gps_lie" if pattern.kind != NodeKind::Vehicle => {
+            Some(format!("`{verb}` is for vehicles, such as \"vehicle/*\", found \"{pattern}\""))
+        }
+        _ => None,
+    }
 }
 
 fn check_fault_time(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &mut Shape<'_>) {
@@ -159,6 +200,9 @@ fn parameters_of(verb: &str) -> (&'static [&'static str], &'static [&'static str
         "loss" | "duplicate" | "corrupt" => (&["probability"], &["probability"]),
         "delay" => (&["delay_ms"], &["delay_ms", "jitter_ms"]),
         "clock_skew" => (&["skew_ms"], &["skew_ms"]),
+        "gps_jump" => (&["distance_m"], &["distance_m", "bearing_deg", "fixes"]),
+        "gps_freeze" => (&[], &["frozen"]),
+        "gps_lie" => (&[], &["distance_m", "drift_mps", "bearing_deg", "simulated"]),
         _ => (&[], &[]),
     }
 }
@@ -174,6 +218,10 @@ fn check_fault_parameters(fault: &FaultSpec, verb: &str, path: &str, shape: &mut
             VERBS.into_iter().filter(|verb| parameters_of(verb).1.contains(key)).collect();
         let message = format!("`{key}` means nothing to `{verb}`: it belongs to {}", list(&takers));
         shape.problem_at(&format!("{path}.{key}"), message);
+    }
+    if verb == "gps_lie" && fault.distance_m.is_none() && fault.drift_mps.is_none() {
+        let message = "`gps_lie` needs `distance_m` or `drift_mps` beside it".to_owned();
+        shape.problem_at(&format!("{path}.{verb}"), message);
     }
     if verb == "restart" && fault.lasts.is_some() {
         let message = "`restart` starts the node again at once: leave `for_s` out, or use `kill`".to_owned();

@@ -1,9 +1,10 @@
 //! Faults as scenario files write them: one table, one verb.
 
+use std::fmt;
 use std::time::Duration;
 
 use drover_model::NodePattern;
-use drover_world::{Fault, LinkEffect, LinkRule, Verb};
+use drover_world::{CellOutage, Fault, GpsFault, LinkEffect, LinkRule, Verb};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use super::Link;
 use super::quantity::{millis, seconds};
 
 /// Every verb of the grammar, in the order that messages show them.
-pub const VERBS: [&str; 14] = [
+pub const VERBS: [&str; 18] = [
     "kill",
     "pause",
     "restart",
@@ -24,6 +25,10 @@ pub const VERBS: [&str; 14] = [
     "db_away",
     "disk_full",
     "clock_skew",
+    "gps_jump",
+    "gps_freeze",
+    "gps_lie",
+    "cell_outage",
     "slow",
     "clog",
 ];
@@ -95,6 +100,22 @@ pub struct FaultSpec {
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
     pub clock_skew: Option<NodePattern>,
 
+    /// Verb: these vehicles' receivers give positions that are `distance_m` off, for `fixes` fixes or until the fault's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub gps_jump: Option<NodePattern>,
+    /// Verb: these vehicles' receivers repeat what they said last; `frozen` says whether time goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub gps_freeze: Option<NodePattern>,
+    /// Verb: these vehicles' receivers lie consistently: `distance_m` off, or drifting away by `drift_mps`, or both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub gps_lie: Option<NodePattern>,
+    /// Verb: radio cells are out of order, those in a circle or a share of all. Needs `cell_m` in [radio].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell_outage: Option<Cells>,
+
     /// Verb, not available yet: these nodes run slowly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
@@ -120,13 +141,90 @@ pub struct FaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -315_360_000_000_i64, max = 315_360_000_000_i64))]
     pub skew_ms: Option<i64>,
+    /// For gps_jump and gps_lie: how far positions are off, in metres.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1_000_000.0))]
+    pub distance_m: Option<f64>,
+    /// For gps_jump and gps_lie: which way, in degrees clockwise from north. Absent: each receiver draws its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 360.0))]
+    pub bearing_deg: Option<f64>,
+    /// For gps_jump: how many fixes in a row. Absent: as long as the fault lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub fixes: Option<u32>,
+    /// For gps_lie: how fast positions drift away, in m/s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub drift_mps: Option<f64>,
+    /// For gps_lie: true if the receiver says itself that it simulates. Absent: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<bool>,
+    /// For gps_freeze: what is repeated. Absent: `position`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Frozen>,
+}
+
+/// Radio cells: those in a circle (`center` and `radius_m`), or a `share` of all.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cells {
+    /// Middle of the circle: longitude, then latitude, in degrees (the order of GeoJSON).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub center: Option<[f64; 2]>,
+    /// Radius, in metres. Cells whose mast stands inside are meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1.0, max = 100_000.0))]
+    pub radius_m: Option<f64>,
+    /// Share of all cells, 0 to 1; which ones follows from the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub share: Option<f64>,
+}
+
+/// What a frozen receiver repeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Frozen {
+    /// The position; the time goes on.
+    #[default]
+    Position,
+    /// Whole sentences, time included.
+    Sentences,
+}
+
+impl Cells {
+    /// As the world takes it; `None` if it is neither a circle nor a share, which checking refuses.
+    pub(super) fn outage(self) -> Option<CellOutage> {
+        match self {
+            Self { center: Some([lon, lat]), radius_m: Some(radius_m), share: None } => {
+                Some(CellOutage::Circle { lat, lon, radius_m })
+            }
+            Self { center: None, radius_m: None, share: Some(share) } => Some(CellOutage::Share(share)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Cells {
+    /// In words: `a share of 0.3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.outage() {
+            Some(CellOutage::Circle { lat, lon, radius_m }) => {
+                write!(f, "cells within {radius_m} m of {lat} N {lon} E")
+            }
+            Some(CellOutage::Share(share)) => write!(f, "{share} of all cells"),
+            None => f.write_str("cells"),
+        }
+    }
 }
 
 /// What a verb applies to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Target {
     Nodes(NodePattern),
     Link(Link),
+    Cells(Cells),
 }
 
 impl Target {
@@ -135,6 +233,7 @@ impl Target {
         match self {
             Self::Nodes(nodes) => vec![nodes],
             Self::Link(link) => vec![link.from, link.to],
+            Self::Cells(_) => Vec::new(),
         }
     }
 }
@@ -157,6 +256,10 @@ impl FaultSpec {
             nodes(self.db_away),
             nodes(self.disk_full),
             nodes(self.clock_skew),
+            nodes(self.gps_jump),
+            nodes(self.gps_freeze),
+            nodes(self.gps_lie),
+            self.cell_outage.map(Target::Cells),
             nodes(self.slow),
             link(self.clog),
         ];
@@ -170,6 +273,12 @@ impl FaultSpec {
             ("delay_ms", self.delay_by.is_some()),
             ("jitter_ms", self.jitter.is_some()),
             ("skew_ms", self.skew_ms.is_some()),
+            ("distance_m", self.distance_m.is_some()),
+            ("bearing_deg", self.bearing_deg.is_some()),
+            ("fixes", self.fixes.is_some()),
+            ("drift_mps", self.drift_mps.is_some()),
+            ("simulated", self.simulated.is_some()),
+            ("frozen", self.frozen.is_some()),
         ];
         given.into_iter().filter_map(|(key, given)| given.then_some(key)).collect()
     }
@@ -179,6 +288,7 @@ impl FaultSpec {
         match self.verbs().first() {
             Some(&(verb, Target::Nodes(nodes))) => (verb, nodes.to_string()),
             Some(&(verb, Target::Link(link))) => (verb, link.to_string()),
+            Some(&(verb, Target::Cells(cells))) => (verb, cells.to_string()),
             None => ("", String::new()),
         }
     }
@@ -196,6 +306,12 @@ impl FaultSpec {
             self.delay_by.map(|delay| format!("{} ms late", millis(delay))),
             self.jitter.map(|jitter| format!("up to {} ms more", millis(jitter))),
             self.skew_ms.map(|skew_ms| format!("{skew_ms} ms wrong")),
+            self.distance_m.map(|distance_m| format!("{distance_m} m off")),
+            self.bearing_deg.map(|bearing_deg| format!("towards {bearing_deg} degrees")),
+            self.fixes.map(|fixes| format!("{fixes} fixes")),
+            self.drift_mps.map(|drift_mps| format!("drifting by {drift_mps} m/s")),
+            self.simulated.filter(|simulated| *simulated).map(|_| "saying so".to_owned()),
+            self.frozen.filter(|frozen| *frozen == Frozen::Sentences).map(|_| "whole sentences".to_owned()),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
@@ -218,6 +334,10 @@ impl FaultSpec {
             ("db_away", Target::Nodes(nodes)) => Verb::DbAway(nodes),
             ("disk_full", Target::Nodes(nodes)) => Verb::DiskFull(nodes),
             ("clock_skew", Target::Nodes(node)) => Verb::ClockSkew { node, skew_ms: self.skew_ms? },
+            ("gps_jump" | "gps_freeze" | "gps_lie", Target::Nodes(nodes)) => {
+                Verb::Gps { nodes, fault: self.gps_fault(verb)? }
+            }
+            ("cell_outage", Target::Cells(cells)) => Verb::CellOutage(cells.outage()?),
             ("partition", Target::Link(link)) => rule(link, LinkEffect::Partition),
             ("loss", Target::Link(link)) => rule(link, LinkEffect::Loss(self.probability?)),
             ("duplicate", Target::Link(link)) => rule(link, LinkEffect::Duplicate(self.probability?)),
@@ -227,6 +347,23 @@ impl FaultSpec {
                 LinkEffect::Delay { delay: self.delay_by?, jitter: self.jitter.unwrap_or_default() },
             ),
             _ => return None,
+        })
+    }
+
+    fn gps_fault(&self, verb: &str) -> Option<GpsFault> {
+        let bearing_deg = self.bearing_deg;
+        Some(match verb {
+            "gps_jump" => GpsFault::Jump { distance_m: self.distance_m?, bearing_deg, fixes: self.fixes },
+            "gps_freeze" => GpsFault::Freeze(match self.frozen.unwrap_or_default() {
+                Frozen::Position => drover_world::Frozen::Position,
+                Frozen::Sentences => drover_world::Frozen::Sentences,
+            }),
+            _ => GpsFault::Lie {
+                distance_m: self.distance_m.unwrap_or_default(),
+                drift_mps: self.drift_mps.unwrap_or_default(),
+                bearing_deg,
+                simulated: self.simulated.unwrap_or_default(),
+            },
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What surrounds the cluster: roads, vehicles and the mobile network.
+//! What surrounds the cluster: roads and vehicles.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +7,8 @@ use drover_model::WallTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::quantity::{millis, seconds};
+use super::device::{Device, Receiver, Replay};
+use super::quantity::seconds;
 
 /// Roads and the time of day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -83,6 +84,15 @@ pub struct Vehicles {
     #[serde(rename = "send_interval_s", with = "seconds", default = "send_interval")]
     #[schemars(with = "f64", range(min = 0.1, max = 3_600.0))]
     pub send_interval: Duration,
+    /// What receivers they carry.
+    #[serde(default)]
+    pub receiver: Receiver,
+    /// What tracking devices they carry.
+    #[serde(default)]
+    pub device: Device,
+    /// A recorded drive that they do again, in place of drives of their own. Absent: they drive themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
 }
 
 fn delivery_van() -> VehicleKind {
@@ -95,109 +105,4 @@ fn fix_interval() -> Duration {
 
 fn send_interval() -> Duration {
     Duration::from_secs(5)
-}
-
-/// The mobile network between vehicles and gateways, the same in both directions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Radio {
-    /// Time that a datagram takes one way, in milliseconds. Default 40.
-    #[serde(rename = "latency_ms", with = "millis")]
-    #[schemars(with = "f64", range(min = 0.0, max = 60_000.0))]
-    pub latency: Duration,
-    /// Largest random extra on top of the latency, in milliseconds; later datagrams may overtake. Default 5.
-    #[serde(rename = "jitter_ms", with = "millis")]
-    #[schemars(with = "f64", range(min = 0.0, max = 60_000.0))]
-    pub jitter: Duration,
-    /// Probability that a datagram is lost, each on its own, 0 to 1. Default 0.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub loss: f64,
-    /// Loss in bursts (Gilbert's model), on top of `loss`. Absent: none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub burst_loss: Option<BurstLoss>,
-    /// Probability that a datagram arrives twice, 0 to 1. Default 0.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub duplicate: f64,
-    /// Probability that one bit of a datagram flips, 0 to 1. Default 0.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub corrupt: f64,
-    /// Width of a radio cell, in metres. A vehicle that enters another cell gets another address. Absent: one cell.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 10.0, max = 100_000.0))]
-    pub cell_m: Option<f64>,
-    /// A vehicle also gets another address this often, wherever it is, in seconds. Absent: never.
-    #[serde(
-        rename = "cell_change_interval_s",
-        with = "seconds::option",
-        skip_serializing_if = "Option::is_none"
-    )]
-    #[schemars(with = "Option<f64>", range(min = 1.0, max = 86_400.0))]
-    pub cell_change_interval: Option<Duration>,
-    /// Bandwidth of each vehicle in each direction, in kbit/s. Absent: unlimited.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 10_000_000))]
-    pub bandwidth_kbit_s: Option<u32>,
-    /// Longest queue in front of a limited bandwidth, in milliseconds of sending; what comes on top is dropped. A
-    /// large one is bufferbloat. Default 200.
-    #[serde(rename = "queue_ms", with = "millis")]
-    #[schemars(with = "f64", range(min = 1.0, max = 60_000.0))]
-    pub queue: Duration,
-    /// Largest UDP payload that passes, in bytes; QUIC needs 1200. Default 1472, an Ethernet frame.
-    #[schemars(range(min = 1_200, max = 9_000))]
-    pub mtu_bytes: u32,
-    /// Circles without coverage: inside, nothing passes.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub zones: Vec<Zone>,
-}
-
-impl Default for Radio {
-    fn default() -> Self {
-        Self {
-            latency: Duration::from_millis(40),
-            jitter: Duration::from_millis(5),
-            loss: 0.0,
-            burst_loss: None,
-            duplicate: 0.0,
-            corrupt: 0.0,
-            cell_m: None,
-            cell_change_interval: None,
-            bandwidth_kbit_s: None,
-            queue: Duration::from_millis(200),
-            mtu_bytes: 1_472,
-            zones: Vec::new(),
-        }
-    }
-}
-
-/// Loss in bursts: a link is good or bad, and changes with these probabilities at each datagram.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BurstLoss {
-    /// Probability that a good link turns bad, 0 to 1.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub enter: f64,
-    /// Probability that a bad link turns good, 0 to 1. Bursts are 1 / `leave` datagrams long on average.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub leave: f64,
-    /// Probability that a datagram is lost while the link is bad, 0 to 1. Default 1.
-    #[serde(default = "certain")]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub loss: f64,
-}
-
-fn certain() -> f64 {
-    1.0
-}
-
-/// A circle without coverage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Zone {
-    /// What the report calls it: lower-case letters, digits and underscores.
-    pub name: String,
-    /// Middle of the circle: longitude, then latitude, in degrees (the order of GeoJSON).
-    pub center: [f64; 2],
-    /// Radius, in metres.
-    #[schemars(range(min = 1.0, max = 100_000.0))]
-    pub radius_m: f64,
 }

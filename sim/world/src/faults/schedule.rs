@@ -164,6 +164,8 @@ impl Breakage {
         if let Verb::Link(rule) = &self.verb {
             self.link = Some(commands.spawn(Link).id());
             out.push(Action::AddRule { id: self.id, rule: rule.clone() });
+        } else if let Verb::CellOutage(outage) = self.verb {
+            out.push(Action::CellOutage { id: self.id, outage: Some(outage) });
         } else {
             for_each(nodes, &self.nodes, |node| node.begin(self.id, &self.verb, out));
         }
@@ -177,6 +179,8 @@ impl Breakage {
         if let Some(link) = self.link.take() {
             commands.entity(link).despawn();
             out.push(Action::RemoveRule { id: self.id });
+        } else if let Verb::CellOutage(_) = self.verb {
+            out.push(Action::CellOutage { id: self.id, outage: None });
         } else {
             for_each(nodes, &self.nodes, |node| node.end(self.id, &self.verb, out));
         }
@@ -234,8 +238,11 @@ impl Node {
             Verb::ClockSkew { skew_ms, .. } => {
                 self.change_skews(out, |skews| skews.push((fault, *skew_ms)));
             }
-            // A rule is about no node in particular.
-            Verb::Link(_) => {}
+            Verb::Gps { fault: wrong, .. } => {
+                out.push(Action::Gps { node: self.name, id: fault, fault: Some(*wrong) });
+            }
+            // A rule is about no node in particular, nor is a cell.
+            Verb::Link(_) | Verb::CellOutage(_) => {}
         }
     }
 
@@ -266,7 +273,8 @@ impl Node {
             Verb::ClockSkew { .. } => {
                 self.change_skews(out, |skews| skews.retain(|(of, _)| *of != fault));
             }
-            Verb::Restart(_) | Verb::Link(_) => {}
+            Verb::Gps { .. } => out.push(Action::Gps { node: self.name, id: fault, fault: None }),
+            Verb::Restart(_) | Verb::Link(_) | Verb::CellOutage(_) => {}
         }
     }
 

@@ -1,11 +1,13 @@
 //! A world on the streets of Helsinki, seen from outside.
 
+mod standing;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use drover_model::{Position, WallTime};
-use drover_world::{Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec, Zone};
+use drover_world::{Fleet, RadioSpec, Roads, World, WorldSpec, Zone};
 
 const HELSINKI: &[u8] = include_bytes!("../../../../fixtures/roads/helsinki_center.osm.pbf");
 const METRES_PER_DEGREE: f64 = 111_300.0;
@@ -20,8 +22,8 @@ fn world(roads: Arc<Roads>, seed: u64, count: u32) -> World {
         seed,
         start: WallTime::from_secs(1_772_434_800),
         roads,
-        fleets: vec![Fleet { count, kind: VehicleKind::DeliveryVan, fix_interval: Duration::from_secs(1) }],
-        radio: RadioSpec { cell_m: Some(300.0), cell_change_interval: None, zones: vec![zone] },
+        fleets: vec![Fleet::vans(count, Duration::from_secs(1))],
+        radio: RadioSpec { cell_m: Some(300.0), zones: vec![zone], ..RadioSpec::default() },
         nodes: Vec::new(),
         faults: Vec::new(),
     })
@@ -85,13 +87,14 @@ fn every_van_makes_its_rounds_and_its_receiver_is_only_metres_off() {
         for (true_fix, place) in truth.iter().zip(reported) {
             let true_place = (f64::from(true_fix.lat_e7) / 1e7, f64::from(true_fix.lon_e7) / 1e7);
             let error_m = distance_m(true_place, *place);
-            assert!(error_m < 25.0, "{error_m} m off");
+            // Between houses a wall may throw a fix across the next block.
+            assert!(error_m < 60.0, "{error_m} m off");
             squares = (squares.0 + error_m * error_m, squares.1 + 1.0);
         }
         assert!(world.truth(vehicle).odometer_m > 200.0, "van {vehicle} has driven");
     }
     let spread_m: f64 = (squares.0 / squares.1).sqrt();
-    assert!((2.0..4.0).contains(&spread_m), "{spread_m} m");
+    assert!((2.5..8.0).contains(&spread_m), "{spread_m} m");
 }
 
 /// Checks that a chunk is an RMC, a GGA and a VTG that a common parser takes; returns the place that GGA gives.
