@@ -318,7 +318,11 @@ fn world_spec(scenario: &Scenario, cluster: &Cluster, roads: Arc<Roads>) -> Worl
     let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER);
     let fleets = scenario.vehicles.iter().map(|group| Fleet {
         count: group.count,
-        kind: VehicleKind::DeliveryVan,
+        kind: match group.kind {
+            scenario::VehicleKind::DeliveryVan => VehicleKind::DeliveryVan,
+            scenario::VehicleKind::Truck => VehicleKind::Truck,
+            scenario::VehicleKind::Car => VehicleKind::Car,
+        },
         fix_interval: group.fix_interval,
     });
     let zones = scenario.radio.zones.iter().map(|zone| Zone {

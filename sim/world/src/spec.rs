@@ -40,8 +40,12 @@ pub struct Fleet {
 /// What a vehicle is, and how it drives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VehicleKind {
-    /// A van on delivery rounds: drives to an address, idles, drives on.
+    /// A van of 3.5 t on delivery rounds: drives to an address, idles, drives on.
     DeliveryVan,
+    /// A box truck of 12 t on the same rounds.
+    Truck,
+    /// A compact petrol car.
+    Car,
 }
 
 /// The mobile network, as far as it depends on where a vehicle is.

@@ -141,7 +141,9 @@ fn spawn_vehicles(ecs: &mut ecs::World, spec: &WorldSpec, network: &Network) -> 
     let spawn = |(vehicle, fleet): (u32, &crate::Fleet)| {
         let rng = |purpose| stream(spec.seed, vehicle, purpose);
         let (drive, route, driver) = match fleet.kind {
-            VehicleKind::DeliveryVan => motion::start(&spec.roads, rng(Purpose::Driver)),
+            VehicleKind::DeliveryVan | VehicleKind::Truck | VehicleKind::Car => {
+                motion::start(&spec.roads, rng(Purpose::Driver))
+            }
         };
         let receiver = Receiver::new(vehicle, fleet.fix_interval, spec.start, rng(Purpose::Receiver));
         let modem = Modem::new(vehicle, &drive, &spec.roads, network);

@@ -61,8 +61,12 @@ impl Default for Grid {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VehicleKind {
-    /// A van on delivery rounds: drives to an address, idles, drives on.
+    /// A van of 3.5 t on delivery rounds: drives to an address, idles, drives on.
     DeliveryVan,
+    /// A box truck of 12 t on the same rounds.
+    Truck,
+    /// A compact petrol car.
+    Car,
 }
 
 /// A group of like vehicles.
