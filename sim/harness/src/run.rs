@@ -324,6 +324,7 @@ fn world_spec(scenario: &Scenario, cluster: &Cluster, roads: Arc<Roads>) -> Worl
             scenario::VehicleKind::Car => VehicleKind::Car,
         },
         fix_interval: group.fix_interval,
+        ..Fleet::default()
     });
     let zones = scenario.radio.zones.iter().map(|zone| Zone {
         name: zone.name.clone(),

@@ -4,6 +4,8 @@
 //! change cell or lose coverage, which faults begin and end. Whoever owns it waits, and carries that out. It holds no
 //! clock, opens no file, and draws every random number from its seed: the same spec gives the same outputs, always.
 
+mod can;
+mod engine;
 mod faults;
 mod math;
 mod motion;
@@ -14,17 +16,20 @@ mod receiver;
 mod rng;
 mod roads;
 mod spec;
+mod threads;
 mod tick;
 mod truth;
-#[allow(dead_code, reason = "motion, engine and bus read one field after the other")]
 mod vehicle;
+mod wear;
 mod world;
 
+pub use can::{BusSpec, CanFrame};
 pub use faults::{Action, Fault, LinkEffect, LinkRule, TimelineEntry, Verb};
 pub use outputs::Outputs;
 pub use radio::Cell;
 pub use roads::{Bounds, Edge, Roads, RoadsError};
 pub use spec::{Fleet, RadioSpec, VehicleKind, WorldSpec, Zone};
 pub use tick::TICK;
-pub use truth::{FixTruth, Truth};
+pub use truth::{EngineTruth, FixTruth, Truth};
+pub use wear::{Decay, FaultCode, Part, PartTruth, Wear};
 pub use world::World;

@@ -4,7 +4,10 @@
 //! so that their consumption can be held against its results; the car is a common compact one. Electric cars are not
 //! modelled: nothing here would describe them.
 
+mod motor;
+
 use crate::VehicleKind;
+pub(crate) use motor::{Heat, Motor, Supply};
 
 /// One kind of vehicle.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,6 +40,12 @@ pub(crate) struct Build {
     pub(crate) wheel_radius_m: f64,
     /// Share of the engine's work that reaches the wheels.
     pub(crate) driveline: f64,
+    /// What drives it.
+    pub(crate) motor: Motor,
+    /// Tyres on each axle, the front axle first.
+    pub(crate) tyres: &'static [u8],
+    /// Pressure of a warm tyre, in kPa.
+    pub(crate) tyre_kpa: f64,
 }
 
 impl VehicleKind {
@@ -60,13 +69,16 @@ const VAN: Build = Build {
     rolling: 0.0088,
     rotating_share: 0.03,
     power_w: 130_000.0,
-    top_speed_mps: 44.0,
+    top_speed_mps: 40.0,
     acceleration_mps2: 1.8,
     braking_mps2: 8.0,
     gears: &[5.375, 3.154, 2.041, 1.365, 1.0, 0.791],
     final_drive: 4.3,
     wheel_radius_m: 0.343,
     driveline: 0.95,
+    motor: motor::VAN,
+    tyres: &[2, 2],
+    tyre_kpa: 450.0,
 };
 
 /// VECTO's `Class2_RigidTruck`: a box truck of 12 t with 175 kW from 6.9 l, six gears (6.7 to 0.73), 265/70 R19.5 tyres
@@ -86,6 +98,9 @@ const TRUCK: Build = Build {
     final_drive: 4.18,
     wheel_radius_m: 0.421,
     driveline: 0.93,
+    motor: motor::TRUCK,
+    tyres: &[2, 4],
+    tyre_kpa: 800.0,
 };
 
 /// A compact petrol car of 1.3 t: 110 kW from 1.5 l, the MQ250-6F gearbox of the Volkswagen group (3.778 to 0.733,
@@ -105,4 +120,7 @@ const CAR: Build = Build {
     final_drive: 3.647,
     wheel_radius_m: 0.308,
     driveline: 0.95,
+    motor: motor::CAR,
+    tyres: &[2, 2],
+    tyre_kpa: 240.0,
 };

@@ -16,7 +16,7 @@ fn spec(count: u32, radio: RadioSpec) -> WorldSpec {
         seed: 11,
         start: WallTime::from_secs(1_772_434_800),
         roads: Arc::new(Roads::grid(8, 6, 120.0)),
-        fleets: vec![Fleet { count, kind: VehicleKind::DeliveryVan, fix_interval: Duration::from_secs(1) }],
+        fleets: vec![Fleet { count, ..Fleet::default() }],
         radio,
         nodes,
         faults: vec![Fault { at: Duration::from_secs(5), lasts: Some(Duration::from_secs(2)), verb }],
