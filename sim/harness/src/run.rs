@@ -9,7 +9,7 @@ use drover_env::{Chain, SeedTree};
 use drover_model::{NodeKind, NodeName, VehicleId};
 use drover_simnet::{Profile, Sim, SimConfig, TraceRecord};
 use drover_tracker::Spool;
-use drover_world::{Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec, Zone};
+use drover_world::{BusSpec, Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec, Zone};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::{Cluster, DB, OBSERVER, vehicle_id};
@@ -36,6 +36,8 @@ pub struct Options<'a> {
     pub commit: &'a str,
     /// A virtual second whose trace records are kept as text.
     pub capture: Option<u64>,
+    /// How many threads share the world's work. The run is the same for any number.
+    pub threads: usize,
     /// Measures where the real time goes.
     pub profile: Option<Profile>,
     /// Set to end the run early; it is then marked as interrupted.
@@ -166,7 +168,8 @@ impl<'a> Run<'a> {
         });
         let db = Db::new(DB, scenario.store, history.clone());
         let cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
-        let world = World::new(world_spec(scenario, &cluster, options.roads.clone()));
+        let mut world = World::new(world_spec(scenario, &cluster, options.roads.clone()));
+        world.set_threads(options.threads);
         Ok(Self {
             scenario,
             options,
@@ -324,7 +327,8 @@ fn world_spec(scenario: &Scenario, cluster: &Cluster, roads: Arc<Roads>) -> Worl
             scenario::VehicleKind::Car => VehicleKind::Car,
         },
         fix_interval: group.fix_interval,
-        ..Fleet::default()
+        can: group.can.then_some(BusSpec { interval: group.can_interval }),
+        wear: group.wear.resolve(),
     });
     let zones = scenario.radio.zones.iter().map(|zone| Zone {
         name: zone.name.clone(),

@@ -31,5 +31,5 @@ pub use roads::{Bounds, Edge, Roads, RoadsError};
 pub use spec::{Fleet, RadioSpec, VehicleKind, WorldSpec, Zone};
 pub use tick::TICK;
 pub use truth::{EngineTruth, FixTruth, Truth};
-pub use wear::{Decay, FaultCode, Part, PartTruth, Wear};
+pub use wear::{Decay, Part, PartTruth, TroubleCode, Wear};
 pub use world::World;

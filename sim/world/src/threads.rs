@@ -5,8 +5,8 @@
 
 use bevy_ecs::prelude::*;
 
-/// A thread costs some 10 us for each step: fewer vehicles than this are not worth it.
-const PIECE_MIN: usize = 1_000;
+/// Nobody starts a thread for fewer vehicles: it costs some 10 us a step, as much as a hundred of them.
+const PIECE_MIN: usize = 50;
 
 /// How many threads share the work of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Resource)]

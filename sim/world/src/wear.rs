@@ -15,7 +15,7 @@ use crate::VehicleKind;
 use crate::engine::electrics;
 use crate::math::{below, between, unit};
 use crate::tick::Tick;
-pub use decay::{Decay, FaultCode, Part, PartTruth, Wear};
+pub use decay::{Decay, Part, PartTruth, TroubleCode, Wear};
 
 /// Where a signal's code comes now and then, and where it comes to stay.
 mod thresholds {
@@ -89,7 +89,7 @@ struct Worn {
     onset: Tick,
     life_s: f64,
     progress: f64,
-    code: Option<FaultCode>,
+    code: Option<TroubleCode>,
     occurrences: u8,
     drifts: Option<Tick>,
     weak: Option<Tick>,
@@ -171,7 +171,7 @@ impl Parts {
     }
 
     /// The codes that are active now, in the order of [`Part::ALL`].
-    pub(crate) fn codes(&self) -> impl Iterator<Item = FaultCode> + '_ {
+    pub(crate) fn codes(&self) -> impl Iterator<Item = TroubleCode> + '_ {
         self.worn.iter().filter_map(|worn| worn.code)
     }
 
@@ -225,7 +225,7 @@ impl Worn {
     fn activate(&mut self, fmi: u8) {
         if self.code.is_none_or(|code| code.fmi != fmi) {
             self.occurrences = (self.occurrences + 1).min(OCCURRENCES_MAX);
-            self.code = Some(FaultCode { spn: self.spn, fmi, occurrences: self.occurrences });
+            self.code = Some(TroubleCode { spn: self.spn, fmi, occurrences: self.occurrences });
         }
     }
 }

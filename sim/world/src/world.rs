@@ -145,6 +145,19 @@ impl World {
         self.ecs.get(entity).expect("vehicles keep what they are spawned with")
     }
 
+    /// A whole step, system by system: `cost` is told what each one took by `clock`.
+    #[doc(hidden)]
+    pub fn step_measured(&mut self, clock: fn() -> Duration, mut cost: impl FnMut(&'static str, Duration)) {
+        let single = self.ecs.remove_resource::<SingleSteps>();
+        let mut single = single.unwrap_or_else(|| SingleSteps(single_steps()));
+        for (name, schedule) in &mut single.0 {
+            let before = clock();
+            schedule.run(&mut self.ecs);
+            cost(name, clock() - before);
+        }
+        self.ecs.insert_resource(single);
+    }
+
     /// Only the steps that move vehicles, for measuring them.
     #[doc(hidden)]
     pub fn step_motion_only(&mut self) {
@@ -158,6 +171,10 @@ impl World {
         self.schedule = only;
     }
 }
+
+/// Each system of a step with a schedule of its own.
+#[derive(ecs::Resource)]
+struct SingleSteps(Vec<(&'static str, ecs::Schedule)>);
 
 /// Marks a world that is only measured.
 #[derive(ecs::Resource)]
@@ -185,24 +202,36 @@ fn spawn_vehicles(ecs: &mut ecs::World, spec: &WorldSpec, network: &Network) -> 
     (0..).zip(fleets).map(spawn).collect()
 }
 
-/// One step, system after system.
-fn steps() -> ecs::Schedule {
-    let mut schedule = ordered();
-    schedule.add_systems(
-        (
-            outputs::clear,
-            tick::advance,
-            faults::break_and_heal,
-            motion::deliver,
-            motion::drive,
-            engine::run,
-            can::talk,
-            radio::listen,
-            receiver::receive,
-        )
-            .chain(),
-    );
-    schedule
+/// A step, system after system; and each system as a step of its own, by name, for measuring.
+macro_rules! in_order {
+    ($($system:path,)*) => {
+        fn steps() -> ecs::Schedule {
+            let mut schedule = ordered();
+            schedule.add_systems(($($system,)*).chain());
+            schedule
+        }
+
+        fn single_steps() -> Vec<(&'static str, ecs::Schedule)> {
+            let single = |name, add: fn(&mut ecs::Schedule)| {
+                let mut schedule = ordered();
+                add(&mut schedule);
+                (name, schedule)
+            };
+            vec![$(single(stringify!($system), |schedule| { schedule.add_systems($system); }),)*]
+        }
+    };
+}
+
+in_order! {
+    outputs::clear,
+    tick::advance,
+    faults::break_and_heal,
+    motion::deliver,
+    motion::drive,
+    engine::run,
+    can::talk,
+    radio::listen,
+    receiver::receive,
 }
 
 /// A schedule on one thread that refuses systems without an order.

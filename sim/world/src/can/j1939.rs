@@ -10,7 +10,7 @@ use self::layout::{byte, driver_card, long, word};
 use self::transport::Broadcast;
 use super::{Burst, Moment};
 use crate::engine::AMBIENT_C;
-use crate::wear::FaultCode;
+use crate::wear::TroubleCode;
 
 /// Source addresses of J1939-81, appendix B.
 mod sources {
@@ -295,7 +295,7 @@ impl J1939 {
     }
 }
 
-fn is_lining(code: FaultCode) -> bool {
+fn is_lining(code: TroubleCode) -> bool {
     (1099..=1106).contains(&code.spn)
 }
 

@@ -96,7 +96,7 @@ impl Wear {
 
 /// A diagnostic trouble code as in DM1 of SAE J1939-73.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FaultCode {
+pub struct TroubleCode {
     /// Suspect parameter number: what is wrong.
     pub spn: u32,
     /// Failure mode identifier: what is wrong with it.
@@ -105,7 +105,7 @@ pub struct FaultCode {
     pub occurrences: u8,
 }
 
-impl FaultCode {
+impl TroubleCode {
     /// As fixes carry it: SPN << 5 | FMI.
     pub const fn packed(self) -> u32 {
         self.spn << 5 | self.fmi as u32
@@ -125,7 +125,7 @@ pub struct PartTruth {
     /// 0 is as at the start, 1 has failed.
     pub progress: f64,
     /// Its code, while it is active.
-    pub code: Option<FaultCode>,
+    pub code: Option<TroubleCode>,
     /// Its signal began to drift.
     pub drifts: Option<Duration>,
     /// Its code was active for the first time; from then on it comes and goes.

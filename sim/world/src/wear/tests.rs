@@ -49,7 +49,11 @@ fn a_signal_drifts_then_its_code_comes_and_goes_then_stays_and_then_the_part_fai
                 on_off[at] += u32::from(part.code.is_some() != active[at]);
                 active[at] = part.code.is_some();
                 if part.steady.is_some() {
-                    assert!(part.code.is_some_and(FaultCode::is_severe), "{:?} has come to stay", part.part);
+                    assert!(
+                        part.code.is_some_and(TroubleCode::is_severe),
+                        "{:?} has come to stay",
+                        part.part
+                    );
                 }
             }
         });

@@ -128,6 +128,18 @@ fn a_zone_takes_coverage_and_healing_gives_it_back_at_the_next_step() {
 }
 
 #[test]
+fn a_measured_step_is_a_step_and_names_every_system() {
+    let (mut one, mut two) = (World::new(spec(10, town_radio())), World::new(spec(10, town_radio())));
+    for _ in 0..300 {
+        one.step();
+        let mut names = Vec::new();
+        two.step_measured(|| Duration::ZERO, |name, _| names.push(name));
+        assert_eq!(one.outputs(), two.outputs());
+        assert!(names.contains(&"engine::run") && names.last() == Some(&"receiver::receive"), "{names:?}");
+    }
+}
+
+#[test]
 #[should_panic = "conflict"]
 fn systems_without_an_order_are_refused() {
     fn write(_: ecs::ResMut<Tick>) {}

@@ -1,6 +1,6 @@
 //! How J1939 writes identifiers, numbers and trouble codes.
 
-use crate::wear::FaultCode;
+use crate::wear::TroubleCode;
 
 /// The largest valid values: what lies above is reserved for "error" and "not available" (J1939-71, table 1).
 const BYTE_MAX: f64 = 250.0;
@@ -39,7 +39,7 @@ pub(super) fn eighths(percent: f64) -> (u8, u8) {
 }
 
 /// A code of DM1: the 16 low bits of the SPN; its 3 high bits above the failure mode; the count. Conversion method 0.
-pub(super) fn trouble_code(code: FaultCode) -> [u8; 4] {
+pub(super) fn trouble_code(code: TroubleCode) -> [u8; 4] {
     let spn = code.spn.to_le_bytes();
     [spn[0], spn[1], (spn[2] & 0x07) << 5 | code.fmi & 0x1F, code.occurrences & 0x7F]
 }
