@@ -5,6 +5,7 @@ mod bind;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use drover_model::{DriverId, Engine, FaultCode};
 
@@ -85,11 +86,40 @@ impl CanCounts {
     }
 }
 
+/// The messages of a vehicle's bus, and which of their signals give readings. One serves any number of readers.
+#[derive(Debug)]
+pub struct Catalog {
+    database: Database,
+    bindings: Bindings,
+}
+
+impl Catalog {
+    /// All of a database. Signals that carry a J1939 parameter, or a PID of OBD-II, give readings by themselves; `names`
+    /// adds others, each as `MESSAGE.Signal` with the field of a fix that it gives.
+    ///
+    /// # Errors
+    /// A name is not there, or a signal has a unit that is not known for what it gives.
+    pub fn new(database: Database, names: &BTreeMap<String, String>) -> Result<Self, BindProblem> {
+        let bindings = Bindings::new(&database, names)?;
+        Ok(Self { database, bindings })
+    }
+
+    /// The built-in messages.
+    pub fn built_in() -> Self {
+        Self::new(Database::built_in(), &BTreeMap::new())
+            .expect("a test holds that the built-in units are known")
+    }
+
+    /// The messages.
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+}
+
 /// Turns a bus's frames into the readings that travel with fixes. Holds no clock and no bus.
 #[derive(Debug)]
 pub struct CanReader {
-    database: Database,
-    bindings: Bindings,
+    catalog: Arc<Catalog>,
     transport: Transport,
     isotp: IsoTp,
     readings: Readings,
@@ -99,33 +129,16 @@ pub struct CanReader {
 }
 
 impl CanReader {
-    /// A reader of the database's messages. Signals that carry a J1939 parameter, or a PID of OBD-II, give readings by
-    /// themselves; `names` adds others, each as `MESSAGE.Signal` with the field of a fix that it gives.
-    ///
-    /// # Errors
-    /// A name is not there, or a signal has a unit that is not known for what it gives.
-    pub fn new(database: Database, names: &BTreeMap<String, String>) -> Result<Self, BindProblem> {
-        let bindings = Bindings::new(&database, names)?;
-        Ok(Self {
-            database,
-            bindings,
+    /// A reader that has heard nothing yet.
+    pub fn new(catalog: Arc<Catalog>) -> Self {
+        Self {
+            catalog,
             transport: Transport::default(),
             isotp: IsoTp::default(),
             readings: Readings::default(),
             codes: Vec::new(),
             counts: CanCounts::default(),
-        })
-    }
-
-    /// A reader of the built-in messages.
-    pub fn built_in() -> Self {
-        Self::new(Database::built_in(), &BTreeMap::new())
-            .expect("a test holds that the built-in units are known")
-    }
-
-    /// What the signals of its messages are.
-    pub const fn database(&self) -> &Database {
-        &self.database
+        }
     }
 
     /// Takes a frame that was on the bus at that time.
@@ -148,7 +161,7 @@ impl CanReader {
             self.counts.known += 1;
             return self.group(at_us, j1939.pgn, j1939.source, data);
         }
-        match self.database.index(id) {
+        match self.catalog.database.index(id) {
             Some(message) => self.message(at_us, message, Source::J1939(j1939.source), data),
             None => self.counts.unknown += 1,
         }
@@ -166,7 +179,7 @@ impl CanReader {
     }
 
     fn plain(&mut self, at_us: i64, id: CanId, data: &[u8]) {
-        match self.database.index(id) {
+        match self.catalog.database.index(id) {
             Some(message) => self.message(at_us, message, Source::Unnamed, data),
             None => self.counts.unknown += 1,
         }
@@ -177,7 +190,7 @@ impl CanReader {
         match pgn {
             dm1::PGN => self.faults(at_us, source, payload),
             DRIVER_IDENTIFICATION => self.driver(at_us, payload),
-            _ => match self.database.group_index(pgn, source) {
+            _ => match self.catalog.database.group_index(pgn, source) {
                 Some(message) => self.message(at_us, message, Source::J1939(source), payload),
                 None => self.counts.unknown += 1,
             },
@@ -186,10 +199,10 @@ impl CanReader {
 
     fn message(&mut self, at_us: i64, index: usize, source: Source, payload: &[u8]) {
         self.counts.known += 1;
-        let Self { database, bindings, readings, counts, .. } = self;
-        let message = &database.messages()[index];
+        let Self { catalog, readings, counts, .. } = self;
+        let message = &catalog.database.messages()[index];
         counts.short += u64::from(message.is_short(payload.len()));
-        let bound = bindings.of(index);
+        let bound = catalog.bindings.of(index);
         if bound.is_empty() {
             return;
         }
@@ -255,10 +268,16 @@ impl CanReader {
                     let Some(place) = frame.get_mut(3..len) else { continue };
                     place.copy_from_slice(bytes);
                     frame[..3].copy_from_slice(&[len as u8 - 1, obd::CURRENT_DATA, pid]);
-                    self.bindings.obd(&self.database, &frame[..len]).for_each(|(bound, value)| {
-                        let taken = self.readings.set(at_us, bound.quantity, bound.rank, source, value);
-                        *(if taken { &mut self.counts.readings } else { &mut self.counts.out_of_range }) += 1;
-                    });
+                    self.catalog.bindings.obd(&self.catalog.database, &frame[..len]).for_each(
+                        |(bound, value)| {
+                            let taken = self.readings.set(at_us, bound.quantity, bound.rank, source, value);
+                            *(if taken {
+                                &mut self.counts.readings
+                            } else {
+                                &mut self.counts.out_of_range
+                            }) += 1;
+                        },
+                    );
                 }
             }
             obd::Answer::Codes(codes) => self.readings.set_faults(at_us, source, &codes),

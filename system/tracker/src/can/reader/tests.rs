@@ -16,7 +16,7 @@ fn frame(text: &str) -> CanFrame {
 
 /// A reader that has heard these frames, all at once.
 fn heard(frames: &[&str]) -> CanReader {
-    let mut reader = CanReader::built_in();
+    let mut reader = CanReader::new(Arc::new(Catalog::built_in()));
     frames.iter().for_each(|text| reader.handle_frame(0, &frame(text)));
     reader
 }
@@ -96,7 +96,7 @@ fn a_long_group_of_the_dbc_is_decoded_from_packets() {
     let dbc = b"BO_ 2566844926 LONG: 20 X\n SG_ far : 128|16@1+ (1,0) [0|0] \"rpm\" X\n";
     let (database, _) = Database::load(&[("t", dbc)], false).expect("good");
     let names = BTreeMap::from([("LONG.far".to_owned(), "engine_speed_rpm".to_owned())]);
-    let mut reader = CanReader::new(database, &names).expect("bound");
+    let mut reader = CanReader::new(Arc::new(Catalog::new(database, &names).expect("bound")));
     for text in [
         "1CECFF00#20140003FFF1FE00",
         "1CEBFF00#0100000000000000",
@@ -110,7 +110,7 @@ fn a_long_group_of_the_dbc_is_decoded_from_packets() {
 
 #[test]
 fn a_driver_is_taken_from_one_frame_or_many_and_leaves_again() {
-    let mut reader = CanReader::built_in();
+    let mut reader = CanReader::new(Arc::new(Catalog::built_in()));
     for text in ["1CECFFEE#200D0002FF6BFE00", "1CEBFFEE#014452495645522D", "1CEBFFEE#02303034322A2AFF"] {
         reader.handle_frame(0, &frame(text));
     }
@@ -175,7 +175,7 @@ fn signals_of_any_bus_are_bound_by_name() {
     let bind = |names: &[(&str, &str)]| {
         let (database, _) = Database::load(&[("van.dbc", dbc)], false).expect("good");
         let names = names.iter().map(|(name, field)| ((*name).to_owned(), (*field).to_owned()));
-        CanReader::new(database, &names.collect())
+        Catalog::new(database, &names.collect()).map(|catalog| CanReader::new(Arc::new(catalog)))
     };
     let mut reader =
         bind(&[("MOTOR.Rpm", "engine_speed_rpm"), ("MOTOR.Water", "coolant_celsius")]).expect("bound");
@@ -213,7 +213,7 @@ proptest! {
             0..100,
         ),
     ) {
-        let (mut reader, mut now_us) = (CanReader::built_in(), 0);
+        let (mut reader, mut now_us) = (CanReader::new(Arc::new(Catalog::built_in())), 0);
         for (id, data, later_us) in frames {
             now_us += later_us;
             let id = if id >> 31 == 1 { CanId::extended(id & 0x1FFF_FFFF) } else { CanId::standard(id as u16 & 0x7FF) };
