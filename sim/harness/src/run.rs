@@ -37,6 +37,8 @@ pub struct Options<'a> {
     pub commit: &'a str,
     /// A virtual second whose trace records are kept as text.
     pub capture: Option<u64>,
+    /// How many threads share the world's work. The run is the same for any number.
+    pub threads: usize,
     /// Measures where the real time goes.
     pub profile: Option<Profile>,
     /// Set to end the run early; it is then marked as interrupted.
@@ -168,7 +170,8 @@ impl<'a> Run<'a> {
         let db = Db::new(DB, scenario.store, history.clone());
         let mut cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
         let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER);
-        let world = World::new(world_spec(scenario, services, options.roads.clone(), options.file)?);
+        let mut world = World::new(world_spec(scenario, services, options.roads.clone(), options.file)?);
+        world.set_threads(options.threads);
         for vehicle in 0..world.vehicles_len() {
             let (cell, faded) = (world.cell(vehicle), world.fading(vehicle).share());
             cluster.place(vehicle, cell, faded, world.clock_error(vehicle));

@@ -13,6 +13,7 @@ mod problem;
 mod quantity;
 mod radio;
 mod shape;
+mod wear;
 mod world;
 
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub use link::{Link, LinkError};
 pub use problem::{Problem, ScenarioErrors};
 pub use radio::{Border, BurstLoss, Crowd, Radio, Zone};
 pub use shape::nearest;
+pub use wear::{Decay, Wear};
 pub use world::{Grid, Roads, VehicleKind, Vehicles, World};
 
 /// Where a scenario can run.

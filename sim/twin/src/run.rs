@@ -38,6 +38,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
         replay: replay("run", &args.which, scenario.seed, &path),
         commit: COMMIT,
         capture: None,
+        threads: usize::from(args.which.threads),
         profile: None,
         interrupt: &INTERRUPT,
         progress: &mut |progress| line.show(&progress, &watch),
@@ -64,7 +65,9 @@ pub(crate) fn check(args: &CheckArgs) -> Result<u8, Stop> {
     let roads = harness_run::roads(&scenario, &file).map_err(stop)?;
     let command = replay("check", &args.which, scenario.seed, &path);
     watch_interrupt();
+    let mut runs = 0;
     let compared = harness_check::check(&scenario, |capture| {
+        runs += 1;
         if std::io::stderr().is_terminal() {
             complain(if capture.is_some() { "once more, to name the difference" } else { "running" });
         }
@@ -74,6 +77,8 @@ pub(crate) fn check(args: &CheckArgs) -> Result<u8, Stop> {
             replay: command.clone(),
             commit: COMMIT,
             capture,
+            // Every other run is the one to compare with.
+            threads: if runs % 2 == 0 { usize::from(args.which.threads) } else { 1 },
             profile: None,
             interrupt: &INTERRUPT,
             // A closure without captures takes no memory, so nothing is leaked.
@@ -138,7 +143,8 @@ fn replay(command: &str, which: &Which, seed: u64, path: &Path) -> String {
     let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
     let path = if plain { path } else { format!("'{}'", path.replace('\'', "'\\''")) };
     let until = which.until.map(|until| format!(" --until {}", until.as_secs_f64())).unwrap_or_default();
-    format!("cargo run --release -- {command} {path} --seed {seed}{until}")
+    let threads = if which.threads > 1 { format!(" --threads {}", which.threads) } else { String::new() };
+    format!("cargo run --release -- {command} {path} --seed {seed}{until}{threads}")
 }
 
 fn default_folder(scenario: &Scenario) -> PathBuf {
@@ -203,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_replay_command_says_all_that_was_changed() {
-        let mut which = Which { scenario: PathBuf::new(), seed: None, until: None };
+        let mut which = Which { scenario: PathBuf::new(), seed: None, until: None, threads: 1 };
         let check = |which: &Which, path: &str, expected: &str| {
             assert_eq!(replay("run", which, 7, Path::new(path)), expected);
         };

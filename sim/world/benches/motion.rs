@@ -47,7 +47,7 @@ fn world(roads: &Arc<Roads>, count: u32, fix_interval: Duration, cell_m: Option<
         seed: 1,
         start: WallTime::from_secs(1_772_434_800),
         roads: roads.clone(),
-        fleets: vec![Fleet::vans(count, fix_interval)],
+        fleets: vec![Fleet { count, fix_interval, ..Fleet::default() }],
         radio: RadioSpec { cell_m, ..RadioSpec::default() },
         nodes: Vec::new(),
         faults: Vec::new(),

@@ -32,7 +32,7 @@ fn main() -> std::io::Result<()> {
         seed: 1,
         start: WallTime::from_secs(1_772_434_800),
         roads: Arc::new(Roads::grid(6, 6, 120.0)),
-        fleets: vec![Fleet { receiver, ..Fleet::vans(count, Duration::from_secs(1)) }],
+        fleets: vec![Fleet { receiver, ..Fleet { count, ..Fleet::default() } }],
         radio: RadioSpec::default(),
         nodes: Vec::new(),
         faults: Vec::new(),

@@ -4,7 +4,9 @@
 //! change cell or lose coverage, which faults begin and end. Whoever owns it waits, and carries that out. It holds no
 //! clock, opens no file, and draws every random number from its seed: the same spec gives the same outputs, always.
 
+mod can;
 mod device;
+mod engine;
 mod faults;
 mod math;
 mod motion;
@@ -16,18 +18,23 @@ mod replay;
 mod rng;
 mod roads;
 mod spec;
+mod threads;
 mod tick;
 mod truth;
+mod vehicle;
+mod wear;
 mod world;
 
+pub use can::{BusSpec, CanFrame};
 pub use device::{ClockError, DeviceSpec};
 pub use faults::{Action, CellOutage, Fault, Frozen, GpsFault, LinkEffect, LinkRule, TimelineEntry, Verb};
 pub use outputs::Outputs;
 pub use radio::{Cell, Crowd, Fading, RadioSpec, Zone};
 pub use receiver::{Grade, ReceiverSpec, Start, Talker};
-pub use replay::{CanFrame, Recording, RecordingError, ReplaySpec, write_candump};
+pub use replay::{Recording, RecordingError, ReplaySpec, write_candump};
 pub use roads::{Bounds, Edge, Roads, RoadsError};
 pub use spec::{Fleet, VehicleKind, WorldSpec};
 pub use tick::TICK;
-pub use truth::{Falsified, FixTruth, Truth};
+pub use truth::{EngineTruth, Falsified, FixTruth, Truth};
+pub use wear::{Decay, Part, PartTruth, TroubleCode, Wear};
 pub use world::World;

@@ -2,6 +2,7 @@
 
 use bevy_ecs::prelude::*;
 
+use crate::can::Heard;
 use crate::{Action, CanFrame, Cell, Fading};
 
 /// What the last step brought. Vehicles come in the order of their numbers, and after them those that replay a recording
@@ -18,8 +19,9 @@ pub struct Outputs {
     chunks: Vec<(u32, usize)>,
     // All chunks, one after the other: a buffer that is used again instead of one allocation per fix.
     bytes: Vec<u8>,
-    frame_chunks: Vec<(u32, usize)>,
-    frames: Vec<CanFrame>,
+    // One for each piece of the fleet, in the order of the vehicles.
+    heard: Vec<Heard>,
+    pub(crate) replayed: Heard,
 }
 
 impl Outputs {
@@ -68,23 +70,17 @@ impl Outputs {
         })
     }
 
-    /// What was on vehicles' buses, in order.
+    /// What vehicles' controllers sent: frames in the order in which they were on the bus.
     pub fn can(&self) -> impl Iterator<Item = (u32, &[CanFrame])> + '_ {
-        let mut start = 0;
-        self.frame_chunks.iter().map(move |&(vehicle, end)| {
-            let frames = &self.frames[start..end];
-            start = end;
-            (vehicle, frames)
-        })
+        self.heard.iter().chain(std::iter::once(&self.replayed)).flat_map(Heard::iter)
     }
 
-    /// Adds what `put` appends as a vehicle's frames, if it is anything.
-    pub(crate) fn put_frames(&mut self, vehicle: u32, put: impl FnOnce(&mut Vec<CanFrame>)) {
-        let before = self.frames.len();
-        put(&mut self.frames);
-        if self.frames.len() > before {
-            self.frame_chunks.push((vehicle, self.frames.len()));
+    /// Where `count` pieces of the fleet put what is heard of them, from piece `first` on.
+    pub(crate) fn heard(&mut self, first: usize, count: usize) -> &mut [Heard] {
+        if self.heard.len() < first + count {
+            self.heard.resize_with(first + count, Heard::default);
         }
+        &mut self.heard[first..first + count]
     }
 
     /// Adds what `write` appends as a vehicle's chunk.
@@ -103,8 +99,8 @@ impl Outputs {
         self.taken.clear();
         self.chunks.clear();
         self.bytes.clear();
-        self.frame_chunks.clear();
-        self.frames.clear();
+        self.heard.iter_mut().for_each(Heard::clear);
+        self.replayed.clear();
     }
 }
 

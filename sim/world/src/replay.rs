@@ -16,7 +16,7 @@ use bevy_ecs::prelude::*;
 use drover_model::{Degrees, MetersPerSecond, Position};
 
 use self::candump::Heard;
-pub use self::candump::{CanFrame, write_candump};
+pub use self::candump::write_candump;
 use self::nmea::{Fix, Track};
 use crate::math::bearing_deg;
 use crate::outputs::Outputs;
@@ -24,6 +24,7 @@ use crate::plane::{Plane, Point};
 use crate::receiver::Sky;
 use crate::tick::{TICK_MS, Tick};
 use crate::truth::{Falsified, Log, Record, Truth};
+use crate::{CanFrame, EngineTruth};
 
 /// Faster than this a recorded vehicle counts as driving, in m/s.
 const DRIVING_MPS: f64 = 0.5;
@@ -193,7 +194,7 @@ impl Replay {
         self.fix.position
     }
 
-    /// What the recording says of the vehicle now.
+    /// What the recording says of the vehicle now. It says nothing of the engine or the load: those are 0.
     pub(crate) fn truth(&self, covered: bool) -> Truth {
         Truth {
             position: self.fix.position,
@@ -205,6 +206,8 @@ impl Replay {
             ignition: true,
             in_tunnel: false,
             covered,
+            mass_kg: 0.0,
+            engine: EngineTruth::default(),
         }
     }
 
@@ -241,7 +244,7 @@ impl Replay {
             return;
         }
         let vehicle = self.vehicle;
-        outputs.put_frames(vehicle, |out| {
+        outputs.replayed.put(vehicle, |out| {
             loop {
                 if self.next.1 == recording.frames.len() && self.spec.looped {
                     (self.laps.1, self.next.1) = (self.laps.1 + 1, 0);

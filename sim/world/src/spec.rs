@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drover_model::{NodeName, WallTime};
 
-use crate::{DeviceSpec, Fault, RadioSpec, ReceiverSpec, ReplaySpec, Roads};
+use crate::{BusSpec, DeviceSpec, Fault, RadioSpec, ReceiverSpec, ReplaySpec, Roads, Wear};
 
 /// Everything that decides what a world does.
 #[derive(Debug, Clone)]
@@ -35,6 +35,10 @@ pub struct Fleet {
     pub kind: VehicleKind,
     /// How often the receiver gives a fix. Counts in whole milliseconds, and not faster than the world's tick.
     pub fix_interval: Duration,
+    /// The bus that trackers hear. `None`: they are not connected to it.
+    pub can: Option<BusSpec>,
+    /// What wears out.
+    pub wear: Wear,
     /// What their receivers are.
     pub receiver: ReceiverSpec,
     /// What their tracking devices are.
@@ -43,23 +47,30 @@ pub struct Fleet {
     pub replay: Option<ReplaySpec>,
 }
 
-/// What a vehicle is, and how it drives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VehicleKind {
-    /// A van on delivery rounds: drives to an address, idles, drives on.
-    DeliveryVan,
-}
-
-impl Fleet {
-    /// Delivery vans with the usual receivers and devices.
-    pub fn vans(count: u32, fix_interval: Duration) -> Self {
+impl Default for Fleet {
+    /// One new van, a fix and a turn of its bus every second.
+    fn default() -> Self {
+        let second = Duration::from_secs(1);
         Self {
-            count,
+            count: 1,
             kind: VehicleKind::DeliveryVan,
-            fix_interval,
+            fix_interval: second,
+            can: Some(BusSpec { interval: second }),
+            wear: Wear::default(),
             receiver: ReceiverSpec::default(),
             device: DeviceSpec::default(),
             replay: None,
         }
     }
+}
+
+/// What a vehicle is, and how it drives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VehicleKind {
+    /// A van of 3.5 t on delivery rounds: drives to an address, idles, drives on.
+    DeliveryVan,
+    /// A box truck of 12 t on the same rounds.
+    Truck,
+    /// A compact petrol car.
+    Car,
 }

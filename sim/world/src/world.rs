@@ -7,17 +7,22 @@ use bevy_ecs::schedule::{IntoScheduleConfigs, LogLevel, ScheduleBuildSettings, S
 use bevy_ecs::system::RunSystemOnce;
 use drover_model::{Degrees, MetersPerSecond};
 
+use crate::can::{self, Bus};
 use crate::device::{self, Device, StayAwake};
+use crate::engine::{self, Engine};
 use crate::motion::{self, Drive, Map, Parking, Phase};
 use crate::outputs::{self, Outputs};
 use crate::radio::{self, Modem, Network};
 use crate::receiver::{self, Constellation, Receiver, Sky};
 use crate::replay::{self, Replay};
 use crate::rng::{Purpose, stream};
+use crate::threads::Threads;
 use crate::tick::{self, Tick};
-use crate::truth::Log;
+use crate::truth::{EngineLog, Log};
+use crate::wear::Parts;
 use crate::{
-    Action, Cell, ClockError, Fading, FixTruth, TimelineEntry, Truth, VehicleKind, WorldSpec, faults,
+    Action, Cell, ClockError, EngineTruth, Fading, FixTruth, PartTruth, TimelineEntry, Truth, VehicleKind,
+    WorldSpec, faults,
 };
 
 /// A world under way. The same spec gives the same outputs, step by step.
@@ -36,6 +41,7 @@ impl World {
         let vehicles = spawn_vehicles(&mut ecs, &spec, &network);
         ecs.insert_resource(faults);
         ecs.insert_resource(network);
+        ecs.insert_resource(Threads(1));
         ecs.insert_resource(Tick::default());
         ecs.insert_resource(Outputs::default());
         ecs.insert_resource(Parking::default());
@@ -44,6 +50,11 @@ impl World {
         ecs.insert_resource(Constellation::over(spec.roads.middle()));
         ecs.insert_resource(Map::new(spec.roads));
         Self { ecs, schedule: steps(), vehicles }
+    }
+
+    /// Lets so many threads share the work of a step. The outputs are the same for any number.
+    pub fn set_threads(&mut self, threads: usize) {
+        self.ecs.resource_mut::<Threads>().0 = threads;
     }
 
     /// Goes on by one [tick](crate::TICK). What came of it is in [`Self::outputs`].
@@ -108,7 +119,8 @@ impl World {
         if let Some(replay) = self.ecs.get::<Replay>(self.vehicles[vehicle as usize]) {
             return replay.truth(covered);
         }
-        let drive = self.component::<Drive>(vehicle);
+        let (drive, engine) = (self.component::<Drive>(vehicle), self.component::<Engine>(vehicle));
+        let tick = *self.ecs.resource::<Tick>();
         let roads = &self.ecs.resource::<Map>().roads;
         let edge = roads.edges[drive.edge as usize];
         let speed = |mps: f64| MetersPerSecond::new(mps).expect("vans and limits are slower than 120 m/s");
@@ -123,7 +135,27 @@ impl World {
             ignition: drive.ignition,
             in_tunnel: edge.tunnel,
             covered,
+            mass_kg: engine.mass_kg,
+            engine: engine.truth(tick, drive.odometer_m, self.component::<Parts>(vehicle)),
         }
+    }
+
+    /// What a vehicle's engine did whenever its bus had its turn, oldest first; every second for one without. Nothing is
+    /// known of one that replays a recording.
+    ///
+    /// # Panics
+    /// If there is no vehicle of that number.
+    pub fn engine(&self, vehicle: u32) -> impl ExactSizeIterator<Item = EngineTruth> + '_ {
+        self.component::<EngineLog>(vehicle).iter()
+    }
+
+    /// The parts of a vehicle that wear out; none of one that replays a recording.
+    ///
+    /// # Panics
+    /// If there is no vehicle of that number.
+    pub fn parts(&self, vehicle: u32) -> impl Iterator<Item = PartTruth> + '_ {
+        let parts: Option<&Parts> = self.ecs.get(self.vehicles[vehicle as usize]);
+        parts.into_iter().flat_map(Parts::truth)
     }
 
     /// Where a vehicle really was at each fix that its receiver took, oldest first.
@@ -163,6 +195,19 @@ impl World {
         self.ecs.get(entity).expect("vehicles keep what they are spawned with")
     }
 
+    /// A whole step, system by system: `cost` is told what each one took by `clock`.
+    #[doc(hidden)]
+    pub fn step_measured(&mut self, clock: fn() -> Duration, mut cost: impl FnMut(&'static str, Duration)) {
+        let single = self.ecs.remove_resource::<SingleSteps>();
+        let mut single = single.unwrap_or_else(|| SingleSteps(single_steps()));
+        for (name, schedule) in &mut single.0 {
+            let before = clock();
+            schedule.run(&mut self.ecs);
+            cost(name, clock() - before);
+        }
+        self.ecs.insert_resource(single);
+    }
+
     /// Only the steps that move vehicles, for measuring them.
     #[doc(hidden)]
     pub fn step_motion_only(&mut self) {
@@ -176,6 +221,10 @@ impl World {
         self.schedule = only;
     }
 }
+
+/// Each system of a step with a schedule of its own.
+#[derive(ecs::Resource)]
+struct SingleSteps(Vec<(&'static str, ecs::Schedule)>);
 
 /// Marks a world that is only measured.
 #[derive(ecs::Resource)]
@@ -191,37 +240,57 @@ fn spawn_vehicles(ecs: &mut ecs::World, spec: &WorldSpec, network: &Network) -> 
         if let Some(recorded) = &fleet.replay {
             let replay = Replay::new(vehicle, recorded.clone());
             let modem = Modem::new(vehicle, spec.roads.plane.point(replay.position()), network);
-            return ecs.spawn((replay, modem, device, Log::default())).id();
+            return ecs.spawn((replay, modem, device, Log::default(), EngineLog::default())).id();
         }
         let (drive, route, driver) = match fleet.kind {
-            VehicleKind::DeliveryVan => motion::start(&spec.roads, rng(Purpose::Driver)),
+            VehicleKind::DeliveryVan | VehicleKind::Truck | VehicleKind::Car => {
+                motion::start(&spec.roads, rng(Purpose::Driver))
+            }
         };
         let receiver = Receiver::new(vehicle, fleet, spec.start, rng(Purpose::Receiver));
         let modem = Modem::new(vehicle, spec.roads.place_on_plane(drive.segment, drive.along_m), network);
-        ecs.spawn((drive, route, driver, receiver, modem, device, Log::default())).id()
+        let engine = Engine::new(vehicle, fleet.kind, rng(Purpose::Engine));
+        let parts = Parts::new(fleet.kind, &fleet.wear, rng(Purpose::Wear));
+        let bus = Bus::new(vehicle, fleet.kind, fleet.can);
+        let vehicle = (drive, route, driver, receiver, modem, device, Log::default());
+        ecs.spawn((vehicle, engine, parts, bus, EngineLog::default())).id()
     };
     (0..).zip(fleets).map(spawn).collect()
 }
 
-/// One step, system after system.
-fn steps() -> ecs::Schedule {
-    let mut schedule = ordered();
-    schedule.add_systems(
-        (
-            outputs::clear,
-            tick::advance,
-            faults::break_and_heal,
-            receiver::falsify,
-            motion::deliver,
-            motion::drive,
-            radio::listen,
-            device::rest,
-            receiver::receive,
-            replay::replay,
-        )
-            .chain(),
-    );
-    schedule
+/// A step, system after system; and each system as a step of its own, by name, for measuring.
+macro_rules! in_order {
+    ($($system:path,)*) => {
+        fn steps() -> ecs::Schedule {
+            let mut schedule = ordered();
+            schedule.add_systems(($($system,)*).chain());
+            schedule
+        }
+
+        fn single_steps() -> Vec<(&'static str, ecs::Schedule)> {
+            let single = |name, add: fn(&mut ecs::Schedule)| {
+                let mut schedule = ordered();
+                add(&mut schedule);
+                (name, schedule)
+            };
+            vec![$(single(stringify!($system), |schedule| { schedule.add_systems($system); }),)*]
+        }
+    };
+}
+
+in_order! {
+    outputs::clear,
+    tick::advance,
+    faults::break_and_heal,
+    receiver::falsify,
+    motion::deliver,
+    motion::drive,
+    engine::run,
+    can::talk,
+    radio::listen,
+    device::rest,
+    receiver::receive,
+    replay::replay,
 }
 
 /// A schedule on one thread that refuses systems without an order.

@@ -15,7 +15,7 @@ fn spec(start: WallTime, fix_interval: Duration, count: u32) -> WorldSpec {
         seed: 3,
         start,
         roads: Arc::new(Roads::grid(6, 6, 120.0)),
-        fleets: vec![Fleet::vans(count, fix_interval)],
+        fleets: vec![Fleet { count, fix_interval, ..Fleet::default() }],
         radio: RadioSpec::default(),
         nodes: Vec::new(),
         faults: Vec::new(),
@@ -106,7 +106,7 @@ fn in_narrow_streets_errors_are_larger_and_satellites_fewer() {
     let errors = |open_sky| {
         let receiver = ReceiverSpec { open_sky, ..ReceiverSpec::default() };
         let mut world = World::new(WorldSpec {
-            fleets: vec![Fleet { receiver, ..Fleet::vans(40, Duration::from_secs(1)) }],
+            fleets: vec![Fleet { count: 40, receiver, ..Fleet::default() }],
             ..spec(WallTime::from_secs(START_S), Duration::from_secs(1), 0)
         });
         let said = run(&mut world, 1_500);
@@ -139,7 +139,7 @@ fn a_cold_receiver_takes_a_minute_knows_no_time_at_first_and_settles_slowly() {
     let start = |start| {
         let receiver = ReceiverSpec { start, open_sky: true, ..ReceiverSpec::default() };
         let mut world = World::new(WorldSpec {
-            fleets: vec![Fleet { receiver, ..Fleet::vans(60, Duration::from_secs(1)) }],
+            fleets: vec![Fleet { count: 60, receiver, ..Fleet::default() }],
             ..spec(WallTime::from_secs(START_S), Duration::from_secs(1), 0)
         });
         world.park();
@@ -170,7 +170,7 @@ fn a_receiver_that_holds_its_place_stands_still_while_its_vehicle_does() {
     let places = |grade| {
         let receiver = ReceiverSpec { grade, open_sky: true, ..ReceiverSpec::default() };
         let mut world = World::new(WorldSpec {
-            fleets: vec![Fleet { receiver, ..Fleet::vans(1, Duration::from_secs(1)) }],
+            fleets: vec![Fleet { receiver, ..Fleet::default() }],
             ..spec(WallTime::from_secs(START_S), Duration::from_secs(1), 0)
         });
         world.park();
@@ -207,7 +207,7 @@ mod faults {
             seed: 3,
             start: WallTime::from_secs(START_S),
             roads: Arc::new(Roads::grid(6, 6, 120.0)),
-            fleets: vec![Fleet { receiver, ..Fleet::vans(1, Duration::from_secs(1)) }],
+            fleets: vec![Fleet { receiver, ..Fleet::default() }],
             radio: RadioSpec::default(),
             nodes: vec![node],
             faults: vec![Fault { at: FROM, lasts: Some(LASTS), verb: Verb::Gps { nodes, fault } }],

@@ -2,21 +2,7 @@
 
 use super::RecordingError;
 use super::nmea::BYTES_MAX;
-
-/// One frame of classic CAN.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CanFrame {
-    /// Identifier: 11 bits, or 29 if extended.
-    pub id: u32,
-    /// True for an identifier of 29 bits.
-    pub extended: bool,
-    /// Bytes of data, 0 to 8.
-    pub len: u8,
-    /// The data. Bytes from `len` on are 0.
-    pub data: [u8; 8],
-    /// When it is on the bus: microseconds after the end of the world's step, less than a tick.
-    pub offset_us: u32,
-}
+use crate::CanFrame;
 
 /// A frame with its time, in microseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,8 +33,8 @@ fn world(recording: Recording, looped: bool) -> World {
         start: WallTime::from_secs(START_S),
         roads: Arc::new(Roads::grid(6, 6, 120.0)),
         fleets: vec![
-            Fleet { replay, ..Fleet::vans(1, Duration::from_secs(1)) },
-            Fleet::vans(1, Duration::from_secs(1)),
+            Fleet { replay, ..Fleet::default() },
+            Fleet::default(),
         ],
         radio: RadioSpec { cell_m: Some(300.0), ..RadioSpec::default() },
         nodes: Vec::new(),

@@ -7,7 +7,6 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use drover_model::WallTime;
 use drover_world::{Fleet, Grade, RadioSpec, ReceiverSpec, Roads, Talker, World, WorldSpec};
@@ -150,7 +149,7 @@ fn stand(grade: Grade, seconds: usize) -> Vec<Vec<(f64, f64)>> {
         seed: 1,
         start: WallTime::from_secs(1_772_434_800),
         roads: Arc::new(Roads::grid(6, 6, 120.0)),
-        fleets: vec![Fleet { receiver, ..Fleet::vans(RECEIVERS, Duration::from_secs(1)) }],
+        fleets: vec![Fleet { count: RECEIVERS, receiver, ..Fleet::default() }],
         radio: RadioSpec::default(),
         nodes: Vec::new(),
         faults: Vec::new(),
