@@ -3,6 +3,7 @@
 //!
 //! Starts no processes, speaks no SQL, and reads no wall clock: how long a run took is its caller's to measure.
 
+mod chaos;
 pub mod check;
 mod cluster;
 mod configs;
@@ -15,3 +16,4 @@ pub mod oracles;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod sweep;

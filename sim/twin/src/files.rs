@@ -46,20 +46,39 @@ fn find(given: &Path) -> Result<PathBuf, Stop> {
     Err(Stop::Usage(format!("no scenario {}; {hint}", given.display())))
 }
 
-/// Reads the scenario that `which` means, with its changes made; also returns the path that repeats it.
-pub(crate) fn load(which: &Which) -> Result<(Scenario, PathBuf), Stop> {
-    let path = find(&which.scenario)?;
+/// Reads a scenario as it is written; also returns the path that repeats it.
+pub(crate) fn read(given: &Path) -> Result<(Scenario, PathBuf), Stop> {
+    let path = find(given)?;
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Stop::Usage(format!("read {}: {error}", path.display())))?;
-    let mut scenario = Scenario::parse(&text, &path.display().to_string())
+    let scenario = Scenario::parse(&text, &path.display().to_string())
         .map_err(|errors| Stop::Usage(errors.to_string()))?;
+    Ok((scenario, path))
+}
+
+/// Reads the scenario that `which` means, with its changes made and what its seed draws.
+pub(crate) fn load(which: &Which) -> Result<(Scenario, PathBuf), Stop> {
+    let (mut scenario, path) = read(&which.scenario)?;
     if let Some(seed) = which.seed {
         scenario = scenario.with_seed(seed);
     }
+    scenario = scenario.resolved();
     if let Some(until) = which.until {
         scenario = scenario.with_until(until);
     }
     Ok((scenario, path))
+}
+
+/// Writes one file into `folder`, which is made if need be.
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<(), Stop> {
+    let path = folder.join(name);
+    let fail = |error: std::io::Error| {
+        let message = format!("write {}: {error}; choose another folder with --report DIR", path.display());
+        Stop::Harness(message.into())
+    };
+    std::fs::create_dir_all(folder).map_err(fail)?;
+    #[expect(clippy::disallowed_methods, reason = "the program itself, outside of any env")]
+    std::fs::write(&path, text).map_err(fail)
 }
 
 /// Writes a report's files into `folder`, which is made if need be. Returns the path of its page.
@@ -68,15 +87,8 @@ pub(crate) fn write_report(
     report: &Report,
     timeline: &[TimelineEvent],
 ) -> Result<PathBuf, Stop> {
-    let fail = |path: &Path, error: std::io::Error| {
-        let message = format!("write {}: {error}; choose another folder with --report DIR", path.display());
-        Stop::Harness(message.into())
-    };
-    std::fs::create_dir_all(folder).map_err(|error| fail(folder, error))?;
     for (name, text) in report.files(timeline) {
-        let path = folder.join(name);
-        #[expect(clippy::disallowed_methods, reason = "the program itself, outside of any env")]
-        std::fs::write(&path, text).map_err(|error| fail(&path, error))?;
+        write(folder, name, &text)?;
     }
     Ok(folder.join("report.html"))
 }

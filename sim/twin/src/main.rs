@@ -9,6 +9,7 @@ mod files;
 mod list;
 mod run;
 mod stopwatch;
+mod sweep;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         None | Some(Command::List) => list::list(files::FOLDER.as_ref()).map(|()| 0),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => run::check(&args),
+        Some(Command::Sweep(args)) => sweep::sweep(&args),
         Some(Command::New(args)) => create::create(&args).map(|()| 0),
         Some(Command::Schema) => {
             show(&format!("{:#}\n", drover_harness::scenario::schema()));

@@ -4,7 +4,7 @@ use drover_model::{NodeKind, NodePattern, Position};
 
 use super::fault::{FaultSpec, VERBS, VERBS_LATER};
 use super::shape::{Shape, list};
-use super::{GateSpec, Roads, Scenario};
+use super::{Chaos, GateSpec, Roads, Scenario, available};
 use crate::report::metrics;
 
 /// Adds every problem of `scenario` to `shape`, which knows the places.
@@ -14,6 +14,9 @@ pub(super) fn check(scenario: &Scenario, shape: &mut Shape<'_>) {
     check_cluster(scenario, shape);
     for (index, fault) in scenario.faults.iter().enumerate() {
         check_fault(scenario, fault, &format!("faults[{index}]"), shape);
+    }
+    if let Some(chaos) = &scenario.chaos {
+        check_chaos(chaos, shape);
     }
     for (index, gate) in scenario.gates.iter().enumerate() {
         check_gate(gate, &format!("gates[{index}]"), shape);
@@ -150,6 +153,32 @@ fn check_fault_time(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &
             (fault.at + lasts).as_secs_f64()
         );
         shape.problem_at(&format!("{path}.for_s"), message);
+    }
+}
+
+fn check_chaos(chaos: &Chaos, shape: &mut Shape<'_>) {
+    if chaos.kinds.is_empty() && !shape.is_broken("chaos.kinds") {
+        let message = "`kinds` is empty: name verbs, or leave it out for all of them".to_owned();
+        shape.problem_at("chaos.kinds", message);
+    }
+    let verbs: Vec<&str> = available().collect();
+    for (index, kind) in chaos.kinds.iter().enumerate() {
+        let path = format!("chaos.kinds[{index}]");
+        if !verbs.contains(&kind.as_str()) && !shape.is_broken(&path) {
+            let message =
+                format!("{kind:?} is no verb that this cluster can show, which are {}", list(&verbs));
+            shape.problem_at(&path, message);
+        } else if chaos.kinds[..index].contains(kind) {
+            shape.problem_at(&path, format!("{kind:?} is named twice"));
+        }
+    }
+    let events: Vec<&str> = metrics::EVENTS.iter().map(|(name, _)| *name).collect();
+    for (index, event) in chaos.sometimes.iter().enumerate() {
+        let path = format!("chaos.sometimes[{index}]");
+        if !events.contains(&event.as_str()) && !shape.is_broken(&path) {
+            let message = format!("no event is called {event:?}; events are {}", list(&events));
+            shape.problem_at(&path, message);
+        }
     }
 }
 
