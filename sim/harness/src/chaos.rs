@@ -119,6 +119,17 @@ impl Drawn<'_> {
             }
             "db_away" => fault.db_away = Some(one(NodeKind::Db, 0)),
             "disk_full" => fault.disk_full = Some(self.vehicles(rng)),
+            "clog" => fault.clog = Some(self.link(rng, 3)),
+            "disk_slow" => {
+                fault.disk_slow = Some(self.vehicles(rng));
+                fault.delay_by = Some(Duration::from_millis(rng.random_range(10..3_000)));
+            }
+            "slow" => {
+                let kind =
+                    [NodeKind::Gateway, NodeKind::Persistence, NodeKind::Vehicle][rng.random_range(0..3)];
+                fault.slow = Some(self.any(rng, kind));
+                fault.delay_by = Some(Duration::from_millis(rng.random_range(1..200)));
+            }
             "clock_skew" => {
                 let service = rng.random::<bool>();
                 let node = if service { self.any(rng, NodeKind::Gateway) } else { self.vehicles(rng) };

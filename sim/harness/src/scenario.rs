@@ -21,7 +21,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use chaos::Chaos;
-pub(crate) use chaos::available;
 pub use cluster::{Cluster, Store};
 pub use fault::{FaultSpec, VERBS};
 pub use gate::{Comparison, GateSpec};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use drover_env::SeedTree;
 use drover_model::NodeName;
@@ -24,6 +25,7 @@ pub(crate) struct Node {
     pub(crate) up: Lane,
     pub(crate) down: Lane,
     pub(crate) skew_us: i64,
+    pub(crate) lag: Duration,
     pub(crate) disk: SimDisk,
     pub(crate) incarnation: u64,
     pub(crate) running: Option<Arc<Tasks>>,
@@ -50,6 +52,7 @@ impl Node {
             up: Lane::new(seeds.rng("up")),
             down: Lane::new(seeds.rng("down")),
             skew_us: 0,
+            lag: Duration::ZERO,
             disk: SimDisk::new(seeds.rng("disk")),
             incarnation: 0,
             running: None,

@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::crypto::SeededCrypto;
 use crate::link::{Access, Rule};
-use crate::network::{Flights, NodeNet};
+use crate::network::{Flights, Held, NodeNet};
 use crate::node::Node;
 use crate::profile::Profile;
 use crate::streams::Accept;
@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub(crate) by_ip: FxHashMap<IpAddr, usize>,
     pub(crate) rules: Vec<(u32, Rule)>,
     pub(crate) flights: Flights,
+    /// Datagrams that rules hold back, each with its rule.
+    pub(crate) held: Vec<(u32, Held)>,
     pub(crate) listeners: FxHashMap<SocketAddr, Accept>,
     pub(crate) trace: Trace,
     pub(crate) lost: u64,
@@ -122,6 +124,7 @@ impl Sim {
                 by_ip: FxHashMap::default(),
                 rules: Vec::new(),
                 flights: Flights::default(),
+                held: Vec::new(),
                 listeners: FxHashMap::default(),
                 trace: Trace::new(config.capture),
                 lost: 0,
@@ -191,6 +194,7 @@ impl Sim {
         }
         node.incarnation += 1;
         let (incarnation, tasks) = (node.incarnation, Arc::new(Tasks::default()));
+        tasks.set_lag(node.lag);
         node.running = Some(tasks.clone());
         let disk = Arc::new(node.disk.clone());
         drop(state);
@@ -264,6 +268,21 @@ impl Sim {
         self.with_node(name, |node| node.skew_us = skew_ms.saturating_mul(1000));
     }
 
+    /// Makes every sync of a node's disk take this much longer.
+    pub fn set_disk_slow(&self, name: NodeName, by: Duration) {
+        self.with_node(name, |node| node.disk.set_slow(by));
+    }
+
+    /// Lets a node's tasks run this much after they were woken. Holds for later incarnations too.
+    pub fn set_slow(&self, name: NodeName, by: Duration) {
+        self.with_node(name, |node| {
+            node.lag = by;
+            if let Some(tasks) = &node.running {
+                tasks.set_lag(by);
+            }
+        });
+    }
+
     /// Fills a node's disk, or gives it space again.
     pub fn set_disk_full(&self, name: NodeName, full: bool) {
         self.with_node(name, |node| node.disk.set_full(full));
@@ -274,9 +293,13 @@ impl Sim {
         self.shared.lock().rules.push((id, rule));
     }
 
-    /// Ends a rule.
+    /// Ends a rule; what it held back goes on its way.
     pub fn remove_rule(&self, id: u32) {
-        self.shared.lock().rules.retain(|(known, _)| *known != id);
+        let now = self.shared.now();
+        let mut state = self.shared.lock();
+        state.rules.retain(|(known, _)| *known != id);
+        let first = state.release(now, id);
+        self.shared.wake_pump(&mut state, first);
     }
 
     /// True if a rule cuts `from` off from `to`, for what reaches its peer by other means than sockets.

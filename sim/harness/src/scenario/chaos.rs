@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::fault::{VERBS, VERBS_LATER};
+use super::fault::VERBS;
 use super::quantity::seconds;
 
 /// Faults drawn from the seed, on top of those listed. Each seed leaves out some kinds altogether and gives the others
@@ -13,7 +13,7 @@ use super::quantity::seconds;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Chaos {
-    /// Verbs to draw from. Default: all that this cluster can show.
+    /// Verbs to draw from. Default: all.
     pub kinds: Vec<String>,
     /// Faults per minute, on average over many seeds. Default 4.
     #[schemars(range(min = 0.01, max = 600.0))]
@@ -34,16 +34,11 @@ pub struct Chaos {
 impl Default for Chaos {
     fn default() -> Self {
         Self {
-            kinds: available().map(str::to_owned).collect(),
+            kinds: VERBS.map(str::to_owned).to_vec(),
             rate_per_min: 4.0,
             longest: Duration::from_secs(60),
             down_max: 1,
             sometimes: Vec::new(),
         }
     }
-}
-
-/// Verbs that this version can show.
-pub(crate) fn available() -> impl Iterator<Item = &'static str> {
-    VERBS.into_iter().filter(|verb| !VERBS_LATER.contains(verb))
 }

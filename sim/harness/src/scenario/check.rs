@@ -2,9 +2,9 @@
 
 use drover_model::{NodeKind, NodePattern, Position};
 
-use super::fault::{FaultSpec, VERBS, VERBS_LATER};
+use super::fault::{FaultSpec, VERBS};
 use super::shape::{Shape, list};
-use super::{Chaos, GateSpec, Roads, Scenario, available};
+use super::{Chaos, GateSpec, Roads, Scenario};
 use crate::report::metrics;
 
 /// Adds every problem of `scenario` to `shape`, which knows the places.
@@ -108,12 +108,6 @@ fn check_fault(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &mut S
         return;
     };
     let place = format!("{path}.{verb}");
-    if VERBS_LATER.contains(verb) {
-        let now: Vec<&str> = VERBS.into_iter().filter(|verb| !VERBS_LATER.contains(verb)).collect();
-        let message = format!("`{verb}` is not available yet in this cluster, which can show {}", list(&now));
-        shape.problem_at(&place, message);
-        return;
-    }
     for pattern in target.patterns() {
         if let Some(message) = node_problem(scenario, verb, pattern)
             && !shape.is_broken("cluster")
@@ -161,12 +155,10 @@ fn check_chaos(chaos: &Chaos, shape: &mut Shape<'_>) {
         let message = "`kinds` is empty: name verbs, or leave it out for all of them".to_owned();
         shape.problem_at("chaos.kinds", message);
     }
-    let verbs: Vec<&str> = available().collect();
     for (index, kind) in chaos.kinds.iter().enumerate() {
         let path = format!("chaos.kinds[{index}]");
-        if !verbs.contains(&kind.as_str()) && !shape.is_broken(&path) {
-            let message =
-                format!("{kind:?} is no verb that this cluster can show, which are {}", list(&verbs));
+        if !VERBS.contains(&kind.as_str()) && !shape.is_broken(&path) {
+            let message = format!("{kind:?} is no verb; verbs are {}", list(&VERBS));
             shape.problem_at(&path, message);
         } else if chaos.kinds[..index].contains(kind) {
             shape.problem_at(&path, format!("{kind:?} is named twice"));
@@ -187,6 +179,7 @@ fn parameters_of(verb: &str) -> (&'static [&'static str], &'static [&'static str
     match verb {
         "loss" | "duplicate" | "corrupt" => (&["probability"], &["probability"]),
         "delay" => (&["delay_ms"], &["delay_ms", "jitter_ms"]),
+        "disk_slow" | "slow" => (&["delay_ms"], &["delay_ms"]),
         "clock_skew" => (&["skew_ms"], &["skew_ms"]),
         _ => (&[], &[]),
     }

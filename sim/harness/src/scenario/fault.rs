@@ -11,7 +11,7 @@ use super::Link;
 use super::quantity::{millis, seconds};
 
 /// Every verb of the grammar, in the order that messages show them.
-pub const VERBS: [&str; 14] = [
+pub const VERBS: [&str; 15] = [
     "kill",
     "pause",
     "restart",
@@ -21,15 +21,13 @@ pub const VERBS: [&str; 14] = [
     "delay",
     "duplicate",
     "corrupt",
+    "clog",
     "db_away",
     "disk_full",
-    "clock_skew",
+    "disk_slow",
     "slow",
-    "clog",
+    "clock_skew",
 ];
-
-/// Verbs of the grammar that this version's cluster cannot show.
-pub(super) const VERBS_LATER: [&str; 2] = ["slow", "clog"];
 
 /// One fault: when, for how long, and exactly one verb.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -82,6 +80,11 @@ pub struct FaultSpec {
     #[schemars(with = "Option<String>", extend("format" = "link"))]
     pub corrupt: Option<Link>,
 
+    /// Verb: datagrams on this link are held back, and all let go at the fault's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "link"))]
+    pub clog: Option<Link>,
+
     /// Verb: this database refuses connections and drops those that it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
@@ -90,25 +93,24 @@ pub struct FaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
     pub disk_full: Option<NodePattern>,
+    /// Verb: every sync of these nodes' disks takes `delay_ms` longer; a crash meanwhile tears what is being written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub disk_slow: Option<NodePattern>,
+    /// Verb: these nodes' tasks run `delay_ms` after they were woken, as on an overloaded machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub slow: Option<NodePattern>,
     /// Verb: these nodes' wall clocks are wrong by `skew_ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
     pub clock_skew: Option<NodePattern>,
 
-    /// Verb, not available yet: these nodes run slowly.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
-    pub slow: Option<NodePattern>,
-    /// Verb, not available yet: datagrams on this link are held back and let go at the fault's end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>", extend("format" = "link"))]
-    pub clog: Option<Link>,
-
     /// For loss, duplicate and corrupt: how likely each datagram is hit, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub probability: Option<f64>,
-    /// For delay: how late every datagram is, in milliseconds.
+    /// For delay, disk_slow and slow: how late everything is, in milliseconds.
     #[serde(rename = "delay_ms", with = "millis::option", default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<f64>", range(min = 0.0, max = 600_000.0))]
     pub delay_by: Option<Duration>,
@@ -154,11 +156,12 @@ impl FaultSpec {
             link(self.delay),
             link(self.duplicate),
             link(self.corrupt),
+            link(self.clog),
             nodes(self.db_away),
             nodes(self.disk_full),
-            nodes(self.clock_skew),
+            nodes(self.disk_slow),
             nodes(self.slow),
-            link(self.clog),
+            nodes(self.clock_skew),
         ];
         VERBS.into_iter().zip(targets).filter_map(|(verb, target)| Some((verb, target?))).collect()
     }
@@ -217,6 +220,9 @@ impl FaultSpec {
             ("drain", Target::Nodes(nodes)) => Verb::Drain(nodes),
             ("db_away", Target::Nodes(nodes)) => Verb::DbAway(nodes),
             ("disk_full", Target::Nodes(nodes)) => Verb::DiskFull(nodes),
+            ("disk_slow", Target::Nodes(node)) => Verb::DiskSlow { node, by: self.delay_by? },
+            ("slow", Target::Nodes(node)) => Verb::Slow { node, by: self.delay_by? },
+            ("clog", Target::Link(link)) => rule(link, LinkEffect::Clog),
             ("clock_skew", Target::Nodes(node)) => Verb::ClockSkew { node, skew_ms: self.skew_ms? },
             ("partition", Target::Link(link)) => rule(link, LinkEffect::Partition),
             ("loss", Target::Link(link)) => rule(link, LinkEffect::Loss(self.probability?)),

@@ -127,6 +127,23 @@ fn a_full_disk_keeps_fixes_waiting_and_loses_none() {
 }
 
 #[test]
+fn a_slow_disk_that_is_cut_off_in_a_sync_costs_what_was_not_recorded_yet() {
+    let torn = "for_s = 40\ndisk_slow = \"vehicle/*\"\ndelay_ms = 900\n[[faults]]\nat_s = 40\nfor_s = 5\nkill = \"vehicle/*\"";
+    let report = survives(torn);
+    assert!(count(&report, "torn_tail_cut") > 0, "{:?}", report.events);
+}
+
+#[test]
+fn slow_nodes_and_clogged_links_cost_time_only() {
+    survives("for_s = 30\nslow = \"gateway/*\"\ndelay_ms = 150");
+    survives("for_s = 30\nslow = \"persistence/*\"\ndelay_ms = 150");
+    survives("for_s = 30\nslow = \"vehicle/*\"\ndelay_ms = 150");
+    let clogged = survives("for_s = 20\nclog = \"vehicle/* -> gateway/*\"");
+    assert!(clogged.latency_ms["fix_to_published"].max.unwrap_or_default() > 15_000.0);
+    survives("for_s = 20\nclog = \"gateway/* <-> persistence/*\"");
+}
+
+#[test]
 fn a_gateway_whose_clock_is_an_hour_behind_refuses_and_says_why() {
     let report = survives("for_s = 20\nclock_skew = \"gateway/*\"\nskew_ms = -3600000");
     assert!(report.ledger.refused["future"] > 0, "{:?}", report.ledger.refused);
