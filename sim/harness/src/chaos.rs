@@ -121,7 +121,9 @@ impl Drawn<'_> {
             "disk_full" => fault.disk_full = Some(self.vehicles(rng)),
             "clog" => fault.clog = Some(self.link(rng, 3)),
             "disk_slow" => {
-                fault.disk_slow = Some(self.vehicles(rng));
+                // Torn writes need a crash at the same time: rarely so with one vehicle alone.
+                let fleet = rng.random::<bool>();
+                fault.disk_slow = Some(if fleet { all(NodeKind::Vehicle) } else { self.vehicles(rng) });
                 fault.delay_by = Some(Duration::from_millis(rng.random_range(10..3_000)));
             }
             "slow" => {

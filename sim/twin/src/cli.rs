@@ -12,6 +12,7 @@ Examples (in a checkout, `cargo run --release --` stands for `twin`):
   twin run morning_peak --seed 8              the same with another seed
   twin check morning_peak --until 60          run a minute of it twice, compare every byte
   twin sweep chaos --seeds 1..=200            two hundred days, each with faults of its own
+  twin shrink chaos --seed 17                 what of day 17 is enough to make it fail
   twin new depot_fire                         start a scenario of your own
   twin schema > scenario.schema.json          let an editor complete its keys
 
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Runs a scenario with many seeds on all cores, and groups what failed by its cause.
     Sweep(SweepArgs),
+    /// Makes a failing scenario smaller, as long as it fails for the same cause, and writes what is left.
+    Shrink(ShrinkArgs),
     /// Writes a commented scenario to start from.
     New(NewArgs),
     /// Prints the JSON Schema of scenario files, for editors.
@@ -94,6 +97,21 @@ pub(crate) struct SweepArgs {
     /// Folder of the summary and of one report for each cause of failure [default: reports/sweeps/<name>].
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
+    /// Shows no progress.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShrinkArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Where the small scenario goes [default: reports/shrunk/<name>-<seed>.toml].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Tries nothing more after this many seconds of real time.
+    #[arg(long = "budget-s", value_name = "SECONDS", value_parser = until)]
+    pub(crate) budget: Option<Duration>,
     /// Shows no progress.
     #[arg(long, short)]
     pub(crate) quiet: bool,

@@ -8,6 +8,7 @@ mod create;
 mod files;
 mod list;
 mod run;
+mod shrink;
 mod stopwatch;
 mod sweep;
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Sweep(args)) => sweep::sweep(&args),
+        Some(Command::Shrink(args)) => shrink::shrink(&args),
         Some(Command::New(args)) => create::create(&args).map(|()| 0),
         Some(Command::Schema) => {
             show(&format!("{:#}\n", drover_harness::scenario::schema()));

@@ -122,7 +122,7 @@ pub(crate) fn watch_interrupt() {
     }
 }
 
-fn load_virtual(which: &Which) -> Result<(Scenario, PathBuf), Stop> {
+pub(crate) fn load_virtual(which: &Which) -> Result<(Scenario, PathBuf), Stop> {
     let (scenario, path) = files::load(which)?;
     virtual_only(&scenario, &path)?;
     Ok((scenario, path))

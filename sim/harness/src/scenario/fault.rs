@@ -191,6 +191,34 @@ impl FaultSpec {
         self.verbs().into_iter().flat_map(|(_, target)| target.patterns()).collect()
     }
 
+    /// Changes every group of nodes that the verb names.
+    pub(crate) fn each_pattern(&mut self, change: impl Fn(&mut NodePattern)) {
+        let nodes = [
+            &mut self.kill,
+            &mut self.pause,
+            &mut self.restart,
+            &mut self.drain,
+            &mut self.db_away,
+            &mut self.disk_full,
+            &mut self.disk_slow,
+            &mut self.slow,
+            &mut self.clock_skew,
+        ];
+        nodes.into_iter().flatten().for_each(&change);
+        let links = [
+            &mut self.partition,
+            &mut self.loss,
+            &mut self.delay,
+            &mut self.duplicate,
+            &mut self.corrupt,
+            &mut self.clog,
+        ];
+        for link in links.into_iter().flatten() {
+            change(&mut link.from);
+            change(&mut link.to);
+        }
+    }
+
     /// The parameters as text, such as `probability 0.3`; empty without.
     pub fn detail(&self) -> String {
         let millis = |time: Duration| time.as_secs_f64() * 1_000.0;

@@ -1,0 +1,127 @@
+//! `twin shrink`: from a failing run to a scenario that fails by itself, and has little in it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use drover_harness::run::{self as harness_run, Options};
+use drover_harness::scenario::Scenario;
+use drover_harness::shrink::shrink as harness_shrink;
+use drover_harness::sweep::{Cause, SeedResult};
+use drover_world::Roads;
+
+use crate::cli::ShrinkArgs;
+use crate::run::{COMMIT, INTERRUPT, ProgressLine, load_virtual, replay, stop, watch_interrupt};
+use crate::stopwatch::Stopwatch;
+use crate::{Stop, files, show};
+
+/// Exit code for a scenario that does not fail.
+const EXIT_NOTHING: u8 = 2;
+
+/// Shrinks a failing scenario and writes what is left of it. Returns the exit code.
+pub(crate) fn shrink(args: &ShrinkArgs) -> Result<u8, Stop> {
+    let (scenario, path) = load_virtual(&args.which)?;
+    let file = path.display().to_string();
+    let roads = harness_run::roads(&scenario, &file).map_err(stop)?;
+    watch_interrupt();
+    let watch = Stopwatch::start();
+    let first = result(&scenario, &file, &roads);
+    let Some(cause) = first.cause.clone() else {
+        let name = &scenario.name;
+        show(&format!(
+            "PASS  {name} seed {}: it does not fail, so there is nothing to shrink\n",
+            scenario.seed
+        ));
+        return Ok(EXIT_NOTHING);
+    };
+    let mut line = ProgressLine::new(args.quiet);
+    let (mut tried, mut taken) = (0_u64, 0_u64);
+    let (small, _) = harness_shrink(focused(&scenario, &cause), &mut |candidate| {
+        let spent = args.budget.is_some_and(|budget| watch.wall() >= budget);
+        if spent || INTERRUPT.load(Ordering::Relaxed) {
+            return None;
+        }
+        let same = result(candidate, &file, &roads).cause.as_ref() == Some(&cause);
+        (tried, taken) = (tried + 1, taken + u64::from(same));
+        line.write(&format!(
+            "{tried} tried, {taken} smaller: {} faults, {} vehicles, {} s",
+            candidate.faults.len(),
+            candidate.vehicles_len(),
+            candidate.duration.as_secs()
+        ));
+        Some(same)
+    });
+    line.clear();
+    let last = result(&small, &file, &roads);
+    if last.cause.as_ref() != Some(&cause) {
+        // Without gates and other weather it may not fail any more: then the scenario as it was is the smallest.
+        show(&format!("FAIL  only as it stands: {cause}; nothing in it could be left out\n"));
+        return Ok(0);
+    }
+    let out = args.out.clone().unwrap_or_else(|| default_file(&scenario));
+    write(&out, &small, &scenario, &path, &cause, &last)?;
+    show(&format!(
+        "{} faults, {} vehicles and {} s are left of {}, {} and {}; {tried} runs in {:.0} s\n{cause}: {}\n{}\nrepeat with: {}\n",
+        small.faults.len(),
+        small.vehicles_len(),
+        small.duration.as_secs(),
+        scenario.faults.len(),
+        scenario.vehicles_len(),
+        scenario.duration.as_secs(),
+        watch.wall().as_secs_f64(),
+        last.detail,
+        out.display(),
+        replay("run", &out, small.seed, None)
+    ));
+    Ok(0)
+}
+
+/// The scenario with only the gate that failed, if one did.
+fn focused(scenario: &Scenario, cause: &Cause) -> Scenario {
+    let mut focused = scenario.clone();
+    focused.gates.retain(|gate| matches!(cause, Cause::Gate(metric) if *metric == gate.metric));
+    focused
+}
+
+fn result(scenario: &Scenario, file: &str, roads: &Arc<Roads>) -> SeedResult {
+    let options = Options {
+        roads: roads.clone(),
+        file,
+        replay: String::new(),
+        commit: COMMIT,
+        capture: None,
+        profile: None,
+        interrupt: &INTERRUPT,
+        progress: &mut |_| {},
+    };
+    match harness_run::run(scenario, options) {
+        Ok(outcome) => SeedResult::of(&outcome.report),
+        Err(error) => SeedResult::failed(scenario.seed, &error),
+    }
+}
+
+fn default_file(scenario: &Scenario) -> PathBuf {
+    Path::new("reports/shrunk").join(format!("{}-{}.toml", scenario.name, scenario.seed))
+}
+
+fn write(
+    out: &Path,
+    small: &Scenario,
+    original: &Scenario,
+    path: &Path,
+    cause: &Cause,
+    result: &SeedResult,
+) -> Result<(), Stop> {
+    let mut scenario = small.clone();
+    scenario.question = format!("Does it still fail as {} did with seed {}?", original.name, original.seed);
+    let text = format!(
+        "# {cause}: {}\n#\n# Shrunk from {} with seed {} at commit {COMMIT}. Trace {}.\n{}",
+        result.detail,
+        path.display(),
+        original.seed,
+        result.trace_hash.as_deref().unwrap_or("none"),
+        scenario.to_toml()
+    );
+    let (folder, name) = (out.parent().unwrap_or(Path::new(".")), out.file_name().unwrap_or_default());
+    files::write(folder, &name.to_string_lossy(), &text)
+}
