@@ -20,6 +20,10 @@ check scenario *args:
 check-all:
     .ci/scenarios all
 
+# Many days of chaos, each with faults of its own: just sweep 1..=200
+sweep seeds="1..=100" *args:
+    cargo run --release -- sweep chaos --seeds {{seeds}} {{args}}
+
 # Format, lints (warnings are errors)
 lint:
     cargo fmt --check
