@@ -24,6 +24,10 @@ check-all:
 sweep seeds="1..=100" *args:
     cargo run --release -- sweep chaos --seeds {{seeds}} {{args}}
 
+# Plants bugs one at a time and sees whether the oracles find them; writes reports/bite.md
+bite *args:
+    cargo run --release --features bite -- bite {{args}}
+
 # Format, lints (warnings are errors)
 lint:
     cargo fmt --check

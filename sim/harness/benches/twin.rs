@@ -77,6 +77,7 @@ fn measure(vehicles: u32, seconds: u64, profile: Option<Profile>) -> Figures {
         replay: String::new(),
         commit: "",
         capture: None,
+        planted: None,
         profile,
         interrupt: &interrupt,
         progress: &mut progress,

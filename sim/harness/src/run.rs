@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use drover_env::{Chain, SeedTree};
 use drover_model::{NodeKind, NodeName, VehicleId};
-use drover_simnet::{Profile, Sim, SimConfig, TraceRecord};
+use drover_simnet::{Profile, Sim, SimConfig, Sites, TraceRecord};
 use drover_tracker::Spool;
 use drover_world::{Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec, Zone};
 use tokio::time::{Instant, sleep_until};
@@ -36,6 +36,8 @@ pub struct Options<'a> {
     pub commit: &'a str,
     /// A virtual second whose trace records are kept as text.
     pub capture: Option<u64>,
+    /// A bug to plant, by name; needs a build with the feature `bite`.
+    pub planted: Option<String>,
     /// Measures where the real time goes.
     pub profile: Option<Profile>,
     /// Set to end the run early; it is then marked as interrupted.
@@ -162,9 +164,11 @@ impl<'a> Run<'a> {
             start: scenario.world.start,
             capture: options.capture,
             observer: Arc::new(history.clone()),
+            sites: Sites { buggify: scenario.buggify, planted: options.planted.clone() },
             profile: options.profile.clone(),
         });
         let db = Db::new(DB, scenario.store, history.clone());
+        db.store.set_unique_off(drover_env::BITE && options.planted.as_deref() == Some("dedupe_off"));
         let cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
         let world = World::new(world_spec(scenario, &cluster, options.roads.clone()));
         Ok(Self {
@@ -270,6 +274,7 @@ impl<'a> Run<'a> {
             oracles::durable_is_stored_once(&self.history, &found),
             oracles::nothing_missing(&report.ledger, self.interrupted || self.settled_after.is_some()),
             oracles::queues_bounded(&self.history),
+            oracles::protocol_kept(&self.history),
         ];
         report.judge(self.interrupted);
         let (timeline, _) = self.history.timeline();

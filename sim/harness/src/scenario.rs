@@ -92,6 +92,9 @@ pub struct Scenario {
     /// What breaks, when, and for how long: exactly one verb each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultSpec>,
+    /// True if fault sites inside the services fire: tiny batches, short time-outs, small queues. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub buggify: bool,
     /// Faults drawn from the seed, on top of those listed. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chaos: Option<Chaos>,

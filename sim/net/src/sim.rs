@@ -20,6 +20,7 @@ use crate::link::{Access, Rule};
 use crate::network::{Flights, Held, NodeNet};
 use crate::node::Node;
 use crate::profile::Profile;
+use crate::sites::{NodeSites, Sites};
 use crate::streams::Accept;
 use crate::tasks::{NodeExecutor, Tasks};
 use crate::trace::Trace;
@@ -40,6 +41,8 @@ pub struct SimConfig {
     pub capture: Option<u64>,
     /// Who sees the events.
     pub observer: Arc<dyn Observer>,
+    /// What misbehaves inside the services.
+    pub sites: Sites,
     /// Measures where the real time goes.
     pub profile: Option<Profile>,
 }
@@ -62,6 +65,7 @@ pub(crate) struct Shared {
     origin: Instant,
     start: WallTime,
     seeds: SeedTree,
+    sites: Sites,
     crypto: SeededCrypto,
     observer: Arc<dyn Observer>,
     profile: Option<Profile>,
@@ -115,6 +119,7 @@ impl Sim {
             start: config.start,
             crypto: SeededCrypto::new(&config.seeds),
             seeds: config.seeds,
+            sites: config.sites,
             observer: config.observer,
             profile: config.profile,
             pump: Notify::new(),
@@ -199,18 +204,23 @@ impl Sim {
         let disk = Arc::new(node.disk.clone());
         drop(state);
         let label = name.to_string();
+        // A new incarnation draws anew: a restarted server that chose the connection ids of the one before would take
+        // its packets for its own.
+        let seeds = self.shared.seeds.child("node").child(&label).child(&incarnation.to_string());
         Some(Env::new(Parts {
             node: label.as_str().into(),
             clock: Arc::new(NodeClock { shared: self.shared.clone(), node: index }),
             net: Arc::new(NodeNet { shared: self.shared.clone(), node: index, incarnation }),
             disk,
             executor: Arc::new(self.shared.executor(name, tasks)),
-            // A new incarnation draws anew: a restarted server that chose the connection ids of the one before would
-            // take its packets for its own.
-            seeds: self.shared.seeds.child("node").child(&label).child(&incarnation.to_string()),
+            seeds: seeds.clone(),
             crypto: self.shared.crypto.provider(),
             events: Arc::new(NodeEvents { shared: self.shared.clone(), name }),
-            faults: None,
+            faults: Some(Arc::new(NodeSites::new(
+                self.shared.sites.clone(),
+                self.shared.seeds.child("sites"),
+                &seeds,
+            ))),
         }))
     }
 

@@ -39,6 +39,9 @@ pub(crate) enum Command {
     Sweep(SweepArgs),
     /// Makes a failing scenario smaller, as long as it fails for the same cause, and writes what is left.
     Shrink(ShrinkArgs),
+    /// Plants bugs one at a time, and sees whether the oracles find them.
+    #[cfg(feature = "bite")]
+    Bite(BiteArgs),
     /// Writes a commented scenario to start from.
     New(NewArgs),
     /// Prints the JSON Schema of scenario files, for editors.
@@ -115,6 +118,23 @@ pub(crate) struct ShrinkArgs {
     /// Shows no progress.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+#[cfg(feature = "bite")]
+#[derive(Debug, Args)]
+pub(crate) struct BiteArgs {
+    /// A scenario file, or the name of one in ./scenarios.
+    #[arg(default_value = "chaos")]
+    pub(crate) scenario: PathBuf,
+    /// Which seeds to look for each bug in.
+    #[arg(long, value_name = "RANGE", default_value = "1..=200", value_parser = seeds)]
+    pub(crate) seeds: SeedRange,
+    /// Plants only this bug.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
+    /// Where the report goes.
+    #[arg(long, value_name = "FILE", default_value = "reports/bite.md")]
+    pub(crate) out: PathBuf,
 }
 
 /// Seeds in a row, at least one.

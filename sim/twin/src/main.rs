@@ -3,6 +3,8 @@
 //! Exit codes: 0 every gate and invariant held; 1 one failed; 2 the run is invalid or was interrupted; 3 the harness
 //! itself failed; 64 bad usage or a bad scenario file.
 
+#[cfg(feature = "bite")]
+mod bite;
 mod cli;
 mod create;
 mod files;
@@ -57,6 +59,8 @@ fn main() -> ExitCode {
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Sweep(args)) => sweep::sweep(&args),
         Some(Command::Shrink(args)) => shrink::shrink(&args),
+        #[cfg(feature = "bite")]
+        Some(Command::Bite(args)) => bite::bite(&args),
         Some(Command::New(args)) => create::create(&args).map(|()| 0),
         Some(Command::Schema) => {
             show(&format!("{:#}\n", drover_harness::scenario::schema()));

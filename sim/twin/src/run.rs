@@ -38,6 +38,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
         replay: replay("run", &path, scenario.seed, args.which.until),
         commit: COMMIT,
         capture: None,
+        planted: None,
         profile: None,
         interrupt: &INTERRUPT,
         progress: &mut |progress| line.show(&progress, &watch),
@@ -74,6 +75,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<u8, Stop> {
             replay: command.clone(),
             commit: COMMIT,
             capture,
+            planted: None,
             profile: None,
             interrupt: &INTERRUPT,
             // A closure without captures takes no memory, so nothing is leaked.

@@ -25,39 +25,27 @@ pub(crate) fn shrink(args: &ShrinkArgs) -> Result<u8, Stop> {
     let roads = harness_run::roads(&scenario, &file).map_err(stop)?;
     watch_interrupt();
     let watch = Stopwatch::start();
-    let first = result(&scenario, &file, &roads);
-    let Some(cause) = first.cause.clone() else {
+    let first = result(&scenario, &file, &roads, None);
+    if first.cause.is_none() {
         let name = &scenario.name;
         show(&format!(
             "PASS  {name} seed {}: it does not fail, so there is nothing to shrink\n",
             scenario.seed
         ));
         return Ok(EXIT_NOTHING);
-    };
+    }
     let mut line = ProgressLine::new(args.quiet);
-    let (mut tried, mut taken) = (0_u64, 0_u64);
-    let (small, _) = harness_shrink(focused(&scenario, &cause), &mut |candidate| {
-        let spent = args.budget.is_some_and(|budget| watch.wall() >= budget);
-        if spent || INTERRUPT.load(Ordering::Relaxed) {
-            return None;
-        }
-        let same = result(candidate, &file, &roads).cause.as_ref() == Some(&cause);
-        (tried, taken) = (tried + 1, taken + u64::from(same));
+    let shrunk = smallest(&scenario, &file, &roads, None, &mut |candidate, tried, taken| {
         line.write(&format!(
             "{tried} tried, {taken} smaller: {} faults, {} vehicles, {} s",
             candidate.faults.len(),
             candidate.vehicles_len(),
             candidate.duration.as_secs()
         ));
-        Some(same)
+        args.budget.is_none_or(|budget| watch.wall() < budget) && !INTERRUPT.load(Ordering::Relaxed)
     });
     line.clear();
-    let last = result(&small, &file, &roads);
-    if last.cause.as_ref() != Some(&cause) {
-        // Without gates and other weather it may not fail any more: then the scenario as it was is the smallest.
-        show(&format!("FAIL  only as it stands: {cause}; nothing in it could be left out\n"));
-        return Ok(0);
-    }
+    let Shrunk { small, cause, last, tried } = shrunk;
     let out = args.out.clone().unwrap_or_else(|| default_file(&scenario));
     write(&out, &small, &scenario, &path, &cause, &last)?;
     show(&format!(
@@ -76,6 +64,42 @@ pub(crate) fn shrink(args: &ShrinkArgs) -> Result<u8, Stop> {
     Ok(0)
 }
 
+/// What is left of a failing scenario.
+pub(crate) struct Shrunk {
+    pub(crate) small: Scenario,
+    pub(crate) cause: Cause,
+    last: SeedResult,
+    tried: u64,
+}
+
+/// Shrinks a scenario that fails, for as long as `go_on` says after each candidate and its place in the count.
+pub(crate) fn smallest(
+    scenario: &Scenario,
+    file: &str,
+    roads: &Arc<Roads>,
+    planted: Option<&str>,
+    go_on: &mut dyn FnMut(&Scenario, u64, u64) -> bool,
+) -> Shrunk {
+    let first = result(scenario, file, roads, planted);
+    let cause = first.cause.clone().unwrap_or(Cause::Invalid);
+    let (mut tried, mut taken) = (0_u64, 0_u64);
+    let (small, _) = harness_shrink(focused(scenario, &cause), &mut |candidate| {
+        if !go_on(candidate, tried, taken) {
+            return None;
+        }
+        let same = result(candidate, file, roads, planted).cause.as_ref() == Some(&cause);
+        (tried, taken) = (tried + 1, taken + u64::from(same));
+        Some(same)
+    });
+    let last = result(&small, file, roads, planted);
+    // Without its gates it may not fail any more: then it is the smallest as it was.
+    if last.cause.as_ref() == Some(&cause) {
+        Shrunk { small, cause, last, tried }
+    } else {
+        Shrunk { small: scenario.clone(), cause, last: first, tried }
+    }
+}
+
 /// The scenario with only the gate that failed, if one did.
 fn focused(scenario: &Scenario, cause: &Cause) -> Scenario {
     let mut focused = scenario.clone();
@@ -83,13 +107,14 @@ fn focused(scenario: &Scenario, cause: &Cause) -> Scenario {
     focused
 }
 
-fn result(scenario: &Scenario, file: &str, roads: &Arc<Roads>) -> SeedResult {
+fn result(scenario: &Scenario, file: &str, roads: &Arc<Roads>, planted: Option<&str>) -> SeedResult {
     let options = Options {
         roads: roads.clone(),
         file,
         replay: String::new(),
         commit: COMMIT,
         capture: None,
+        planted: planted.map(str::to_owned),
         profile: None,
         interrupt: &INTERRUPT,
         progress: &mut |_| {},

@@ -31,7 +31,7 @@ struct Done {
 }
 
 /// What all runs share.
-struct Sweep<'a> {
+pub(crate) struct Sweep<'a> {
     scenario: &'a Scenario,
     path: &'a Path,
     file: String,
@@ -40,6 +40,7 @@ struct Sweep<'a> {
     /// Seeds begun, counted from the first.
     begun: AtomicU64,
     budget: Option<Duration>,
+    planted: Option<String>,
     watch: Stopwatch,
 }
 
@@ -50,19 +51,9 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<u8, Stop> {
     if let Some(until) = args.until {
         scenario = scenario.with_until(until);
     }
-    let file = path.display().to_string();
-    let roads = harness_run::roads(&scenario, &file).map_err(stop)?;
+    let roads = harness_run::roads(&scenario, &path.display().to_string()).map_err(stop)?;
     watch_interrupt();
-    let sweep = Sweep {
-        scenario: &scenario,
-        path: &path,
-        file,
-        roads,
-        seeds: args.seeds,
-        begun: AtomicU64::new(0),
-        budget: args.budget,
-        watch: Stopwatch::start(),
-    };
+    let sweep = Sweep { budget: args.budget, ..Sweep::new(&scenario, &path, roads, args.seeds) };
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or_else(cores, usize::from);
     let folder = args.report.clone().unwrap_or_else(|| Path::new("reports/sweeps").join(&scenario.name));
@@ -77,7 +68,22 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<u8, Stop> {
     })
 }
 
-impl Sweep<'_> {
+impl<'a> Sweep<'a> {
+    /// A sweep that has not begun.
+    pub(crate) fn new(scenario: &'a Scenario, path: &'a Path, roads: Arc<Roads>, seeds: SeedRange) -> Self {
+        Self {
+            scenario,
+            path,
+            file: path.display().to_string(),
+            roads,
+            seeds,
+            begun: AtomicU64::new(0),
+            budget: None,
+            planted: None,
+            watch: Stopwatch::start(),
+        }
+    }
+
     /// All results, and the CPU time that they took.
     fn run(&self, jobs: usize, folder: &Path, quiet: bool) -> Result<(Vec<SeedResult>, Duration), Stop> {
         let (send, done) = mpsc::channel();
@@ -153,6 +159,27 @@ impl Sweep<'_> {
         Done { result, cpu, report }
     }
 
+    /// The same with a bug planted.
+    #[cfg(feature = "bite")]
+    pub(crate) fn planting(mut self, bug: &str) -> Self {
+        self.planted = Some(bug.to_owned());
+        self
+    }
+
+    /// How many seeds it takes until one does not pass, and which that is.
+    #[cfg(feature = "bite")]
+    pub(crate) fn first_failure(&self) -> Option<(u64, u64)> {
+        let mut tried = 0;
+        while let Some(seed) = self.next_seed() {
+            tried += 1;
+            let (result, _) = self.once(&self.scenario.clone().with_seed(seed).resolved());
+            if result.cause.is_some() {
+                return Some((tried, seed));
+            }
+        }
+        None
+    }
+
     fn once(&self, scenario: &Scenario) -> (SeedResult, Option<Box<(Report, Vec<TimelineEvent>)>>) {
         let options = Options {
             roads: self.roads.clone(),
@@ -160,6 +187,7 @@ impl Sweep<'_> {
             replay: replay("run", self.path, scenario.seed, None),
             commit: COMMIT,
             capture: None,
+            planted: self.planted.clone(),
             profile: None,
             interrupt: &INTERRUPT,
             progress: &mut |_| {},

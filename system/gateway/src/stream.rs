@@ -248,10 +248,22 @@ impl<'a> Stream<'a> {
         let Some((_, epoch)) = self.opened else { return };
         self.settled.finish(flight.sequences.len() as u64);
         // Without an outcome nothing is said: the vehicle keeps the fixes and sends them again.
-        let Some(outcome) = flight.outcome else { return };
+        let env = &self.session.shared.env;
+        let unanswered = flight.outcome.is_none() && env.planted("ack_without_outcome");
+        let Some(outcome) = flight.outcome.or_else(|| unanswered.then(RecordOutcome::default)) else {
+            return;
+        };
+        if env.planted("ack_off_by_one") {
+            self.settled.settle(flight.sequences.iter().max().map(|newest| newest + 1));
+        }
         let refused: Vec<_> = outcome.refused.iter().filter_map(|fix| fix.sequence).collect();
         self.settled.settle(flight.sequences.into_iter().filter(|sequence| !refused.contains(sequence)));
         self.refuse(epoch, outcome.refused);
+        if env.planted("ack_ignores_gaps") {
+            let (first, last) =
+                self.settled.durable().iter().fold((u64::MAX, 0), |(a, b), n| (a.min(n), b.max(n)));
+            self.settled.settle(first..=last);
+        }
         Frame::DurableAck(DurableAck::new(epoch, self.settled.durable())).encode(&mut self.out);
     }
 

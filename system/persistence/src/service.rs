@@ -62,6 +62,7 @@ impl Persistence {
             }
         }
         config.check().map_err(BindError::Config)?;
+        let config = config.buggified(&env);
         let setup = ServerSetup {
             identity,
             trust,

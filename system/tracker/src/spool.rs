@@ -103,6 +103,8 @@ pub struct Spool {
     /// Settled and not yet written.
     unsaved: BTreeMap<Epoch, SequenceSet>,
     buffer: BytesMut,
+    /// A planted bug: fixes count as recorded before they are on disk.
+    sync_skipped: bool,
 }
 
 impl std::fmt::Debug for Spool {
@@ -127,7 +129,9 @@ impl Spool {
 
     /// Opens the spool on the env's disk, or begins one.
     pub(crate) fn open(env: &Env, config: &Config) -> Result<(Self, Recovery), SpoolError> {
-        Self::open_on(env.disk().clone(), config, env.rng("epoch"))
+        let (mut spool, recovery) = Self::open_on(env.disk().clone(), config, env.rng("epoch"))?;
+        spool.sync_skipped = env.planted("sync_skipped");
+        Ok((spool, recovery))
     }
 
     fn open_on(
@@ -170,6 +174,7 @@ impl Spool {
             fresh: VecDeque::new(),
             unsaved: BTreeMap::new(),
             buffer: BytesMut::new(),
+            sync_skipped: false,
         };
         if found.tail == Some(End::Torn) && !spool.sealed {
             spool.repair = true;

@@ -29,6 +29,7 @@ fn ask(scenario: &Scenario, interrupt: &AtomicBool) -> Outcome {
         replay: "twin run small.toml".to_owned(),
         commit: "test",
         capture: None,
+        planted: None,
         profile: None,
         interrupt,
         progress: &mut progress,
@@ -182,6 +183,7 @@ fn the_same_seed_gives_the_same_bytes_under_faults_and_another_seed_others() {
             replay: String::new(),
             commit: "test",
             capture,
+            planted: None,
             profile: None,
             interrupt: &NEVER,
             // A closure without captures takes no memory, so nothing is leaked.
@@ -206,6 +208,7 @@ fn what_can_not_be_run_is_refused_with_place_and_remedy() {
             replay: String::new(),
             commit: "test",
             capture: None,
+            planted: None,
             profile: None,
             interrupt: &NEVER,
             progress: &mut progress,

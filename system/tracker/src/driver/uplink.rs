@@ -125,7 +125,8 @@ impl Driver {
                 }
                 Frame::Refused(refused) => self.take_refused(&refused)?,
                 Frame::Credit(credit) if channel == Channel::Backlog => {
-                    self.session.credit(credit.fixes.unwrap_or_default());
+                    let ignored = self.env.planted("credit_ignored");
+                    self.session.credit(if ignored { u64::MAX } else { credit.fixes.unwrap_or_default() });
                 }
                 // Reserved: nothing on board carries out commands yet.
                 Frame::Command(_) => self.env.event("tracker.command_ignored", &[]),
@@ -208,6 +209,9 @@ impl Driver {
         let batch = EncodedBatch { epoch: Some(wanted.epoch.value()), fixes: back.fixes };
         link.write(channel, &batch);
         self.liveness.batch_sent(now);
+        if self.env.planted("spool_freed_when_sent") {
+            self.spool.settle(wanted.epoch, &back.sequences);
+        }
         let holdings = self.spool.holdings();
         let Some(resent) = self.session.sent(now, channel, wanted.epoch, back.sequences, holdings) else {
             return;
