@@ -15,7 +15,7 @@ use quinn::Endpoint;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{CallError, ToolError};
+use crate::error::CallError;
 use crate::policy::Policy;
 use crate::serve;
 use crate::tool::{Tool, ToolInfo, ToolList};
@@ -23,7 +23,7 @@ use crate::tools::ListTools;
 
 /// Sends a call's progress to its caller.
 type ProgressSink = Arc<dyn Fn(f64, Bytes) + Send + Sync>;
-type Handler = Arc<dyn Fn(CallContext, &[u8]) -> BoxFuture<'static, Result<Bytes, ToolError>> + Send + Sync>;
+type Handler = Arc<dyn Fn(CallContext, &[u8]) -> BoxFuture<'static, Result<Bytes, CallError>> + Send + Sync>;
 type Subscriber = Arc<dyn Fn(Message) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What a tool knows of the call.
@@ -131,7 +131,7 @@ impl AgentBuilder {
     where
         T: Tool,
         F: Fn(CallContext, T::Input) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<T::Output, ToolError>> + Send + 'static,
+        Fut: Future<Output = Result<T::Output, CallError>> + Send + 'static,
     {
         let agent = T::NAME.split('.').next().unwrap_or_default();
         assert_eq!(agent, self.shared.name, "{} is not a tool of this agent", T::NAME);
@@ -140,7 +140,7 @@ impl AgentBuilder {
                 let running = run(context, input);
                 Box::pin(async move { running.await.map(|output| Bytes::from(output.encode_to_vec())) })
             }
-            Err(error) => Box::pin(std::future::ready(Err(ToolError::BadArguments(error.to_string())))),
+            Err(error) => Box::pin(std::future::ready(Err(CallError::BadArguments(error.to_string())))),
         });
         let entry = ToolEntry { info: ToolInfo::of::<T>(), deadline: T::DEADLINE, handler };
         assert!(self.shared.tools.insert(T::NAME, entry).is_none(), "{} is offered twice", T::NAME);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use drover_bus::{Agent, CallContext, Policy, RecordTelemetry, RecordTelemetryBatch, ToolError};
+use drover_bus::{Agent, CallContext, CallError, Policy, RecordTelemetry, RecordTelemetryBatch};
 use drover_env::Env;
 use drover_model::{Epoch, NodeKind, Refusal, TenantId, VehicleId};
 use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
@@ -108,7 +108,7 @@ async fn record_batch(
     inbox: Inbox,
     call: CallContext,
     batch: RecordBatch,
-) -> Result<RecordOutcome, ToolError> {
+) -> Result<RecordOutcome, CallError> {
     let batch = match VehicleBatch::try_from(&batch) {
         Ok(batch) => batch,
         // Asks whether the store answers: no rows, no vehicle.
@@ -116,7 +116,7 @@ async fn record_batch(
             write(&inbox, Vec::new(), call.deadline).await?;
             return Ok(RecordOutcome::default());
         }
-        Err(invalid) => return Err(ToolError::BadArguments(invalid.to_string())),
+        Err(invalid) => return Err(CallError::BadArguments(invalid.to_string())),
     };
     let (tenant, vehicle, origin) = (batch.tenant, batch.vehicle, Origin::Spool(batch.epoch));
     let rows: Vec<Row> = batch.fixes.into_iter().map(|fix| Row { tenant, vehicle, origin, fix }).collect();
@@ -136,8 +136,8 @@ async fn record_batch(
 }
 
 /// The contracts' form: one report, and `OK` once it is durable. The tenant is the caller's word, as the vehicle is.
-async fn record_one(inbox: Inbox, call: CallContext, message: GeoTelemetry) -> Result<Ack, ToolError> {
-    let bad = |detail: String| ToolError::BadArguments(detail);
+async fn record_one(inbox: Inbox, call: CallContext, message: GeoTelemetry) -> Result<Ack, CallError> {
+    let bad = |detail: String| CallError::BadArguments(detail);
     let vehicle = message.vehicle_id.as_deref().unwrap_or_default();
     let vehicle = VehicleId::new(vehicle).map_err(|error| bad(format!("vehicle: {error}")))?;
     let tenant = call.tenant.as_deref().unwrap_or("default");
@@ -149,19 +149,19 @@ async fn record_one(inbox: Inbox, call: CallContext, message: GeoTelemetry) -> R
     };
     let verdicts = write(&inbox, vec![Row { tenant, vehicle, origin, fix }], call.deadline).await?;
     match verdicts.into_iter().next() {
-        Some(RowVerdict::Refused(Refusal::IdentityReused, detail)) => Err(ToolError::Refused(detail)),
-        Some(RowVerdict::Refused(reason, detail)) => Err(ToolError::Refused(format!("{reason}: {detail}"))),
+        Some(RowVerdict::Refused(Refusal::IdentityReused, detail)) => Err(CallError::Refused(detail)),
+        Some(RowVerdict::Refused(reason, detail)) => Err(CallError::Refused(format!("{reason}: {detail}"))),
         Some(RowVerdict::Stored | RowVerdict::Duplicate) | None => Ok(Ack::ok()),
     }
 }
 
-async fn write(inbox: &Inbox, rows: Vec<Row>, deadline: Instant) -> Result<Vec<RowVerdict>, ToolError> {
+async fn write(inbox: &Inbox, rows: Vec<Row>, deadline: Instant) -> Result<Vec<RowVerdict>, CallError> {
     let verdicts = inbox
         .put(rows, deadline)
-        .map_err(|_| ToolError::Overloaded("too many rows wait for the store".to_owned()))?;
+        .map_err(|_| CallError::Overloaded("too many rows wait for the store".to_owned()))?;
     match verdicts.await {
         Ok(Ok(verdicts)) => Ok(verdicts),
-        Ok(Err(error)) => Err(ToolError::Unavailable(error.to_string())),
-        Err(_) => Err(ToolError::Unavailable("the agent is stopping".to_owned())),
+        Ok(Err(error)) => Err(CallError::Unavailable(error.to_string())),
+        Err(_) => Err(CallError::Unavailable("the agent is stopping".to_owned())),
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Peer, READ_BYTES, StreamError, finish};
 use crate::agent::CallContext;
-use crate::error::{CallError, ToolError};
+use crate::error::CallError;
 use crate::outbox::{Outbox, Writer};
 
 /// Calls of one peer in progress; more are answered as overloaded.
@@ -30,7 +30,7 @@ const HEADER_BYTES: usize = 64;
 const OWN_CALL_WITHIN: Duration = Duration::from_secs(20);
 
 type Answer = Result<Bytes, CallError>;
-type Running = BoxFuture<'static, Result<Bytes, ToolError>>;
+type Running = BoxFuture<'static, Answer>;
 
 /// Serves the long stream of calls: answers go out in the order in which they are ready.
 pub(super) async fn serve_shared(peer: &Peer, send: SendStream, recv: RecvStream) -> Result<(), StreamError> {
@@ -126,7 +126,7 @@ impl<'a> SharedCalls<'a> {
         };
         // Most quick tools are ready at once: they need neither a timer nor a place among the running.
         if let Some(result) = (&mut running).now_or_never() {
-            return self.answer(id, result.map_err(CallError::from));
+            return self.answer(id, result);
         }
         let (handle, registration) = AbortHandle::new_pair();
         self.handles.insert(id, handle);
@@ -186,10 +186,8 @@ fn begin(
 }
 
 async fn in_time(deadline: Instant, running: Running) -> Answer {
-    match timeout_at(deadline, running).await {
-        Ok(result) => result.map_err(CallError::from),
-        Err(_) => Err(CallError::Deadline("the tool did not end in time".to_owned())),
-    }
+    let late = |_| Err(CallError::Deadline("the tool did not end in time".to_owned()));
+    timeout_at(deadline, running).await.unwrap_or_else(late)
 }
 
 /// Serves one call on a stream of its own. The caller cancels it by stopping the stream.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use drover_bus::{CallError, CallOptions, ListTools, PoolConfig, PublishError, Route, ToolError};
+use drover_bus::{CallError, CallOptions, ListTools, PoolConfig, PublishError, Route};
 use drover_model::{NodeKind, NodeName};
 use tokio::sync::mpsc;
 
@@ -53,9 +53,9 @@ async fn every_failure_has_its_kind() {
     let cluster = Cluster::start(|agent| {
         agent.tool::<Echo, _, _>(|_, input: Text| async move {
             Err(match input.value() {
-                "refused" => ToolError::Refused("no".to_owned()),
-                "overloaded" => ToolError::Overloaded("full".to_owned()),
-                _ => ToolError::Unavailable("away".to_owned()),
+                "refused" => CallError::Refused("no".to_owned()),
+                "overloaded" => CallError::Overloaded("full".to_owned()),
+                _ => CallError::Unavailable("away".to_owned()),
             })
         })
     });
@@ -205,7 +205,7 @@ async fn only_what_is_safe_to_repeat_is_made_again_elsewhere() {
         let answer = move |calls: &AtomicU64| {
             calls.fetch_add(1, Ordering::Relaxed);
             match index {
-                0 => Err(ToolError::Unavailable("away".to_owned())),
+                0 => Err(CallError::Unavailable("away".to_owned())),
                 _ => Ok(text("from the other")),
             }
         };
