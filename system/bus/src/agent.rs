@@ -21,6 +21,9 @@ use crate::serve;
 use crate::tool::{Tool, ToolInfo, ToolList};
 use crate::tools::ListTools;
 
+/// Longer than any deadline of today's tools.
+const DRAIN: Duration = Duration::from_secs(10);
+
 /// Sends a call's progress to its caller.
 type ProgressSink = Arc<dyn Fn(f64, Bytes) + Send + Sync>;
 type Handler = Arc<dyn Fn(CallContext, &[u8]) -> BoxFuture<'static, Result<Bytes, CallError>> + Send + Sync>;
@@ -81,6 +84,7 @@ pub(crate) struct Shared {
     pub(crate) policy: Policy,
     pub(crate) tools: BTreeMap<&'static str, ToolEntry>,
     subscribers: Vec<(&'static str, Subscriber)>,
+    pub(crate) drain: Duration,
 }
 
 impl fmt::Debug for Agent {
@@ -104,11 +108,12 @@ impl Agent {
     /// An agent called `name`, which offers nothing yet to nobody.
     pub const fn builder(name: &'static str) -> AgentBuilder {
         let policy = Policy::deny_all();
-        AgentBuilder { shared: Shared { name, policy, tools: BTreeMap::new(), subscribers: Vec::new() } }
+        let shared = Shared { name, policy, tools: BTreeMap::new(), subscribers: Vec::new(), drain: DRAIN };
+        AgentBuilder { shared }
     }
 
-    /// Serves every connection of `endpoint` until `cancel`; then takes no new calls, answers those in progress, and
-    /// closes the endpoint.
+    /// Serves every connection of `endpoint` until `cancel`; then takes no new calls, answers those in progress (see
+    /// [`AgentBuilder::drain`]), and closes the endpoint.
     pub async fn serve(&self, env: Env, endpoint: Endpoint, cancel: CancellationToken) {
         serve::serve(env, self.shared.clone(), endpoint, cancel).await;
     }
@@ -119,6 +124,13 @@ impl AgentBuilder {
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
         self.shared.policy = policy;
+        self
+    }
+
+    /// On shutdown: longest wait for calls in progress and for peers to take their answers; 10 s without it.
+    #[must_use]
+    pub const fn drain(mut self, drain: Duration) -> Self {
+        self.shared.drain = drain;
         self
     }
 

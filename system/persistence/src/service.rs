@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use drover_bus::{Agent, CallContext, CallError, Policy, RecordTelemetry, RecordTelemetryBatch};
 use drover_env::Env;
@@ -83,9 +84,10 @@ impl Persistence {
 
     /// Serves until `cancel`, then finishes the calls in progress, writes what is buffered, and ends.
     pub async fn run(self, cancel: CancellationToken) {
-        let (inbox, writer) = writer(self.env.clone(), self.config.clone(), self.store);
+        let drain = self.config.drain;
+        let (inbox, writer) = writer(self.env.clone(), self.config, self.store);
         let writing = self.env.spawn("persistence.writer", writer.run());
-        let agent = agent(inbox);
+        let agent = agent(inbox, drain);
         agent.serve(self.env, self.endpoint, cancel).await;
         // The agent held the last way into the buffer: with it gone, the writer writes the rest and ends.
         drop(agent);
@@ -94,11 +96,12 @@ impl Persistence {
     }
 }
 
-fn agent(inbox: Inbox) -> Agent {
+fn agent(inbox: Inbox, drain: Duration) -> Agent {
     let single = inbox.clone();
     let gateways_only = Policy::deny_all().allow(NodeKind::Gateway, "PersistenceService.");
     Agent::builder("PersistenceService")
         .policy(gateways_only)
+        .drain(drain)
         .tool::<RecordTelemetryBatch, _, _>(move |call, batch| record_batch(inbox.clone(), call, batch))
         .tool::<RecordTelemetry, _, _>(move |call, message| record_one(single.clone(), call, message))
         .build()

@@ -332,6 +332,25 @@ async fn a_caller_that_takes_no_answers_is_not_read_and_goes_on_once_it_does() {
 }
 
 #[tokio::test]
+async fn an_agent_that_stops_gives_up_calls_that_do_not_end() {
+    let mut cluster = Cluster::start(|agent| {
+        let agent = agent.drain(Duration::from_millis(50));
+        agent.tool::<Slow, _, _>(|_, _| async move { std::future::pending().await })
+    });
+    let (endpoint, mut send, _recv) = cluster.raw_calls(1).await;
+    let call = Call { id: Some(1), tool: Some(Slow::NAME.to_owned()), ..Call::default() };
+    let mut bytes = BytesMut::new();
+    Frame::Call(Call { deadline_ms: Some(u32::MAX), ..call }).encode(&mut bytes);
+    send.write_all(&bytes).await.expect("room");
+    while cluster.counted("queue") == 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::timeout(WAIT, cluster.stop(0)).await.expect("it stops");
+    assert_eq!(cluster.counted("bus.drain_given_up"), 1);
+    endpoint.close(0_u32.into(), b"");
+}
+
+#[tokio::test]
 async fn a_peer_that_is_no_service_is_turned_away() {
     let cluster = Cluster::start(|agent| agent);
     let reason = cluster.connect_as_vehicle().await;
