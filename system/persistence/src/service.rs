@@ -146,15 +146,23 @@ async fn record_one(inbox: Inbox, call: CallContext, message: GeoTelemetry) -> R
     let tenant = call.tenant.as_deref().unwrap_or("default");
     let tenant = TenantId::new(tenant).map_err(|error| bad(format!("tenant: {error}")))?;
     let fix = fix_from_wire(&message).map_err(|invalid| bad(invalid.to_string()))?;
-    let origin = match (message.sequence, message.epoch) {
-        (Some(_), Some(epoch)) => Origin::Spool(Epoch::from_bits(epoch)),
-        _ => Origin::Legacy,
-    };
+    let origin = origin(&message)?;
     let verdicts = write(&inbox, vec![Row { tenant, vehicle, origin, fix }], call.deadline).await?;
     match verdicts.into_iter().next() {
         Some(RowVerdict::Refused(Refusal::IdentityReused, detail)) => Err(CallError::Refused(detail)),
         Some(RowVerdict::Refused(reason, detail)) => Err(CallError::Refused(format!("{reason}: {detail}"))),
         Some(RowVerdict::Stored | RowVerdict::Duplicate) | None => Ok(Ack::ok()),
+    }
+}
+
+/// A report with sequence and epoch is one of a spool, and as unique as they are.
+fn origin(message: &GeoTelemetry) -> Result<Origin, CallError> {
+    match (message.sequence, message.epoch) {
+        (Some(_), Some(epoch)) => match Epoch::new(epoch) {
+            Ok(epoch) => Ok(Origin::Spool(epoch)),
+            Err(error) => Err(CallError::BadArguments(error.to_string())),
+        },
+        _ => Ok(Origin::Legacy),
     }
 }
 
@@ -166,5 +174,19 @@ async fn write(inbox: &Inbox, rows: Vec<Row>, deadline: Instant) -> Result<Vec<R
         Ok(Ok(verdicts)) => Ok(verdicts),
         Ok(Err(error)) => Err(CallError::Unavailable(error.to_string())),
         Err(_) => Err(CallError::Unavailable("the agent is stopping".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_beyond_63_bits_is_refused_and_not_cut() {
+        let of = |epoch| origin(&GeoTelemetry { sequence: Some(3), epoch, ..GeoTelemetry::default() });
+        assert_eq!(of(Some(7)), Ok(Origin::Spool(Epoch::from_bits(7))));
+        assert_eq!(of(None), Ok(Origin::Legacy));
+        let error = of(Some((1 << 63) + 7)).expect_err("too large").to_string();
+        assert_eq!(error, "bad arguments: epoch of 9223372036854775815 exceeds 63 bits");
     }
 }

@@ -182,10 +182,14 @@ impl Vehicle {
     }
 
     pub(crate) async fn open(&self, channel: Channel) -> Stream {
+        self.open_epoch(channel, 7).await
+    }
+
+    pub(crate) async fn open_epoch(&self, channel: Channel, epoch: u64) -> Stream {
         let (send, recv) = self.connection.open_bi().await.expect("a stream");
         let mut stream = Stream { send, recv, decoder: FrameDecoder::new(1 << 20) };
         let hello = Hello {
-            epoch: Some(7),
+            epoch: Some(epoch),
             first_unacknowledged: Some(0),
             recorded_next: Some(0),
             channel: Some(channel.code()),
