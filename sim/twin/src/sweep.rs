@@ -162,7 +162,7 @@ impl Sweep<'_> {
             capture: None,
             profile: None,
             interrupt: &INTERRUPT,
-            progress: &mut |_| {},
+            progress: None,
         };
         match harness_run::run(scenario, options) {
             Ok(outcome) => {
