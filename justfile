@@ -35,7 +35,7 @@ lint:
 
 # All tests of the workspace
 test *args:
-    cargo nextest run --workspace --locked {{args}}
+    . .ci/tools && cargo nextest run --workspace --locked {{args}}
 
 # Foreign peers: PyPI protobuf (a million messages both ways) and aioquic against real processes
 peers messages="1000000":
@@ -43,8 +43,7 @@ peers messages="1000000":
 
 # Licences, bans and sources of all dependencies
 deny:
-    command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-    cargo deny check licenses bans sources
+    . .ci/tools && cargo deny --locked check licenses bans sources
 
 # Virtual seconds per CPU second, memory, and a table of the cost by part
 bench-twin *args:

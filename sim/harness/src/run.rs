@@ -42,8 +42,8 @@ pub struct Options<'a> {
     pub profile: Option<Profile>,
     /// Set to end the run early; it is then marked as interrupted.
     pub interrupt: &'a AtomicBool,
-    /// Called at the end of every virtual second.
-    pub progress: &'a mut dyn FnMut(Progress),
+    /// Called at the end of every virtual second, if somebody watches.
+    pub progress: Option<&'a mut dyn FnMut(Progress)>,
 }
 
 /// Where a run stands.
@@ -207,7 +207,9 @@ impl<'a> Run<'a> {
             if now.subsec_nanos() == 0 {
                 self.history.end_second();
                 let totals = self.history.totals();
-                (self.options.progress)(Progress { now, duration, settling, totals });
+                if let Some(watcher) = &mut self.options.progress {
+                    watcher(Progress { now, duration, settling, totals });
+                }
                 self.interrupted = self.options.interrupt.load(Ordering::Relaxed);
             }
             if now >= duration && !settling {

@@ -190,7 +190,7 @@ impl<'a> Sweep<'a> {
             planted: self.planted.clone(),
             profile: None,
             interrupt: &INTERRUPT,
-            progress: &mut |_| {},
+            progress: None,
         };
         match harness_run::run(scenario, options) {
             Ok(outcome) => {

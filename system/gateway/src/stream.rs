@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use drover_env::{Chain, Value};
-use drover_model::{Epoch, Sequence};
+use drover_model::{Epoch, EpochTooLarge, Sequence};
 use drover_wire::geostream::close;
 use drover_wire::geostream::{
     BATCH_FIXES_MAX, Batch, Channel, Credit, DurableAck, FRAME_BYTES_MAX, Frame, Hello, Refused,
@@ -34,6 +34,8 @@ const GOODBYE_MAX: Duration = Duration::from_secs(2);
 enum StreamError {
     #[error("read a frame")]
     Frame(#[from] FrameError),
+    #[error("take the hello")]
+    Epoch(#[from] EpochTooLarge),
     #[error("{0}")]
     Protocol(&'static str),
     #[error("the vehicle takes no acknowledgements")]
@@ -157,7 +159,7 @@ impl<'a> Stream<'a> {
         let (Some(channel), Some(epoch)) = (channel, hello.epoch) else {
             return Err(StreamError::Protocol("a hello needs a channel and an epoch"));
         };
-        self.opened = Some((channel, Epoch::from_bits(epoch)));
+        self.opened = Some((channel, Epoch::new(epoch)?));
         Ok(())
     }
 

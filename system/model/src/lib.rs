@@ -11,7 +11,9 @@ mod time;
 mod units;
 
 pub use fix::{Engine, Fix, FixFlags};
-pub use ids::{DriverId, Epoch, FixId, NameError, Sequence, TenantId, VehicleId, VehicleIndex};
+pub use ids::{
+    DriverId, Epoch, EpochTooLarge, FixId, NameError, Sequence, TenantId, VehicleId, VehicleIndex,
+};
 pub use nodes::{NodeKind, NodeName, NodeNameError, NodePattern};
 pub use refusal::Refusal;
 pub use sequences::SequenceSet;

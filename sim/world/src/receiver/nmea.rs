@@ -27,7 +27,7 @@ const DAY_MS: i64 = 86_400_000;
 /// Decimals of minutes of arc: 2 cm.
 const MINUTE_DECIMALS: u32 = 5;
 /// Height of mean sea level above the ellipsoid around Helsinki, as GGA wants it.
-const GEOID: &[u8] = b"17.0";
+const GEOID_M: &str = "17.0";
 
 /// Appends RMC, GGA and VTG.
 pub(super) fn write(out: &mut Vec<u8>, talker: [u8; 2], reading: &Reading) {
@@ -54,53 +54,43 @@ fn rmc(out: &mut Vec<u8>, utc_ms: i64, solution: Option<&Solution>) {
     time(out, utc_ms);
     match solution {
         Some(fix) => {
-            out.extend_from_slice(b",A,");
+            text(out, ",A");
             position(out, fix);
-            out.push(b',');
             knots(out, fix.speed_mm_s);
-            out.push(b',');
             course(out, fix);
         }
-        None => out.extend_from_slice(b",V,,,,,,,"),
+        None => text(out, ",V,,,,,,"),
     }
     date(out, utc_ms);
-    out.extend_from_slice(if solution.is_some() { b",,,A" } else { b",,,N" });
+    text(out, if solution.is_some() { ",,,A" } else { ",,,N" });
 }
 
 /// Fix data: time, position, quality, satellites used, HDOP, height above the sea, height of the sea.
 fn gga(out: &mut Vec<u8>, utc_ms: i64, solution: Option<&Solution>) {
     time(out, utc_ms);
-    let Some(fix) = solution else {
-        out.extend_from_slice(b",,,,,0,00,99.99,,,,,,");
-        return;
-    };
-    out.push(b',');
+    let Some(fix) = solution else { return text(out, ",,,,,0,00,99.99,,,,,,") };
     position(out, fix);
-    out.extend_from_slice(b",1,");
+    text(out, ",1,");
     digits(out, u64::from(fix.satellites), 2);
-    out.push(b',');
     decimal(out, i64::from(fix.hdop_centi), 2, 1);
-    out.push(b',');
     decimal(out, i64::from(fix.altitude_dm), 1, 1);
-    out.extend_from_slice(b",M,");
-    out.extend_from_slice(GEOID);
-    out.extend_from_slice(b",M,,");
+    text(out, ",M,");
+    text(out, GEOID_M);
+    text(out, ",M,,");
 }
 
 /// Course and speed over ground: degrees from true north, from magnetic north (unknown), knots, km/h, mode.
 fn vtg(out: &mut Vec<u8>, solution: Option<&Solution>) {
-    let Some(fix) = solution else {
-        out.extend_from_slice(b",,T,,M,,N,,K,N");
-        return;
-    };
-    out.push(b',');
+    let Some(fix) = solution else { return text(out, ",,T,,M,,N,,K,N") };
     course(out, fix);
-    out.extend_from_slice(b"T,,M,");
+    text(out, ",T,,M");
     knots(out, fix.speed_mm_s);
-    out.extend_from_slice(b",N,");
+    text(out, ",N");
     decimal(out, (i64::from(fix.speed_mm_s) * 36 + 5) / 10, 3, 1);
-    out.extend_from_slice(b",K,A");
+    text(out, ",K,A");
 }
+
+// Every field below is appended with the comma before it.
 
 /// `,hhmmss.sss`
 fn time(out: &mut Vec<u8>, utc_ms: i64) {
@@ -113,7 +103,7 @@ fn time(out: &mut Vec<u8>, utc_ms: i64) {
     digits(out, of_day % 1_000, 3);
 }
 
-/// `ddmmyy`, by Hinnant's algorithm: years begin in March, so that leap days come last.
+/// `,ddmmyy`, by Hinnant's algorithm: years begin in March, so that leap days come last.
 fn date(out: &mut Vec<u8>, utc_ms: i64) {
     let days = utc_ms.div_euclid(DAY_MS) + 719_468;
     let day_of_era = days.rem_euclid(146_097);
@@ -123,23 +113,25 @@ fn date(out: &mut Vec<u8>, utc_ms: i64) {
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + days.div_euclid(146_097) * 400 + i64::from(month <= 2);
+    out.push(b',');
     digits(out, day as u64, 2);
     digits(out, month as u64, 2);
     digits(out, year.rem_euclid(100) as u64, 2);
 }
 
-/// `ddmm.mmmmm,N,dddmm.mmmmm,E`
+/// `,ddmm.mmmmm,N,dddmm.mmmmm,E`
 fn position(out: &mut Vec<u8>, fix: &Solution) {
     angle(out, fix.lat_e7, 2);
-    out.extend_from_slice(if fix.lat_e7 < 0 { b",S," } else { b",N," });
+    text(out, if fix.lat_e7 < 0 { ",S" } else { ",N" });
     angle(out, fix.lon_e7, 3);
-    out.extend_from_slice(if fix.lon_e7 < 0 { b",W" } else { b",E" });
+    text(out, if fix.lon_e7 < 0 { ",W" } else { ",E" });
 }
 
 /// Degrees and minutes run together, from units of 1e-7 degrees. Rounded as a whole, so that there are no 60 minutes.
 fn angle(out: &mut Vec<u8>, angle_e7: i32, degree_digits: u32) {
     let scale = 10_u64.pow(MINUTE_DECIMALS);
     let minutes = (u64::from(angle_e7.unsigned_abs()) * 60 * scale + 5_000_000) / 10_000_000;
+    out.push(b',');
     digits(out, minutes / (60 * scale), degree_digits);
     digits(out, minutes / scale % 60, 2);
     out.push(b'.');
@@ -151,16 +143,17 @@ fn knots(out: &mut Vec<u8>, speed_mm_s: u32) {
     decimal(out, (i64::from(speed_mm_s) * 3_600 + 926) / 1_852, 3, 1);
 }
 
-/// Course, if there is one, and the comma after it.
+/// Empty while it stands.
 fn course(out: &mut Vec<u8>, fix: &Solution) {
-    if let Some(course) = fix.course_decideg {
-        decimal(out, i64::from(course), 1, 3);
+    match fix.course_decideg {
+        Some(course) => decimal(out, i64::from(course), 1, 3),
+        None => out.push(b','),
     }
-    out.push(b',');
 }
 
 /// `scaled` divided by a power of ten, with as many decimals and at least so many digits before the point.
 fn decimal(out: &mut Vec<u8>, scaled: i64, decimals: u32, whole_digits: u32) {
+    out.push(b',');
     if scaled < 0 {
         out.push(b'-');
     }
@@ -171,7 +164,12 @@ fn decimal(out: &mut Vec<u8>, scaled: i64, decimals: u32, whole_digits: u32) {
     digits(out, part, decimals);
 }
 
-/// The last `width` digits of a number, with leading zeros.
+/// As it stands.
+fn text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The last `width` digits of a number, with leading zeros and without a comma.
 fn digits(out: &mut Vec<u8>, number: u64, width: u32) {
     let start = out.len();
     out.resize(start + width as usize, b'0');
@@ -233,7 +231,8 @@ mod tests {
 
     #[test]
     fn dates_are_right_around_leap_days() {
-        let days = [(0, "010170"), (951_782_400_000, "290200"), (951_868_800_000, "010300"), (-1, "311269")];
+        let days =
+            [(0, ",010170"), (951_782_400_000, ",290200"), (951_868_800_000, ",010300"), (-1, ",311269")];
         for (utc_ms, expected) in days {
             let mut out = Vec::new();
             date(&mut out, utc_ms);
@@ -245,10 +244,10 @@ mod tests {
     fn minutes_never_round_up_to_sixty() {
         let mut out = Vec::new();
         angle(&mut out, 599_999_999, 2);
-        assert_eq!(out, b"5959.99999");
+        assert_eq!(out, b",5959.99999");
         out.clear();
         angle(&mut out, -1, 3);
-        assert_eq!(out, b"00000.00001");
+        assert_eq!(out, b",00000.00001");
     }
 
     proptest! {

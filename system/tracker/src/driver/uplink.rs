@@ -118,7 +118,7 @@ impl Driver {
         while let Some(frame) = self.link.as_mut().map_or(Ok(None), |link| link.next_frame(channel))? {
             match frame {
                 Frame::DurableAck(ack) => {
-                    let Some(epoch) = ack.epoch.map(Epoch::from_bits) else { continue };
+                    let Some(epoch) = ack.epoch.and_then(known) else { continue };
                     let settled = self.settle(epoch, &ack.durable())?;
                     self.summary.durable += settled.len();
                     self.tell_ranges("tracker.durable", epoch, &settled);
@@ -139,7 +139,7 @@ impl Driver {
     }
 
     fn take_refused(&mut self, refused: &Refused) -> Result<(), Violation> {
-        let Some(epoch) = refused.epoch.map(Epoch::from_bits) else { return Ok(()) };
+        let Some(epoch) = refused.epoch.and_then(known) else { return Ok(()) };
         for fix in &refused.fixes {
             let Some(sequence) = fix.sequence else { continue };
             if self.settle(epoch, &SequenceSet::from_iter([sequence]))?.is_empty() {
@@ -225,4 +225,9 @@ impl Driver {
         ];
         self.env.event("tracker.resent", &fields);
     }
+}
+
+/// A number that is no epoch is none of ours: an answer to it settles nothing.
+fn known(epoch: u64) -> Option<Epoch> {
+    Epoch::new(epoch).ok()
 }

@@ -71,9 +71,8 @@ pub(super) fn parse_file_name(name: &str) -> Option<(Epoch, Sequence)> {
     if epoch.len() != 16 || first.len() != 20 {
         return None;
     }
-    let bits = u64::from_str_radix(epoch, 16).ok()?;
-    let epoch = Epoch::from_bits(bits);
-    (epoch.value() == bits).then_some((epoch, first.parse().ok()?))
+    let epoch = Epoch::new(u64::from_str_radix(epoch, 16).ok()?).ok()?;
+    Some((epoch, first.parse().ok()?))
 }
 
 /// One record.

@@ -152,8 +152,8 @@ fn read_segment(header: Header, bytes: &[u8], settled: &mut BTreeMap<Epoch, Sequ
                 segment.len_bytes += len as u64;
             }
             Ok((Record::Settled(ack), len)) => {
-                if let Some(epoch) = ack.epoch {
-                    settled.entry(Epoch::from_bits(epoch)).or_default().extend(&ack.durable());
+                if let Some(epoch) = ack.epoch.and_then(|number| Epoch::new(number).ok()) {
+                    settled.entry(epoch).or_default().extend(&ack.durable());
                 }
                 segment.len_bytes += len as u64;
             }
