@@ -117,7 +117,7 @@ fn result(scenario: &Scenario, file: &str, roads: &Arc<Roads>, planted: Option<&
         planted: planted.map(str::to_owned),
         profile: None,
         interrupt: &INTERRUPT,
-        progress: &mut |_| {},
+        progress: None,
     };
     match harness_run::run(scenario, options) {
         Ok(outcome) => SeedResult::of(&outcome.report),
