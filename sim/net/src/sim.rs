@@ -213,7 +213,7 @@ impl Sim {
             net: Arc::new(NodeNet { shared: self.shared.clone(), node: index, incarnation }),
             disk,
             executor: Arc::new(self.shared.executor(name, tasks)),
-            seeds: seeds.clone(),
+            seeds,
             crypto: self.shared.crypto.provider(),
             events: Arc::new(NodeEvents { shared: self.shared.clone(), name }),
             faults: Some(Arc::new(NodeSites::new(

@@ -23,11 +23,14 @@ const REPEAT_EVERY: u64 = 16;
 /// Exit code when not one seed could be run.
 const EXIT_NOTHING: u8 = 2;
 
+/// Report and timeline of a run that did not pass.
+type Failed = Box<(Report, Vec<TimelineEvent>)>;
+
 /// What one seed gave, and the report of a run that did not pass.
 struct Done {
     result: SeedResult,
     cpu: Duration,
-    report: Option<Box<(Report, Vec<TimelineEvent>)>>,
+    report: Option<Failed>,
 }
 
 /// What all runs share.
@@ -180,7 +183,7 @@ impl<'a> Sweep<'a> {
         None
     }
 
-    fn once(&self, scenario: &Scenario) -> (SeedResult, Option<Box<(Report, Vec<TimelineEvent>)>>) {
+    fn once(&self, scenario: &Scenario) -> (SeedResult, Option<Failed>) {
         let options = Options {
             roads: self.roads.clone(),
             file: &self.file,
