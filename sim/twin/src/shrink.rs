@@ -92,7 +92,7 @@ fn result(scenario: &Scenario, file: &str, roads: &Arc<Roads>) -> SeedResult {
         capture: None,
         profile: None,
         interrupt: &INTERRUPT,
-        progress: &mut |_| {},
+        progress: None,
     };
     match harness_run::run(scenario, options) {
         Ok(outcome) => SeedResult::of(&outcome.report),
