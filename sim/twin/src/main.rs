@@ -19,6 +19,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use drover_env::Chain;
 
 use crate::cli::{Cli, Command};
 
@@ -74,13 +75,7 @@ fn main() -> ExitCode {
             ExitCode::from(EXIT_USAGE)
         }
         Err(Stop::Harness(error)) => {
-            let mut message = format!("the harness failed: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
-                message.push_str(&format!(": {cause}"));
-                source = cause.source();
-            }
-            complain(&message);
+            complain(&format!("the harness failed: {}", Chain(&*error)));
             ExitCode::from(EXIT_HARNESS)
         }
     }

@@ -52,7 +52,7 @@ pub struct Config {
     #[serde(rename = "backoff_max_ms", with = "drover_env::millis")]
     pub backoff_max: Duration,
     /// Bytes that the spool may take on disk. At the bound the oldest segment is dropped whole; its unsettled fixes are
-    /// counted as shed. The default holds some 70 days at one fix per second, and 7 days of fixes ten times as long.
+    /// counted as shed, also those whose batch is on its way and may be stored all the same. The default holds some 70 days at one fix per second, and 7 days of fixes ten times as long.
     pub spool_bytes_max: u64,
     /// Size at which a new segment is begun: what is dropped at once at the bound, and what damage can take with it.
     pub segment_bytes_max: u64,

@@ -175,7 +175,7 @@ fn roads_come_from_exactly_one_known_source() {
         "{ osm_pbf = \"\" }",
         "7:21: `osm_pbf` is empty: give the path of an OpenStreetMap extract (.osm.pbf)",
     );
-    check_roads("{ grid = { rows = 1 } }", "7:27: `rows` must be 2 to 500, found 1");
+    check_roads("{ grid = { rows = 1 } }", "7:27: `rows` must be 2 to 250, found 1");
     check_roads(
         "\"a.pbf\"",
         "7:9: `roads` must be a table such as { osm_pbf = \"file\" } or { grid = { columns = 40, rows = 30, block_m = 120 } }, found the text \"a.pbf\"",

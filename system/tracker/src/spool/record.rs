@@ -89,7 +89,7 @@ pub(super) enum Record<'a> {
 pub(super) enum End {
     /// At the end of the bytes.
     Clean,
-    /// In front of the beginning of a record, as a crash leaves it.
+    /// In front of the beginning of a record, as a crash or a cut leaves it.
     Torn,
     /// In front of bytes that no crash of ours leaves.
     Damaged,
