@@ -20,6 +20,14 @@ check scenario *args:
 check-all:
     .ci/scenarios all
 
+# Many days of chaos, each with faults of its own: just sweep 1..=200
+sweep seeds="1..=100" *args:
+    cargo run --release -- sweep chaos --seeds {{seeds}} {{args}}
+
+# Plants bugs one at a time and sees whether the oracles find them; writes reports/bite.md
+bite *args:
+    cargo run --release --features bite -- bite {{args}}
+
 # Format, lints (warnings are errors)
 lint:
     cargo fmt --check
@@ -27,7 +35,7 @@ lint:
 
 # All tests of the workspace
 test *args:
-    cargo nextest run --workspace --locked {{args}}
+    . .ci/tools && cargo nextest run --workspace --locked {{args}}
 
 # Foreign peers: PyPI protobuf (a million messages both ways) and aioquic against real processes
 peers messages="1000000":
@@ -35,8 +43,7 @@ peers messages="1000000":
 
 # Licences, bans and sources of all dependencies
 deny:
-    command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
-    cargo deny check licenses bans sources
+    . .ci/tools && cargo deny --locked check licenses bans sources
 
 # Virtual seconds per CPU second, memory, and a table of the cost by part
 bench-twin *args:

@@ -78,9 +78,10 @@ fn measure(vehicles: u32, seconds: u64, profile: Option<Profile>) -> Figures {
         commit: "",
         capture: None,
         threads: 1,
+        planted: None,
         profile,
         interrupt: &interrupt,
-        progress: &mut progress,
+        progress: Some(&mut progress),
     };
     let outcome = run(&scenario, options).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(outcome.report.verdict, Verdict::Pass, "{:?}", outcome.report.reasons);

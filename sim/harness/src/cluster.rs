@@ -157,6 +157,8 @@ impl Cluster {
             Action::RemoveRule { id } => self.sim.remove_rule(*id),
             Action::DbAway(_, away) => self.db.set_away(*away),
             Action::DiskFull(node, full) => self.sim.set_disk_full(*node, *full),
+            Action::DiskSlow(node, by) => self.sim.set_disk_slow(*node, *by),
+            Action::Slow(node, by) => self.sim.set_slow(*node, *by),
             Action::ClockSkew(node, skew_ms) => self.sim.set_clock_skew(*node, *skew_ms),
             // The world carries these out itself: its receivers go wrong, its cells are out of order.
             Action::Gps { .. } | Action::CellOutage { .. } => {}
@@ -333,6 +335,7 @@ fn rule_of(rule: &LinkRule) -> drover_simnet::Rule {
         LinkEffect::Loss(probability) => drover_simnet::Effect::Loss(probability),
         LinkEffect::Delay { delay, jitter } => drover_simnet::Effect::Delay { delay, jitter },
         LinkEffect::Duplicate(probability) => drover_simnet::Effect::Duplicate(probability),
+        LinkEffect::Clog => drover_simnet::Effect::Clog,
         LinkEffect::Corrupt(probability) => drover_simnet::Effect::Corrupt(probability),
     };
     drover_simnet::Rule { from: rule.from, to: rule.to, both_ways: rule.both_ways, effect }

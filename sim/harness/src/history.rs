@@ -44,6 +44,9 @@ struct State {
     to_stored: Histogram<u64>,
     queues: BTreeMap<(NodeName, String), HighWater>,
     first_violation: Option<String>,
+    /// Sessions in which one side broke the protocol: how many, and the first.
+    protocol_breaks: u64,
+    first_protocol_break: Option<String>,
     durable_checks: u64,
     totals: Totals,
     this_second: Vec<u64>,
@@ -88,6 +91,8 @@ impl History {
             to_stored: Latency::histogram(),
             queues: BTreeMap::new(),
             first_violation: None,
+            protocol_breaks: 0,
+            first_protocol_break: None,
             durable_checks: 0,
             totals: Totals::default(),
             this_second: Vec::new(),
@@ -182,6 +187,13 @@ impl History {
         (state.durable_checks, state.first_violation.clone())
     }
 
+    /// The first session in which one side broke the protocol, and how many more there were.
+    pub fn protocol_breaks(&self) -> Option<String> {
+        let state = self.lock();
+        let more = state.protocol_breaks.saturating_sub(1);
+        state.first_protocol_break.as_ref().map(|first| format!("{first}, and {more} times more"))
+    }
+
     /// Reads what is known of each vehicle, in the order of their indices.
     pub fn with_vehicles<T>(&self, read: impl FnOnce(&[VehicleHistory]) -> T) -> T {
         read(&self.lock().vehicles)
@@ -241,6 +253,14 @@ impl Observer for History {
             "device.woke" => Some(("device_wake", 1)),
             "node.crashed" => Some(("node_crash", 1)),
             "node.started_again" => Some(("node_restart", 1)),
+            "tracker.protocol_error" | "gateway.session_refused" => {
+                if name == "tracker.protocol_error" || values.text("reason") == "protocol" {
+                    state.protocol_breaks += 1;
+                    let first = || format!("at {:.3} s {node} ended a session for it", at.as_secs_f64());
+                    state.first_protocol_break.get_or_insert_with(first);
+                }
+                None
+            }
             "hub.fix" => {
                 let time = WallTime::from_micros(values.number("time_us") as i64);
                 state.to_published.saturating_record(micros(self.start.plus(at).since(time)));

@@ -74,3 +74,45 @@ pub fn balance(vehicles: &[VehicleHistory], found: &Found, pending: &Identities)
     }
     ledger
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(range: std::ops::RangeInclusive<u64>) -> SequenceSet {
+        range.collect()
+    }
+
+    /// One vehicle with fixes 0 to 99, of which some are found, some wait, some were shed and some refused.
+    fn check(
+        stored: SequenceSet,
+        pending: SequenceSet,
+        shed: SequenceSet,
+        refused: SequenceSet,
+        expected: [u64; 5],
+    ) {
+        let (epoch, mut vehicle) = (Epoch::from_bits(7), VehicleHistory::default());
+        let history = vehicle.epoch(epoch);
+        (history.recorded, history.shed) = (set(0..=99), shed);
+        history.refused = refused.iter().map(|sequence| (sequence, "future".to_owned())).collect();
+        let found = Found { identities: Identities::from([((0, epoch), stored)]), ..Found::default() };
+        let ledger = balance(&[vehicle], &found, &Identities::from([((0, epoch), pending)]));
+        assert!(ledger.is_balanced(), "{ledger:?}");
+        let Ledger { stored, stored_or_pending, refused_total, shed, missing, .. } = ledger;
+        assert_eq!([stored, stored_or_pending, refused_total, shed, missing], expected);
+    }
+
+    #[test]
+    fn a_fix_counts_once_in_the_sum_wherever_else_it_is() {
+        let none = SequenceSet::new;
+        check(set(0..=99), none(), none(), none(), [100, 100, 0, 0, 0]);
+        // Stored, and the ack lost on the way back: it waits in the spool too.
+        check(set(0..=59), set(50..=99), none(), none(), [60, 100, 0, 0, 0]);
+        check(set(0..=59), none(), none(), none(), [60, 60, 0, 0, 40]);
+        // Shed while its batch was on its way, and stored by it.
+        check(set(0..=99), none(), set(10..=29), none(), [100, 80, 0, 20, 0]);
+        check(set(30..=99), none(), set(10..=29), set(0..=19), [70, 70, 20, 10, 0]);
+        // Refused here, stored through another gateway.
+        check(set(0..=99), none(), none(), set(98..=99), [100, 98, 2, 0, 0]);
+    }
+}

@@ -3,6 +3,7 @@
 //!
 //! Starts no processes, speaks no SQL, and reads no wall clock: how long a run took is its caller's to measure.
 
+mod chaos;
 pub mod check;
 mod cluster;
 mod configs;
@@ -17,4 +18,6 @@ pub mod record;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod shrink;
 mod spec;
+pub mod sweep;

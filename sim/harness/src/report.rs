@@ -128,13 +128,14 @@ pub struct Ledger {
     pub stored: u64,
     /// Still in a spool when the run ended, without an ack or a refusal.
     pub pending: u64,
-    /// Found in the store, in a spool, or both: the first term of the sum.
+    /// Found in the store, in a spool, or both, and neither refused nor shed: the first term of the sum.
     pub stored_or_pending: u64,
     /// Refused for good, by reason; every reason is there.
     pub refused: BTreeMap<String, u64>,
     /// Refused for good, for whatever reason.
     pub refused_total: u64,
-    /// Dropped by a full spool, as its policy says.
+    /// Dropped by a full spool, as its policy says. One whose batch was on its way may be stored all the same: then it is
+    /// among `stored` too, but in the sum it counts here alone, since nobody may rely on it.
     pub shed: u64,
     /// Recorded, not shed, not refused, and neither stored nor pending: lost.
     pub missing: u64,

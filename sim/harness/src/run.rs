@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use drover_env::{Chain, SeedTree};
 use drover_model::{NodeKind, NodeName, VehicleId};
-use drover_simnet::{Profile, Sim, SimConfig, TraceRecord};
+use drover_simnet::{Profile, Sim, SimConfig, Sites, TraceRecord};
 use drover_tracker::Spool;
 use drover_world::{Falsified, Roads, World};
 use tokio::time::{Instant, sleep_until};
@@ -39,12 +39,14 @@ pub struct Options<'a> {
     pub capture: Option<u64>,
     /// How many threads share the world's work. The run is the same for any number.
     pub threads: usize,
+    /// A bug to plant, by name; needs a build with the feature `bite`.
+    pub planted: Option<String>,
     /// Measures where the real time goes.
     pub profile: Option<Profile>,
     /// Set to end the run early; it is then marked as interrupted.
     pub interrupt: &'a AtomicBool,
-    /// Called at the end of every virtual second.
-    pub progress: &'a mut dyn FnMut(Progress),
+    /// Called at the end of every virtual second, if somebody watches.
+    pub progress: Option<&'a mut dyn FnMut(Progress)>,
 }
 
 /// Where a run stands.
@@ -70,6 +72,8 @@ pub struct Outcome {
     pub seconds: Vec<u64>,
     /// Records of the second that was to be captured.
     pub captured: Vec<TraceRecord>,
+    /// In how many epochs each vehicle recorded, in the order of their numbers: one for a spool that was never lost.
+    pub epochs: Vec<usize>,
 }
 
 /// Why there is no outcome.
@@ -165,9 +169,11 @@ impl<'a> Run<'a> {
             start: scenario.world.start,
             capture: options.capture,
             observer: Arc::new(history.clone()),
+            sites: Sites { buggify: scenario.buggify, planted: options.planted.clone() },
             profile: options.profile.clone(),
         });
         let db = Db::new(DB, scenario.store, history.clone());
+        db.store.set_unique_off(drover_env::BITE && options.planted.as_deref() == Some("dedupe_off"));
         let mut cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
         let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER);
         let mut world = World::new(world_spec(scenario, services, options.roads.clone(), options.file)?);
@@ -212,7 +218,9 @@ impl<'a> Run<'a> {
             if now.subsec_nanos() == 0 {
                 self.history.end_second();
                 let totals = self.history.totals();
-                (self.options.progress)(Progress { now, duration, settling, totals });
+                if let Some(watcher) = &mut self.options.progress {
+                    watcher(Progress { now, duration, settling, totals });
+                }
                 self.interrupted = self.options.interrupt.load(Ordering::Relaxed);
             }
             if now >= duration && !settling {
@@ -291,10 +299,12 @@ impl<'a> Run<'a> {
             oracles::durable_is_stored_once(&self.history, &found),
             oracles::nothing_missing(&report.ledger, self.interrupted || self.settled_after.is_some()),
             oracles::queues_bounded(&self.history),
+            oracles::protocol_kept(&self.history),
         ];
         report.judge(self.interrupted);
         let (timeline, _) = self.history.timeline();
-        Ok(Outcome { report, timeline, seconds, captured })
+        let epochs = self.history.with_vehicles(|all| all.iter().map(|vehicle| vehicle.epochs.len()).collect());
+        Ok(Outcome { report, timeline, seconds, captured, epochs })
     }
 
     fn commit_facts(&self, report: &mut Report) {

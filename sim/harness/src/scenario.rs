@@ -3,6 +3,7 @@
 //! Knows the grammar and what this version's cluster can show. Opens no file: a text and its name come in, and a
 //! road extract that is missing or broken is reported by whoever loads it.
 
+mod chaos;
 mod check;
 mod cluster;
 mod device;
@@ -22,6 +23,7 @@ use drover_model::{NodeKind, NodeName, NodePattern};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use chaos::Chaos;
 pub use cluster::{Cluster, Store};
 pub use device::{AtEnd, Device, Grade, Receiver, Replay, Start, Talker};
 pub use fault::{Cells, FaultSpec, Frozen, VERBS};
@@ -96,6 +98,12 @@ pub struct Scenario {
     /// What breaks, when, and for how long: exactly one verb each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultSpec>,
+    /// True if fault sites inside the services fire: tiny batches, short time-outs, small queues. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub buggify: bool,
+    /// Faults drawn from the seed, on top of those listed. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chaos: Option<Chaos>,
     /// What must hold of the report for the run to pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateSpec>,
@@ -145,6 +153,16 @@ impl Scenario {
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed & Self::SEED_MAX;
+        self
+    }
+
+    /// The same scenario with what its seed draws listed as faults, so that it no longer depends on how they are drawn.
+    #[must_use]
+    pub fn resolved(mut self) -> Self {
+        if let Some(chaos) = self.chaos.take() {
+            self.faults.extend(crate::chaos::draw(&self, &chaos));
+            self.faults.sort_by_key(|fault| fault.at);
+        }
         self
     }
 

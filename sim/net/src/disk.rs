@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use drover_env::{BoxFuture, Disk, DiskFile};
 use rand::RngExt;
@@ -18,6 +19,8 @@ struct State {
     /// Removed, but not yet for certain: a crash may bring them back.
     removed: BTreeMap<String, File>,
     full: bool,
+    /// Added to every sync.
+    slow: Duration,
     rng: ChaCha8Rng,
 }
 
@@ -30,7 +33,7 @@ struct File {
 impl SimDisk {
     pub(crate) fn new(rng: ChaCha8Rng) -> Self {
         let (files, removed) = (BTreeMap::new(), BTreeMap::new());
-        Self(Arc::new(Mutex::new(State { files, removed, full: false, rng })))
+        Self(Arc::new(Mutex::new(State { files, removed, full: false, slow: Duration::ZERO, rng })))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -40,6 +43,11 @@ impl SimDisk {
     /// While full, appends fail.
     pub(crate) fn set_full(&self, full: bool) {
         self.lock().full = full;
+    }
+
+    /// Lets every sync take this much longer.
+    pub(crate) fn set_slow(&self, by: Duration) {
+        self.lock().slow = by;
     }
 
     /// Loses what was not synced: of each file's unsynced bytes a random first part survives, most often none.
@@ -84,8 +92,19 @@ impl Disk for SimDisk {
     }
 
     fn sync_names(&self) -> BoxFuture<'_, io::Result<()>> {
-        self.lock().removed.clear();
-        Box::pin(std::future::ready(Ok(())))
+        let slow = self.lock().slow;
+        Box::pin(async move {
+            wait(slow).await;
+            self.lock().removed.clear();
+            Ok(())
+        })
+    }
+}
+
+/// A disk without a fault costs no timer.
+async fn wait(slow: Duration) {
+    if !slow.is_zero() {
+        tokio::time::sleep(slow).await;
     }
 }
 
@@ -136,10 +155,13 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&mut self) -> BoxFuture<'_, io::Result<()>> {
-        let synced = self.with(|file, _| {
-            file.synced = file.bytes.len();
-            Ok(())
-        });
-        Box::pin(std::future::ready(synced))
+        let slow = self.disk.lock().slow;
+        Box::pin(async move {
+            wait(slow).await;
+            self.with(|file, _| {
+                file.synced = file.bytes.len();
+                Ok(())
+            })
+        })
     }
 }

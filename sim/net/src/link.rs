@@ -95,6 +95,8 @@ pub enum Effect {
     Duplicate(f64),
     /// One bit flips with this probability.
     Corrupt(f64),
+    /// Held back until the rule ends, then all let go.
+    Clog,
 }
 
 /// What several nodes share in front of their own links: a radio cell.
@@ -172,6 +174,8 @@ impl Lane {
             Effect::Loss(probability) => fate.lost |= self.chance(probability),
             Effect::Delay { delay, jitter } => fate.delay += delay + self.up_to(jitter),
             Effect::Duplicate(probability) => fate.duplicate |= self.chance(probability),
+            // The network holds it, not the lane.
+            Effect::Clog => {}
             Effect::Corrupt(probability) => fate.corrupt |= self.chance(probability),
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use drover_env::{BoxFuture, ByteStream, Datagrams, Listener, Net, PollWritable, RecvMeta, Transmit};
 
-use crate::link::Fate;
+use crate::link::{Effect, Fate};
 use crate::node::INBOX_DATAGRAMS_MAX;
 use crate::sim::{Shared, State};
 use crate::streams;
@@ -51,7 +51,32 @@ enum Way {
     Down,
 }
 
+/// Datagrams that rules may hold back together, as far as a real queue could; more are lost.
+const HELD_MAX: usize = 100_000;
+
+/// A datagram that a rule holds back.
+#[derive(Debug)]
+pub(crate) struct Held {
+    delay: Duration,
+    from: SocketAddr,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
 impl State {
+    /// Lets go what the rule held back; returns when the first of it is due.
+    pub(crate) fn release(&mut self, now: Duration, rule: u32) -> Option<Duration> {
+        let (freed, held) = std::mem::take(&mut self.held).into_iter().partition(|(of, _)| *of == rule);
+        self.held = held;
+        let mut first = None;
+        for (_, Held { delay, from, to, bytes }) in freed {
+            let due = now + delay;
+            first = first.into_iter().chain([due]).min();
+            self.flights.push(due, from, to, bytes);
+        }
+        first
+    }
+
     /// Decides what becomes of a datagram; returns when the first copy is due, if one arrives.
     fn send(
         &mut self,
@@ -70,12 +95,16 @@ impl State {
         let mut fate = Fate { lost: !self.nodes[sender].covered, ..Fate::default() };
         let receiver = self.by_ip.get(&to.ip()).copied();
         self.share_medium(sender, Way::Up, now, bytes.len(), &mut fate);
+        let mut holder = None;
         let node = &mut self.nodes[sender];
         node.up.carry(&node.access, now, bytes.len(), &mut fate);
         if let Some(receiver) = receiver {
             let (from_name, to_name) = (self.nodes[sender].name, self.nodes[receiver].name);
-            for (_, rule) in self.rules.iter().filter(|(_, rule)| rule.applies(from_name, to_name)) {
+            for (id, rule) in self.rules.iter().filter(|(_, rule)| rule.applies(from_name, to_name)) {
                 self.nodes[sender].up.apply(rule.effect, &mut fate);
+                if rule.effect == Effect::Clog {
+                    holder = Some(*id);
+                }
             }
             fate.lost |= !self.nodes[receiver].covered;
             if !fate.lost {
@@ -86,6 +115,7 @@ impl State {
                 node.down.carry(&node.access, now, bytes.len(), &mut fate);
             }
         }
+        fate.lost |= holder.is_some() && self.held.len() >= HELD_MAX;
         if fate.lost || receiver.is_none() {
             self.lost += 1;
             return None;
@@ -93,6 +123,10 @@ impl State {
         let mut body = bytes.to_vec();
         if fate.corrupt {
             self.nodes[sender].up.flip(&mut body);
+        }
+        if let Some(rule) = holder {
+            self.held.push((rule, Held { delay: fate.delay, from, to, bytes: body }));
+            return None;
         }
         let due = now + fate.delay;
         if fate.duplicate {

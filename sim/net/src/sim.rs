@@ -18,9 +18,10 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::crypto::SeededCrypto;
 use crate::link::{Access, Lane, Medium, Rule};
 use crate::nat::Nat;
-use crate::network::{Flights, NodeNet};
+use crate::network::{Flights, Held, NodeNet};
 use crate::node::Node;
 use crate::profile::Profile;
+use crate::sites::{NodeSites, Sites};
 use crate::streams::Accept;
 use crate::tasks::{NodeExecutor, Tasks};
 use crate::trace::Trace;
@@ -41,6 +42,8 @@ pub struct SimConfig {
     pub capture: Option<u64>,
     /// Who sees the events.
     pub observer: Arc<dyn Observer>,
+    /// What misbehaves inside the services.
+    pub sites: Sites,
     /// Measures where the real time goes.
     pub profile: Option<Profile>,
 }
@@ -63,6 +66,7 @@ pub(crate) struct Shared {
     origin: Instant,
     start: WallTime,
     seeds: SeedTree,
+    sites: Sites,
     crypto: SeededCrypto,
     observer: Arc<dyn Observer>,
     profile: Option<Profile>,
@@ -77,6 +81,8 @@ pub(crate) struct State {
     pub(crate) rules: Vec<(u32, Rule)>,
     pub(crate) media: BTreeMap<u64, SharedMedium>,
     pub(crate) flights: Flights,
+    /// Datagrams that rules hold back, each with its rule.
+    pub(crate) held: Vec<(u32, Held)>,
     pub(crate) listeners: FxHashMap<SocketAddr, Accept>,
     pub(crate) trace: Trace,
     pub(crate) lost: u64,
@@ -122,6 +128,7 @@ impl Sim {
             start: config.start,
             crypto: SeededCrypto::new(&config.seeds),
             seeds: config.seeds,
+            sites: config.sites,
             observer: config.observer,
             profile: config.profile,
             pump: Notify::new(),
@@ -132,6 +139,7 @@ impl Sim {
                 rules: Vec::new(),
                 media: BTreeMap::new(),
                 flights: Flights::default(),
+                held: Vec::new(),
                 listeners: FxHashMap::default(),
                 trace: Trace::new(config.capture),
                 lost: 0,
@@ -201,22 +209,28 @@ impl Sim {
         }
         node.incarnation += 1;
         let (incarnation, tasks) = (node.incarnation, Arc::new(Tasks::default()));
+        tasks.set_lag(node.lag);
         node.running = Some(tasks.clone());
         let disk = Arc::new(node.disk.clone());
         drop(state);
         let label = name.to_string();
+        // A new incarnation draws anew: a restarted server that chose the connection ids of the one before would take
+        // its packets for its own.
+        let seeds = self.shared.seeds.child("node").child(&label).child(&incarnation.to_string());
         Some(Env::new(Parts {
             node: label.as_str().into(),
             clock: Arc::new(NodeClock { shared: self.shared.clone(), node: index }),
             net: Arc::new(NodeNet { shared: self.shared.clone(), node: index, incarnation }),
             disk,
             executor: Arc::new(self.shared.executor(name, tasks)),
-            // A new incarnation draws anew: a restarted server that chose the connection ids of the one before would
-            // take its packets for its own.
-            seeds: self.shared.seeds.child("node").child(&label).child(&incarnation.to_string()),
+            seeds,
             crypto: self.shared.crypto.provider(),
             events: Arc::new(NodeEvents { shared: self.shared.clone(), name }),
-            faults: None,
+            faults: Some(Arc::new(NodeSites::new(
+                self.shared.sites.clone(),
+                self.shared.seeds.child("sites"),
+                &seeds,
+            ))),
         }))
     }
 
@@ -334,6 +348,21 @@ impl Sim {
         self.with_node(name, |node| (node.clock.offset_us, node.clock.drift_ppb) = (offset_us, drift_ppb));
     }
 
+    /// Makes every sync of a node's disk take this much longer.
+    pub fn set_disk_slow(&self, name: NodeName, by: Duration) {
+        self.with_node(name, |node| node.disk.set_slow(by));
+    }
+
+    /// Lets a node's tasks run this much after they were woken. Holds for later incarnations too.
+    pub fn set_slow(&self, name: NodeName, by: Duration) {
+        self.with_node(name, |node| {
+            node.lag = by;
+            if let Some(tasks) = &node.running {
+                tasks.set_lag(by);
+            }
+        });
+    }
+
     /// Fills a node's disk, or gives it space again.
     pub fn set_disk_full(&self, name: NodeName, full: bool) {
         self.with_node(name, |node| node.disk.set_full(full));
@@ -344,9 +373,13 @@ impl Sim {
         self.shared.lock().rules.push((id, rule));
     }
 
-    /// Ends a rule.
+    /// Ends a rule; what it held back goes on its way.
     pub fn remove_rule(&self, id: u32) {
-        self.shared.lock().rules.retain(|(known, _)| *known != id);
+        let now = self.shared.now();
+        let mut state = self.shared.lock();
+        state.rules.retain(|(known, _)| *known != id);
+        let first = state.release(now, id);
+        self.shared.wake_pump(&mut state, first);
     }
 
     /// True if a rule cuts `from` off from `to`, for what reaches its peer by other means than sockets.

@@ -119,7 +119,7 @@ async fn cross(net: &NodeNet, from: usize, to: usize) -> io::Result<()> {
             let mut open = sender.covered && receiver.covered;
             for (_, rule) in state.rules.iter().filter(|(_, rule)| rule.applies(sender.name, receiver.name)) {
                 match rule.effect {
-                    Effect::Partition => open = false,
+                    Effect::Partition | Effect::Clog => open = false,
                     Effect::Delay { delay: more, .. } => delay += more,
                     // Losses and flipped bits cost TCP a retransmission, not data.
                     Effect::Loss(_) | Effect::Duplicate(_) | Effect::Corrupt(_) => {}

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use drover_env::{BoxFuture, Executor, Shards, WorkUnits};
 use drover_model::NodeKind;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tokio::time::{Sleep, sleep};
 
 use crate::profile::Profile;
 
@@ -20,6 +21,8 @@ use crate::profile::Profile;
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
     paused: AtomicBool,
+    /// How long after its waking a task runs, in milliseconds.
+    lag_ms: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -46,6 +49,10 @@ impl Tasks {
         for task in running.values() {
             task.abort();
         }
+    }
+
+    pub(crate) fn set_lag(&self, lag: Duration) {
+        self.lag_ms.store(lag.as_millis() as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn set_paused(&self, paused: bool) {
@@ -76,7 +83,8 @@ impl Executor for NodeExecutor {
         };
         let abort = {
             let profile = self.profile.clone();
-            tokio::spawn(NodeTask { future, tasks: self.tasks.clone(), id, name, profile }).abort_handle()
+            tokio::spawn(NodeTask { future, tasks: self.tasks.clone(), id, name, profile, turn: None })
+                .abort_handle()
         };
         let mut state = self.tasks.lock();
         if state.dead {
@@ -123,6 +131,23 @@ struct NodeTask {
     id: u64,
     name: &'static str,
     profile: Option<(NodeKind, Profile)>,
+    /// When a slow node's task has its turn.
+    turn: Option<Pin<Box<Sleep>>>,
+}
+
+impl NodeTask {
+    /// Ready once a task that was woken may run: at once, but on a slow node.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let lag_ms = self.tasks.lag_ms.load(Ordering::Relaxed);
+        if self.turn.is_none() && lag_ms > 0 {
+            self.turn = Some(Box::pin(sleep(Duration::from_millis(lag_ms))));
+        }
+        if let Some(turn) = &mut self.turn {
+            ready!(turn.as_mut().poll(cx));
+            self.turn = None;
+        }
+        Poll::Ready(())
+    }
 }
 
 impl Future for NodeTask {
@@ -133,6 +158,7 @@ impl Future for NodeTask {
             return Poll::Pending;
         }
         let this = &mut *self;
+        ready!(this.poll_turn(cx));
         match &this.profile {
             None => this.future.as_mut().poll(cx),
             Some((kind, profile)) => profile.charge_task(*kind, this.name, || this.future.as_mut().poll(cx)),

@@ -11,6 +11,8 @@ Examples (in a checkout, `cargo run --release --` stands for `twin`):
   twin run scenarios/morning_peak.toml        ask it, and leave a report
   twin run morning_peak --seed 8              the same with another seed
   twin check morning_peak --until 60          run a minute of it twice, compare every byte
+  twin sweep chaos --seeds 1..=200            two hundred days, each with faults of its own
+  twin shrink chaos --seed 17                 what of day 17 is enough to make it fail
   twin record morning_peak --vehicle 7 --out drives/van   one drive of it, to replay
   twin new depot_fire                         start a scenario of your own
   twin schema > scenario.schema.json          let an editor complete its keys
@@ -34,6 +36,13 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Runs a scenario twice and compares the two, second by second and byte for byte.
     Check(CheckArgs),
+    /// Runs a scenario with many seeds on all cores, and groups what failed by its cause.
+    Sweep(SweepArgs),
+    /// Makes a failing scenario smaller, as long as it fails for the same cause, and writes what is left.
+    Shrink(ShrinkArgs),
+    /// Plants bugs one at a time, and sees whether the oracles find them.
+    #[cfg(feature = "bite")]
+    Bite(BiteArgs),
     /// Writes one vehicle's drive to a folder: its receiver, its bus and the truth, for `replay` in another scenario.
     Record(RecordArgs),
     /// Writes a commented scenario to start from.
@@ -92,6 +101,97 @@ pub(crate) struct RecordArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct SweepArgs {
+    /// A scenario file, or the name of one in ./scenarios.
+    pub(crate) scenario: PathBuf,
+    /// Which seeds: 1..=200, 17..20 or 42.
+    #[arg(long, value_name = "RANGE", default_value = "1..=100", value_parser = seeds)]
+    pub(crate) seeds: SeedRange,
+    /// Begins no further seed after this many seconds of real time.
+    #[arg(long = "budget-s", value_name = "SECONDS", value_parser = until)]
+    pub(crate) budget: Option<Duration>,
+    /// Runs at once [default: one for each core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Ends each run after this many seconds of virtual time, if the file's end is later.
+    #[arg(long, value_name = "SECONDS", value_parser = until)]
+    pub(crate) until: Option<Duration>,
+    /// Folder of the summary and of one report for each cause of failure [default: reports/sweeps/<name>].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// Shows no progress.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShrinkArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Where the small scenario goes [default: reports/shrunk/<name>-<seed>.toml].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Tries nothing more after this many seconds of real time.
+    #[arg(long = "budget-s", value_name = "SECONDS", value_parser = until)]
+    pub(crate) budget: Option<Duration>,
+    /// Shows no progress.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[cfg(feature = "bite")]
+#[derive(Debug, Args)]
+pub(crate) struct BiteArgs {
+    /// A scenario file, or the name of one in ./scenarios.
+    #[arg(default_value = "chaos")]
+    pub(crate) scenario: PathBuf,
+    /// Which seeds to look for each bug in.
+    #[arg(long, value_name = "RANGE", default_value = "1..=200", value_parser = seeds)]
+    pub(crate) seeds: SeedRange,
+    /// Plants only this bug.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
+    /// Where the report goes.
+    #[arg(long, value_name = "FILE", default_value = "reports/bite.md")]
+    pub(crate) out: PathBuf,
+}
+
+/// Seeds in a row, at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SeedRange {
+    first: u64,
+    last: u64,
+}
+
+impl SeedRange {
+    /// How many.
+    pub(crate) const fn len(self) -> u64 {
+        self.last - self.first + 1
+    }
+
+    /// The seed after `n` others.
+    pub(crate) fn nth(self, n: u64) -> Option<u64> {
+        self.first.checked_add(n).filter(|seed| *seed <= self.last)
+    }
+}
+
+fn seeds(text: &str) -> Result<SeedRange, String> {
+    let seed = |text: &str| text.parse::<u64>().ok().filter(|seed| i64::try_from(*seed).is_ok());
+    let range = match text.split_once("..") {
+        None => seed(text).map(|only| (only, only)),
+        Some((first, rest)) => seed(first).zip(match rest.strip_prefix('=') {
+            Some(last) => seed(last),
+            None => seed(rest).and_then(|end| end.checked_sub(1)),
+        }),
+    };
+    match range {
+        Some((first, last)) if first <= last => Ok(SeedRange { first, last }),
+        Some(_) => Err("no seed at all: the last must not be below the first".to_owned()),
+        None => Err("seeds are written 1..=200, 17..20 or 42".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct NewArgs {
     /// What it is called: a-z, 0-9 and _.
     pub(crate) name: String,
@@ -122,6 +222,18 @@ mod tests {
     fn a_misspelt_command_is_named_with_the_nearest() {
         let error = Cli::try_parse_from(["twin", "chekc"]).expect_err("no such command");
         assert!(error.use_stderr() && error.to_string().contains("'check'"), "{error}");
+    }
+
+    #[test]
+    fn a_range_of_seeds_has_at_least_one() {
+        let of = |text: &str| seeds(text).map(|range| (range.nth(0), range.len()));
+        assert_eq!(of("1..=200"), Ok((Some(1), 200)));
+        assert_eq!(of("17..20"), Ok((Some(17), 3)));
+        assert_eq!(of("42"), Ok((Some(42), 1)));
+        assert_eq!(seeds("5..=6").map(|range| range.nth(2)), Ok(None));
+        for bad in ["", "5..5", "9..=3", "0..0", "a..=b", "1...3", "-1..=3", "1..=9223372036854775808"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

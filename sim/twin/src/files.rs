@@ -46,20 +46,32 @@ fn find(given: &Path) -> Result<PathBuf, Stop> {
     Err(Stop::Usage(format!("no scenario {}; {hint}", given.display())))
 }
 
-/// Reads the scenario that `which` means, with its changes made; also returns the path that repeats it.
-pub(crate) fn load(which: &Which) -> Result<(Scenario, PathBuf), Stop> {
-    let path = find(&which.scenario)?;
+/// Reads a scenario as it is written; also returns the path that repeats it.
+pub(crate) fn read(given: &Path) -> Result<(Scenario, PathBuf), Stop> {
+    let path = find(given)?;
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Stop::Usage(format!("read {}: {error}", path.display())))?;
-    let mut scenario = Scenario::parse(&text, &path.display().to_string())
+    let scenario = Scenario::parse(&text, &path.display().to_string())
         .map_err(|errors| Stop::Usage(errors.to_string()))?;
+    Ok((scenario, path))
+}
+
+/// Reads the scenario that `which` means, with its changes made and what its seed draws.
+pub(crate) fn load(which: &Which) -> Result<(Scenario, PathBuf), Stop> {
+    let (mut scenario, path) = read(&which.scenario)?;
     if let Some(seed) = which.seed {
         scenario = scenario.with_seed(seed);
     }
+    scenario = scenario.resolved();
     if let Some(until) = which.until {
         scenario = scenario.with_until(until);
     }
     Ok((scenario, path))
+}
+
+/// Writes one file into `folder`, which is made if need be.
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<(), Stop> {
+    write_all(folder, &[(name, text.as_bytes())], "--report DIR")
 }
 
 /// Writes a report's files into `folder`, which is made if need be. Returns the path of its page.
@@ -70,17 +82,12 @@ pub(crate) fn write_report(
 ) -> Result<PathBuf, Stop> {
     let files = report.files(timeline);
     let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
-    write_into(folder, &files, "--report DIR")?;
+    write_all(folder, &files, "--report DIR")?;
     Ok(folder.join("report.html"))
 }
 
-/// Writes files into `folder`, which is made if need be.
-pub(crate) fn write_all(folder: &Path, files: &[(&str, &[u8])]) -> Result<(), Stop> {
-    write_into(folder, files, "--out DIR")
-}
-
-/// `option` is what chooses the folder, for errors.
-fn write_into(folder: &Path, files: &[(&str, &[u8])], option: &str) -> Result<(), Stop> {
+/// Writes files into `folder`, which is made if need be; `option` is what chooses it, for errors.
+pub(crate) fn write_all(folder: &Path, files: &[(&str, &[u8])], option: &str) -> Result<(), Stop> {
     let fail = |path: &Path, error: std::io::Error| {
         let message = format!("write {}: {error}; choose another folder with {option}", path.display());
         Stop::Harness(message.into())

@@ -3,19 +3,24 @@
 //! Exit codes: 0 every gate and invariant held; 1 one failed; 2 the run is invalid or was interrupted; 3 the harness
 //! itself failed; 64 bad usage or a bad scenario file.
 
+#[cfg(feature = "bite")]
+mod bite;
 mod cli;
 mod create;
 mod files;
 mod list;
 mod record;
 mod run;
+mod shrink;
 mod stopwatch;
+mod sweep;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use drover_env::Chain;
 
 use crate::cli::{Cli, Command};
 
@@ -55,6 +60,10 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Record(args)) => record::record(&args).map(|()| 0),
+        Some(Command::Sweep(args)) => sweep::sweep(&args),
+        Some(Command::Shrink(args)) => shrink::shrink(&args),
+        #[cfg(feature = "bite")]
+        Some(Command::Bite(args)) => bite::bite(&args),
         Some(Command::New(args)) => create::create(&args).map(|()| 0),
         Some(Command::Schema) => {
             show(&format!("{:#}\n", drover_harness::scenario::schema()));
@@ -68,13 +77,7 @@ fn main() -> ExitCode {
             ExitCode::from(EXIT_USAGE)
         }
         Err(Stop::Harness(error)) => {
-            let mut message = format!("the harness failed: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
-                message.push_str(&format!(": {cause}"));
-                source = cause.source();
-            }
-            complain(&message);
+            complain(&format!("the harness failed: {}", Chain(&*error)));
             ExitCode::from(EXIT_HARNESS)
         }
     }

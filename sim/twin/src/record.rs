@@ -29,7 +29,7 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Stop> {
         written.push(("drive.can", &drive.can));
     }
     written.push(("README.md", note.as_bytes()));
-    files::write_all(&args.out, &written)?;
+    files::write_all(&args.out, &written, "--out DIR")?;
     show(&format!(
         "{}: {} fixes, {} frames, {:.0} m in {} s\n",
         args.out.display(),

@@ -16,7 +16,7 @@ use crate::stopwatch::Stopwatch;
 use crate::{Stop, colour, complain, files, show};
 
 /// Set by Ctrl-C: the run then ends at the next virtual second, and leaves a report.
-static INTERRUPT: AtomicBool = AtomicBool::new(false);
+pub(crate) static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
 /// Commit that the program was built from.
 pub(crate) const COMMIT: &str = match option_env!("DROVER_COMMIT") {
@@ -35,13 +35,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
     let options = Options {
         roads,
         file: &file,
-        replay: replay("run", &args.which, scenario.seed, &path),
+        replay: replay("run", &path, scenario.seed, args.which.until),
         commit: COMMIT,
         capture: None,
         threads: usize::from(args.which.threads),
+        planted: None,
         profile: None,
         interrupt: &INTERRUPT,
-        progress: &mut |progress| line.show(&progress, &watch),
+        progress: Some(&mut |progress| line.show(&progress, &watch)),
     };
     let outcome = harness_run::run(&scenario, options);
     line.clear();
@@ -63,7 +64,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<u8, Stop> {
     let (scenario, path) = load_virtual(&args.which)?;
     let file = path.display().to_string();
     let roads = harness_run::roads(&scenario, &file).map_err(stop)?;
-    let command = replay("check", &args.which, scenario.seed, &path);
+    let command = replay("check", &path, scenario.seed, args.which.until);
     watch_interrupt();
     let mut runs = 0;
     let compared = harness_check::check(&scenario, |capture| {
@@ -79,10 +80,10 @@ pub(crate) fn check(args: &CheckArgs) -> Result<u8, Stop> {
             capture,
             // Every other run is the one to compare with.
             threads: if runs % 2 == 0 { usize::from(args.which.threads) } else { 1 },
+            planted: None,
             profile: None,
             interrupt: &INTERRUPT,
-            // A closure without captures takes no memory, so nothing is leaked.
-            progress: Box::leak(Box::new(|_| {})),
+            progress: None,
         }
     });
     let Comparison { outcome, seconds, difference } = compared.map_err(stop)?;
@@ -116,7 +117,7 @@ pub(crate) fn stop(error: RunError) -> Stop {
 }
 
 /// From now on the first Ctrl-C ends the run with a report, and the second one at once.
-fn watch_interrupt() {
+pub(crate) fn watch_interrupt() {
     let handler = || {
         if INTERRUPT.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(Verdict::Interrupted.exit_code()));
@@ -127,10 +128,16 @@ fn watch_interrupt() {
     }
 }
 
-fn load_virtual(which: &Which) -> Result<(Scenario, PathBuf), Stop> {
+pub(crate) fn load_virtual(which: &Which) -> Result<(Scenario, PathBuf), Stop> {
     let (scenario, path) = files::load(which)?;
+    virtual_only(&scenario, &path)?;
+    Ok((scenario, path))
+}
+
+/// Refuses a scenario that does not run in virtual time.
+pub(crate) fn virtual_only(scenario: &Scenario, path: &Path) -> Result<(), Stop> {
     if scenario.modes.contains(&Mode::Virtual) {
-        return Ok((scenario, path));
+        return Ok(());
     }
     let path = path.display();
     Err(Stop::Usage(format!("{path} does not run in virtual time: add \"virtual\" to its `modes`")))
@@ -138,13 +145,12 @@ fn load_virtual(which: &Which) -> Result<(Scenario, PathBuf), Stop> {
 
 /// The command that repeats a run from the top of the checkout: always with its seed, so that a later change of the
 /// file's does not change what is repeated.
-fn replay(command: &str, which: &Which, seed: u64, path: &Path) -> String {
+pub(crate) fn replay(command: &str, path: &Path, seed: u64, until: Option<Duration>) -> String {
     let path = path.display().to_string();
     let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
     let path = if plain { path } else { format!("'{}'", path.replace('\'', "'\\''")) };
-    let until = which.until.map(|until| format!(" --until {}", until.as_secs_f64())).unwrap_or_default();
-    let threads = if which.threads > 1 { format!(" --threads {}", which.threads) } else { String::new() };
-    format!("cargo run --release -- {command} {path} --seed {seed}{until}{threads}")
+    let until = until.map(|until| format!(" --until {}", until.as_secs_f64())).unwrap_or_default();
+    format!("cargo run --release -- {command} {path} --seed {seed}{until}")
 }
 
 fn default_folder(scenario: &Scenario) -> PathBuf {
@@ -152,13 +158,13 @@ fn default_folder(scenario: &Scenario) -> PathBuf {
 }
 
 /// One line on standard error that is written over again and again; nothing where nobody watches.
-struct ProgressLine {
+pub(crate) struct ProgressLine {
     watched: bool,
     width: usize,
 }
 
 impl ProgressLine {
-    fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         Self { watched: !quiet && std::io::stderr().is_terminal(), width: 0 }
     }
 
@@ -168,14 +174,18 @@ impl ProgressLine {
         }
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         if self.width > 0 {
             self.write("");
             drop(write!(std::io::stderr(), "\r"));
         }
     }
 
-    fn write(&mut self, text: &str) {
+    /// Shows a text in place of the one before.
+    pub(crate) fn write(&mut self, text: &str) {
+        if !self.watched {
+            return;
+        }
         // What is left of a longer line before is painted over.
         let width = self.width;
         drop(write!(std::io::stderr(), "\r{text:<width$}"));
@@ -209,13 +219,12 @@ mod tests {
 
     #[test]
     fn a_replay_command_says_all_that_was_changed() {
-        let mut which = Which { scenario: PathBuf::new(), seed: None, until: None, threads: 1 };
-        let check = |which: &Which, path: &str, expected: &str| {
-            assert_eq!(replay("run", which, 7, Path::new(path)), expected);
+        let check = |path: &str, until: Option<u64>, expected: &str| {
+            let until = until.map(Duration::from_secs);
+            assert_eq!(replay("run", Path::new(path), 7, until), expected);
         };
-        check(&which, "scenarios/a.toml", "cargo run --release -- run scenarios/a.toml --seed 7");
-        which.until = Some(Duration::from_secs(60));
-        check(&which, "it's/a.toml", "cargo run --release -- run 'it'\\''s/a.toml' --seed 7 --until 60");
+        check("scenarios/a.toml", None, "cargo run --release -- run scenarios/a.toml --seed 7");
+        check("it's/a.toml", Some(60), "cargo run --release -- run 'it'\\''s/a.toml' --seed 7 --until 60");
     }
 
     #[test]

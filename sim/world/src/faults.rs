@@ -36,6 +36,20 @@ pub enum Verb {
     DbAway(NodePattern),
     /// Writes to the node's disk fail for lack of space.
     DiskFull(NodePattern),
+    /// Syncing the node's disk takes this much longer; a crash meanwhile loses what was not synced yet.
+    DiskSlow {
+        /// Whose disk.
+        node: NodePattern,
+        /// Added to every sync.
+        by: Duration,
+    },
+    /// The node's tasks run this much after they were woken, as on an overloaded machine.
+    Slow {
+        /// Which node.
+        node: NodePattern,
+        /// How late each turn of a task is.
+        by: Duration,
+    },
     /// The node's wall clock is wrong by this many milliseconds (positive is ahead).
     ClockSkew {
         /// Whose clock.
@@ -117,6 +131,8 @@ impl Verb {
             Self::Link(rule) => rule.effect.name(),
             Self::DbAway(_) => "db_away",
             Self::DiskFull(_) => "disk_full",
+            Self::DiskSlow { .. } => "disk_slow",
+            Self::Slow { .. } => "slow",
             Self::ClockSkew { .. } => "clock_skew",
             Self::Gps { fault: GpsFault::Jump { .. }, .. } => "gps_jump",
             Self::Gps { fault: GpsFault::Freeze(_), .. } => "gps_freeze",
@@ -134,6 +150,8 @@ impl Verb {
             | Self::Drain(nodes)
             | Self::DbAway(nodes)
             | Self::DiskFull(nodes)
+            | Self::DiskSlow { node: nodes, .. }
+            | Self::Slow { node: nodes, .. }
             | Self::ClockSkew { node: nodes, .. }
             | Self::Gps { nodes, .. } => nodes.matches(node),
             // Which vehicles are in those cells is seen only then.
@@ -187,6 +205,8 @@ pub enum LinkEffect {
     Duplicate(f64),
     /// One bit flips with this probability, 0 to 1.
     Corrupt(f64),
+    /// Held back until the fault ends, then all let go.
+    Clog,
 }
 
 impl LinkEffect {
@@ -198,6 +218,7 @@ impl LinkEffect {
             Self::Delay { .. } => "delay",
             Self::Duplicate(_) => "duplicate",
             Self::Corrupt(_) => "corrupt",
+            Self::Clog => "clog",
         }
     }
 }
@@ -231,6 +252,10 @@ pub enum Action {
     DbAway(NodeName, bool),
     /// The disk is full (true) or has space again (false).
     DiskFull(NodeName, bool),
+    /// Syncing the disk takes this much longer; zero heals it.
+    DiskSlow(NodeName, Duration),
+    /// Tasks run this much late; zero heals it.
+    Slow(NodeName, Duration),
     /// The wall clock is wrong by this many milliseconds; 0 heals it.
     ClockSkew(NodeName, i64),
     /// The vehicle's receiver begins to be wrong, or is right again. Carried out by the world itself.

@@ -18,6 +18,10 @@ use futures_util::stream::FuturesUnordered;
 use quinn::{Connection, Endpoint};
 use tokio_util::sync::CancellationToken;
 
+/// The same as `drover`'s.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Messages on their way at once.
 const PIPELINED: usize = 64;
 const MESSAGES: usize = 20_000;

@@ -15,15 +15,18 @@ use quinn::Endpoint;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{CallError, ToolError};
+use crate::error::CallError;
 use crate::policy::Policy;
 use crate::serve;
 use crate::tool::{Tool, ToolInfo, ToolList};
 use crate::tools::ListTools;
 
+/// Longer than any deadline of today's tools.
+const DRAIN: Duration = Duration::from_secs(10);
+
 /// Sends a call's progress to its caller.
 type ProgressSink = Arc<dyn Fn(f64, Bytes) + Send + Sync>;
-type Handler = Arc<dyn Fn(CallContext, &[u8]) -> BoxFuture<'static, Result<Bytes, ToolError>> + Send + Sync>;
+type Handler = Arc<dyn Fn(CallContext, &[u8]) -> BoxFuture<'static, Result<Bytes, CallError>> + Send + Sync>;
 type Subscriber = Arc<dyn Fn(Message) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What a tool knows of the call.
@@ -81,6 +84,7 @@ pub(crate) struct Shared {
     pub(crate) policy: Policy,
     pub(crate) tools: BTreeMap<&'static str, ToolEntry>,
     subscribers: Vec<(&'static str, Subscriber)>,
+    pub(crate) drain: Duration,
 }
 
 impl fmt::Debug for Agent {
@@ -104,11 +108,12 @@ impl Agent {
     /// An agent called `name`, which offers nothing yet to nobody.
     pub const fn builder(name: &'static str) -> AgentBuilder {
         let policy = Policy::deny_all();
-        AgentBuilder { shared: Shared { name, policy, tools: BTreeMap::new(), subscribers: Vec::new() } }
+        let shared = Shared { name, policy, tools: BTreeMap::new(), subscribers: Vec::new(), drain: DRAIN };
+        AgentBuilder { shared }
     }
 
-    /// Serves every connection of `endpoint` until `cancel`; then takes no new calls, answers those in progress, and
-    /// closes the endpoint.
+    /// Serves every connection of `endpoint` until `cancel`; then takes no new calls, answers those in progress (see
+    /// [`AgentBuilder::drain`]), and closes the endpoint.
     pub async fn serve(&self, env: Env, endpoint: Endpoint, cancel: CancellationToken) {
         serve::serve(env, self.shared.clone(), endpoint, cancel).await;
     }
@@ -122,6 +127,13 @@ impl AgentBuilder {
         self
     }
 
+    /// On shutdown: longest wait for calls in progress and for peers to take their answers; 10 s without it.
+    #[must_use]
+    pub const fn drain(mut self, drain: Duration) -> Self {
+        self.shared.drain = drain;
+        self
+    }
+
     /// Offers the tool `T`.
     ///
     /// # Panics
@@ -131,7 +143,7 @@ impl AgentBuilder {
     where
         T: Tool,
         F: Fn(CallContext, T::Input) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<T::Output, ToolError>> + Send + 'static,
+        Fut: Future<Output = Result<T::Output, CallError>> + Send + 'static,
     {
         let agent = T::NAME.split('.').next().unwrap_or_default();
         assert_eq!(agent, self.shared.name, "{} is not a tool of this agent", T::NAME);
@@ -140,7 +152,7 @@ impl AgentBuilder {
                 let running = run(context, input);
                 Box::pin(async move { running.await.map(|output| Bytes::from(output.encode_to_vec())) })
             }
-            Err(error) => Box::pin(std::future::ready(Err(ToolError::BadArguments(error.to_string())))),
+            Err(error) => Box::pin(std::future::ready(Err(CallError::BadArguments(error.to_string())))),
         });
         let entry = ToolEntry { info: ToolInfo::of::<T>(), deadline: T::DEADLINE, handler };
         assert!(self.shared.tools.insert(T::NAME, entry).is_none(), "{} is offered twice", T::NAME);

@@ -2,24 +2,7 @@
 
 use drover_wire::mcp::CallFailed;
 
-/// What a tool answers instead of a result.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ToolError {
-    /// The arguments are no valid input.
-    #[error("bad arguments: {0}")]
-    BadArguments(String),
-    /// Understood, and not done: repeating will not help.
-    #[error("refused: {0}")]
-    Refused(String),
-    /// Too much to do at present: another node may have room.
-    #[error("overloaded: {0}")]
-    Overloaded(String),
-    /// What the tool itself needs is away.
-    #[error("unavailable: {0}")]
-    Unavailable(String),
-}
-
-/// Why a call has no result.
+/// Why a call has no result: the word of the tool, or of the bus on either side of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The agent offers no tool of that name.
@@ -100,17 +83,6 @@ impl CallError {
             5 => Self::Deadline(text),
             6 => Self::Unavailable(text),
             _ => Self::Refused(text),
-        }
-    }
-}
-
-impl From<ToolError> for CallError {
-    fn from(error: ToolError) -> Self {
-        match error {
-            ToolError::BadArguments(text) => Self::BadArguments(text),
-            ToolError::Refused(text) => Self::Refused(text),
-            ToolError::Overloaded(text) => Self::Overloaded(text),
-            ToolError::Unavailable(text) => Self::Unavailable(text),
         }
     }
 }

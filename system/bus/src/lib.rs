@@ -18,7 +18,7 @@ pub mod tools;
 
 pub use agent::{Agent, AgentBuilder, CallContext, Message};
 pub use balance::Route;
-pub use error::{CallError, PublishError, ToolError};
+pub use error::{CallError, PublishError};
 pub use policy::Policy;
 pub use pool::{CallOptions, NodeAddr, Pool, PoolConfig, Progress};
 pub use tool::{Tool, ToolInfo, ToolList};

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 pub(crate) struct Outbox {
     bytes: Mutex<BytesMut>,
     filled: Notify,
+    taken: Notify,
 }
 
 impl Outbox {
@@ -32,8 +33,17 @@ impl Outbox {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Waits until what waited was taken to be written, if it was not meanwhile. For one waiter; safe to drop.
+    pub(crate) async fn taken(&self) {
+        self.taken.notified().await;
+    }
+
     fn take(&self) -> Bytes {
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).split().freeze()
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner).split().freeze();
+        if !bytes.is_empty() {
+            self.taken.notify_one();
+        }
+        bytes
     }
 }
 

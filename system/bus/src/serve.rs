@@ -49,11 +49,15 @@ struct Peer {
     agent: Arc<Shared>,
     name: NodeName,
     connection: Connection,
+    /// Nothing new is taken.
     cancel: CancellationToken,
+    /// What is in progress is given up too.
+    give_up: CancellationToken,
 }
 
 pub(crate) async fn serve(env: Env, agent: Arc<Shared>, endpoint: Endpoint, cancel: CancellationToken) {
     let connections = TaskTracker::new();
+    let give_up = CancellationToken::new();
     loop {
         let incoming = tokio::select! {
             biased;
@@ -61,17 +65,28 @@ pub(crate) async fn serve(env: Env, agent: Arc<Shared>, endpoint: Endpoint, canc
             incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { break };
-        let serve = serve_connection(env.clone(), agent.clone(), incoming, cancel.clone());
+        let tokens = (cancel.clone(), give_up.clone());
+        let serve = serve_connection(env.clone(), agent.clone(), incoming, tokens);
         drop(env.spawn("bus.connection", connections.track_future(serve)));
     }
     connections.close();
-    connections.wait().await;
+    if timeout(agent.drain, connections.wait()).await.is_err() {
+        // Their callers are told nothing, and make the calls again elsewhere.
+        warn!("calls in progress are given up");
+        env.event("bus.drain_given_up", &[]);
+        give_up.cancel();
+    }
     endpoint.close(close::STOPPING.into(), b"the agent has stopped");
     // Lets the goodbyes out; whoever does not answer learns by a reset.
     let _ = timeout(GOODBYE_MAX, endpoint.wait_idle()).await;
 }
 
-async fn serve_connection(env: Env, agent: Arc<Shared>, incoming: Incoming, cancel: CancellationToken) {
+async fn serve_connection(
+    env: Env,
+    agent: Arc<Shared>,
+    incoming: Incoming,
+    (cancel, give_up): (CancellationToken, CancellationToken),
+) {
     let from = incoming.remote_address();
     let connection = match incoming.await {
         Ok(connection) => connection,
@@ -90,7 +105,7 @@ async fn serve_connection(env: Env, agent: Arc<Shared>, incoming: Incoming, canc
         }
     };
     debug!(node.id = %name, peer = %from, "service connected");
-    let peer = Peer { env, agent, name, connection, cancel };
+    let peer = Peer { env, agent, name, connection, cancel, give_up };
     peer.accept_streams().await;
 }
 
@@ -107,7 +122,10 @@ impl Peer {
             };
             let Ok((send, recv)) = stream else { break };
             let peer = self.clone();
-            let serve = async move { peer.serve_stream(index, send, recv).await };
+            let serve = async move {
+                let give_up = peer.give_up.clone();
+                give_up.run_until_cancelled(peer.serve_stream(index, send, recv)).await;
+            };
             drop(self.env.spawn("bus.stream", streams.track_future(serve)));
             index += 1;
         }

@@ -24,8 +24,9 @@ pub trait Tool: Send + Sync + 'static {
     const DESCRIPTION: &'static str;
     /// Which kind of node offers it.
     const OFFERED_BY: NodeKind;
-    /// How long a caller waits unless it says otherwise.
-    const DEADLINE: Duration;
+    /// How long a caller waits unless it says otherwise. Five seconds unless the tool knows better: longer than a commit
+    /// that is tried again, shorter than anybody's patience.
+    const DEADLINE: Duration = Duration::from_secs(5);
     /// True if doing it twice is the same as doing it once. Only then is a failed call made again.
     const SAFE_TO_REPEAT: bool;
     /// True if it tells its progress or may take long: each call then has a stream of its own.

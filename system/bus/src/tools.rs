@@ -1,7 +1,5 @@
 //! Tools and topics that services share. Services never import each other: they meet here.
 
-use std::time::Duration;
-
 use drover_model::{NodeKind, VehicleId};
 use drover_wire::{Ack, GeoTelemetry, Iibin, RecordBatch, RecordOutcome, Schema, schema};
 use prost::Message;
@@ -36,7 +34,6 @@ impl Tool for ListTools {
         "Lists the tools that the caller may use, with the JSON Schemas of input and output.";
     // Every node offers it: the route must name one.
     const OFFERED_BY: NodeKind = NodeKind::Persistence;
-    const DEADLINE: Duration = Duration::from_secs(5);
     const SAFE_TO_REPEAT: bool = true;
 }
 
@@ -50,7 +47,6 @@ impl Tool for RecordTelemetry {
     const NAME: &'static str = "PersistenceService.recordTelemetry";
     const DESCRIPTION: &'static str = "Stores one position report. Answers OK once it is durable; a report that is there already is not stored again.";
     const OFFERED_BY: NodeKind = NodeKind::Persistence;
-    const DEADLINE: Duration = Duration::from_secs(5);
     const SAFE_TO_REPEAT: bool = true;
 }
 
@@ -64,6 +60,5 @@ impl Tool for RecordTelemetryBatch {
     const NAME: &'static str = "PersistenceService.recordTelemetryBatch";
     const DESCRIPTION: &'static str = "Stores fixes of one vehicle and epoch. When it answers, every fix is durable but for those listed as refused.";
     const OFFERED_BY: NodeKind = NodeKind::Persistence;
-    const DEADLINE: Duration = Duration::from_secs(5);
     const SAFE_TO_REPEAT: bool = true;
 }

@@ -19,6 +19,10 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 
+/// Messages are many small allocations: glibc's takes a fifth of a bus call.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The service failed.
 const EXIT_FAILED: u8 = 1;
 /// Bad usage or a bad config (EX_USAGE of sysexits.h).

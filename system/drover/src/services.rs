@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,7 +38,8 @@ pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
     run(&process, name, |env, cancel| async move {
         let gateway = drover_gateway::Gateway::bind(env, service, &identity, &trust)
             .map_err(|error| Chain(&error).to_string())?;
-        info!(addr = ?gateway.local_addr().ok(), "gateway listens");
+        let addr = gateway.local_addr().map_err(|error| format!("read the address: {error}"))?;
+        info!(%addr, "gateway listens");
         gateway.run(cancel).await;
         Ok(())
     })
@@ -67,7 +69,8 @@ pub(crate) fn persistence(args: &ServiceArgs) -> Result<(), Stop> {
         let kept = Arc::new(store.clone());
         let agent = drover_persistence::Persistence::bind(env, service, &identity, &trust, kept)
             .map_err(|error| Chain(&error).to_string())?;
-        info!(addr = ?agent.local_addr().ok(), "persistence agent listens");
+        let addr = agent.local_addr().map_err(|error| format!("read the address: {error}"))?;
+        info!(%addr, "persistence agent listens");
         agent.run(cancel).await;
         let (rows, dead_letters) = (store.rows_len(), store.dead_letters().len());
         info!(rows, dead_letters, "persistence agent stopped; what it stored is gone");
@@ -166,7 +169,8 @@ where
 {
     let filter = tracing_subscriber::EnvFilter::try_new(&process.log)
         .map_err(|error| Stop::Usage(format!("[process]: log = {:?}: {error}", process.log)))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_ansi(std::io::stderr().is_terminal()).init();
     let failed = |what: &str, error: &dyn std::fmt::Display| Stop::Failed(format!("{what}: {error}"));
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if process.threads > 0 {

@@ -6,7 +6,6 @@ as the contracts say.
 
 import asyncio
 import pathlib
-import re
 import signal
 import socket
 import ssl
@@ -139,8 +138,7 @@ async def main(drover: str) -> None:
             raise
         services[1].stop()
         log = services[0].stop()
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", log)
-        assert "rows=1 dead_letters=0" in plain, plain
+        assert "rows=1 dead_letters=0" in log, log
     print("aioquic: the golden 37 bytes were sent twice, stored once and acknowledged with 0a024f4b each time")
 
 

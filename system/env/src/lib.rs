@@ -37,6 +37,9 @@ pub use watched::{Watched, Watcher};
 /// True if fault sites and simulated seams are built in. A shipped binary says false.
 pub const SIMULATION: bool = cfg!(feature = "simulation");
 
+/// True if bugs can be planted. Only the twin's own test of its oracles is built so.
+pub const BITE: bool = cfg!(feature = "bite");
+
 /// A boxed future, as the object-safe seams return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -50,6 +53,9 @@ pub trait Clock: Send + Sync {
 pub trait FaultSites: Send + Sync {
     /// True if the site named `label` misbehaves this time.
     fn fires(&self, label: &'static str) -> bool;
+
+    /// True if `bug` is the one that is planted in this run.
+    fn is_planted(&self, bug: &'static str) -> bool;
 }
 
 /// What an [`Env`] is made of. Real processes get theirs from [`real`], simulated nodes from the simulation.
@@ -195,5 +201,11 @@ impl Env {
     #[inline]
     pub fn buggify(&self, label: &'static str) -> bool {
         SIMULATION && self.parts.faults.as_ref().is_some_and(|faults| faults.fires(label))
+    }
+
+    /// A planted bug: true when this run wants to know whether an oracle finds it. Always false without the feature `bite`.
+    #[inline]
+    pub fn planted(&self, bug: &'static str) -> bool {
+        BITE && self.parts.faults.as_ref().is_some_and(|faults| faults.is_planted(bug))
     }
 }

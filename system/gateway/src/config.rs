@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use drover_env::Env;
 use drover_model::{NodeKind, NodeName};
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +87,23 @@ impl Default for Config {
 }
 
 impl Config {
+    /// As a simulation wants it: limits so small, and time-outs so short, that they are met.
+    pub(crate) fn buggified(mut self, env: &Env) -> Self {
+        if env.buggify("gateway.small_queue") {
+            self.fixes_in_flight_max = self.fixes_in_flight_max.min(20);
+        }
+        if env.buggify("gateway.one_batch_at_a_time") {
+            self.batches_in_flight_max = 1;
+        }
+        if env.buggify("gateway.little_credit") {
+            self.credit_fixes = self.credit_fixes.min(7);
+        }
+        if env.buggify("gateway.short_deadline") {
+            self.persist_deadline /= 10;
+        }
+        self
+    }
+
     /// Checks what types can not say.
     ///
     /// # Errors

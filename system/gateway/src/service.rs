@@ -66,6 +66,7 @@ impl Gateway {
             }
         }
         config.check().map_err(BindError::Config)?;
+        let config = config.buggified(&env);
         let failed = |what| move |source| BindError::Endpoint { what, source };
         let setup = ServerSetup {
             identity,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use drover_env::{Chain, Value};
-use drover_model::{Epoch, Sequence};
+use drover_model::{Epoch, EpochTooLarge, Sequence};
 use drover_wire::geostream::close;
 use drover_wire::geostream::{
     BATCH_FIXES_MAX, Batch, Channel, Credit, DurableAck, FRAME_BYTES_MAX, Frame, Hello, Refused,
@@ -34,6 +34,8 @@ const GOODBYE_MAX: Duration = Duration::from_secs(2);
 enum StreamError {
     #[error("read a frame")]
     Frame(#[from] FrameError),
+    #[error("take the hello")]
+    Epoch(#[from] EpochTooLarge),
     #[error("{0}")]
     Protocol(&'static str),
     #[error("the vehicle takes no acknowledgements")]
@@ -157,7 +159,7 @@ impl<'a> Stream<'a> {
         let (Some(channel), Some(epoch)) = (channel, hello.epoch) else {
             return Err(StreamError::Protocol("a hello needs a channel and an epoch"));
         };
-        self.opened = Some((channel, Epoch::from_bits(epoch)));
+        self.opened = Some((channel, Epoch::new(epoch)?));
         Ok(())
     }
 
@@ -248,10 +250,22 @@ impl<'a> Stream<'a> {
         let Some((_, epoch)) = self.opened else { return };
         self.settled.finish(flight.sequences.len() as u64);
         // Without an outcome nothing is said: the vehicle keeps the fixes and sends them again.
-        let Some(outcome) = flight.outcome else { return };
+        let env = &self.session.shared.env;
+        let unanswered = flight.outcome.is_none() && env.planted("ack_without_outcome");
+        let Some(outcome) = flight.outcome.or_else(|| unanswered.then(RecordOutcome::default)) else {
+            return;
+        };
+        if env.planted("ack_off_by_one") {
+            self.settled.settle(flight.sequences.iter().max().map(|newest| newest + 1));
+        }
         let refused: Vec<_> = outcome.refused.iter().filter_map(|fix| fix.sequence).collect();
         self.settled.settle(flight.sequences.into_iter().filter(|sequence| !refused.contains(sequence)));
         self.refuse(epoch, outcome.refused);
+        if env.planted("ack_ignores_gaps") {
+            let (first, last) =
+                self.settled.durable().iter().fold((u64::MAX, 0), |(a, b), n| (a.min(n), b.max(n)));
+            self.settled.settle(first..=last);
+        }
         Frame::DurableAck(DurableAck::new(epoch, self.settled.durable())).encode(&mut self.out);
     }
 

@@ -138,12 +138,24 @@ pub struct VehicleIndex(pub u32);
 pub struct Epoch(#[serde(deserialize_with = "epoch_bits")] u64);
 
 fn epoch_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let bits = u64::deserialize(deserializer)?;
-    if bits > i64::MAX as u64 { Err(D::Error::custom("epoch exceeds 63 bits")) } else { Ok(bits) }
+    Epoch::new(u64::deserialize(deserializer)?).map(Epoch::value).map_err(D::Error::custom)
 }
 
+/// A number beyond the 63 bits of an [`Epoch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("epoch of {0} exceeds 63 bits")]
+pub struct EpochTooLarge(u64);
+
 impl Epoch {
-    /// Cuts `bits` to the 63 bits that an epoch holds.
+    /// The epoch with this number, as a peer or a file names it.
+    ///
+    /// # Errors
+    /// The number exceeds `i64::MAX`: cut, it could be that of another epoch.
+    pub const fn new(number: u64) -> Result<Self, EpochTooLarge> {
+        if number > i64::MAX as u64 { Err(EpochTooLarge(number)) } else { Ok(Self(number)) }
+    }
+
+    /// Makes an epoch of random bits, of which it takes 63.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits & i64::MAX as u64)
     }
@@ -196,7 +208,11 @@ mod tests {
     fn an_epoch_has_63_bits_wherever_it_comes_from() {
         assert_eq!(Epoch::from_bits(u64::MAX).value(), i64::MAX as u64);
         assert_eq!(serde_json::from_str::<Epoch>("7").ok(), Some(Epoch::from_bits(7)));
-        assert!(serde_json::from_str::<Epoch>("9223372036854775808").is_err());
+        assert_eq!(Epoch::new(i64::MAX as u64), Ok(Epoch::from_bits(u64::MAX)));
+        let error = Epoch::new(i64::MAX as u64 + 1).expect_err("too large").to_string();
+        assert_eq!(error, "epoch of 9223372036854775808 exceeds 63 bits");
+        let error = serde_json::from_str::<Epoch>("9223372036854775808").expect_err("too large").to_string();
+        assert!(error.starts_with("epoch of 9223372036854775808 exceeds 63 bits"), "{error}");
         assert_eq!(serde_json::to_string(&Epoch::from_bits(7)).ok().as_deref(), Some("7"));
     }
 

@@ -13,7 +13,9 @@ mod units;
 
 pub use fault::FaultCode;
 pub use fix::{Engine, Fix, FixFlags};
-pub use ids::{DriverId, Epoch, FixId, NameError, Sequence, TenantId, VehicleId, VehicleIndex};
+pub use ids::{
+    DriverId, Epoch, EpochTooLarge, FixId, NameError, Sequence, TenantId, VehicleId, VehicleIndex,
+};
 pub use nodes::{NodeKind, NodeName, NodeNameError, NodePattern};
 pub use refusal::Refusal;
 pub use sequences::SequenceSet;

@@ -55,7 +55,8 @@ pub async fn commit_rows(
         match retrying(env, store, &transaction, patience, rng).await {
             Ok(outcomes) => {
                 for (verdict, outcome) in verdicts[part].iter_mut().zip(outcomes) {
-                    *verdict = verdict_of(outcome);
+                    let planted = outcome == RowOutcome::Duplicate && env.planted("duplicate_refused");
+                    *verdict = verdict_of(if planted { RowOutcome::Conflict } else { outcome });
                 }
             }
             Err(StoreError::BadRow { detail }) if part.len() <= 1 => {
@@ -110,6 +111,14 @@ async fn retrying(
             Ok(outcomes) => return Ok(outcomes),
             Err(error) => error,
         };
+        let planted = match &error {
+            StoreError::Unavailable { .. } => env.planted("outage_taken_as_stored"),
+            StoreError::Unknown { .. } => env.planted("unknown_taken_as_stored"),
+            StoreError::BadRow { .. } => false,
+        };
+        if planted {
+            return Ok(vec![RowOutcome::Stored; transaction.rows.len()]);
+        }
         let reason = match &error {
             StoreError::Unavailable { .. } => "unavailable",
             StoreError::Unknown { .. } => "unknown",

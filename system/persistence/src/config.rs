@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use drover_env::Env;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the agent. Every bound says what happens at it.
@@ -48,6 +49,23 @@ impl Default for Config {
 }
 
 impl Config {
+    /// As a simulation wants it: limits so small that they are met.
+    pub(crate) fn buggified(mut self, env: &Env) -> Self {
+        if env.buggify("persistence.tiny_batches") {
+            self.batch_rows_max = 3;
+        }
+        if env.buggify("persistence.early_flush") {
+            self.flush_age = Duration::from_millis(1);
+        }
+        if env.buggify("persistence.small_buffer") {
+            self.rows_pending_max = self.rows_pending_max.min(600);
+        }
+        if env.buggify("persistence.one_commit_at_a_time") {
+            self.commits_in_flight = 1;
+        }
+        self
+    }
+
     /// Checks what types can not say.
     ///
     /// # Errors

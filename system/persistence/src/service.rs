@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use drover_bus::{Agent, CallContext, Policy, RecordTelemetry, RecordTelemetryBatch, ToolError};
+use drover_bus::{Agent, CallContext, CallError, Policy, RecordTelemetry, RecordTelemetryBatch};
 use drover_env::Env;
 use drover_model::{Epoch, NodeKind, Refusal, TenantId, VehicleId};
 use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
@@ -62,6 +63,7 @@ impl Persistence {
             }
         }
         config.check().map_err(BindError::Config)?;
+        let config = config.buggified(&env);
         let setup = ServerSetup {
             identity,
             trust,
@@ -83,9 +85,10 @@ impl Persistence {
 
     /// Serves until `cancel`, then finishes the calls in progress, writes what is buffered, and ends.
     pub async fn run(self, cancel: CancellationToken) {
-        let (inbox, writer) = writer(self.env.clone(), self.config.clone(), self.store);
+        let drain = self.config.drain;
+        let (inbox, writer) = writer(self.env.clone(), self.config, self.store);
         let writing = self.env.spawn("persistence.writer", writer.run());
-        let agent = agent(inbox);
+        let agent = agent(inbox, drain);
         agent.serve(self.env, self.endpoint, cancel).await;
         // The agent held the last way into the buffer: with it gone, the writer writes the rest and ends.
         drop(agent);
@@ -94,11 +97,12 @@ impl Persistence {
     }
 }
 
-fn agent(inbox: Inbox) -> Agent {
+fn agent(inbox: Inbox, drain: Duration) -> Agent {
     let single = inbox.clone();
     let gateways_only = Policy::deny_all().allow(NodeKind::Gateway, "PersistenceService.");
     Agent::builder("PersistenceService")
         .policy(gateways_only)
+        .drain(drain)
         .tool::<RecordTelemetryBatch, _, _>(move |call, batch| record_batch(inbox.clone(), call, batch))
         .tool::<RecordTelemetry, _, _>(move |call, message| record_one(single.clone(), call, message))
         .build()
@@ -108,7 +112,7 @@ async fn record_batch(
     inbox: Inbox,
     call: CallContext,
     batch: RecordBatch,
-) -> Result<RecordOutcome, ToolError> {
+) -> Result<RecordOutcome, CallError> {
     let batch = match VehicleBatch::try_from(&batch) {
         Ok(batch) => batch,
         // Asks whether the store answers: no rows, no vehicle.
@@ -116,7 +120,7 @@ async fn record_batch(
             write(&inbox, Vec::new(), call.deadline).await?;
             return Ok(RecordOutcome::default());
         }
-        Err(invalid) => return Err(ToolError::BadArguments(invalid.to_string())),
+        Err(invalid) => return Err(CallError::BadArguments(invalid.to_string())),
     };
     let (tenant, vehicle, origin) = (batch.tenant, batch.vehicle, Origin::Spool(batch.epoch));
     let rows: Vec<Row> = batch.fixes.into_iter().map(|fix| Row { tenant, vehicle, origin, fix }).collect();
@@ -136,32 +140,54 @@ async fn record_batch(
 }
 
 /// The contracts' form: one report, and `OK` once it is durable. The tenant is the caller's word, as the vehicle is.
-async fn record_one(inbox: Inbox, call: CallContext, message: GeoTelemetry) -> Result<Ack, ToolError> {
-    let bad = |detail: String| ToolError::BadArguments(detail);
+async fn record_one(inbox: Inbox, call: CallContext, message: GeoTelemetry) -> Result<Ack, CallError> {
+    let bad = |detail: String| CallError::BadArguments(detail);
     let vehicle = message.vehicle_id.as_deref().unwrap_or_default();
     let vehicle = VehicleId::new(vehicle).map_err(|error| bad(format!("vehicle: {error}")))?;
     let tenant = call.tenant.as_deref().unwrap_or("default");
     let tenant = TenantId::new(tenant).map_err(|error| bad(format!("tenant: {error}")))?;
     let fix = fix_from_wire(&message).map_err(|invalid| bad(invalid.to_string()))?;
-    let origin = match (message.sequence, message.epoch) {
-        (Some(_), Some(epoch)) => Origin::Spool(Epoch::from_bits(epoch)),
-        _ => Origin::Legacy,
-    };
+    let origin = origin(&message)?;
     let verdicts = write(&inbox, vec![Row { tenant, vehicle, origin, fix }], call.deadline).await?;
     match verdicts.into_iter().next() {
-        Some(RowVerdict::Refused(Refusal::IdentityReused, detail)) => Err(ToolError::Refused(detail)),
-        Some(RowVerdict::Refused(reason, detail)) => Err(ToolError::Refused(format!("{reason}: {detail}"))),
+        Some(RowVerdict::Refused(Refusal::IdentityReused, detail)) => Err(CallError::Refused(detail)),
+        Some(RowVerdict::Refused(reason, detail)) => Err(CallError::Refused(format!("{reason}: {detail}"))),
         Some(RowVerdict::Stored | RowVerdict::Duplicate) | None => Ok(Ack::ok()),
     }
 }
 
-async fn write(inbox: &Inbox, rows: Vec<Row>, deadline: Instant) -> Result<Vec<RowVerdict>, ToolError> {
+/// A report with sequence and epoch is one of a spool, and as unique as they are.
+fn origin(message: &GeoTelemetry) -> Result<Origin, CallError> {
+    match (message.sequence, message.epoch) {
+        (Some(_), Some(epoch)) => match Epoch::new(epoch) {
+            Ok(epoch) => Ok(Origin::Spool(epoch)),
+            Err(error) => Err(CallError::BadArguments(error.to_string())),
+        },
+        _ => Ok(Origin::Legacy),
+    }
+}
+
+async fn write(inbox: &Inbox, rows: Vec<Row>, deadline: Instant) -> Result<Vec<RowVerdict>, CallError> {
     let verdicts = inbox
         .put(rows, deadline)
-        .map_err(|_| ToolError::Overloaded("too many rows wait for the store".to_owned()))?;
+        .map_err(|_| CallError::Overloaded("too many rows wait for the store".to_owned()))?;
     match verdicts.await {
         Ok(Ok(verdicts)) => Ok(verdicts),
-        Ok(Err(error)) => Err(ToolError::Unavailable(error.to_string())),
-        Err(_) => Err(ToolError::Unavailable("the agent is stopping".to_owned())),
+        Ok(Err(error)) => Err(CallError::Unavailable(error.to_string())),
+        Err(_) => Err(CallError::Unavailable("the agent is stopping".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_beyond_63_bits_is_refused_and_not_cut() {
+        let of = |epoch| origin(&GeoTelemetry { sequence: Some(3), epoch, ..GeoTelemetry::default() });
+        assert_eq!(of(Some(7)), Ok(Origin::Spool(Epoch::from_bits(7))));
+        assert_eq!(of(None), Ok(Origin::Legacy));
+        let error = of(Some((1 << 63) + 7)).expect_err("too large").to_string();
+        assert_eq!(error, "bad arguments: epoch of 9223372036854775815 exceeds 63 bits");
     }
 }

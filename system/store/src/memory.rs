@@ -31,6 +31,8 @@ struct State {
     unique: FxHashMap<(TenantId, VehicleId), BTreeMap<RowKey, usize>>,
     outbox: Vec<OutboxEvent>,
     dead_letters: Vec<DeadLetter>,
+    /// Rows are not compared with those that are there.
+    unique_off: bool,
     /// First row that a crash takes, while flushing is off.
     flushed: Option<usize>,
 }
@@ -79,6 +81,11 @@ impl MemoryStore {
         state.flushed = off.then_some(state.heap.len());
     }
 
+    /// Takes every row as a new one, as a table without its unique index would.
+    pub fn set_unique_off(&self, off: bool) {
+        self.lock().unique_off = off;
+    }
+
     /// Loses what was committed without a flush.
     pub fn crash(&self) {
         let mut state = self.lock();
@@ -115,7 +122,7 @@ impl MemoryStore {
 impl State {
     fn insert(&mut self, row: Row) -> RowOutcome {
         let index = self.unique.entry((row.tenant, row.vehicle)).or_default();
-        if let Some(&place) = index.get(&row.key()) {
+        if let Some(&place) = index.get(&row.key()).filter(|_| !self.unique_off) {
             let equal = self.heap[place].as_ref() == Some(&row);
             return if equal { RowOutcome::Duplicate } else { RowOutcome::Conflict };
         }

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use drover_env::Env;
 use drover_wire::geostream::BATCH_FIXES_MAX;
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +52,7 @@ pub struct Config {
     #[serde(rename = "backoff_max_ms", with = "drover_env::millis")]
     pub backoff_max: Duration,
     /// Bytes that the spool may take on disk. At the bound the oldest segment is dropped whole; its unsettled fixes are
-    /// counted as shed. The default holds some 70 days at one fix per second, and 7 days of fixes ten times as long.
+    /// counted as shed, also those whose batch is on its way and may be stored all the same. The default holds some 70 days at one fix per second, and 7 days of fixes ten times as long.
     pub spool_bytes_max: u64,
     /// Size at which a new segment is begun: what is dropped at once at the bound, and what damage can take with it.
     pub segment_bytes_max: u64,
@@ -89,6 +90,23 @@ impl Default for Config {
 }
 
 impl Config {
+    /// As a simulation wants it: limits so small, and time-outs so short, that they are met.
+    pub(crate) fn buggified(mut self, env: &Env) -> Self {
+        if env.buggify("tracker.short_ack_timeout") {
+            self.ack_timeout = (self.ack_timeout / 8).max(Duration::from_millis(10));
+        }
+        if env.buggify("tracker.small_segments") {
+            self.segment_bytes_max = 4096;
+        }
+        if env.buggify("tracker.no_cache") {
+            self.fresh_fixes_max = 1;
+        }
+        if env.buggify("tracker.short_connect_timeout") {
+            self.connect_timeout = (self.connect_timeout / 8).max(Duration::from_millis(10));
+        }
+        self
+    }
+
     /// Checks what types can not.
     ///
     /// # Errors

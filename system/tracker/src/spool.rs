@@ -2,10 +2,12 @@
 //!
 //! Segments are files named by epoch and first sequence, each with a header and checksummed records. A fix is recorded
 //! once its segment is synced, and only recorded fixes are sent. A crash therefore leaves at most the beginning of a
-//! record that nobody has seen: recovery cuts it, and its sequence is used again. Whatever else is wrong at the end of
-//! the newest segment (bytes changed under us, a sequence that is missing) could make a sequence that was sent be used
-//! again for another fix, so recovery then begins a new epoch, and sends what is left of the old one first. Damage
-//! elsewhere loses only what follows it in its segment; both are told.
+//! record that nobody has seen. But a card that says it has synced and has not, or a file system that cuts a file when it
+//! is repaired, leaves the same, of records that were sent. So whatever is wrong at the end of the newest segment (the
+//! beginning of a record, bytes changed under us, a sequence that is missing) could make a sequence be used again for
+//! another fix: recovery then begins a new epoch, and sends what is left of the old one first. A file that was cut
+//! exactly between two records does not show it; then the store refuses the fix as an identity that is used again, and
+//! both ends count it. Damage elsewhere loses only what follows it in its segment; that is told too.
 //!
 //! The newest segment always stays, settled or not: it carries the epoch and the next sequence. Settled ranges are
 //! written beside the fixes, so that a restart does not send everything again; losing them costs only that.
@@ -32,7 +34,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::Config;
 use crate::holdings::{EpochHoldings, Holdings};
-use record::{End, Header};
+use record::Header;
 use scan::{Segment, scan};
 
 /// Why the disk did not do what was asked. Nothing that was recorded is lost by it.
@@ -59,7 +61,7 @@ impl SpoolError {
 /// What recovery found besides fixes.
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
-    /// The beginning of a record was cut.
+    /// The newest segment ended in the beginning of a record.
     pub(crate) torn_tail_cut: bool,
     /// Fixes that damage took.
     pub(crate) lost: Vec<(Epoch, SequenceSet)>,
@@ -103,6 +105,8 @@ pub struct Spool {
     /// Settled and not yet written.
     unsaved: BTreeMap<Epoch, SequenceSet>,
     buffer: BytesMut,
+    /// A planted bug: fixes count as recorded before they are on disk.
+    sync_skipped: bool,
 }
 
 impl std::fmt::Debug for Spool {
@@ -127,7 +131,9 @@ impl Spool {
 
     /// Opens the spool on the env's disk, or begins one.
     pub(crate) fn open(env: &Env, config: &Config) -> Result<(Self, Recovery), SpoolError> {
-        Self::open_on(env.disk().clone(), config, env.rng("epoch"))
+        let (mut spool, recovery) = Self::open_on(env.disk().clone(), config, env.rng("epoch"))?;
+        spool.sync_skipped = env.planted("sync_skipped");
+        Ok((spool, recovery))
     }
 
     fn open_on(
@@ -142,6 +148,7 @@ impl Spool {
         }
         let mut epochs = found.epochs;
         let generation = epochs.last().map_or(0, |newest| newest.generation.wrapping_add(1));
+        recovery.torn_tail_cut = found.torn;
         recovery.epoch_abandoned = found.doubtful;
         let current = match epochs.pop() {
             Some(newest) if !found.doubtful => newest,
@@ -170,12 +177,8 @@ impl Spool {
             fresh: VecDeque::new(),
             unsaved: BTreeMap::new(),
             buffer: BytesMut::new(),
+            sync_skipped: false,
         };
-        if found.tail == Some(End::Torn) && !spool.sealed {
-            spool.repair = true;
-            spool.open_active()?;
-            recovery.torn_tail_cut = true;
-        }
         spool.tidy();
         Ok((spool, recovery))
     }

@@ -172,13 +172,11 @@ impl TryFrom<&RecordBatch> for VehicleBatch {
         let tenant = message.tenant.as_deref().unwrap_or_default();
         let vehicle = message.vehicle_id.as_deref().unwrap_or_default();
         let epoch = message.epoch.ok_or_else(|| Invalid::out_of_range("epoch is missing"))?;
-        if epoch > i64::MAX as u64 {
-            return Err(Invalid::out_of_range("epoch exceeds 63 bits"));
-        }
+        let epoch = Epoch::new(epoch).map_err(|error| Invalid::out_of_range(error.to_string()))?;
         Ok(Self {
             tenant: TenantId::new(tenant).map_err(|e| Invalid::out_of_range(format!("tenant: {e}")))?,
             vehicle: VehicleId::new(vehicle).map_err(|e| Invalid::out_of_range(format!("vehicle: {e}")))?,
-            epoch: Epoch::from_bits(epoch),
+            epoch,
             fixes: message.fixes.iter().map(fix_from_wire).collect::<Result<_, _>>()?,
         })
     }

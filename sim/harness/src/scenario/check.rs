@@ -4,9 +4,9 @@ mod radio;
 
 use drover_model::{NodeKind, NodePattern, Position};
 
-use super::fault::{Cells, FaultSpec, Target, VERBS, VERBS_LATER};
+use super::fault::{Cells, FaultSpec, Target, VERBS};
 use super::shape::{Shape, list};
-use super::{GateSpec, Receiver, Roads, Scenario, Vehicles};
+use super::{Chaos, GateSpec, Receiver, Roads, Scenario, Vehicles};
 use crate::report::metrics;
 
 /// Adds every problem of `scenario` to `shape`, which knows the places.
@@ -16,6 +16,9 @@ pub(super) fn check(scenario: &Scenario, shape: &mut Shape<'_>) {
     check_cluster(scenario, shape);
     for (index, fault) in scenario.faults.iter().enumerate() {
         check_fault(scenario, fault, &format!("faults[{index}]"), shape);
+    }
+    if let Some(chaos) = &scenario.chaos {
+        check_chaos(scenario, chaos, shape);
     }
     for (index, gate) in scenario.gates.iter().enumerate() {
         check_gate(gate, &format!("gates[{index}]"), shape);
@@ -122,12 +125,6 @@ fn check_fault(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &mut S
         return;
     };
     let place = format!("{path}.{verb}");
-    if VERBS_LATER.contains(verb) {
-        let now: Vec<&str> = VERBS.into_iter().filter(|verb| !VERBS_LATER.contains(verb)).collect();
-        let message = format!("`{verb}` is not available yet in this cluster, which can show {}", list(&now));
-        shape.problem_at(&place, message);
-        return;
-    }
     for pattern in target.patterns() {
         if let Some(message) = node_problem(scenario, verb, pattern)
             && !shape.is_broken("cluster")
@@ -194,11 +191,39 @@ fn check_fault_time(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &
     }
 }
 
+fn check_chaos(scenario: &Scenario, chaos: &Chaos, shape: &mut Shape<'_>) {
+    if chaos.kinds.is_empty() && !shape.is_broken("chaos.kinds") {
+        let message = "`kinds` is empty: name verbs, or leave it out for those that break the cluster".to_owned();
+        shape.problem_at("chaos.kinds", message);
+    }
+    for (index, kind) in chaos.kinds.iter().enumerate() {
+        let path = format!("chaos.kinds[{index}]");
+        if !VERBS.contains(&kind.as_str()) && !shape.is_broken(&path) {
+            let message = format!("{kind:?} is no verb; verbs are {}", list(&VERBS));
+            shape.problem_at(&path, message);
+        } else if chaos.kinds[..index].contains(kind) {
+            shape.problem_at(&path, format!("{kind:?} is named twice"));
+        } else if kind == "cell_outage" && scenario.radio.cell_m.is_none() && !shape.is_broken("radio") {
+            let message = "`cell_outage` needs cells: give `cell_m` in [radio]".to_owned();
+            shape.problem_at(&path, message);
+        }
+    }
+    let events: Vec<&str> = metrics::EVENTS.iter().map(|(name, _)| *name).collect();
+    for (index, event) in chaos.sometimes.iter().enumerate() {
+        let path = format!("chaos.sometimes[{index}]");
+        if !events.contains(&event.as_str()) && !shape.is_broken(&path) {
+            let message = format!("no event is called {event:?}; events are {}", list(&events));
+            shape.problem_at(&path, message);
+        }
+    }
+}
+
 /// The parameters that a verb needs, and those that it may have.
 fn parameters_of(verb: &str) -> (&'static [&'static str], &'static [&'static str]) {
     match verb {
         "loss" | "duplicate" | "corrupt" => (&["probability"], &["probability"]),
         "delay" => (&["delay_ms"], &["delay_ms", "jitter_ms"]),
+        "disk_slow" | "slow" => (&["delay_ms"], &["delay_ms"]),
         "clock_skew" => (&["skew_ms"], &["skew_ms"]),
         "gps_jump" => (&["distance_m"], &["distance_m", "bearing_deg", "fixes"]),
         "gps_freeze" => (&[], &["frozen"]),

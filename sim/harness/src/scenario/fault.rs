@@ -12,7 +12,7 @@ use super::Link;
 use super::quantity::{millis, seconds};
 
 /// Every verb of the grammar, in the order that messages show them.
-pub const VERBS: [&str; 18] = [
+pub const VERBS: [&str; 19] = [
     "kill",
     "pause",
     "restart",
@@ -22,19 +22,21 @@ pub const VERBS: [&str; 18] = [
     "delay",
     "duplicate",
     "corrupt",
+    "clog",
     "db_away",
     "disk_full",
+    "disk_slow",
+    "slow",
     "clock_skew",
     "gps_jump",
     "gps_freeze",
     "gps_lie",
     "cell_outage",
-    "slow",
-    "clog",
 ];
 
-/// Verbs of the grammar that this version's cluster cannot show.
-pub(super) const VERBS_LATER: [&str; 2] = ["slow", "clog"];
+/// Verbs that break the cluster or the way to it, which come first: what chaos draws from unless told otherwise. Receivers
+/// that are wrong break nothing.
+pub(super) const CLUSTER_VERBS: usize = 15;
 
 /// One fault: when, for how long, and exactly one verb.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -87,6 +89,11 @@ pub struct FaultSpec {
     #[schemars(with = "Option<String>", extend("format" = "link"))]
     pub corrupt: Option<Link>,
 
+    /// Verb: datagrams on this link are held back, and all let go at the fault's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "link"))]
+    pub clog: Option<Link>,
+
     /// Verb: this database refuses connections and drops those that it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
@@ -95,6 +102,14 @@ pub struct FaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
     pub disk_full: Option<NodePattern>,
+    /// Verb: every sync of these nodes' disks takes `delay_ms` longer; a crash meanwhile tears what is being written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub disk_slow: Option<NodePattern>,
+    /// Verb: these nodes' tasks run `delay_ms` after they were woken, as on an overloaded machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub slow: Option<NodePattern>,
     /// Verb: these nodes' wall clocks are wrong by `skew_ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
@@ -116,20 +131,11 @@ pub struct FaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cell_outage: Option<Cells>,
 
-    /// Verb, not available yet: these nodes run slowly.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
-    pub slow: Option<NodePattern>,
-    /// Verb, not available yet: datagrams on this link are held back and let go at the fault's end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>", extend("format" = "link"))]
-    pub clog: Option<Link>,
-
     /// For loss, duplicate and corrupt: how likely each datagram is hit, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub probability: Option<f64>,
-    /// For delay: how late every datagram is, in milliseconds.
+    /// For delay, disk_slow and slow: how late everything is, in milliseconds.
     #[serde(rename = "delay_ms", with = "millis::option", default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<f64>", range(min = 0.0, max = 600_000.0))]
     pub delay_by: Option<Duration>,
@@ -253,15 +259,16 @@ impl FaultSpec {
             link(self.delay),
             link(self.duplicate),
             link(self.corrupt),
+            link(self.clog),
             nodes(self.db_away),
             nodes(self.disk_full),
+            nodes(self.disk_slow),
+            nodes(self.slow),
             nodes(self.clock_skew),
             nodes(self.gps_jump),
             nodes(self.gps_freeze),
             nodes(self.gps_lie),
             self.cell_outage.map(Target::Cells),
-            nodes(self.slow),
-            link(self.clog),
         ];
         VERBS.into_iter().zip(targets).filter_map(|(verb, target)| Some((verb, target?))).collect()
     }
@@ -296,6 +303,34 @@ impl FaultSpec {
     /// The groups of nodes that the verb names: of a link, senders first.
     pub fn patterns(&self) -> Vec<NodePattern> {
         self.verbs().into_iter().flat_map(|(_, target)| target.patterns()).collect()
+    }
+
+    /// Changes every group of nodes that the verb names.
+    pub(crate) fn each_pattern(&mut self, change: impl Fn(&mut NodePattern)) {
+        let nodes = [
+            &mut self.kill,
+            &mut self.pause,
+            &mut self.restart,
+            &mut self.drain,
+            &mut self.db_away,
+            &mut self.disk_full,
+            &mut self.disk_slow,
+            &mut self.slow,
+            &mut self.clock_skew,
+        ];
+        nodes.into_iter().flatten().for_each(&change);
+        let links = [
+            &mut self.partition,
+            &mut self.loss,
+            &mut self.delay,
+            &mut self.duplicate,
+            &mut self.corrupt,
+            &mut self.clog,
+        ];
+        for link in links.into_iter().flatten() {
+            change(&mut link.from);
+            change(&mut link.to);
+        }
     }
 
     /// The parameters as text, such as `probability 0.3`; empty without.
@@ -333,6 +368,9 @@ impl FaultSpec {
             ("drain", Target::Nodes(nodes)) => Verb::Drain(nodes),
             ("db_away", Target::Nodes(nodes)) => Verb::DbAway(nodes),
             ("disk_full", Target::Nodes(nodes)) => Verb::DiskFull(nodes),
+            ("disk_slow", Target::Nodes(node)) => Verb::DiskSlow { node, by: self.delay_by? },
+            ("slow", Target::Nodes(node)) => Verb::Slow { node, by: self.delay_by? },
+            ("clog", Target::Link(link)) => rule(link, LinkEffect::Clog),
             ("clock_skew", Target::Nodes(node)) => Verb::ClockSkew { node, skew_ms: self.skew_ms? },
             ("gps_jump" | "gps_freeze" | "gps_lie", Target::Nodes(nodes)) => {
                 Verb::Gps { nodes, fault: self.gps_fault(verb)? }

@@ -6,6 +6,8 @@ use drover_world::{LinkEffect, Verb};
 
 use super::*;
 
+mod radio;
+
 /// The least that is a scenario; `{}` more follows.
 const HEAD: &str = r#"name = "small"
 question = "Does it work?"
@@ -175,7 +177,7 @@ fn roads_come_from_exactly_one_known_source() {
         "{ osm_pbf = \"\" }",
         "7:21: `osm_pbf` is empty: give the path of an OpenStreetMap extract (.osm.pbf)",
     );
-    check_roads("{ grid = { rows = 1 } }", "7:27: `rows` must be 2 to 500, found 1");
+    check_roads("{ grid = { rows = 1 } }", "7:27: `rows` must be 2 to 250, found 1");
     check_roads(
         "\"a.pbf\"",
         "7:9: `roads` must be a table such as { osm_pbf = \"file\" } or { grid = { columns = 40, rows = 30, block_m = 120 } }, found the text \"a.pbf\"",
@@ -186,7 +188,7 @@ fn roads_come_from_exactly_one_known_source() {
 fn kinds_and_modes_of_later_versions_are_refused() {
     check(
         &small("kind = \"tram\"\n"),
-        &["6:8: `kind`: \"tram\" is not available in this version, which has `delivery_van`"],
+        &["6:8: `kind`: \"tram\" is not available in this version, which has `delivery_van`, `truck`, `car`"],
     );
     check(
         &format!("modes = [\"virtaul\"]\n{}", small("")),
@@ -251,7 +253,7 @@ fn a_fault_names_nodes_of_the_cluster() {
 
 #[test]
 fn a_fault_has_exactly_one_verb() {
-    let verbs = "verbs are `kill`, `pause`, `restart`, `drain`, `partition`, `loss`, `delay`, `duplicate`, `corrupt`, `db_away`, `disk_full`, `clock_skew`, `slow`, `clog`";
+    let verbs = "verbs are `kill`, `pause`, `restart`, `drain`, `partition`, `loss`, `delay`, `duplicate`, `corrupt`, `clog`, `db_away`, `disk_full`, `disk_slow`, `slow`, `clock_skew`, `gps_jump`, `gps_freeze`, `gps_lie`, `cell_outage`";
     check_fault("at_s = 1", &[&format!("6:1: a fault has exactly one verb, found none; {verbs}")]);
     check_fault(
         "at_s = 1\nkill = \"gateway/0\"\npause = \"gateway/0\"",
@@ -261,16 +263,12 @@ fn a_fault_has_exactly_one_verb() {
 }
 
 #[test]
-fn verbs_of_later_clusters_are_refused() {
-    let now = "which can show `kill`, `pause`, `restart`, `drain`, `partition`, `loss`, `delay`, `duplicate`, `corrupt`, `db_away`, `disk_full`, `clock_skew`";
-    check_fault(
-        "at_s = 1\nslow = \"gateway/0\"",
-        &[&format!("8:8: `slow` is not available yet in this cluster, {now}")],
-    );
-    check_fault(
-        "at_s = 1\nclog = \"gateway/0 -> persistence/0\"",
-        &[&format!("8:8: `clog` is not available yet in this cluster, {now}")],
-    );
+fn chaos_draws_from_known_verbs_and_waits_for_known_events() {
+    let check_chaos = |keys: &str, expected: &[&str]| check(&small(&format!("[chaos]\n{keys}\n")), expected);
+    parse(&small("[chaos]\nrate_per_min = 2\nlongest_s = 30\nsometimes = [\"reconnect\"]\n"));
+    check_chaos("kinds = []", &["7:9: `kinds` is empty: name verbs, or leave it out for those that break the cluster"]);
+    check_chaos("kinds = [\"kill\", \"kill\"]", &["7:18: \"kill\" is named twice"]);
+    check_chaos("rate_per_min = 0", &["7:16: `rate_per_min` must be 0.01 to 600, found 0"]);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Whole runs on a small town: every fault that a scenario can name bites, and costs no fix.
 
+mod recorded;
+mod road;
+
 use std::sync::atomic::AtomicBool;
 
 use drover_harness::check::{Comparison, check};
 use drover_harness::report::{Report, Verdict};
-use drover_harness::run::{Options, Outcome, Progress, roads, run};
+use drover_harness::run::{Options, Outcome, roads, run};
 use drover_harness::scenario::Scenario;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -22,7 +25,6 @@ fn scenario(rest: &str) -> Scenario {
 }
 
 fn ask(scenario: &Scenario, interrupt: &AtomicBool) -> Outcome {
-    let mut progress = |_: Progress| ();
     let options = Options {
         roads: roads(scenario, "small.toml").expect("a grid"),
         file: "small.toml",
@@ -30,9 +32,10 @@ fn ask(scenario: &Scenario, interrupt: &AtomicBool) -> Outcome {
         commit: "test",
         capture: None,
         threads: 1,
+        planted: None,
         profile: None,
         interrupt,
-        progress: &mut progress,
+        progress: None,
     };
     run(scenario, options).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -128,6 +131,23 @@ fn a_full_disk_keeps_fixes_waiting_and_loses_none() {
 }
 
 #[test]
+fn a_slow_disk_that_is_cut_off_in_a_sync_costs_what_was_not_recorded_yet() {
+    let torn = "for_s = 40\ndisk_slow = \"vehicle/*\"\ndelay_ms = 900\n[[faults]]\nat_s = 40\nfor_s = 5\nkill = \"vehicle/*\"";
+    let report = survives(torn);
+    assert!(count(&report, "torn_tail_cut") > 0, "{:?}", report.events);
+}
+
+#[test]
+fn slow_nodes_and_clogged_links_cost_time_only() {
+    survives("for_s = 30\nslow = \"gateway/*\"\ndelay_ms = 150");
+    survives("for_s = 30\nslow = \"persistence/*\"\ndelay_ms = 150");
+    survives("for_s = 30\nslow = \"vehicle/*\"\ndelay_ms = 150");
+    let clogged = survives("for_s = 20\nclog = \"vehicle/* -> gateway/*\"");
+    assert!(clogged.latency_ms["fix_to_published"].max.unwrap_or_default() > 15_000.0);
+    survives("for_s = 20\nclog = \"gateway/* <-> persistence/*\"");
+}
+
+#[test]
 fn a_gateway_whose_clock_is_an_hour_behind_refuses_and_says_why() {
     let report = survives("for_s = 20\nclock_skew = \"gateway/*\"\nskew_ms = -3600000");
     assert!(report.ledger.refused["future"] > 0, "{:?}", report.ledger.refused);
@@ -167,10 +187,10 @@ fn the_same_seed_gives_the_same_bytes_under_faults_and_another_seed_others() {
             commit: "test",
             capture,
             threads: 1,
+            planted: None,
             profile: None,
             interrupt: &NEVER,
-            // A closure without captures takes no memory, so nothing is leaked.
-            progress: Box::leak(Box::new(|_| ())),
+            progress: None,
         })
         .unwrap_or_else(|error| panic!("{error}"))
     };
@@ -184,7 +204,6 @@ fn the_same_seed_gives_the_same_bytes_under_faults_and_another_seed_others() {
 fn what_can_not_be_run_is_refused_with_place_and_remedy() {
     let refused = |rest: &str| {
         let scenario = scenario(rest);
-        let mut progress = |_: Progress| ();
         let options = Options {
             roads: roads(&scenario, "small.toml").expect("a grid"),
             file: "small.toml",
@@ -192,9 +211,10 @@ fn what_can_not_be_run_is_refused_with_place_and_remedy() {
             commit: "test",
             capture: None,
             threads: 1,
+            planted: None,
             profile: None,
             interrupt: &NEVER,
-            progress: &mut progress,
+            progress: None,
         };
         run(&scenario, options).err().map(|error| error.to_string()).unwrap_or_default()
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use drover_env::{Env, SeedTree, Value};
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId, WallTime};
 use drover_quic::{Ca, Identity, Principal, Profile, ServerSetup, Trust};
-use drover_simnet::{Access, Effect, Observer, Rule, Sim, SimConfig};
+use drover_simnet::{Access, Effect, Observer, Rule, Sim, SimConfig, Sites};
 use tokio::time::sleep;
 
 const SERVER: NodeName = NodeName::new(NodeKind::Gateway, 0);
@@ -131,7 +131,14 @@ fn run<F: Future<Output = ()>>(
     let hash = runtime.block_on(async {
         let seeds = SeedTree::from_number(seed);
         let start = WallTime::from_secs(1_772_434_800);
-        let sim = Sim::new(SimConfig { seeds, start, capture: None, observer: lines.clone(), profile: None });
+        let sim = Sim::new(SimConfig {
+            seeds,
+            start,
+            capture: None,
+            observer: lines.clone(),
+            sites: Sites::default(),
+            profile: None,
+        });
         sim.add_node(SERVER, Ipv4Addr::new(10, 0, 0, 1).into(), Access::data_centre());
         sim.add_node(CLIENT, Ipv4Addr::new(100, 64, 0, 1).into(), access);
         let ca = Ca::new(&seeds, start).expect("a CA");

@@ -22,8 +22,31 @@ pub(crate) struct Node {
     paused: u32,
     full: u32,
     away: u32,
-    /// Errors of its clock, each with its fault; the newest holds.
-    skews: Vec<(u32, i64)>,
+    /// Error of its clock, in milliseconds.
+    skew: Levels,
+    /// Delays of its disk and of its tasks, in milliseconds.
+    disk: Levels,
+    lag: Levels,
+}
+
+/// Faults of the same kind that differ in degree, each with its own: the newest holds.
+#[derive(Debug, Clone, Default)]
+struct Levels(Vec<(u32, i64)>);
+
+impl Levels {
+    fn now(&self) -> i64 {
+        self.0.last().map_or(0, |(_, level)| *level)
+    }
+
+    /// Adds a fault's level, or takes it away; returns the level that holds now, if that changes it.
+    fn change(&mut self, fault: u32, level: Option<i64>) -> Option<i64> {
+        let before = self.now();
+        match level {
+            Some(level) => self.0.push((fault, level)),
+            None => self.0.retain(|(of, _)| *of != fault),
+        }
+        (self.now() != before).then(|| self.now())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,6 +210,10 @@ impl Breakage {
     }
 }
 
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(ms.unsigned_abs())
+}
+
 fn for_each(nodes: &mut Query<&mut Node>, affected: &[Entity], mut apply: impl FnMut(&mut Node)) {
     for &entity in affected {
         if let Ok(mut node) = nodes.get_mut(entity) {
@@ -197,7 +224,8 @@ fn for_each(nodes: &mut Query<&mut Node>, affected: &[Entity], mut apply: impl F
 
 impl Node {
     fn new(name: NodeName) -> Self {
-        Self { name, state: State::Up, down: 0, paused: 0, full: 0, away: 0, skews: Vec::new() }
+        let [skew, disk, lag] = Default::default();
+        Self { name, state: State::Up, down: 0, paused: 0, full: 0, away: 0, skew, disk, lag }
     }
 
     fn begin(&mut self, fault: u32, verb: &Verb, out: &mut Vec<Action>) {
@@ -235,8 +263,9 @@ impl Node {
                     out.push(Action::DiskFull(self.name, true));
                 }
             }
-            Verb::ClockSkew { skew_ms, .. } => {
-                self.change_skews(out, |skews| skews.push((fault, *skew_ms)));
+            Verb::ClockSkew { skew_ms, .. } => self.change_level(fault, verb, Some(*skew_ms), out),
+            Verb::DiskSlow { by, .. } | Verb::Slow { by, .. } => {
+                self.change_level(fault, verb, Some(by.as_millis() as i64), out);
             }
             Verb::Gps { fault: wrong, .. } => {
                 out.push(Action::Gps { node: self.name, id: fault, fault: Some(*wrong) });
@@ -270,8 +299,8 @@ impl Node {
                     out.push(Action::DiskFull(self.name, false));
                 }
             }
-            Verb::ClockSkew { .. } => {
-                self.change_skews(out, |skews| skews.retain(|(of, _)| *of != fault));
+            Verb::ClockSkew { .. } | Verb::DiskSlow { .. } | Verb::Slow { .. } => {
+                self.change_level(fault, verb, None, out);
             }
             Verb::Gps { .. } => out.push(Action::Gps { node: self.name, id: fault, fault: None }),
             Verb::Restart(_) | Verb::Link(_) | Verb::CellOutage(_) => {}
@@ -298,14 +327,14 @@ impl Node {
         }
     }
 
-    fn change_skews(&mut self, out: &mut Vec<Action>, change: impl FnOnce(&mut Vec<(u32, i64)>)) {
-        let skew_ms = |skews: &[(u32, i64)]| skews.last().map_or(0, |(_, skew_ms)| *skew_ms);
-        let before = skew_ms(&self.skews);
-        change(&mut self.skews);
-        let now = skew_ms(&self.skews);
-        if now != before {
-            out.push(Action::ClockSkew(self.name, now));
-        }
+    fn change_level(&mut self, fault: u32, verb: &Verb, level: Option<i64>, out: &mut Vec<Action>) {
+        let (levels, action): (_, fn(NodeName, i64) -> Action) = match verb {
+            Verb::ClockSkew { .. } => (&mut self.skew, Action::ClockSkew),
+            Verb::DiskSlow { .. } => (&mut self.disk, |node, ms| Action::DiskSlow(node, millis(ms))),
+            Verb::Slow { .. } => (&mut self.lag, |node, ms| Action::Slow(node, millis(ms))),
+            _ => return,
+        };
+        out.extend(levels.change(fault, level).map(|level| action(self.name, level)));
     }
 }
 

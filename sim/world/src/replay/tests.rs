@@ -1,7 +1,6 @@
 //! Recordings that are replayed, and those that can not be.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use drover_model::WallTime;
 

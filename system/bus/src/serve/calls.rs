@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Peer, READ_BYTES, StreamError, finish};
 use crate::agent::CallContext;
-use crate::error::{CallError, ToolError};
+use crate::error::CallError;
 use crate::outbox::{Outbox, Writer};
 
 /// Calls of one peer in progress; more are answered as overloaded.
@@ -30,7 +30,7 @@ const HEADER_BYTES: usize = 64;
 const OWN_CALL_WITHIN: Duration = Duration::from_secs(20);
 
 type Answer = Result<Bytes, CallError>;
-type Running = BoxFuture<'static, Result<Bytes, ToolError>>;
+type Running = BoxFuture<'static, Answer>;
 
 /// Serves the long stream of calls: answers go out in the order in which they are ready.
 pub(super) async fn serve_shared(peer: &Peer, send: SendStream, recv: RecvStream) -> Result<(), StreamError> {
@@ -59,6 +59,8 @@ struct SharedCalls<'a> {
     running: FuturesUnordered<Abortable<BoxFuture<'static, (u64, Answer)>>>,
     handles: FxHashMap<u64, AbortHandle>,
     fill: HighWater,
+    /// The outbox was at its bound when it was last looked at.
+    full: bool,
 }
 
 impl<'a> SharedCalls<'a> {
@@ -66,14 +68,14 @@ impl<'a> SharedCalls<'a> {
         let decoder = FrameDecoder::new(SHARED_FRAME_BYTES_MAX);
         let (running, handles) = (FuturesUnordered::new(), FxHashMap::default());
         let fill = HighWater::new("bus.calls", CALLS_MAX as u64);
-        Self { peer, outbox, recv, decoder, running, handles, fill }
+        Self { peer, outbox, recv, decoder, running, handles, fill, full: false }
     }
 
     /// Until the peer ends the stream or the agent stops; then until the last answer is in the outbox.
     async fn run(&mut self) -> Result<(), StreamError> {
         let mut ended = false;
         while !ended || !self.running.is_empty() {
-            let reading = !ended && self.outbox.len_bytes() < OUTBOX_BYTES_MAX;
+            let full = self.is_full();
             tokio::select! {
                 biased;
                 Some(answer) = self.running.next(), if !self.running.is_empty() => {
@@ -84,17 +86,26 @@ impl<'a> SharedCalls<'a> {
                     }
                 }
                 () = self.peer.cancel.cancelled(), if !ended => ended = true,
-                chunk = self.recv.read_chunk(READ_BYTES, true), if reading => {
+                chunk = self.recv.read_chunk(READ_BYTES, true), if !ended && !full => {
                     match chunk.map_err(|_| StreamError::Gone)? {
                         Some(chunk) => self.take(&chunk.bytes)?,
                         None => ended = true,
                     }
                 }
-                // Looks again whether the peer takes answers.
-                () = tokio::time::sleep(Duration::from_millis(10)), if !ended && !reading => {}
+                () = self.outbox.taken(), if !ended && full => {}
             }
         }
         Ok(())
+    }
+
+    /// True while the peer does not take its answers.
+    fn is_full(&mut self) -> bool {
+        let full = self.outbox.len_bytes() >= OUTBOX_BYTES_MAX;
+        if full && !self.full {
+            self.peer.env.event("bus.answers_wait", &[]);
+        }
+        self.full = full;
+        full
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
@@ -126,7 +137,7 @@ impl<'a> SharedCalls<'a> {
         };
         // Most quick tools are ready at once: they need neither a timer nor a place among the running.
         if let Some(result) = (&mut running).now_or_never() {
-            return self.answer(id, result.map_err(CallError::from));
+            return self.answer(id, result);
         }
         let (handle, registration) = AbortHandle::new_pair();
         self.handles.insert(id, handle);
@@ -186,10 +197,8 @@ fn begin(
 }
 
 async fn in_time(deadline: Instant, running: Running) -> Answer {
-    match timeout_at(deadline, running).await {
-        Ok(result) => result.map_err(CallError::from),
-        Err(_) => Err(CallError::Deadline("the tool did not end in time".to_owned())),
-    }
+    let late = |_| Err(CallError::Deadline("the tool did not end in time".to_owned()));
+    timeout_at(deadline, running).await.unwrap_or_else(late)
 }
 
 /// Serves one call on a stream of its own. The caller cancels it by stopping the stream.

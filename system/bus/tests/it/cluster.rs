@@ -104,6 +104,13 @@ impl Cluster {
         }
     }
 
+    /// The stream of calls of gateway `from`, to be used by hand.
+    pub(crate) async fn raw_calls(&self, from: u32) -> (Endpoint, quinn::SendStream, quinn::RecvStream) {
+        let (endpoint, connection) = self.connect(&Principal::service(NodeKind::Gateway, from)).await;
+        let (send, recv) = connection.open_bi().await.expect("a stream");
+        (endpoint, send, recv)
+    }
+
     async fn connect(&self, who: &Principal) -> (Endpoint, quinn::Connection) {
         let (identity, trust) = identity(&self.ca, &self.seeds, who);
         let endpoint = drover_quic::client(&self.env, ANY).expect("an endpoint");

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use drover_bus::{CallError, CallOptions, ListTools, PoolConfig, PublishError, Route, ToolError};
+use bytes::{Bytes, BytesMut};
+use drover_bus::{CallError, CallOptions, ListTools, PoolConfig, PublishError, Route, Tool};
 use drover_model::{NodeKind, NodeName};
+use drover_wire::FrameDecoder;
+use drover_wire::mcp::{Call, Frame, SHARED_FRAME_BYTES_MAX};
+use prost::Message;
 use tokio::sync::mpsc;
 
 use crate::cluster::{Cluster, FIRST};
@@ -53,9 +56,9 @@ async fn every_failure_has_its_kind() {
     let cluster = Cluster::start(|agent| {
         agent.tool::<Echo, _, _>(|_, input: Text| async move {
             Err(match input.value() {
-                "refused" => ToolError::Refused("no".to_owned()),
-                "overloaded" => ToolError::Overloaded("full".to_owned()),
-                _ => ToolError::Unavailable("away".to_owned()),
+                "refused" => CallError::Refused("no".to_owned()),
+                "overloaded" => CallError::Overloaded("full".to_owned()),
+                _ => CallError::Unavailable("away".to_owned()),
             })
         })
     });
@@ -205,7 +208,7 @@ async fn only_what_is_safe_to_repeat_is_made_again_elsewhere() {
         let answer = move |calls: &AtomicU64| {
             calls.fetch_add(1, Ordering::Relaxed);
             match index {
-                0 => Err(ToolError::Unavailable("away".to_owned())),
+                0 => Err(CallError::Unavailable("away".to_owned())),
                 _ => Ok(text("from the other")),
             }
         };
@@ -288,6 +291,63 @@ async fn an_agent_that_stops_answers_what_it_has_begun() {
     release.notify_one();
     stopping.await;
     assert_eq!(call.await, Ok(Ok(text("late"))));
+}
+
+#[tokio::test]
+async fn a_caller_that_takes_no_answers_is_not_read_and_goes_on_once_it_does() {
+    let cluster = Cluster::start(|agent| agent.tool::<Echo, _, _>(|_, input: Text| async move { Ok(input) }));
+    let (_endpoint, mut send, mut recv) = cluster.raw_calls(1).await;
+    // Far more than the windows of the stream and the bound of waiting answers hold together.
+    let calls = 200;
+    let call = |id| {
+        let (tool, arguments) = (Some(Echo::NAME.to_owned()), text(&"x".repeat(30_000)).encode_to_vec());
+        Frame::Call(Call { id: Some(id), tool, arguments: Some(arguments.into()), ..Call::default() })
+    };
+    let write = cluster.env.spawn("writer", async move {
+        for id in 0..calls {
+            let mut bytes = BytesMut::new();
+            call(id).encode(&mut bytes);
+            send.write_all(&bytes).await.expect("alive");
+        }
+        send.finish().expect("not finished before");
+    });
+    while cluster.counted("bus.answers_wait") == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut decoder = FrameDecoder::new(SHARED_FRAME_BYTES_MAX);
+    let mut answered = 0;
+    let read = async {
+        while let Some(chunk) = recv.read_chunk(1 << 16, true).await.expect("alive") {
+            decoder.push(&chunk.bytes);
+            while let Some((kind, body)) = decoder.next_frame().expect("a frame") {
+                let frame = Frame::decode(kind, &body).expect("a known frame");
+                assert!(matches!(frame, Frame::Reply(_)), "{frame:?}");
+                answered += 1;
+            }
+        }
+    };
+    tokio::time::timeout(WAIT, read).await.expect("all answers in time");
+    write.await.expect("all calls are written");
+    assert_eq!(answered, calls);
+}
+
+#[tokio::test]
+async fn an_agent_that_stops_gives_up_calls_that_do_not_end() {
+    let mut cluster = Cluster::start(|agent| {
+        let agent = agent.drain(Duration::from_millis(50));
+        agent.tool::<Slow, _, _>(|_, _| async move { std::future::pending().await })
+    });
+    let (endpoint, mut send, _recv) = cluster.raw_calls(1).await;
+    let call = Call { id: Some(1), tool: Some(Slow::NAME.to_owned()), ..Call::default() };
+    let mut bytes = BytesMut::new();
+    Frame::Call(Call { deadline_ms: Some(u32::MAX), ..call }).encode(&mut bytes);
+    send.write_all(&bytes).await.expect("room");
+    while cluster.counted("queue") == 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::timeout(WAIT, cluster.stop(0)).await.expect("it stops");
+    assert_eq!(cluster.counted("bus.drain_given_up"), 1);
+    endpoint.close(0_u32.into(), b"");
 }
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! Tools that only these tests know.
 
-use std::time::Duration;
-
 use drover_bus::Tool;
 use drover_model::NodeKind;
 use drover_wire::{Iibin, Schema, schema};
@@ -51,7 +49,6 @@ macro_rules! tool {
             const NAME: &'static str = $name;
             const DESCRIPTION: &'static str = "A tool of the tests.";
             const OFFERED_BY: NodeKind = NodeKind::Persistence;
-            const DEADLINE: Duration = Duration::from_secs(5);
             const SAFE_TO_REPEAT: bool = $repeat;
             const STREAMED: bool = $streamed;
         }

@@ -72,6 +72,18 @@ async fn a_batch_of_another_epoch_ends_the_session() {
 }
 
 #[tokio::test]
+async fn a_hello_of_an_epoch_beyond_63_bits_ends_the_session() {
+    let platform = Platform::start();
+    let vehicle = platform.connect("TRUCK-042").await;
+    // Cut to 63 bits it would be epoch 7, and its fixes others than those of epoch 7.
+    let _stream = vehicle.open_epoch(Channel::Live, (1 << 63) + 7).await;
+    let reason = vehicle.closed().await;
+    assert!(reason.contains("epoch of 9223372036854775815 exceeds 63 bits"), "{reason}");
+    platform.happened("gateway.session_refused", "protocol").await;
+    still_serves(&platform).await;
+}
+
+#[tokio::test]
 async fn an_empty_batch_ends_the_session() {
     closed_after(&[3, 2, 0x08, 0x07], "a batch must have 1 to 500 fixes").await;
 }

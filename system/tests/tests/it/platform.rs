@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Far longer than anything here takes: a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Platform {
     pub(crate) env: Env,
@@ -182,10 +182,14 @@ impl Vehicle {
     }
 
     pub(crate) async fn open(&self, channel: Channel) -> Stream {
+        self.open_epoch(channel, 7).await
+    }
+
+    pub(crate) async fn open_epoch(&self, channel: Channel, epoch: u64) -> Stream {
         let (send, recv) = self.connection.open_bi().await.expect("a stream");
         let mut stream = Stream { send, recv, decoder: FrameDecoder::new(1 << 20) };
         let hello = Hello {
-            epoch: Some(7),
+            epoch: Some(epoch),
             first_unacknowledged: Some(0),
             recorded_next: Some(0),
             channel: Some(channel.code()),

@@ -70,11 +70,11 @@ impl Driver {
     fn tell_recovered(&mut self) {
         let Some(recovery) = self.recovery.take() else { return };
         if recovery.torn_tail_cut {
-            info!("the spool ended in a torn record, which was cut");
+            info!("the spool ended in the beginning of a record");
             self.env.event("tracker.torn_tail_cut", &[]);
         }
         if recovery.epoch_abandoned {
-            warn!("the newest segment of the spool is damaged: a new epoch begins");
+            warn!("the newest segment of the spool may have lost its end: a new epoch begins");
             self.env.event("tracker.epoch_abandoned", &[]);
         }
         for (epoch, lost) in &recovery.lost {

@@ -118,14 +118,15 @@ impl Driver {
         while let Some(frame) = self.link.as_mut().map_or(Ok(None), |link| link.next_frame(channel))? {
             match frame {
                 Frame::DurableAck(ack) => {
-                    let Some(epoch) = ack.epoch.map(Epoch::from_bits) else { continue };
+                    let Some(epoch) = ack.epoch.and_then(known) else { continue };
                     let settled = self.settle(epoch, &ack.durable())?;
                     self.summary.durable += settled.len();
                     self.tell_ranges("tracker.durable", epoch, &settled);
                 }
                 Frame::Refused(refused) => self.take_refused(&refused)?,
                 Frame::Credit(credit) if channel == Channel::Backlog => {
-                    self.session.credit(credit.fixes.unwrap_or_default());
+                    let ignored = self.env.planted("credit_ignored");
+                    self.session.credit(if ignored { u64::MAX } else { credit.fixes.unwrap_or_default() });
                 }
                 // Reserved: nothing on board carries out commands yet.
                 Frame::Command(_) => self.env.event("tracker.command_ignored", &[]),
@@ -138,7 +139,7 @@ impl Driver {
     }
 
     fn take_refused(&mut self, refused: &Refused) -> Result<(), Violation> {
-        let Some(epoch) = refused.epoch.map(Epoch::from_bits) else { return Ok(()) };
+        let Some(epoch) = refused.epoch.and_then(known) else { return Ok(()) };
         for fix in &refused.fixes {
             let Some(sequence) = fix.sequence else { continue };
             if self.settle(epoch, &SequenceSet::from_iter([sequence]))?.is_empty() {
@@ -208,6 +209,9 @@ impl Driver {
         let batch = EncodedBatch { epoch: Some(wanted.epoch.value()), fixes: back.fixes };
         link.write(channel, &batch);
         self.liveness.batch_sent(now);
+        if self.env.planted("spool_freed_when_sent") {
+            self.spool.settle(wanted.epoch, &back.sequences);
+        }
         let holdings = self.spool.holdings();
         let Some(resent) = self.session.sent(now, channel, wanted.epoch, back.sequences, holdings) else {
             return;
@@ -221,4 +225,9 @@ impl Driver {
         ];
         self.env.event("tracker.resent", &fields);
     }
+}
+
+/// A number that is no epoch is none of ours: an answer to it settles nothing.
+fn known(epoch: u64) -> Option<Epoch> {
+    Epoch::new(epoch).ok()
 }

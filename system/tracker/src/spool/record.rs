@@ -71,9 +71,8 @@ pub(super) fn parse_file_name(name: &str) -> Option<(Epoch, Sequence)> {
     if epoch.len() != 16 || first.len() != 20 {
         return None;
     }
-    let bits = u64::from_str_radix(epoch, 16).ok()?;
-    let epoch = Epoch::from_bits(bits);
-    (epoch.value() == bits).then_some((epoch, first.parse().ok()?))
+    let epoch = Epoch::new(u64::from_str_radix(epoch, 16).ok()?).ok()?;
+    Some((epoch, first.parse().ok()?))
 }
 
 /// One record.
@@ -90,7 +89,7 @@ pub(super) enum Record<'a> {
 pub(super) enum End {
     /// At the end of the bytes.
     Clean,
-    /// In front of the beginning of a record, as a crash leaves it.
+    /// In front of the beginning of a record, as a crash or a cut leaves it.
     Torn,
     /// In front of bytes that no crash of ours leaves.
     Damaged,

@@ -49,8 +49,8 @@ pub(super) struct Scan {
     pub(super) epochs: Vec<EpochHoldings>,
     /// Files without a valid header: nothing in them can be used.
     pub(super) useless: Vec<String>,
-    /// How the newest segment ends.
-    pub(super) tail: Option<End>,
+    /// The newest segment ends in the beginning of a record, or is not even a header long.
+    pub(super) torn: bool,
     /// Fixes that damage took.
     pub(super) lost: Vec<(Epoch, SequenceSet)>,
     /// Damage may have taken fixes that were sent, at the end of the newest epoch: its sequences can not go on.
@@ -76,8 +76,9 @@ pub(super) fn scan(disk: &dyn Disk) -> Result<Scan, SpoolError> {
                 scan.segments.push(segment);
             }
             None => {
-                // Shorter than a header: a crash while the segment was made. It had no synced fix.
-                scan.doubtful |= bytes.len() >= HEADER_BYTES;
+                // Shorter than a header: a crash while the segment was made, or a file that was cut.
+                scan.torn |= bytes.len() < HEADER_BYTES;
+                scan.doubtful = true;
                 scan.useless.push(name);
             }
         }
@@ -86,8 +87,9 @@ pub(super) fn scan(disk: &dyn Disk) -> Result<Scan, SpoolError> {
         .sort_by_key(|segment| (segment.header.generation, segment.header.epoch, segment.header.first));
     scan.join(&named_next);
     if let Some(newest) = scan.segments.last() {
-        scan.tail = ends.remove(&(newest.header.generation, newest.header.first));
-        scan.doubtful |= scan.tail == Some(End::Damaged);
+        let end = ends.remove(&(newest.header.generation, newest.header.first));
+        scan.torn |= end == Some(End::Torn);
+        scan.doubtful |= matches!(end, Some(End::Torn | End::Damaged));
     }
     for epoch in &mut scan.epochs {
         if let Some(settled) = settled.get(&epoch.epoch) {
@@ -152,8 +154,8 @@ fn read_segment(header: Header, bytes: &[u8], settled: &mut BTreeMap<Epoch, Sequ
                 segment.len_bytes += len as u64;
             }
             Ok((Record::Settled(ack), len)) => {
-                if let Some(epoch) = ack.epoch {
-                    settled.entry(Epoch::from_bits(epoch)).or_default().extend(&ack.durable());
+                if let Some(epoch) = ack.epoch.and_then(|number| Epoch::new(number).ok()) {
+                    settled.entry(epoch).or_default().extend(&ack.durable());
                 }
                 segment.len_bytes += len as u64;
             }

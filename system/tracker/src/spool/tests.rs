@@ -6,6 +6,7 @@ use drover_wire::{GeoTelemetry, decode};
 use proptest::prelude::*;
 use rand::RngExt;
 
+use super::record::HEADER_BYTES;
 use super::*;
 
 /// A disk that can be full, tear an append, and lose what is not synced.
@@ -183,16 +184,37 @@ async fn a_crash_at_any_byte_of_the_last_record_loses_only_that_record() {
         let image = disk.image();
         image.edit(&name, |bytes| bytes.truncate(cut));
         let (mut spool, recovery) = image.open_spool(&Config::default(), 2);
-        let whole = cut == full;
-        assert_eq!(recovery.torn_tail_cut, cut != len && !whole, "cut at {cut}");
-        assert_eq!(spool.holdings().current().epoch, epoch);
-        let next = if whole { 4 } else { 3 };
+        let (whole, torn) = (cut == full, cut != len && cut != full);
+        assert_eq!((recovery.torn_tail_cut, recovery.epoch_abandoned), (torn, torn), "cut at {cut}");
+        let current = spool.holdings().current().epoch;
+        assert_eq!(current != epoch, torn);
+        let last_kept = if whole { 3 } else { 2 };
+        let next = if torn { 0 } else { last_kept + 1 };
         assert_eq!(record(&mut spool, 1).await.recorded[0].0, next);
         drop(spool);
         let (mut spool, recovery) = image.open_spool(&Config::default(), 3);
-        assert!(!recovery.torn_tail_cut && recovery.lost.is_empty());
-        let held = set(&[(0, next)]);
+        assert!(!recovery.torn_tail_cut && !recovery.epoch_abandoned && recovery.lost.is_empty());
+        let held = set(&[(0, if torn { last_kept } else { next })]);
         assert_eq!(read_all(&mut spool, epoch, &held).sequences, held);
+        assert_eq!(read_all(&mut spool, current, &set(&[(0, next)])).sequences, set(&[(0, next)]));
+    }
+}
+
+/// A card that lied about its sync, or a file system that was repaired: what is gone may have been sent.
+#[tokio::test]
+async fn a_segment_cut_within_a_record_or_its_header_uses_no_identity_again() {
+    let disk = TestDisk::default();
+    let (mut spool, _) = disk.open_spool(&Config::default(), 1);
+    record(&mut spool, 10).await;
+    let (epoch, name) = (spool.holdings().current().epoch, disk.newest());
+    let second_record = disk.lock().files[&name].0.len() / 2 + 5;
+    for cut in [0, HEADER_BYTES - 1, second_record] {
+        let image = disk.image();
+        image.edit(&name, |bytes| bytes.truncate(cut));
+        let (mut spool, recovery) = image.open_spool(&Config::default(), 2);
+        assert!(recovery.torn_tail_cut && recovery.epoch_abandoned, "cut at {cut}");
+        record(&mut spool, 5).await;
+        assert_ne!(spool.holdings().current().epoch, epoch, "cut at {cut}");
     }
 }
 

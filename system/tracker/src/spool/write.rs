@@ -185,7 +185,7 @@ impl Spool {
     }
 
     async fn sync_active(&mut self) -> Result<(), SpoolError> {
-        let Some(file) = &mut self.active else { return Ok(()) };
+        let Some(file) = self.active.as_mut().filter(|_| !self.sync_skipped) else { return Ok(()) };
         file.sync().await.map_err(SpoolError::io("sync", "a segment"))
     }
 }

@@ -179,7 +179,7 @@ fn a_batch_needs_names_and_an_epoch_of_63_bits() {
     check(RecordBatch { vehicle_id: None, ..good() }, "vehicle: name is empty");
     check(RecordBatch { epoch: None, ..good() }, "epoch is missing");
     // Cut to 63 bits it would be another epoch.
-    check(RecordBatch { epoch: Some(1 << 63 | 1), ..good() }, "epoch exceeds 63 bits");
+    check(RecordBatch { epoch: Some(1 << 63 | 1), ..good() }, "epoch of 9223372036854775809 exceeds 63 bits");
     check(RecordBatch { fixes: vec![GeoTelemetry::default()], ..good() }, "latitude is missing");
 }
 

@@ -63,6 +63,8 @@ fn text(action: &Action) -> String {
         Action::RemoveRule { id } => format!("remove rule {id}"),
         Action::DbAway(node, away) => format!("{node} away {away}"),
         Action::DiskFull(node, full) => format!("{node} full {full}"),
+        Action::DiskSlow(node, by) => format!("{node} disk {by:?}"),
+        Action::Slow(node, by) => format!("{node} slow {by:?}"),
         Action::ClockSkew(node, skew_ms) => format!("{node} skew {skew_ms}"),
         Action::Gps { node, fault, .. } => format!("{node} gps {}", fault.is_some()),
         Action::CellOutage { outage, .. } => format!("cells {}", outage.is_some()),
