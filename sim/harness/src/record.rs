@@ -96,7 +96,8 @@ const LAST_STEPS: u32 = 5;
 /// Nodes beside the vehicles, as far as faults can name them: their faults do nothing here.
 fn services(scenario: &Scenario) -> impl Iterator<Item = NodeName> {
     let kinds = NodeKind::ALL.into_iter().filter(|kind| *kind != NodeKind::Vehicle);
-    let nodes = kinds.flat_map(|kind| (0..scenario.nodes_len(kind)).map(move |index| NodeName::new(kind, index)));
+    let nodes =
+        kinds.flat_map(|kind| (0..scenario.nodes_len(kind)).map(move |index| NodeName::new(kind, index)));
     nodes.collect::<Vec<_>>().into_iter()
 }
 

@@ -303,7 +303,8 @@ impl<'a> Run<'a> {
         ];
         report.judge(self.interrupted);
         let (timeline, _) = self.history.timeline();
-        let epochs = self.history.with_vehicles(|all| all.iter().map(|vehicle| vehicle.epochs.len()).collect());
+        let epochs =
+            self.history.with_vehicles(|all| all.iter().map(|vehicle| vehicle.epochs.len()).collect());
         Ok(Outcome { report, timeline, seconds, captured, epochs })
     }
 

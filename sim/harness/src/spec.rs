@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use drover_model::{NodeKind, NodeName};
-use drover_world::{BusSpec, Crowd, Fleet, RadioSpec, Recording, ReplaySpec, Roads, VehicleKind, WorldSpec, Zone};
+use drover_world::{
+    BusSpec, Crowd, Fleet, RadioSpec, Recording, ReplaySpec, Roads, VehicleKind, WorldSpec, Zone,
+};
 
 use crate::scenario::{self, AtEnd, Problem, Radio, Replay, Scenario, ScenarioErrors};
 

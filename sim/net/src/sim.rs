@@ -322,7 +322,8 @@ impl Sim {
             return;
         }
         let seeds = self.shared.seeds.child("medium").child(&key.to_string());
-        let shared = SharedMedium { medium, up: Lane::new(seeds.rng("up")), down: Lane::new(seeds.rng("down")) };
+        let shared =
+            SharedMedium { medium, up: Lane::new(seeds.rng("up")), down: Lane::new(seeds.rng("down")) };
         state.media.insert(key, shared);
     }
 

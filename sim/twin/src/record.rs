@@ -7,8 +7,10 @@ use drover_harness::run as harness_run;
 use drover_harness::scenario::Scenario;
 
 use crate::cli::{RecordArgs, Which};
-use crate::run::{COMMIT, stop};
+use crate::run::stop;
 use crate::{Stop, files, show};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Records a drive and says where it is.
 pub(crate) fn record(args: &RecordArgs) -> Result<(), Stop> {
@@ -54,7 +56,9 @@ fn note(scenario: &Scenario, path: &Path, args: &RecordArgs, drive: &Drive) -> S
     );
     let can = match drive.frames {
         0 => "There was nothing on its bus.".to_owned(),
-        frames => format!("- `drive.can`: {frames} frames of its bus, as `candump -l` of can-utils writes them"),
+        frames => {
+            format!("- `drive.can`: {frames} frames of its bus, as `candump -l` of can-utils writes them")
+        }
     };
     let licence = match &drive.attribution {
         Some(attribution) => format!("\nThe drive follows roads of others: {attribution}\n"),
@@ -64,7 +68,7 @@ fn note(scenario: &Scenario, path: &Path, args: &RecordArgs, drive: &Drive) -> S
         "# A drive of the twin\n\n\
          Vehicle {vehicle} of the scenario `{name}`, seed {seed}, from {start} for {seconds} s. Made, not recorded on a road:\n\n\
          ```sh\n{command}\n```\n\n\
-         by the commit {COMMIT}. The same commit writes the same bytes.\n\n\
+         by twin {VERSION}. A later version may drive otherwise; the same one writes the same bytes.\n\n\
          - `drive.nmea`: what its receiver wrote, {fixes} fixes, {metres:.0} m driven\n\
          - `truth.jsonl`: where it really was, second by second\n{can}\n{licence}",
         vehicle = args.vehicle,

@@ -3,7 +3,6 @@
 
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
 use drover_model::WallTime;
 use drover_world::{Fleet, Grade, RadioSpec, ReceiverSpec, Roads, Talker, World, WorldSpec};

@@ -13,6 +13,7 @@ use crate::motion::{Drive, Map};
 use crate::outputs::Outputs;
 use crate::plane::{Plane, Point};
 use crate::replay::Replay;
+use crate::rng::lot;
 use crate::tick::{TICK_MS, Tick};
 use crate::{Action, CellOutage};
 
@@ -110,7 +111,10 @@ impl Network {
                 let mast = self.cell_m.map(|width| mast(cell.place(), width)).unwrap_or_default();
                 mast.distance_to(self.plane.point_of(lat, lon)) <= radius_m
             }
-            CellOutage::Share(share) => lot(self.seed, *id, cell.place()) < share,
+            CellOutage::Share(share) => {
+                let (column, row) = cell.place();
+                lot(self.seed, *id, u64::from(column as u32) << 32 | u64::from(row as u32)) < share
+            }
         };
         self.outages.iter().any(hit)
     }
@@ -169,19 +173,6 @@ impl Network {
 /// Where a cell's mast stands: in its middle.
 fn mast((column, row): (i32, i32), width: f64) -> Point {
     Point { east: (f64::from(column) + 0.5) * width, north: (f64::from(row) + 0.5) * width }
-}
-
-/// A number from 0 to 1 that a cell draws for a fault: a hash (SplitMix64's finaliser), so that it does not depend on who
-/// asks when.
-fn lot(seed: u64, id: u32, (column, row): (i32, i32)) -> f64 {
-    let mix = |value: u64| {
-        let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        value ^ (value >> 31)
-    };
-    let cell = u64::from(column as u32) << 32 | u64::from(row as u32);
-    let drawn = mix(mix(seed ^ 0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(id) << 1 | 1) ^ mix(cell));
-    (drawn >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
 impl Modem {

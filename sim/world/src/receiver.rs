@@ -31,6 +31,7 @@ use crate::math::{below, between, sin_deg, unit, wrap_deg};
 use crate::motion::{Drive, Map};
 use crate::outputs::Outputs;
 use crate::plane::Plane;
+use crate::rng::lot;
 use crate::tick::{TICK_MS, Tick};
 use crate::truth::{Log, Record};
 use crate::{Action, Fleet, GpsFault};
@@ -54,11 +55,13 @@ pub(crate) struct Sky {
     /// UTC at tick 0, in microseconds.
     start_us: i64,
     pub(crate) sampling: bool,
+    /// Of the world.
+    seed: u64,
 }
 
 impl Sky {
-    pub(crate) fn new(start: WallTime) -> Self {
-        Self { start_us: start.as_micros(), sampling: true }
+    pub(crate) fn new(start: WallTime, seed: u64) -> Self {
+        Self { start_us: start.as_micros(), sampling: true, seed }
     }
 
     pub(crate) fn at(self, tick: Tick) -> i64 {
@@ -272,9 +275,9 @@ impl Receiver {
     }
 
     /// A fault begins, or the one of this number ends.
-    pub(crate) fn change_fault(&mut self, id: u32, fault: Option<GpsFault>) {
+    pub(crate) fn change_fault(&mut self, sky: Sky, id: u32, fault: Option<GpsFault>) {
         match fault {
-            Some(fault) => self.faults.begin(id, fault, &mut self.rng),
+            Some(fault) => self.faults.begin(id, fault, lot(sky.seed, id, u64::from(self.vehicle))),
             None => self.faults.end(id),
         }
     }
@@ -308,13 +311,13 @@ pub(crate) fn receive(
 }
 
 /// Lets faults of this step begin and end.
-pub(crate) fn falsify(outputs: Res<Outputs>, mut vehicles: Query<&mut Receiver>) {
+pub(crate) fn falsify(outputs: Res<Outputs>, sky: Res<Sky>, mut vehicles: Query<&mut Receiver>) {
     if outputs.actions.iter().any(|action| matches!(action, Action::Gps { .. })) {
         let mut receivers: Vec<_> = vehicles.iter_mut().collect();
         apply_faults(&outputs.actions, |vehicle, id, fault| {
             // Vehicles come in the order of their numbers.
             if let Ok(place) = receivers.binary_search_by_key(&vehicle, |receiver| receiver.vehicle) {
-                receivers[place].change_fault(id, fault);
+                receivers[place].change_fault(*sky, id, fault);
             }
         });
     }

@@ -26,6 +26,18 @@ pub(crate) fn stream(seed: u64, vehicle_index: u32, purpose: Purpose) -> ChaCha8
     rng
 }
 
+/// A number from 0 up to 1 that `who` draws for a fault: a hash (SplitMix64's finaliser), so that it neither depends on
+/// who asks when, nor moves any stream on.
+pub(crate) fn lot(seed: u64, fault: u32, who: u64) -> f64 {
+    let mix = |value: u64| {
+        let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        value ^ (value >> 31)
+    };
+    let mixed = mix(mix(seed ^ 0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(fault) << 1 | 1) ^ mix(who));
+    (mixed >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use rand::Rng;
@@ -42,5 +54,14 @@ mod tests {
         {
             assert_ne!(one, other);
         }
+    }
+
+    #[test]
+    fn lots_are_even_and_differ_by_seed_fault_and_who() {
+        let mut tenths = [0; 10];
+        (0..10_000).for_each(|who| tenths[(lot(1, 0, who) * 10.0) as usize] += 1);
+        assert!(tenths.iter().all(|count| (850..1_150).contains(count)), "{tenths:?}");
+        let one = lot(1, 0, 0);
+        assert!(lot(2, 0, 0) != one && lot(1, 1, 0) != one && lot(1, 0, 1) != one);
     }
 }

@@ -46,7 +46,7 @@ impl World {
         ecs.insert_resource(Outputs::default());
         ecs.insert_resource(Parking::default());
         ecs.insert_resource(StayAwake::default());
-        ecs.insert_resource(Sky::new(spec.start));
+        ecs.insert_resource(Sky::new(spec.start, spec.seed));
         ecs.insert_resource(Constellation::over(spec.roads.middle()));
         ecs.insert_resource(Map::new(spec.roads));
         Self { ecs, schedule: steps(), vehicles }
@@ -92,9 +92,10 @@ impl World {
         self.ecs.resource_mut::<Network>().heal();
         self.ecs.resource_mut::<StayAwake>().0 = true;
         let actions = self.ecs.run_system_once(faults::heal_all).expect("its resource was inserted by `new`");
+        let sky = *self.ecs.resource::<Sky>();
         receiver::apply_faults(&actions, |vehicle, id, fault| {
             if let Some(mut receiver) = self.ecs.get_mut::<Receiver>(self.vehicles[vehicle as usize]) {
-                receiver.change_fault(id, fault);
+                receiver.change_fault(sky, id, fault);
             }
         });
         actions

@@ -38,8 +38,8 @@ enum StreamError {
     Epoch(#[from] EpochTooLarge),
     #[error("{0}")]
     Protocol(&'static str),
-    #[error("the vehicle takes no acknowledgements")]
-    Silent,
+    #[error("{0}")]
+    Silent(&'static str),
     #[error("the connection is gone")]
     Gone,
 }
@@ -60,7 +60,7 @@ pub(crate) async fn serve(session: &Session, send: SendStream, recv: RecvStream)
     let mut stream = Stream::new(session, send, recv);
     match stream.run().await {
         Ok(()) | Err(StreamError::Gone) => {}
-        Err(StreamError::Silent) => session.refuse(close::SILENT, &StreamError::Silent.to_string()),
+        Err(StreamError::Silent(reason)) => session.refuse(close::SILENT, reason),
         Err(error) => session.refuse(close::PROTOCOL, &Chain(&error).to_string()),
     }
 }
@@ -104,7 +104,8 @@ impl<'a> Stream<'a> {
             tokio::select! {
                 biased;
                 () = sleep_until(hello_due), if self.opened.is_none() => {
-                    return Err(StreamError::Protocol("no hello came in time"));
+                    // Where a cell is crowded, the first bytes of a stream may be lost for as long as that.
+                    return Err(StreamError::Silent("no hello came in time"));
                 }
                 Some(flight) = flights.next(), if !flights.is_empty() => self.land(flight),
                 _ = open.changed() => {}
@@ -289,7 +290,7 @@ impl<'a> Stream<'a> {
         match timeout(self.session.shared.config.silence_max, self.send.write_chunk(bytes)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(StreamError::Gone),
-            Err(_) => Err(StreamError::Silent),
+            Err(_) => Err(StreamError::Silent("the vehicle takes no acknowledgements")),
         }
     }
 }

@@ -39,7 +39,8 @@ fn a_seed_draws_some_kinds_only_and_all_seeds_draw_every_kind() {
 #[test]
 fn without_a_list_only_what_breaks_the_cluster_is_drawn() {
     let kinds = chaotic(1, "").chaos.unwrap_or_default().kinds;
-    let harmless: Vec<&str> = VERBS.into_iter().filter(|verb| !kinds.iter().any(|kind| kind == verb)).collect();
+    let harmless: Vec<&str> =
+        VERBS.into_iter().filter(|verb| !kinds.iter().any(|kind| kind == verb)).collect();
     assert_eq!(harmless, ["gps_jump", "gps_freeze", "gps_lie", "cell_outage"]);
 }
 

@@ -70,17 +70,23 @@ fn check_world(scenario: &Scenario, shape: &mut Shape<'_>) {
 
 fn check_vehicles(group: &Vehicles, path: &str, shape: &mut Shape<'_>) {
     let device = &group.device;
-    if device.sleep_after.is_none() && device.wake_every.is_some() && !shape.is_broken(&format!("{path}.device")) {
-        let message = "`wake_every_s` means nothing to a device that never sleeps: add `sleep_after_s`".to_owned();
+    if device.sleep_after.is_none()
+        && device.wake_every.is_some()
+        && !shape.is_broken(&format!("{path}.device"))
+    {
+        let message =
+            "`wake_every_s` means nothing to a device that never sleeps: add `sleep_after_s`".to_owned();
         shape.problem_at(&format!("{path}.device.wake_every_s"), message);
     }
     let Some(replay) = &group.replay else { return };
     if device.sleep_after.is_some() {
-        let message = "`sleep_after_s` goes by the engine, and a recorded drive has none: leave it out".to_owned();
+        let message =
+            "`sleep_after_s` goes by the engine, and a recorded drive has none: leave it out".to_owned();
         shape.problem_at(&format!("{path}.device.sleep_after_s"), message);
     }
     if group.receiver != Receiver::default() {
-        let message = "`receiver` means nothing beside `replay`: the recording's own receiver speaks".to_owned();
+        let message =
+            "`receiver` means nothing beside `replay`: the recording's own receiver speaks".to_owned();
         shape.problem_at(&format!("{path}.receiver"), message);
     }
     if replay.nmea.as_os_str().is_empty() {
@@ -193,7 +199,8 @@ fn check_fault_time(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &
 
 fn check_chaos(scenario: &Scenario, chaos: &Chaos, shape: &mut Shape<'_>) {
     if chaos.kinds.is_empty() && !shape.is_broken("chaos.kinds") {
-        let message = "`kinds` is empty: name verbs, or leave it out for those that break the cluster".to_owned();
+        let message =
+            "`kinds` is empty: name verbs, or leave it out for those that break the cluster".to_owned();
         shape.problem_at("chaos.kinds", message);
     }
     for (index, kind) in chaos.kinds.iter().enumerate() {

@@ -266,7 +266,10 @@ fn a_fault_has_exactly_one_verb() {
 fn chaos_draws_from_known_verbs_and_waits_for_known_events() {
     let check_chaos = |keys: &str, expected: &[&str]| check(&small(&format!("[chaos]\n{keys}\n")), expected);
     parse(&small("[chaos]\nrate_per_min = 2\nlongest_s = 30\nsometimes = [\"reconnect\"]\n"));
-    check_chaos("kinds = []", &["7:9: `kinds` is empty: name verbs, or leave it out for those that break the cluster"]);
+    check_chaos(
+        "kinds = []",
+        &["7:9: `kinds` is empty: name verbs, or leave it out for those that break the cluster"],
+    );
     check_chaos("kinds = [\"kill\", \"kill\"]", &["7:18: \"kill\" is named twice"]);
     check_chaos("rate_per_min = 0", &["7:16: `rate_per_min` must be 0.01 to 600, found 0"]);
 }

@@ -77,7 +77,11 @@ fn a_recording_that_is_replayed_is_stored_fix_for_fix() {
     let report = ask(&replay("stop"), &NEVER).report;
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
     assert_eq!((report.ledger.stored, report.ledger.missing), (2 * recorded.fixes as u64, 0));
-    assert_eq!(ask(&replay("loop"), &NEVER).report.ledger.stored, report.ledger.stored, "one lap fills the run");
+    assert_eq!(
+        ask(&replay("loop"), &NEVER).report.ledger.stored,
+        report.ledger.stored,
+        "one lap fills the run"
+    );
 }
 
 #[test]
@@ -95,7 +99,10 @@ fn a_recording_that_can_not_be_read_or_replayed_is_named() {
     assert!(cut.starts_with("recorded.toml:1:1: vehicles[0].replay: "), "{cut}");
     assert!(cut.contains("cut.nmea:") && cut.contains("ends in the middle of a sentence"), "{cut}");
     let absent = error("{ nmea = \"no/such.nmea\" }");
-    assert!(absent.contains("read no/such.nmea") && absent.contains("from the top of the checkout"), "{absent}");
+    assert!(
+        absent.contains("read no/such.nmea") && absent.contains("from the top of the checkout"),
+        "{absent}"
+    );
 }
 
 /// What the real tracker's reader makes of bytes that come in these pieces.

@@ -64,12 +64,16 @@ fn a_crowd_makes_its_cells_slow_and_takes_nothing_for_good() {
         crowded.latency_ms["fix_to_durable"].p50.unwrap_or_default(),
         crowded.latency_ms["fix_to_durable"].p99.unwrap_or_default(),
     );
-    assert!(p99 > 2.0 * p50 && p99 > quiet.latency_ms["fix_to_durable"].p99.unwrap_or_default() + 1_000.0, "{p50} {p99}");
+    assert!(
+        p99 > 2.0 * p50 && p99 > quiet.latency_ms["fix_to_durable"].p99.unwrap_or_default() + 1_000.0,
+        "{p50} {p99}"
+    );
 }
 
 #[test]
 fn at_the_border_of_a_cell_the_network_is_worse() {
-    let border = "cell_m = 400\nborder = { latency_ms = 400, loss = 0.2, burst_loss = { enter = 0.02, leave = 0.2 } }";
+    let border =
+        "cell_m = 400\nborder = { latency_ms = 400, loss = 0.2, burst_loss = { enter = 0.02, leave = 0.2 } }";
     let (even, faded) = (stores_all(&small("", "cell_m = 400", "")), stores_all(&small("", border, "")));
     let p90 = |outcome: &Outcome| outcome.report.latency_ms["fix_to_durable"].p90.unwrap_or_default();
     assert!(p90(&faded) > p90(&even) + 300.0, "{} and {} ms", p90(&faded), p90(&even));
@@ -92,8 +96,7 @@ fn sleeping_devices_keep_their_spool_and_their_epoch() {
         stores_all(&small(&device, "", ""))
     };
     let orderly = sleep("");
-    let (slept, woke) =
-        (count(&orderly.report, "device_sleep"), count(&orderly.report, "device_wake"));
+    let (slept, woke) = (count(&orderly.report, "device_sleep"), count(&orderly.report, "device_wake"));
     assert!(slept > 12 && woke > 12, "{slept} {woke}");
     assert_eq!((count(&orderly.report, "node_crash"), count(&orderly.report, "node_restart")), (0, 0));
     assert_eq!(orderly.epochs, [1; 12], "a spool goes on where it was");

@@ -1,9 +1,7 @@
 //! Receivers that jump, freeze and lie: what faults make of a position that was right.
 
-use rand_chacha::ChaCha8Rng;
-
 use super::nmea::{Reading, Solution};
-use crate::math::{bearing_deg, cos_sin_deg, unit};
+use crate::math::{bearing_deg, cos_sin_deg};
 use crate::plane::{Plane, Point};
 use crate::truth::Falsified;
 use crate::{Frozen, GpsFault};
@@ -30,14 +28,13 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// A fault begins. Where it leads, if it does not say so, is drawn.
-    pub(super) fn begin(&mut self, id: u32, fault: GpsFault, rng: &mut ChaCha8Rng) {
-        let drawn_deg = unit(rng) * 360.0;
+    /// A fault begins. Where it leads is `drawn`, a share of the circle, if it does not say so.
+    pub(super) fn begin(&mut self, id: u32, fault: GpsFault, drawn: f64) {
         let bearing_deg = match fault {
             GpsFault::Jump { bearing_deg, .. } | GpsFault::Lie { bearing_deg, .. } => bearing_deg,
             GpsFault::Freeze(_) => None,
         };
-        let bearing_deg = bearing_deg.unwrap_or(drawn_deg);
+        let bearing_deg = bearing_deg.unwrap_or(drawn * 360.0);
         self.active.push(Active { id, fault, bearing_deg, fixes: 0, since_ms: 0, frozen: None });
     }
 

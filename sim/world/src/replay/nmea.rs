@@ -13,7 +13,9 @@ pub(super) const BYTES_MAX: usize = 512 << 20;
 const MIDNIGHT_MIN_MS: i64 = DAY_MS / 2;
 /// A receiver without a fix does not know the time: a step of more than this sets its clock.
 const SET_MIN_MS: i64 = 600_000;
-/// What then counts as having passed.
+/// Sentences of one moment may differ by less than this: some receivers round each time on its own.
+const JITTER_MS: i64 = 100;
+/// What counts as having passed when a clock is set.
 const USUAL_MS: i64 = 1_000;
 
 /// One moment of a recording.
@@ -118,8 +120,9 @@ impl Gather {
             Some(last) => {
                 let step_ms = utc_ms - last.utc_ms;
                 // Some receivers end the moment before, with ZDA say, when the next has begun.
-                if step_ms == 0 || (step_ms < 0 && before == Some(utc_ms)) {
-                    if step_ms == 0 {
+                let same = (-JITTER_MS + 1..=0).contains(&step_ms);
+                if same || (step_ms < 0 && before == Some(utc_ms)) {
+                    if same {
                         last.merge(stamped.fix);
                     }
                     self.had_fix |= stamped.valid;

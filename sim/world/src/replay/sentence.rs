@@ -63,7 +63,8 @@ pub(super) fn stamp(line: &[u8]) -> Option<Stamp> {
     };
     let valid = match &kind {
         b"RMC" => field(2) == b"A",
-        b"GGA" => !matches!(field(6), b"" | b"0"),
+        // 7 and 8 are made up, by hand or by a simulator.
+        b"GGA" => !matches!(field(6), b"" | b"0" | b"7" | b"8"),
         _ => false,
     };
     let position = match &kind {

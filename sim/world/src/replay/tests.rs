@@ -31,10 +31,7 @@ fn world(recording: Recording, looped: bool) -> World {
         seed: 1,
         start: WallTime::from_secs(START_S),
         roads: Arc::new(Roads::grid(6, 6, 120.0)),
-        fleets: vec![
-            Fleet { replay, ..Fleet::default() },
-            Fleet::default(),
-        ],
+        fleets: vec![Fleet { replay, ..Fleet::default() }, Fleet::default()],
         radio: RadioSpec { cell_m: Some(300.0), ..RadioSpec::default() },
         nodes: Vec::new(),
         faults: Vec::new(),

@@ -135,7 +135,7 @@ fn a_measured_step_is_a_step_and_names_every_system() {
         let mut names = Vec::new();
         two.step_measured(|| Duration::ZERO, |name, _| names.push(name));
         assert_eq!(one.outputs(), two.outputs());
-        assert!(names.contains(&"engine::run") && names.last() == Some(&"receiver::receive"), "{names:?}");
+        assert!(names.contains(&"engine::run") && names.contains(&"receiver::receive"), "{names:?}");
     }
 }
 

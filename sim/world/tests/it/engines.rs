@@ -211,7 +211,11 @@ fn any_number_of_threads_gives_the_same_bytes() {
             wear,
             ..Fleet::default()
         };
-        vec![fleet.clone(), Fleet { kind: VehicleKind::Car, ..fleet.clone() }, Fleet { kind: VehicleKind::Truck, ..fleet }]
+        vec![
+            fleet.clone(),
+            Fleet { kind: VehicleKind::Car, ..fleet.clone() },
+            Fleet { kind: VehicleKind::Truck, ..fleet },
+        ]
     };
     let mut worlds: Vec<World> = [1, 2, 3, 8]
         .map(|threads| {

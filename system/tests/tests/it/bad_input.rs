@@ -249,6 +249,7 @@ async fn a_silent_peer_loses_its_session() {
     send.write_all(&[9, 1, 8]).await.expect("room");
     let reason = mute.closed().await;
     assert!(reason.contains("no hello came in time"), "{reason}");
+    assert_eq!(platform.counted("gateway.session_refused", "silent"), 2, "late is not wrong");
 }
 
 #[tokio::test]

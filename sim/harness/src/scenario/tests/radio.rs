@@ -36,16 +36,18 @@ fn what_stands_on_cells_needs_cells() {
 
 #[test]
 fn cells_out_of_order_are_a_circle_or_a_share() {
-    let outage = |cells: &str| {
-        small(&format!("[radio]\ncell_m = 300\n[[faults]]\nat_s = 1\ncell_outage = {cells}\n"))
-    };
+    let outage =
+        |cells: &str| small(&format!("[radio]\ncell_m = 300\n[[faults]]\nat_s = 1\ncell_outage = {cells}\n"));
     let verb = |text: &str| parse(text).faults().remove(0).verb;
     assert_eq!(verb(&outage("{ share = 0.25 }")), Verb::CellOutage(CellOutage::Share(0.25)));
     let circle = outage("{ center = [24.9, 60.1], radius_m = 500 }");
     let expected = CellOutage::Circle { lat: 60.1, lon: 24.9, radius_m: 500.0 };
     assert_eq!(verb(&circle), Verb::CellOutage(expected));
     assert_eq!(parse(&circle).faults[0].verb_and_target().1, "cells within 500 m of 60.1 N 24.9 E");
-    check(&circle.replace("cell_m = 300\n", ""), &["9:15: `cell_outage` needs cells: give `cell_m` in [radio]"]);
+    check(
+        &circle.replace("cell_m = 300\n", ""),
+        &["9:15: `cell_outage` needs cells: give `cell_m` in [radio]"],
+    );
     for cells in ["{}", "{ radius_m = 500 }", "{ share = 0.5, radius_m = 500 }"] {
         check(&outage(cells), &["10:15: `cell_outage` takes either `share`, or `center` and `radius_m`"]);
     }
@@ -57,7 +59,8 @@ fn cells_out_of_order_are_a_circle_or_a_share() {
 
 #[test]
 fn receivers_that_are_wrong_are_those_of_vehicles() {
-    let verb = |lines: &str| parse(&small(&format!("[[faults]]\nat_s = 1\n{lines}\n"))).faults().remove(0).verb;
+    let verb =
+        |lines: &str| parse(&small(&format!("[[faults]]\nat_s = 1\n{lines}\n"))).faults().remove(0).verb;
     let fault = |lines: &str| match verb(lines) {
         Verb::Gps { fault, .. } => fault,
         other => panic!("{other:?}"),
@@ -96,7 +99,9 @@ fn devices_and_recorded_drives_are_checked() {
         &["6:27: `wake_every_s` means nothing to a device that never sleeps: add `sleep_after_s`"],
     );
     check(
-        &small("device = { sleep_after_s = 60 }\nreceiver = { start = \"cold\" }\nreplay = { nmea = \"\" }\n"),
+        &small(
+            "device = { sleep_after_s = 60 }\nreceiver = { start = \"cold\" }\nreplay = { nmea = \"\" }\n",
+        ),
         &[
             "6:28: `sleep_after_s` goes by the engine, and a recorded drive has none: leave it out",
             "7:12: `receiver` means nothing beside `replay`: the recording's own receiver speaks",
