@@ -21,7 +21,10 @@ mod world;
 pub use faults::{Action, Fault, LinkEffect, LinkRule, TimelineEntry, Verb};
 pub use outputs::Outputs;
 pub use radio::Cell;
-pub use roads::{Bounds, Edge, Roads, RoadsError};
+pub use roads::{
+    Bounds, City, CityError, Class, Control, ControlAt, Edge, Junction, Note, Preparing, Roads, RoadsError,
+    Way, Wayfinder,
+};
 pub use spec::{Fleet, RadioSpec, VehicleKind, WorldSpec, Zone};
 pub use tick::TICK;
 pub use truth::{FixTruth, Truth};
