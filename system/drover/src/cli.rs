@@ -37,8 +37,8 @@ pub(crate) enum Command {
     Gateway(ServiceArgs),
     /// Stores fixes. This version's store is in memory: nothing is kept.
     Persistence(ServiceArgs),
-    /// The on-board client: reads a GPS receiver, keeps fixes in a spool, sends them.
-    Tracker(ServiceArgs),
+    /// The on-board client: reads a GPS receiver and the vehicle's bus, keeps fixes in a spool, sends them.
+    Tracker(TrackerArgs),
     /// Makes the certificates of a cluster.
     #[command(subcommand)]
     Pki(PkiCommand),
@@ -56,6 +56,49 @@ pub(crate) struct ServiceArgs {
     /// Prints the config with every default filled in; without --config, one to start from.
     #[arg(long, conflicts_with = "check_config")]
     pub(crate) print_config: bool,
+}
+
+/// What a tracker takes: a config to run by, or recordings to print.
+#[derive(Debug, Args)]
+pub(crate) struct TrackerArgs {
+    /// The tracker's config. With --print, its sources and its [tracker.can] are used, and no certificate is needed.
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["print_config", "print"])]
+    pub(crate) config: Option<PathBuf>,
+    /// Checks the config, its certificates and its DBC files, says what is wrong, and starts nothing.
+    #[arg(long)]
+    pub(crate) check_config: bool,
+    /// Prints the config with every default filled in; without --config, one to start from.
+    #[arg(long, conflicts_with = "check_config")]
+    pub(crate) print_config: bool,
+    /// Prints fixes with their readings as lines of JSON, and what was skipped at the end. Sends nothing.
+    #[arg(long, conflicts_with_all = ["check_config", "print_config"])]
+    pub(crate) print: bool,
+    /// NMEA 0183 to print: a device, a pipe, a file, or - for standard input.
+    #[arg(long, value_name = "FILE", requires = "print", required_unless_present_any = ["config", "print_config"])]
+    pub(crate) nmea: Option<PathBuf>,
+    /// Log of candump to join with it by time: a pipe, a file, or - for standard input.
+    #[arg(long, value_name = "FILE", requires = "print")]
+    pub(crate) can: Option<PathBuf>,
+    /// DBC to read the log by; `built-in` is J1939 and OBD-II. May be given several times.
+    #[arg(long, value_name = "FILE", requires = "print")]
+    pub(crate) dbc: Vec<PathBuf>,
+    /// Seconds to add to the log's times: what its clock was behind GPS.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 0.0,
+        allow_hyphen_values = true,
+        requires = "print"
+    )]
+    pub(crate) can_offset_s: f64,
+}
+
+impl TrackerArgs {
+    /// Those that every service has.
+    pub(crate) fn service(&self) -> ServiceArgs {
+        let Self { config, check_config, print_config, .. } = self;
+        ServiceArgs { config: config.clone(), check_config: *check_config, print_config: *print_config }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,5 +134,18 @@ mod tests {
         assert!(Cli::try_parse_from(["drover", "gateway"]).is_err());
         assert!(Cli::try_parse_from(["drover", "gateway", "--print-config"]).is_ok());
         assert!(Cli::try_parse_from(["drover", "gateway", "--config", "x", "--check-config"]).is_ok());
+    }
+
+    #[test]
+    fn a_tracker_prints_what_it_is_given_or_what_its_config_names() {
+        let takes = |line: &str| Cli::try_parse_from(line.split(' ')).is_ok();
+        assert!(takes("drover tracker --nmea a --print"));
+        assert!(takes("drover tracker --nmea a --can - --dbc built-in --dbc b --can-offset-s -3.5 --print"));
+        assert!(takes("drover tracker --config x --print"));
+        assert!(takes("drover tracker --config x"));
+        assert!(takes("drover tracker --print-config"));
+        for line in ["tracker", "tracker --print", "tracker --nmea a", "tracker --config x --can a"] {
+            assert!(!takes(&format!("drover {line}")), "{line}");
+        }
     }
 }

@@ -81,6 +81,12 @@ pub(crate) fn load<C: DeserializeOwned + Default>(path: &Path, table: &str) -> R
     Ok(Loaded { process, service, identity, trust })
 }
 
+/// The service's own part of a config, without certificates.
+pub(crate) fn service<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<C, Stop> {
+    let (_, service) = read::<C>(path, table)?;
+    Ok(service)
+}
+
 /// The config with every default filled in, as TOML.
 pub(crate) fn resolved<C>(path: Option<&Path>, table: &str) -> Result<String, Stop>
 where
@@ -97,6 +103,13 @@ where
 }
 
 fn parse<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<(Common, C), Stop> {
+    let (whole, service) = read(path, table)?;
+    let common = whole.try_into().map_err(|error: toml::de::Error| in_table(path, "tls", error.message()))?;
+    Ok((common, service))
+}
+
+/// Reads the service's table, and gives what is left beside it.
+fn read<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<(toml::Table, C), Stop> {
     let text =
         fs::read_to_string(path).map_err(|error| Stop::Usage(format!("read {}: {error}", path.display())))?;
     let wrong = |error: toml::de::Error| usage(path, error.to_string().trim_end());
@@ -113,8 +126,7 @@ fn parse<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<(Com
         }
         None => C::default(),
     };
-    let common = whole.try_into().map_err(|error: toml::de::Error| in_table(path, "tls", error.message()))?;
-    Ok((common, service))
+    Ok((whole, service))
 }
 
 fn in_table(path: &Path, table: &str, message: &str) -> Stop {

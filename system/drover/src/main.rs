@@ -1,12 +1,14 @@
-//! The production binary: runs one service, and makes the certificates of a cluster.
+//! The production binary: runs one service, makes the certificates of a cluster, and prints what a tracker would send.
 //!
 //! Exit codes: 0 done; 1 the service failed; 64 bad usage, a bad config or unusable certificates (EX_USAGE).
 
 #![expect(clippy::disallowed_methods, reason = "the process itself: its files and threads are the machine's")]
 
+mod can;
 mod cli;
 mod config;
 mod pki;
+mod print;
 mod services;
 mod source;
 

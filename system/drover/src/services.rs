@@ -15,10 +15,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::cli::ServiceArgs;
+use crate::can::CanConfig;
+use crate::cli::{ServiceArgs, TrackerArgs};
 use crate::config::{self, Loaded, Process, usage};
 use crate::source::Source;
-use crate::{Stop, complain, show};
+use crate::{Stop, complain, print, show};
 
 pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
     let Some((path, loaded)) = prepare::<drover_gateway::Config>(args, "gateway")? else { return Ok(()) };
@@ -77,16 +78,24 @@ pub(crate) fn persistence(args: &ServiceArgs) -> Result<(), Stop> {
     })
 }
 
-/// A tracker's own table and its receiver's.
+/// A tracker's own table, its receiver's and its bus's.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct TrackerConfig {
-    source: Source,
+pub(crate) struct TrackerConfig {
+    pub(crate) source: Source,
     session: drover_tracker::Config,
+    pub(crate) can: CanConfig,
 }
 
-pub(crate) fn tracker(args: &ServiceArgs) -> Result<(), Stop> {
+pub(crate) fn tracker(args: &TrackerArgs) -> Result<(), Stop> {
+    if args.print {
+        return print::run(args);
+    }
+    let args = &args.service();
     let Some((path, loaded)) = prepare::<TrackerConfig>(args, "tracker")? else { return Ok(()) };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let can_problem = |problem: String| usage(path, &format!("[tracker.can]: {problem}"));
+    loaded.service.can.check(folder).map_err(can_problem)?;
     loaded
         .service
         .session
@@ -99,15 +108,18 @@ pub(crate) fn tracker(args: &ServiceArgs) -> Result<(), Stop> {
         return checked(path);
     }
     let Loaded { process, service, identity, trust } = loaded;
-    let folder = path.parent().unwrap_or(Path::new(""));
     let gps = service
         .source
         .open(folder)
         .map_err(|problem| usage(path, &format!("[tracker.source]: {problem}")))?;
+    let bus = service.can.open(folder).map_err(can_problem)?;
     let name = identity.principal();
     run(&process, name, |env, cancel| async move {
-        let tracker = drover_tracker::Tracker::bind(env, service.session, identity, trust, gps)
+        let mut tracker = drover_tracker::Tracker::bind(env, service.session, identity, trust, gps)
             .map_err(|error| Chain(&error).to_string())?;
+        if let Some(bus) = bus {
+            tracker = tracker.with_can(bus);
+        }
         let summary = tracker.run(cancel).await.map_err(|error| Chain(&error).to_string())?;
         info!(?summary, "tracker stopped");
         Ok(())

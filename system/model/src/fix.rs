@@ -74,7 +74,7 @@ pub struct Engine {
     pub brake_percent: Option<f32>,
     /// True while the ignition is on.
     pub ignition: Option<bool>,
-    /// Active faults, each SPN << 5 | FMI as in DM1.
+    /// Active faults, each as [`FaultCode::bits`](crate::FaultCode::bits): SPN << 5 | FMI as in DM1, or an OBD-II code.
     pub fault_codes: Vec<u32>,
     /// Who drives, as the vehicle says. Checked text, never logged.
     pub driver: Option<DriverId>,

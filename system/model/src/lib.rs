@@ -2,6 +2,7 @@
 //!
 //! Holds no I/O, no async, no clock and no randomness.
 
+mod fault;
 mod fix;
 mod ids;
 mod nodes;
@@ -10,6 +11,7 @@ mod sequences;
 mod time;
 mod units;
 
+pub use fault::FaultCode;
 pub use fix::{Engine, Fix, FixFlags};
 pub use ids::{
     DriverId, Epoch, EpochTooLarge, FixId, NameError, Sequence, TenantId, VehicleId, VehicleIndex,

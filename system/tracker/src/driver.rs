@@ -1,5 +1,6 @@
 //! Owns socket, spool, timer and cancellation, and carries out what the cores decide.
 
+mod can;
 mod intake;
 mod told;
 mod uplink;
@@ -20,6 +21,8 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::can::Can;
+use crate::can::CanFrame;
 use crate::dialer::Dialer;
 use crate::link::{AttemptError, Fresh, Link, LinkEvent, Loss};
 use crate::liveness::{Doubt, Liveness};
@@ -44,6 +47,7 @@ pub(crate) struct Driver {
     gps: mpsc::Receiver<Bytes>,
     gps_ended: bool,
     nmea: NmeaReader,
+    can: Option<Can>,
     /// Fixes on their way from the reader to the spool; empty between inputs.
     fixes: Vec<Fix>,
     spool: Spool,
@@ -75,6 +79,7 @@ struct Told {
 enum Input {
     Time,
     Cancelled,
+    Can(Option<Vec<CanFrame>>),
     Gps(Option<Bytes>),
     Attempted(Result<Fresh, AttemptError>),
     Link(LinkEvent),
@@ -82,7 +87,7 @@ enum Input {
 
 impl Driver {
     pub(crate) fn start(tracker: Tracker) -> Result<Self, SpoolError> {
-        let Tracker { env, config, endpoint, client, gps } = tracker;
+        let Tracker { env, config, endpoint, client, gps, can } = tracker;
         let now = Instant::now();
         let config = config.buggified(&env);
         let (spool, recovery) = Spool::open(&env, &config)?;
@@ -101,6 +106,7 @@ impl Driver {
             gps,
             gps_ended: false,
             nmea: NmeaReader::new(),
+            can: can.map(|input| Can::new(input, now)),
             fixes: Vec::new(),
             spool,
             recovery: Some(recovery),
@@ -131,6 +137,7 @@ impl Driver {
             match self.input(&mut timer, cancel).await {
                 Input::Time => {}
                 Input::Cancelled => return,
+                Input::Can(frames) => self.take_can(frames),
                 Input::Gps(bytes) => self.take_gps(bytes),
                 Input::Attempted(result) => self.take_attempt(result),
                 Input::Link(event) => self.take_link_event(event),
@@ -140,10 +147,14 @@ impl Driver {
 
     async fn input(&mut self, timer: &mut Pin<Box<Sleep>>, cancel: &CancellationToken) -> Input {
         let (attempt, link) = (&mut self.attempt, &mut self.link);
+        let can = self.can.as_mut().filter(|can| can.is_open());
+        let has_can = can.is_some();
         tokio::select! {
             biased;
             () = timer => Input::Time,
             () = cancel.cancelled() => Input::Cancelled,
+            // Frames first: a fix that came with them is to carry what they say.
+            frames = next_frames(can), if has_can => Input::Can(frames),
             bytes = self.gps.recv(), if !self.gps_ended => Input::Gps(bytes),
             result = attempted(attempt), if attempt.is_some() => Input::Attempted(result),
             event = next_event(link), if link.is_some() => Input::Link(event),
@@ -215,7 +226,8 @@ impl Driver {
         self.endpoint.close(close::DONE.into(), b"the tracker stops");
         // A goodbye that does not get through is as good as a vehicle that drives out of coverage.
         let _ = timeout(GOODBYE_MAX, self.endpoint.wait_idle()).await;
-        Summary { pending: self.spool.holdings().len(), nmea: *self.nmea.counts(), ..self.summary }
+        let can = self.can.as_ref().map(Can::counts).unwrap_or_default();
+        Summary { pending: self.spool.holdings().len(), nmea: *self.nmea.counts(), can, ..self.summary }
     }
 
     /// Looks at what changes without a word: the local address, and whether the gateway is heard.
@@ -266,6 +278,13 @@ const fn rebind_addr(mut bind: SocketAddr) -> SocketAddr {
 async fn attempted(attempt: &mut Option<Attempt>) -> Result<Fresh, AttemptError> {
     match attempt {
         Some(attempt) => attempt.await,
+        None => pending().await,
+    }
+}
+
+async fn next_frames(can: Option<&mut Can>) -> Option<Vec<CanFrame>> {
+    match can {
+        Some(can) => can.next().await,
         None => pending().await,
     }
 }

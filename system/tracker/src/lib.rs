@@ -3,10 +3,11 @@
 //! A fix is forgotten only when a gateway has said that it is durable or refused, or when a full spool sheds it. Knows
 //! no gateway's insides, reads no serial port (its caller does) and trusts no wall clock: a fix carries GPS time.
 //!
-//! Cores that decide and touch nothing: [`NmeaReader`] (bytes to fixes), `Holdings` (what the spool still owes),
-//! `Session` (what goes on which stream), `Dialer` and `Liveness` (when to connect where). [`Spool`] adds the disk, the
-//! driver sockets, timers and cancellation.
+//! Cores that decide and touch nothing: [`NmeaReader`] (bytes to fixes), [`can`] (frames to their engine readings),
+//! `Holdings` (what the spool still owes), `Session` (what goes on which stream), `Dialer` and `Liveness` (when to connect
+//! where). [`Spool`] adds the disk, the driver sockets, timers and cancellation.
 
+pub mod can;
 mod config;
 mod dialer;
 mod driver;

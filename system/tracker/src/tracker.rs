@@ -10,6 +10,7 @@ use quinn::{ClientConfig, Endpoint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::can::{CanCounts, CanInput};
 use crate::driver::Driver;
 use crate::{Config, NmeaCounts, SpoolError};
 
@@ -65,6 +66,8 @@ pub struct Summary {
     pub pending: u64,
     /// What became of the receiver's output.
     pub nmea: NmeaCounts,
+    /// What became of the bus's frames.
+    pub can: CanCounts,
 }
 
 /// A tracker, bound and ready to run.
@@ -74,6 +77,7 @@ pub struct Tracker {
     pub(crate) endpoint: Endpoint,
     pub(crate) client: ClientConfig,
     pub(crate) gps: mpsc::Receiver<Bytes>,
+    pub(crate) can: Option<CanInput>,
 }
 
 impl std::fmt::Debug for Tracker {
@@ -104,7 +108,13 @@ impl Tracker {
         let endpoint = drover_quic::client(&env, config.bind).map_err(failed)?;
         let client =
             drover_quic::client_config(&env, &identity, &trust, ALPN, &Profile::vehicle()).map_err(failed)?;
-        Ok(Self { env, config, endpoint, client, gps })
+        Ok(Self { env, config, endpoint, client, gps, can: None })
+    }
+
+    /// Reads the vehicle's bus, too: fixes carry the readings that had arrived when they were made.
+    #[must_use]
+    pub fn with_can(self, can: CanInput) -> Self {
+        Self { can: Some(can), ..self }
     }
 
     /// Records and sends until `cancel`, or until the input has ended and all is settled where the config says so. Then

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::Driver;
+use crate::can::CanFrame;
 
 impl Driver {
     pub(super) fn take_gps(&mut self, bytes: Option<Bytes>) {
@@ -20,10 +21,19 @@ impl Driver {
         self.offer_fixes(now);
     }
 
+    pub(super) fn take_can(&mut self, frames: Option<Vec<CanFrame>>) {
+        if let Some(can) = &mut self.can {
+            can.take(Instant::now(), frames);
+        }
+    }
+
     /// Hands new fixes to the spool, to be written with the next commit.
     pub(super) fn offer_fixes(&mut self, now: Instant) {
         if self.fixes.is_empty() {
             return;
+        }
+        if let Some(can) = &self.can {
+            can.join(now, &mut self.fixes);
         }
         let mut unrecorded = 0;
         for fix in self.fixes.drain(..) {

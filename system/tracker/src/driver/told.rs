@@ -66,8 +66,11 @@ impl Driver {
         }
     }
 
-    /// Tells what of the receiver's output was skipped since the last time, by reason.
+    /// Tells what of the receiver's and the bus's output was skipped since the last time, by reason.
     pub(super) fn tell_skipped(&mut self) {
+        if let Some(can) = &mut self.can {
+            can.tell_skipped(&self.env);
+        }
         let (before, now) = (self.told.nmea.skipped(), self.nmea.counts().skipped());
         if before == now {
             return;
