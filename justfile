@@ -53,9 +53,13 @@ bench-twin *args:
 bench-bus:
     cargo bench -p drover-bus --bench call
 
-# Motion and receivers of the world, per vehicle and step
+# The whole world at 10,000 and 100,000 vehicles, by system, with one and two threads; motion and receivers alone
 bench-world:
-    cargo bench -p drover-world --bench motion
+    cargo bench -p drover-world --bench world --bench motion
+
+# Vehicle updates per CPU second of the whole world and of SUMO, by turns
+bench-sumo:
+    .ci/bench-sumo
 
 # Fuzzes one decoder for a while: just fuzz geostream_frames 60
 fuzz target seconds="60":

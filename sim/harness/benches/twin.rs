@@ -78,6 +78,7 @@ fn measure(vehicles: u32, seconds: u64, profile: Option<Profile>) -> Figures {
         commit: "",
         capture: None,
         planted: None,
+        threads: 1,
         profile,
         interrupt: &interrupt,
         progress: Some(&mut progress),

@@ -9,7 +9,7 @@ use drover_env::{Chain, SeedTree};
 use drover_model::{NodeKind, NodeName, VehicleId};
 use drover_simnet::{Profile, Sim, SimConfig, Sites, TraceRecord};
 use drover_tracker::Spool;
-use drover_world::{Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec, Zone};
+use drover_world::{BusSpec, Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec, Zone};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::{Cluster, DB, OBSERVER, vehicle_id};
@@ -38,6 +38,8 @@ pub struct Options<'a> {
     pub capture: Option<u64>,
     /// A bug to plant, by name; needs a build with the feature `bite`.
     pub planted: Option<String>,
+    /// How many threads share the world's work. The run is the same for any number.
+    pub threads: usize,
     /// Measures where the real time goes.
     pub profile: Option<Profile>,
     /// Set to end the run early; it is then marked as interrupted.
@@ -170,7 +172,8 @@ impl<'a> Run<'a> {
         let db = Db::new(DB, scenario.store, history.clone());
         db.store.set_unique_off(drover_env::BITE && options.planted.as_deref() == Some("dedupe_off"));
         let cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
-        let world = World::new(world_spec(scenario, &cluster, options.roads.clone()));
+        let mut world = World::new(world_spec(scenario, &cluster, options.roads.clone()));
+        world.set_threads(options.threads);
         Ok(Self {
             scenario,
             options,
@@ -325,8 +328,14 @@ fn world_spec(scenario: &Scenario, cluster: &Cluster, roads: Arc<Roads>) -> Worl
     let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER);
     let fleets = scenario.vehicles.iter().map(|group| Fleet {
         count: group.count,
-        kind: VehicleKind::DeliveryVan,
+        kind: match group.kind {
+            scenario::VehicleKind::DeliveryVan => VehicleKind::DeliveryVan,
+            scenario::VehicleKind::Truck => VehicleKind::Truck,
+            scenario::VehicleKind::Car => VehicleKind::Car,
+        },
         fix_interval: group.fix_interval,
+        can: group.can.then_some(BusSpec { interval: group.can_interval }),
+        wear: group.wear.resolve(),
     });
     let zones = scenario.radio.zones.iter().map(|zone| Zone {
         name: zone.name.clone(),

@@ -12,6 +12,7 @@ mod link;
 mod problem;
 mod quantity;
 mod shape;
+mod wear;
 mod world;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use gate::{Comparison, GateSpec};
 pub use link::{Link, LinkError};
 pub use problem::{Problem, ScenarioErrors};
 pub use shape::nearest;
+pub use wear::{Decay, Wear};
 pub use world::{BurstLoss, Grid, Radio, Roads, VehicleKind, Vehicles, World, Zone};
 
 /// Where a scenario can run.

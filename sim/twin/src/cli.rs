@@ -61,6 +61,10 @@ pub(crate) struct Which {
     /// Ends the run after this many seconds of virtual time, if the file's end is later.
     #[arg(long, value_name = "SECONDS", value_parser = until)]
     pub(crate) until: Option<Duration>,
+    /// How many threads share the world's work; the run is the same for any number. `check` runs once with one thread
+    /// and once with so many.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) threads: u8,
 }
 
 #[derive(Debug, Args)]

@@ -39,6 +39,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
         commit: COMMIT,
         capture: None,
         planted: None,
+        threads: usize::from(args.which.threads),
         profile: None,
         interrupt: &INTERRUPT,
         progress: Some(&mut |progress| line.show(&progress, &watch)),
@@ -65,7 +66,9 @@ pub(crate) fn check(args: &CheckArgs) -> Result<u8, Stop> {
     let roads = harness_run::roads(&scenario, &file).map_err(stop)?;
     let command = replay("check", &path, scenario.seed, args.which.until);
     watch_interrupt();
+    let mut runs = 0;
     let compared = harness_check::check(&scenario, |capture| {
+        runs += 1;
         if std::io::stderr().is_terminal() {
             complain(if capture.is_some() { "once more, to name the difference" } else { "running" });
         }
@@ -76,6 +79,8 @@ pub(crate) fn check(args: &CheckArgs) -> Result<u8, Stop> {
             commit: COMMIT,
             capture,
             planted: None,
+            // Every other run is the one to compare with.
+            threads: if runs % 2 == 0 { usize::from(args.which.threads) } else { 1 },
             profile: None,
             interrupt: &INTERRUPT,
             progress: None,

@@ -114,6 +114,7 @@ fn result(scenario: &Scenario, file: &str, roads: &Arc<Roads>, planted: Option<&
         replay: String::new(),
         commit: COMMIT,
         capture: None,
+        threads: 1,
         planted: planted.map(str::to_owned),
         profile: None,
         interrupt: &INTERRUPT,

@@ -190,6 +190,7 @@ impl<'a> Sweep<'a> {
             replay: replay("run", self.path, scenario.seed, None),
             commit: COMMIT,
             capture: None,
+            threads: 1,
             planted: self.planted.clone(),
             profile: None,
             interrupt: &INTERRUPT,

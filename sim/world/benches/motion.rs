@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_model::WallTime;
-use drover_world::{Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec};
+use drover_world::{Fleet, RadioSpec, Roads, World, WorldSpec};
 
 const HELSINKI: &[u8] = include_bytes!("../../../fixtures/roads/helsinki_center.osm.pbf");
 
@@ -47,7 +47,7 @@ fn world(roads: &Arc<Roads>, count: u32, fix_interval: Duration, cell_m: Option<
         seed: 1,
         start: WallTime::from_secs(1_772_434_800),
         roads: roads.clone(),
-        fleets: vec![Fleet { count, kind: VehicleKind::DeliveryVan, fix_interval }],
+        fleets: vec![Fleet { count, fix_interval, ..Fleet::default() }],
         radio: RadioSpec { cell_m, ..RadioSpec::default() },
         nodes: Vec::new(),
         faults: Vec::new(),

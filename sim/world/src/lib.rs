@@ -4,6 +4,8 @@
 //! change cell or lose coverage, which faults begin and end. Whoever owns it waits, and carries that out. It holds no
 //! clock, opens no file, and draws every random number from its seed: the same spec gives the same outputs, always.
 
+mod can;
+mod engine;
 mod faults;
 mod math;
 mod motion;
@@ -14,10 +16,14 @@ mod receiver;
 mod rng;
 mod roads;
 mod spec;
+mod threads;
 mod tick;
 mod truth;
+mod vehicle;
+mod wear;
 mod world;
 
+pub use can::{BusSpec, CanFrame};
 pub use faults::{Action, Fault, LinkEffect, LinkRule, TimelineEntry, Verb};
 pub use outputs::Outputs;
 pub use radio::Cell;
@@ -27,5 +33,6 @@ pub use roads::{
 };
 pub use spec::{Fleet, RadioSpec, VehicleKind, WorldSpec, Zone};
 pub use tick::TICK;
-pub use truth::{FixTruth, Truth};
+pub use truth::{EngineTruth, FixTruth, Truth};
+pub use wear::{Decay, Part, PartTruth, TroubleCode, Wear};
 pub use world::World;

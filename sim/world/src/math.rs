@@ -40,6 +40,11 @@ pub(crate) fn decay(time_s: f64, tau_s: f64) -> f64 {
     libm::exp(-time_s / tau_s)
 }
 
+/// A number above 0, raised to a power.
+pub(crate) fn power(base: f64, exponent: f64) -> f64 {
+    libm::pow(base, exponent)
+}
+
 /// Uniform in 0 up to 1, exclusive.
 pub(crate) fn unit(rng: &mut impl Rng) -> f64 {
     // The 53 bits that an f64 can tell apart.

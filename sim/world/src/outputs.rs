@@ -2,7 +2,8 @@
 
 use bevy_ecs::prelude::*;
 
-use crate::{Action, Cell};
+use crate::can::Heard;
+use crate::{Action, CanFrame, Cell};
 
 /// What the last step brought. Vehicles come in the order of their numbers.
 #[derive(Debug, Clone, PartialEq, Default, Resource)]
@@ -13,6 +14,8 @@ pub struct Outputs {
     chunks: Vec<(u32, usize)>,
     // All chunks, one after the other: a buffer that is used again instead of one allocation per fix.
     bytes: Vec<u8>,
+    // One for each piece of the fleet, in the order of the vehicles.
+    heard: Vec<Heard>,
 }
 
 impl Outputs {
@@ -41,6 +44,19 @@ impl Outputs {
         })
     }
 
+    /// What vehicles' controllers sent: frames in the order in which they were on the bus.
+    pub fn can(&self) -> impl Iterator<Item = (u32, &[CanFrame])> + '_ {
+        self.heard.iter().flat_map(Heard::iter)
+    }
+
+    /// Where `count` pieces of the fleet put what is heard of them, from piece `first` on.
+    pub(crate) fn heard(&mut self, first: usize, count: usize) -> &mut [Heard] {
+        if self.heard.len() < first + count {
+            self.heard.resize_with(first + count, Heard::default);
+        }
+        &mut self.heard[first..first + count]
+    }
+
     /// Adds what `write` appends as a vehicle's chunk.
     pub(crate) fn write_chunk(&mut self, vehicle: u32, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
@@ -53,6 +69,7 @@ impl Outputs {
         self.cells.clear();
         self.chunks.clear();
         self.bytes.clear();
+        self.heard.iter_mut().for_each(Heard::clear);
     }
 }
 

@@ -11,6 +11,10 @@ pub(crate) enum Purpose {
     Driver = 1,
     /// What its receiver gets wrong.
     Receiver = 2,
+    /// Load, fuel and past of a vehicle.
+    Engine = 16,
+    /// What wears out, and whose checks fail when.
+    Wear = 17,
 }
 
 /// The stream of one vehicle for one purpose.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drover_model::{NodeName, WallTime};
 
-use crate::{Fault, Roads};
+use crate::{BusSpec, Fault, Roads, Wear};
 
 /// Everything that decides what a world does.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct WorldSpec {
 }
 
 /// A group of like vehicles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fleet {
     /// How many.
     pub count: u32,
@@ -35,13 +35,35 @@ pub struct Fleet {
     pub kind: VehicleKind,
     /// How often the receiver gives a fix. Counts in whole milliseconds, and not faster than the world's tick.
     pub fix_interval: Duration,
+    /// The bus that trackers hear. `None`: they are not connected to it.
+    pub can: Option<BusSpec>,
+    /// What wears out.
+    pub wear: Wear,
+}
+
+impl Default for Fleet {
+    /// One new van, a fix and a turn of its bus every second.
+    fn default() -> Self {
+        let second = Duration::from_secs(1);
+        Self {
+            count: 1,
+            kind: VehicleKind::DeliveryVan,
+            fix_interval: second,
+            can: Some(BusSpec { interval: second }),
+            wear: Wear::default(),
+        }
+    }
 }
 
 /// What a vehicle is, and how it drives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VehicleKind {
-    /// A van on delivery rounds: drives to an address, idles, drives on.
+    /// A van of 3.5 t on delivery rounds: drives to an address, idles, drives on.
     DeliveryVan,
+    /// A box truck of 12 t on the same rounds.
+    Truck,
+    /// A compact petrol car.
+    Car,
 }
 
 /// The mobile network, as far as it depends on where a vehicle is.

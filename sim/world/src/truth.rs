@@ -1,7 +1,12 @@
 //! Ground truth: what vehicles really did, for oracles to hold against what was reported.
 
+mod engine;
+
 use bevy_ecs::prelude::*;
 use drover_model::{Degrees, MetersPerSecond, Position, WallTime};
+
+pub(crate) use engine::EngineLog;
+pub use engine::EngineTruth;
 
 /// A vehicle as it really is now.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,6 +29,10 @@ pub struct Truth {
     pub in_tunnel: bool,
     /// True with radio coverage.
     pub covered: bool,
+    /// With its load, in kilograms.
+    pub mass_kg: f64,
+    /// What goes on under the bonnet.
+    pub engine: EngineTruth,
 }
 
 /// Where a vehicle really was when its receiver took a fix.

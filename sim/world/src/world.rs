@@ -7,14 +7,18 @@ use bevy_ecs::schedule::{IntoScheduleConfigs, LogLevel, ScheduleBuildSettings, S
 use bevy_ecs::system::RunSystemOnce;
 use drover_model::{Degrees, MetersPerSecond};
 
+use crate::can::{self, Bus};
+use crate::engine::{self, Engine};
 use crate::motion::{self, Drive, Map, Parking, Phase};
 use crate::outputs::{self, Outputs};
 use crate::radio::{self, Modem, Network};
 use crate::receiver::{self, Receiver, Sky};
 use crate::rng::{Purpose, stream};
+use crate::threads::Threads;
 use crate::tick::{self, Tick};
-use crate::truth::Log;
-use crate::{Action, FixTruth, TimelineEntry, Truth, VehicleKind, WorldSpec, faults};
+use crate::truth::{EngineLog, Log};
+use crate::wear::Parts;
+use crate::{Action, EngineTruth, FixTruth, PartTruth, TimelineEntry, Truth, VehicleKind, WorldSpec, faults};
 
 /// A world under way. The same spec gives the same outputs, step by step.
 pub struct World {
@@ -32,12 +36,18 @@ impl World {
         let vehicles = spawn_vehicles(&mut ecs, &spec, &network);
         ecs.insert_resource(faults);
         ecs.insert_resource(network);
+        ecs.insert_resource(Threads(1));
         ecs.insert_resource(Tick::default());
         ecs.insert_resource(Outputs::default());
         ecs.insert_resource(Parking::default());
         ecs.insert_resource(Sky::new(spec.start));
         ecs.insert_resource(Map::new(spec.roads));
         Self { ecs, schedule: steps(), vehicles }
+    }
+
+    /// Lets so many threads share the work of a step. The outputs are the same for any number.
+    pub fn set_threads(&mut self, threads: usize) {
+        self.ecs.resource_mut::<Threads>().0 = threads;
     }
 
     /// Goes on by one [tick](crate::TICK). What came of it is in [`Self::outputs`].
@@ -85,7 +95,8 @@ impl World {
     /// # Panics
     /// If there is no vehicle of that number.
     pub fn truth(&self, vehicle: u32) -> Truth {
-        let drive = self.component::<Drive>(vehicle);
+        let (drive, engine) = (self.component::<Drive>(vehicle), self.component::<Engine>(vehicle));
+        let tick = *self.ecs.resource::<Tick>();
         let roads = &self.ecs.resource::<Map>().roads;
         let edge = roads.edges[drive.edge as usize];
         let speed = |mps: f64| MetersPerSecond::new(mps).expect("vans and limits are slower than 120 m/s");
@@ -100,7 +111,25 @@ impl World {
             ignition: drive.ignition,
             in_tunnel: edge.tunnel,
             covered: self.component::<Modem>(vehicle).covered,
+            mass_kg: engine.mass_kg,
+            engine: engine.truth(tick, drive.odometer_m, self.component::<Parts>(vehicle)),
         }
+    }
+
+    /// What a vehicle's engine did whenever its bus had its turn, oldest first; every second for one without.
+    ///
+    /// # Panics
+    /// If there is no vehicle of that number.
+    pub fn engine(&self, vehicle: u32) -> impl ExactSizeIterator<Item = EngineTruth> + '_ {
+        self.component::<EngineLog>(vehicle).iter()
+    }
+
+    /// The parts of a vehicle that wear out.
+    ///
+    /// # Panics
+    /// If there is no vehicle of that number.
+    pub fn parts(&self, vehicle: u32) -> impl Iterator<Item = PartTruth> + '_ {
+        self.component::<Parts>(vehicle).truth()
     }
 
     /// Where a vehicle really was at each fix that its receiver took, oldest first.
@@ -114,6 +143,19 @@ impl World {
     fn component<C: ecs::Component>(&self, vehicle: u32) -> &C {
         let entity = self.vehicles[vehicle as usize];
         self.ecs.get(entity).expect("vehicles keep what they are spawned with")
+    }
+
+    /// A whole step, system by system: `cost` is told what each one took by `clock`.
+    #[doc(hidden)]
+    pub fn step_measured(&mut self, clock: fn() -> Duration, mut cost: impl FnMut(&'static str, Duration)) {
+        let single = self.ecs.remove_resource::<SingleSteps>();
+        let mut single = single.unwrap_or_else(|| SingleSteps(single_steps()));
+        for (name, schedule) in &mut single.0 {
+            let before = clock();
+            schedule.run(&mut self.ecs);
+            cost(name, clock() - before);
+        }
+        self.ecs.insert_resource(single);
     }
 
     /// Only the steps that move vehicles, for measuring them.
@@ -130,6 +172,10 @@ impl World {
     }
 }
 
+/// Each system of a step with a schedule of its own.
+#[derive(ecs::Resource)]
+struct SingleSteps(Vec<(&'static str, ecs::Schedule)>);
+
 /// Marks a world that is only measured.
 #[derive(ecs::Resource)]
 struct MotionOnly;
@@ -141,31 +187,51 @@ fn spawn_vehicles(ecs: &mut ecs::World, spec: &WorldSpec, network: &Network) -> 
     let spawn = |(vehicle, fleet): (u32, &crate::Fleet)| {
         let rng = |purpose| stream(spec.seed, vehicle, purpose);
         let (drive, route, driver) = match fleet.kind {
-            VehicleKind::DeliveryVan => motion::start(&spec.roads, rng(Purpose::Driver)),
+            VehicleKind::DeliveryVan | VehicleKind::Truck | VehicleKind::Car => {
+                motion::start(&spec.roads, rng(Purpose::Driver))
+            }
         };
         let receiver = Receiver::new(vehicle, fleet.fix_interval, spec.start, rng(Purpose::Receiver));
         let modem = Modem::new(vehicle, &drive, &spec.roads, network);
-        ecs.spawn((drive, route, driver, receiver, modem, Log::default())).id()
+        let engine = Engine::new(vehicle, fleet.kind, rng(Purpose::Engine));
+        let parts = Parts::new(fleet.kind, &fleet.wear, rng(Purpose::Wear));
+        let bus = Bus::new(vehicle, fleet.kind, fleet.can);
+        let vehicle = (drive, route, driver, receiver, modem, Log::default());
+        ecs.spawn((vehicle, engine, parts, bus, EngineLog::default())).id()
     };
     (0..).zip(fleets).map(spawn).collect()
 }
 
-/// One step, system after system.
-fn steps() -> ecs::Schedule {
-    let mut schedule = ordered();
-    schedule.add_systems(
-        (
-            outputs::clear,
-            tick::advance,
-            faults::break_and_heal,
-            motion::deliver,
-            motion::drive,
-            radio::listen,
-            receiver::receive,
-        )
-            .chain(),
-    );
-    schedule
+/// A step, system after system; and each system as a step of its own, by name, for measuring.
+macro_rules! in_order {
+    ($($system:path,)*) => {
+        fn steps() -> ecs::Schedule {
+            let mut schedule = ordered();
+            schedule.add_systems(($($system,)*).chain());
+            schedule
+        }
+
+        fn single_steps() -> Vec<(&'static str, ecs::Schedule)> {
+            let single = |name, add: fn(&mut ecs::Schedule)| {
+                let mut schedule = ordered();
+                add(&mut schedule);
+                (name, schedule)
+            };
+            vec![$(single(stringify!($system), |schedule| { schedule.add_systems($system); }),)*]
+        }
+    };
+}
+
+in_order! {
+    outputs::clear,
+    tick::advance,
+    faults::break_and_heal,
+    motion::deliver,
+    motion::drive,
+    engine::run,
+    can::talk,
+    radio::listen,
+    receiver::receive,
 }
 
 /// A schedule on one thread that refuses systems without an order.

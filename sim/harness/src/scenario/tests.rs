@@ -383,6 +383,15 @@ fn a_resolved_scenario_reads_back_as_the_same() {
 fix_interval_s = 0.5
 [[vehicles]]
 count = 4
+kind = "truck"
+can = false
+[[vehicles]]
+count = 2
+kind = "car"
+can_interval_s = 0.1
+[vehicles.wear]
+battery = { life_s = 600 }
+tyre = { share = 0.25, onset_s = 30, life_s = 120.5, spread = 0 }
 [world]
 roads = { grid = { columns = 5, rows = 4, block_m = 99.5 } }
 [radio]
@@ -420,6 +429,31 @@ at_most = 0
         assert_eq!(parse(&resolved).to_toml(), resolved);
     }
     assert!(parse(&small("")).to_toml().contains("send_interval_s = 5\n"));
+}
+
+#[test]
+fn wear_is_checked_and_resolves_to_what_the_world_takes() {
+    let wear = |text: &str| small(&format!("[vehicles.wear]\n{text}"));
+    check(&wear("batery = { life_s = 60 }"), &["7:1: unknown key `batery`; did you mean `battery`?"]);
+    check(
+        &wear("tyre = { life_s = 60, share = 1.5, spread = 0.95 }"),
+        &["7:31: `share` must be 0 to 1, found 1.5", "7:45: `spread` must be 0 to 0.9, found 0.95"],
+    );
+    check(
+        &wear("alternator = { share = 0.5 }"),
+        &[
+            "7:14: missing key `life_s` in [vehicles.wear.alternator]: From then to failure in typical use, in seconds",
+        ],
+    );
+    let scenario = parse(&wear("coolant_pump = { life_s = 60, onset_s = 5 }"));
+    let resolved = scenario.vehicles[0].wear.resolve();
+    let expected = drover_world::Decay {
+        share: 1.0,
+        onset: Duration::from_secs(5),
+        life: Duration::from_secs(60),
+        spread: 0.2,
+    };
+    assert_eq!((resolved.coolant_pump, resolved.battery), (Some(expected), None));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use drover_model::WallTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Wear;
 use super::quantity::{millis, seconds};
 
 /// Roads and the time of day.
@@ -62,8 +63,12 @@ impl Default for Grid {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VehicleKind {
-    /// A van on delivery rounds: drives to an address, idles, drives on.
+    /// A van of 3.5 t on delivery rounds: drives to an address, idles, drives on.
     DeliveryVan,
+    /// A box truck of 12 t on the same rounds.
+    Truck,
+    /// A compact petrol car.
+    Car,
 }
 
 /// A group of like vehicles.
@@ -84,6 +89,24 @@ pub struct Vehicles {
     #[serde(rename = "send_interval_s", with = "seconds", default = "send_interval")]
     #[schemars(with = "f64", range(min = 0.1, max = 3_600.0))]
     pub send_interval: Duration,
+    /// Whether trackers hear the vehicles' bus: J1939 in vans and trucks, answers of OBD-II in cars. Default true.
+    #[serde(default = "connected")]
+    pub can: bool,
+    /// The most often that a group of signals is sent on it, in seconds; slower ones keep their own rate. Default 1.
+    #[serde(rename = "can_interval_s", with = "seconds", default = "can_interval")]
+    #[schemars(with = "f64", range(min = 0.1, max = 60.0))]
+    pub can_interval: Duration,
+    /// Parts that wear out. Default none.
+    #[serde(default, skip_serializing_if = "Wear::is_none")]
+    pub wear: Wear,
+}
+
+fn connected() -> bool {
+    true
+}
+
+fn can_interval() -> Duration {
+    Duration::from_secs(1)
 }
 
 fn delivery_van() -> VehicleKind {

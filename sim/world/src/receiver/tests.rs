@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use drover_model::WallTime;
 
-use crate::{Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec};
+use crate::{Fleet, RadioSpec, Roads, World, WorldSpec};
 use std::time::Duration;
 
 const START_S: i64 = 1_772_434_800;
@@ -14,7 +14,7 @@ fn world(start: WallTime, fix_interval: Duration, count: u32) -> World {
         seed: 3,
         start,
         roads: Arc::new(Roads::grid(6, 6, 120.0)),
-        fleets: vec![Fleet { count, kind: VehicleKind::DeliveryVan, fix_interval }],
+        fleets: vec![Fleet { count, fix_interval, ..Fleet::default() }],
         radio: RadioSpec::default(),
         nodes: Vec::new(),
         faults: Vec::new(),

@@ -16,7 +16,7 @@ fn spec(count: u32, radio: RadioSpec) -> WorldSpec {
         seed: 11,
         start: WallTime::from_secs(1_772_434_800),
         roads: Arc::new(Roads::grid(8, 6, 120.0)),
-        fleets: vec![Fleet { count, kind: VehicleKind::DeliveryVan, fix_interval: Duration::from_secs(1) }],
+        fleets: vec![Fleet { count, ..Fleet::default() }],
         radio,
         nodes,
         faults: vec![Fault { at: Duration::from_secs(5), lasts: Some(Duration::from_secs(2)), verb }],
@@ -124,6 +124,18 @@ fn a_zone_takes_coverage_and_healing_gives_it_back_at_the_next_step() {
     for _ in 0..600 {
         world.step();
         assert_eq!(world.outputs().coverage().len(), 0);
+    }
+}
+
+#[test]
+fn a_measured_step_is_a_step_and_names_every_system() {
+    let (mut one, mut two) = (World::new(spec(10, town_radio())), World::new(spec(10, town_radio())));
+    for _ in 0..300 {
+        one.step();
+        let mut names = Vec::new();
+        two.step_measured(|| Duration::ZERO, |name, _| names.push(name));
+        assert_eq!(one.outputs(), two.outputs());
+        assert!(names.contains(&"engine::run") && names.last() == Some(&"receiver::receive"), "{names:?}");
     }
 }
 

@@ -1,0 +1,142 @@
+//! What a whole world costs, with receivers, engines and buses: nanoseconds per vehicle and step, system by system.
+//!
+//! Prints figures and judges nothing: time moves by a quarter from run to run where cores are shared. Each figure is the
+//! median of several blocks of steps. `cargo bench -p drover-world --bench world`; with `-- --updates VEHICLES` it prints
+//! only vehicle updates and the CPU seconds that they took, for comparing with others.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hint::black_box;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use drover_model::WallTime;
+use drover_world::{Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec};
+
+/// Long enough for engines to run and buses to be awake, as in the middle of a morning.
+const WARM_UP_STEPS: u32 = 600;
+const BLOCKS: usize = 7;
+const BLOCK_STEPS: u32 = 40;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.iter().any(|argument| argument == "--test") {
+        return;
+    }
+    // 100 km² of streets.
+    let roads = Arc::new(Roads::grid(100, 100, 100.0));
+    if let Some(at) = arguments.iter().position(|argument| argument == "--updates") {
+        let vehicles = arguments.get(at + 1).and_then(|count| count.parse().ok()).unwrap_or(10_000);
+        return updates(&roads, vehicles);
+    }
+    println!(
+        "nanoseconds per vehicle and step, wall time; 70 % vans, 20 % cars, 10 % trucks; a fix and a turn of the"
+    );
+    println!("bus every second");
+    for vehicles in [10_000, 100_000] {
+        let mut world = world(&roads, vehicles);
+        (0..WARM_UP_STEPS).for_each(|_| world.step());
+        let mut tables = Vec::new();
+        for threads in [1, 2] {
+            world.set_threads(threads);
+            tables.push(by_system(&mut world));
+        }
+        print(vehicles, &tables);
+    }
+}
+
+/// A morning's mix.
+fn world(roads: &Arc<Roads>, vehicles: u32) -> World {
+    let fleet = |share, kind| Fleet { count: vehicles * share / 10, kind, ..Fleet::default() };
+    let fleets =
+        vec![fleet(7, VehicleKind::DeliveryVan), fleet(2, VehicleKind::Car), fleet(1, VehicleKind::Truck)];
+    World::new(WorldSpec {
+        seed: 1,
+        start: WallTime::from_secs(1_772_434_800),
+        roads: roads.clone(),
+        fleets,
+        radio: RadioSpec { cell_m: Some(500.0), ..RadioSpec::default() },
+        nodes: Vec::new(),
+        faults: Vec::new(),
+    })
+}
+
+/// One table: systems in their order, with the median of what they took.
+struct Table {
+    systems: Vec<(&'static str, f64)>,
+    step: f64,
+}
+
+fn by_system(world: &mut World) -> Table {
+    let vehicle_steps = f64::from(world.vehicles_len()) * f64::from(BLOCK_STEPS);
+    let mut names = Vec::new();
+    let mut blocks: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut steps = Vec::new();
+    for _ in 0..BLOCKS {
+        let mut block: BTreeMap<&str, Duration> = BTreeMap::new();
+        for _ in 0..BLOCK_STEPS {
+            world.step_measured(since_start, |name, took| {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+                *block.entry(name).or_default() += took;
+            });
+            black_box(world.outputs());
+        }
+        for (name, took) in block {
+            blocks.entry(name).or_default().push(took.as_nanos() as f64 / vehicle_steps);
+        }
+        let before = since_start();
+        (0..BLOCK_STEPS).for_each(|_| world.step());
+        steps.push((since_start() - before).as_nanos() as f64 / vehicle_steps);
+    }
+    let systems =
+        names.into_iter().map(|name| (name, median(blocks.remove(name).unwrap_or_default()))).collect();
+    Table { systems, step: median(steps) }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn print(vehicles: u32, tables: &[Table]) {
+    let [one, two] = tables else { return };
+    println!("\n{vehicles} vehicles{:>24}{:>12}", "1 thread", "2 threads");
+    for ((name, alone), (_, shared)) in one.systems.iter().zip(&two.systems) {
+        // What takes less than this is once a step, not once a vehicle.
+        if *alone >= 0.05 {
+            println!("  {name:<24}{alone:>12.1}{shared:>12.1}");
+        }
+    }
+    println!("  {:<24}{:>12.1}{:>12.1}", "the whole step", one.step, two.step);
+}
+
+/// Vehicle updates of a whole step, and the CPU time of this thread that they took.
+fn updates(roads: &Arc<Roads>, vehicles: u32) {
+    const STEPS: u32 = 300;
+    let mut world = world(roads, vehicles);
+    (0..WARM_UP_STEPS).for_each(|_| world.step());
+    let before = cpu_time();
+    for _ in 0..STEPS {
+        world.step();
+        black_box(world.outputs());
+    }
+    let took = (cpu_time() - before).as_secs_f64();
+    println!("{} {took}", u64::from(vehicles) * u64::from(STEPS));
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+fn since_start() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
+}
+
+/// CPU time of this thread. Linux only; zero elsewhere.
+fn cpu_time() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace()
+        .next()
+        .and_then(|nanos| nanos.parse().ok())
+        .map_or(Duration::ZERO, Duration::from_nanos)
+}
