@@ -46,6 +46,10 @@ bench-twin *args:
 bench-bus:
     cargo bench -p drover-bus --bench call
 
+# Frames of a bus to readings, against dbc-rs and cantools
+bench-can:
+    DROVER_PEER_PYTHON="${DROVER_PEER_PYTHON:-target/venv/bin/python}" cargo bench -p drover-tracker --bench can
+
 # Motion and receivers of the world, per vehicle and step
 bench-world:
     cargo bench -p drover-world --bench motion
