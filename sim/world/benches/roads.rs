@@ -59,7 +59,7 @@ fn measure(name: &str, make: impl FnOnce() -> Made) -> Result<(), Box<dyn std::e
 fn routes(roads: &Roads, within_m: f64) -> (f64, f64) {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let edges = roads.edges().len() as u32;
-    let mut draw = || (u64::from(rng.next_u32()) * u64::from(edges) >> 32) as u32;
+    let mut draw = || ((u64::from(rng.next_u32()) * u64::from(edges)) >> 32) as u32;
     let starts: Vec<_> = roads.edges().map(|edge| edge.points[0]).collect();
     let metres = |a: u32, b: u32| {
         let (a, b) = (starts[a as usize], starts[b as usize]);

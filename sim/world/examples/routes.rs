@@ -71,7 +71,7 @@ fn draw(roads: &Roads, count: usize, seed: u64) -> Vec<(u32, u32)> {
         .filter_map(|place| <[_; 1]>::try_from(place).ok().map(|[(_, number)]| number))
         .collect();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut draw = || alone[(u64::from(rng.next_u32()) * alone.len() as u64 >> 32) as usize];
+    let mut draw = || alone[((u64::from(rng.next_u32()) * alone.len() as u64) >> 32) as usize];
     let enough = if alone.len() > 1 { count } else { 0 };
     std::iter::repeat_with(|| (draw(), draw())).filter(|(from, to)| from != to).take(enough).collect()
 }

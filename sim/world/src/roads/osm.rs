@@ -197,7 +197,7 @@ impl Points {
             return;
         }
         let tag = |wanted: &str| tags.clone().find(|(key, _)| *key == wanted).map(|(_, value)| value);
-        match control::rule_of(&tag) {
+        match control::rule_of(tag) {
             Some(PointRule::Blocked) => self.blocked.push(at as u32),
             Some(PointRule::Marked(mark)) => self.marks.push((at as u32, mark)),
             None => {}

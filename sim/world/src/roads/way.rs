@@ -34,7 +34,7 @@ pub(super) fn kind_of<'t>(tag: impl Fn(&str) -> Option<&'t str> + Copy) -> Optio
         Some("-1" | "reverse") => (false, true),
         Some("reversible" | "alternating") => return None,
         Some("no" | "false" | "0") => (true, true),
-        _ => (true, !round && !(class == Class::Motorway && !link)),
+        _ => (true, !round && (class != Class::Motorway || link)),
     };
     let lanes = Lanes { all: lanes(tag("lanes")), both_ways: forward && backward };
     let open = |wanted: bool, name: &str, lanes_tag: &str| {
