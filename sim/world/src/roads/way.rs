@@ -55,7 +55,8 @@ pub(super) fn kind_of<'t>(tag: impl Fn(&str) -> Option<&'t str> + Copy) -> Optio
         class,
         link,
         roundabout: round,
-        tunnel: tag("tunnel").is_some_and(|kind| kind != "no"),
+        // The sky is back behind a passage under a building before a receiver has missed it.
+        tunnel: tag("tunnel").is_some_and(|kind| !matches!(kind, "no" | "building_passage")),
         bridge: tag("bridge").is_some_and(|kind| kind != "no"),
         layer: tag("layer").and_then(|text| text.parse::<i8>().ok()).unwrap_or(0).clamp(-9, 9),
         carriageway_m: tag("width").and_then(metres),
