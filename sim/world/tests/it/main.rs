@@ -71,8 +71,8 @@ fn the_extract_has_the_streets_it_is_known_to_have() {
     assert!((1.6..1.8).contains(&km(height)) && (0.9..1.1).contains(&km(width)), "{width} x {height} m");
     for edge in roads.edges() {
         assert!(edge.points.len() >= 2 && edge.length_m > 0.0);
-        // From yards at 10 km/h to streets at 50.
-        assert!((2.7..=15.0).contains(&edge.limit.value()), "{}", edge.limit);
+        // From yards at walking pace, 5 km/h to streets at 50.
+        assert!((1.3..=15.0).contains(&edge.limit.value()), "{}", edge.limit);
     }
 }
 
