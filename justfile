@@ -53,6 +53,10 @@ bench-twin *args:
 bench-bus:
     cargo bench -p drover-bus --bench call
 
+# Frames of a bus to readings, against dbc-rs and cantools
+bench-can:
+    DROVER_PEER_PYTHON="${DROVER_PEER_PYTHON:-target/venv/bin/python}" cargo bench -p drover-tracker --bench can
+
 # The whole world at 10,000 and 100,000 vehicles, by system, with one and two threads; motion and receivers alone
 bench-world:
     cargo bench -p drover-world --bench world --bench motion

@@ -22,6 +22,8 @@ const SERVICE_SKEW_MS: f64 = 30_000.0;
 const VEHICLE_SKEW_MS: f64 = 3_600_000.0;
 /// Share of the faults of vehicles that hit all of them at once.
 const WHOLE_FLEET_SHARE: f64 = 0.15;
+/// How long a vehicle without power stays down, at most.
+const POWER_CUT_MAX: Duration = Duration::from_secs(5);
 /// Draws in a row that may fall on nodes that are down already.
 const ATTEMPTS_MAX: u32 = 8;
 
@@ -43,8 +45,18 @@ pub(crate) fn draw(scenario: &Scenario, chaos: &Chaos) -> Vec<FaultSpec> {
             let verb = choose(&mut rng, &kinds);
             drawn.fault(&mut rng, verb, tenths(at_s))
         });
+        let cut = fault.as_ref().and_then(|fault| power_cut(&mut rng, chaos, fault));
         faults.extend(fault);
+        faults.extend(cut);
     }
+}
+
+/// Half of the slow disks lose their power meanwhile: nothing else tears a write, and by chance alone it is rare.
+fn power_cut(rng: &mut ChaCha8Rng, chaos: &Chaos, slow: &FaultSpec) -> Option<FaultSpec> {
+    let (nodes, lasts) = (slow.disk_slow?, slow.lasts?);
+    let wanted = rng.random::<bool>() && chaos.kinds.iter().any(|kind| kind == "kill");
+    let (at, lasts) = (slow.at + lasts / 2, (lasts / 2).min(POWER_CUT_MAX));
+    wanted.then(|| FaultSpec { at, lasts: Some(lasts), kill: Some(nodes), ..FaultSpec::default() })
 }
 
 /// About half of the kinds, at least one, each with a weight.

@@ -37,10 +37,10 @@ pub struct Options<'a> {
     pub commit: &'a str,
     /// A virtual second whose trace records are kept as text.
     pub capture: Option<u64>,
-    /// How many threads share the world's work. The run is the same for any number.
-    pub threads: usize,
     /// A bug to plant, by name; needs a build with the feature `bite`.
     pub planted: Option<String>,
+    /// How many threads share the world's work. The run is the same for any number.
+    pub threads: usize,
     /// Measures where the real time goes.
     pub profile: Option<Profile>,
     /// Set to end the run early; it is then marked as interrupted.

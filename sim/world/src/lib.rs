@@ -32,7 +32,10 @@ pub use outputs::Outputs;
 pub use radio::{Cell, Crowd, Fading, RadioSpec, Zone};
 pub use receiver::{Grade, ReceiverSpec, Start, Talker};
 pub use replay::{Recording, RecordingError, ReplaySpec, write_candump};
-pub use roads::{Bounds, Edge, Roads, RoadsError};
+pub use roads::{
+    Bounds, City, CityError, Class, Control, ControlAt, Edge, Junction, Note, Preparing, Roads, RoadsError,
+    Way, Wayfinder,
+};
 pub use spec::{Fleet, VehicleKind, WorldSpec};
 pub use tick::TICK;
 pub use truth::{EngineTruth, Falsified, FixTruth, Truth};

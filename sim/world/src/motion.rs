@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use bevy_ecs::prelude::*;
 use drover_model::Position;
-use fast_paths::PathCalculator;
 use rand_chacha::ChaCha8Rng;
 
 use crate::Roads;
 use crate::math::{below, between, unit};
+use crate::roads::Paths;
 use crate::tick::{TICK_S, Tick};
 pub(crate) use trip::{Leg, Route};
 
@@ -45,12 +45,12 @@ const IGNITION_ON_SHARE: f64 = 0.35;
 #[derive(Resource)]
 pub(crate) struct Map {
     pub(crate) roads: Arc<Roads>,
-    pub(crate) paths: PathCalculator,
+    pub(crate) paths: Paths,
 }
 
 impl Map {
     pub(crate) fn new(roads: Arc<Roads>) -> Self {
-        let paths = roads.calculator();
+        let paths = roads.paths();
         Self { roads, paths }
     }
 }
@@ -158,7 +158,7 @@ pub(crate) fn drive(parking: Res<Parking>, mut vehicles: Query<(&mut Drive, &mut
 }
 
 impl Drive {
-    fn depart(&mut self, roads: &Roads, paths: &mut PathCalculator, route: &mut Route, driver: &mut Driver) {
+    fn depart(&mut self, roads: &Roads, paths: &mut Paths, route: &mut Route, driver: &mut Driver) {
         let at = trip::Stop { edge: self.edge, segment: self.segment, along_m: self.along_m };
         let style = trip::Style { braking: self.braking, lateral: driver.lateral, of_limit: driver.of_limit };
         let address = trip::next_address(roads, at, &mut driver.rng);

@@ -3,17 +3,38 @@
 //! A junction is where streets meet or end; an edge is one direction of a street between two junctions, a chain of
 //! straight segments. Only the largest strong component is kept: from every street a vehicle can reach every other.
 
+mod access;
+mod city;
+mod class;
+mod control;
 mod grid;
+mod kind;
 mod network;
+mod notes;
 mod osm;
+mod pbf;
+mod pieces;
+mod restrictions;
+mod router;
+mod speed;
 mod strong;
+mod turns;
+mod way;
 
 use std::fmt;
+use std::io::{self, Cursor, Read, Seek};
 
 use drover_model::{MetersPerSecond, Position};
-use fast_paths::{FastGraph, PathCalculator};
 
+use crate::math::cos_deg;
 use crate::plane::{Plane, Point};
+pub use city::{City, CityError};
+pub use class::Class;
+pub use control::{Control, ControlAt};
+pub use notes::Note;
+pub(crate) use router::Paths;
+use router::{Goal, Router};
+use turns::{NONE, Turns};
 
 /// A network of streets, prepared for routing. Expensive to make, cheap to share.
 pub struct Roads {
@@ -24,11 +45,16 @@ pub struct Roads {
     pub(crate) segments: Vec<Segment>,
     /// Sorted by start, end and travel time.
     pub(crate) edges: Vec<EdgeData>,
-    /// The edges out of junction `j` are `first_edge[j]..first_edge[j + 1]`.
-    first_edge: Vec<u32>,
-    paths: FastGraph,
-    nodes_found: usize,
-    nodes_kept: usize,
+    /// What stands along edges, edge after edge.
+    controls: Vec<ControlAt>,
+    junctions: Vec<Junction>,
+    turns: Turns,
+    router: Router,
+    /// No route is faster than this anywhere.
+    fastest_mps: f64,
+    points_found: usize,
+    points_kept: usize,
+    notes: Vec<Note>,
     attribution: Option<&'static str>,
 }
 
@@ -47,9 +73,24 @@ pub(crate) struct EdgeData {
     /// Its points are `first_point..=last_point`, its segments `first_point..last_point`.
     pub(crate) first_point: u32,
     pub(crate) last_point: u32,
+    /// What stands along it is `first_control..last_control`.
+    first_control: u32,
+    last_control: u32,
+    /// The other direction of the same piece of street, or [`NONE`].
+    pub(crate) reverse: u32,
     pub(crate) length_m: f64,
     pub(crate) limit_mps: f64,
+    pub(crate) street_width_m: f64,
+    pub(crate) class: Class,
+    pub(crate) link: bool,
+    pub(crate) roundabout: bool,
     pub(crate) tunnel: bool,
+    pub(crate) bridge: bool,
+    pub(crate) destination_only: bool,
+    pub(crate) layer: i8,
+    pub(crate) lanes: u8,
+    /// What governs its end.
+    pub(crate) end: Option<Control>,
     /// False for the way back of a street that is an edge already.
     drawn: bool,
 }
@@ -59,12 +100,75 @@ pub(crate) struct EdgeData {
 pub struct Edge<'a> {
     /// Its chain of points, both junctions included.
     pub points: &'a [Position],
+    /// The junction where it starts: 0 up to [`Roads::junctions_len`].
+    pub from: u32,
+    /// The junction where it ends.
+    pub to: u32,
+    /// The number of the edge that is the same street in the other direction, if it is open.
+    pub reverse: Option<u32>,
     /// Length along the chain, in metres.
     pub length_m: f64,
     /// Speed limit.
     pub limit: MetersPerSecond,
+    /// How important the road is. The smaller one gives way where nothing else is said.
+    pub class: Class,
+    /// True on ramps.
+    pub link: bool,
+    /// True on roundabouts: who drives in gives way.
+    pub roundabout: bool,
     /// True where no satellite is seen.
     pub tunnel: bool,
+    /// True on bridges.
+    pub bridge: bool,
+    /// True where passing through is forbidden.
+    pub destination_only: bool,
+    /// Above (positive) or below the ground: -9 to 9.
+    pub layer: i8,
+    /// Lanes in this direction: at least 1.
+    pub lanes: u8,
+    /// From wall to wall, in metres, an estimate: see [`Roads::edges`].
+    pub street_width_m: f64,
+    /// What stands along it, in the order in which it is met.
+    pub controls: &'a [ControlAt],
+    /// What governs its end: [`Control::Signals`], [`Control::Stop`], [`Control::GiveWay`]; or nothing.
+    pub end: Option<Control>,
+}
+
+/// Where streets meet or end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Junction {
+    /// Where it is.
+    pub position: Position,
+    /// The strongest of what governs the edges that end here.
+    pub control: Option<Control>,
+}
+
+impl Junction {
+    fn at(position: Position) -> Self {
+        Self { position, control: None }
+    }
+}
+
+/// What is being prepared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Preparing {
+    /// A file's ways are read.
+    Streets {
+        /// Of the file, 0 to 1.
+        share: f64,
+    },
+    /// A file's nodes are read.
+    Points {
+        /// Of the file, 0 to 1.
+        share: f64,
+    },
+    /// Streets are cut at junctions and connected.
+    Network,
+    /// The router is prepared: some 40 microseconds of CPU per junction.
+    Routes {
+        /// Number of junctions.
+        junctions: usize,
+    },
 }
 
 /// The smallest rectangle around all streets.
@@ -105,6 +209,15 @@ pub enum RoadsError {
         /// The file.
         name: String,
     },
+    /// The machine could not read it.
+    #[error("read {name}; see that it is there, whole, and yours to read")]
+    Unreadable {
+        /// The file.
+        name: String,
+        /// What the machine says.
+        #[source]
+        source: io::Error,
+    },
     /// Point numbers would overflow.
     #[error("{name} has more than {max} points of streets; take an extract of a smaller area")]
     TooLarge {
@@ -123,16 +236,49 @@ impl Roads {
         grid::build(columns, rows, block_m)
     }
 
-    /// The drivable streets of an OpenStreetMap extract. `name` is the file's, for errors; the bytes may be any.
+    /// A made-up city around the middle of Helsinki. `progress` is told what goes on.
+    ///
+    /// # Errors
+    /// There can not be such a city; names the value and the way out.
+    pub fn city(city: &City, progress: &mut dyn FnMut(Preparing)) -> Result<Self, CityError> {
+        progress(Preparing::Network);
+        city::build(city, |junctions| progress(Preparing::Routes { junctions }))
+    }
+
+    /// The drivable streets of an OpenStreetMap extract in memory: see [`Self::read_osm_pbf`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn from_osm_pbf(name: &str, bytes: &[u8]) -> Result<Self, RoadsError> {
+        Self::read_osm_pbf(name, Cursor::new(bytes), &mut |_| {})
+    }
+
+    /// The drivable streets of an OpenStreetMap extract of any size, read twice from its start. `name` is the file's,
+    /// for errors; the bytes may be any. `progress` is told what goes on, some times per second in a large file.
     ///
     /// # Errors
     /// The bytes are no such extract, or one without a street that leads back; names the file and the remedy.
-    pub fn from_osm_pbf(name: &str, bytes: &[u8]) -> Result<Self, RoadsError> {
-        let streets = osm::read(name, bytes)?;
+    pub fn read_osm_pbf(
+        name: &str,
+        reader: impl Read + Seek + Send,
+        progress: &mut dyn FnMut(Preparing),
+    ) -> Result<Self, RoadsError> {
+        let (streets, notes) = osm::read(name, reader, progress)?;
         let no_street = || RoadsError::NoStreet { name: name.to_owned() };
-        let mut roads = network::build(&streets).ok_or_else(no_street)?;
+        let before_routing = |junctions| progress(Preparing::Routes { junctions });
+        let (mut roads, losses) = network::build(&streets, before_routing).ok_or_else(no_street)?;
+        roads.notes = notes;
+        if losses.edges_dropped > 0 {
+            let (dropped, of) = (losses.edges_dropped, losses.edges_found);
+            roads.notes.push(Note::Disconnected { name: name.to_owned(), dropped, of });
+        }
         roads.attribution = Some(osm::ATTRIBUTION);
         Ok(roads)
+    }
+
+    /// What the owner of the map may want to know.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// Whom to name wherever the roads are shown; `None` if nobody.
@@ -157,29 +303,66 @@ impl Roads {
         self.edges.iter().filter(|edge| edge.drawn).map(|edge| self.points(edge))
     }
 
-    /// Every direction of every street.
+    /// Every direction of every street, sorted by the junction where it starts.
     pub fn edges(&self) -> impl ExactSizeIterator<Item = Edge<'_>> + '_ {
         self.edges.iter().map(|edge| Edge {
             points: self.points(edge),
+            from: edge.from,
+            to: edge.to,
+            reverse: Some(edge.reverse).filter(|&reverse| reverse != NONE),
             length_m: edge.length_m,
             limit: MetersPerSecond::new(edge.limit_mps).expect("limits are at most 150 km/h"),
+            class: edge.class,
+            link: edge.link,
+            roundabout: edge.roundabout,
             tunnel: edge.tunnel,
+            bridge: edge.bridge,
+            destination_only: edge.destination_only,
+            layer: edge.layer,
+            lanes: edge.lanes,
+            street_width_m: edge.street_width_m,
+            controls: self.controls_of(edge),
+            end: edge.end,
         })
+    }
+
+    /// Where streets meet or end, by number.
+    pub fn junctions(&self) -> &[Junction] {
+        &self.junctions
     }
 
     /// Number of junctions.
     pub fn junctions_len(&self) -> usize {
-        self.first_edge.len() - 1
+        self.junctions.len()
+    }
+
+    /// Number of turns from an edge into another that signs forbid.
+    pub fn forbidden_turns(&self) -> usize {
+        self.turns.banned().len()
+    }
+
+    /// The edges that may follow an edge at its end, by number; never none. The way back is among them only where
+    /// nothing else leads on.
+    ///
+    /// # Panics
+    /// If there is no edge of that number.
+    pub fn turns(&self, edge: u32) -> impl Iterator<Item = u32> + '_ {
+        self.turns.after(edge)
+    }
+
+    /// What finds ways over these roads, for one thread.
+    pub fn wayfinder(&self) -> Wayfinder<'_> {
+        Wayfinder { roads: self, paths: self.paths() }
     }
 
     /// Number of points of drivable streets that were found, reachable or not.
     pub fn nodes_found(&self) -> usize {
-        self.nodes_found
+        self.points_found
     }
 
     /// Number of those in the largest strong component, which is where vehicles drive.
     pub fn nodes_kept(&self) -> usize {
-        self.nodes_kept
+        self.points_kept
     }
 
     /// Middle of the streets.
@@ -189,6 +372,10 @@ impl Roads {
 
     fn points(&self, edge: &EdgeData) -> &[Position] {
         &self.positions[edge.first_point as usize..=edge.last_point as usize]
+    }
+
+    pub(crate) fn controls_of(&self, edge: &EdgeData) -> &[ControlAt] {
+        &self.controls[edge.first_control as usize..edge.last_control as usize]
     }
 
     /// Where a place on a segment is, `along_m` metres from its start.
@@ -221,30 +408,87 @@ impl Roads {
         (last, self.segments[last as usize].length_m)
     }
 
-    /// The fastest way from one junction to another, as edges; empty if they are the same.
-    pub(crate) fn route(&self, paths: &mut PathCalculator, from: u32, to: u32) -> Vec<u32> {
-        let path = paths.calc_path(&self.paths, from as usize, to as usize);
-        let path = path.expect("junctions of one strong component reach each other");
-        path.get_nodes().windows(2).map(|step| self.edge_between(step[0], step[1])).collect()
+    /// The edges between the end of one edge and the start of another, by the fastest way that turns allow.
+    pub(crate) fn route(&self, paths: &mut Paths, first: u32, last: u32) -> Vec<u32> {
+        let goal = self.positions[self.edges[last as usize].first_point as usize];
+        let route = self.find(paths, &[(first, 0)], Goal::Edge(last), goal);
+        route.expect("edges of one strong component reach each other").split_off(1)
+    }
+
+    fn find(
+        &self,
+        paths: &mut Paths,
+        starts: &[(u32, u32)],
+        goal: Goal,
+        place: Position,
+    ) -> Option<Vec<u32>> {
+        let at_least_ms = |edge: u32| {
+            let end = self.positions[self.edges[edge as usize].last_point as usize];
+            (at_least_m(end, place) / self.fastest_mps * 1000.0) as u32
+        };
+        self.router.route(&self.turns, paths, starts, goal, at_least_ms)
     }
 
     /// What `route` needs to work with, for one thread.
-    pub(crate) fn calculator(&self) -> PathCalculator {
-        fast_paths::create_calculator(&self.paths)
-    }
-
-    /// The fastest edge from one junction to the next, which is the one that the router counted with.
-    fn edge_between(&self, from: usize, to: usize) -> u32 {
-        let mut out = self.first_edge[from]..self.first_edge[from + 1];
-        out.find(|&edge| self.edges[edge as usize].to as usize == to).expect("routes follow edges")
+    pub(crate) fn paths(&self) -> Paths {
+        self.router.paths()
     }
 }
 
-impl EdgeData {
-    /// What the router minimises: milliseconds at the limit, at least one.
-    fn weight(&self) -> usize {
-        ((self.length_m / self.limit_mps * 1000.0) as usize).max(1)
+/// Finds the fastest ways over roads, with the memory that this takes.
+pub struct Wayfinder<'a> {
+    roads: &'a Roads,
+    paths: Paths,
+}
+
+/// A way from one junction to another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Way {
+    /// By their numbers, in the order of [`Roads::edges`].
+    pub edges: Vec<u32>,
+    /// In metres.
+    pub length_m: f64,
+    /// What it takes on average, in seconds.
+    pub seconds: f64,
+}
+
+impl Wayfinder<'_> {
+    /// The fastest way that turns allow, from one junction, in any direction, to another. `None` if they are the same,
+    /// or one is not there.
+    pub fn between(&mut self, from: u32, to: u32) -> Option<Way> {
+        let roads = self.roads;
+        let goal = roads.junctions.get(to as usize)?;
+        roads.junctions.get(from as usize).filter(|_| from != to)?;
+        let starts: Vec<(u32, u32)> =
+            roads.turns.out(from).map(|edge| (edge, roads.router.weight_ms(edge))).collect();
+        let edges = roads.find(&mut self.paths, &starts, Goal::Junction(to), goal.position)?;
+        let length_m = edges.iter().map(|&edge| roads.edges[edge as usize].length_m).sum();
+        let seconds = edges.iter().map(|&edge| f64::from(roads.router.weight_ms(edge)) / 1000.0).sum();
+        Some(Way { edges, length_m, seconds })
     }
+
+    /// The edges between the end of one edge and the start of another, by the fastest way that turns allow. This is
+    /// what vehicles drive.
+    ///
+    /// # Panics
+    /// If there is no edge of one of these numbers.
+    pub fn along(&mut self, first: u32, last: u32) -> Vec<u32> {
+        self.roads.route(&mut self.paths, first, last)
+    }
+
+    /// Number of ways so far that the prepared router could not find, so that turns had to be searched through.
+    pub fn searches(&self) -> u64 {
+        self.paths.searches()
+    }
+}
+
+/// The distance between two places, or less: east and west are measured where meridians are nearest to each other.
+fn at_least_m(a: Position, b: Position) -> f64 {
+    /// Of the ellipsoid, where they are shortest.
+    const DEGREE_M: f64 = 110_574.0;
+    let north = (a.lat() - b.lat()) * DEGREE_M;
+    let east = (a.lon() - b.lon()) * DEGREE_M * cos_deg(a.lat().abs().max(b.lat().abs()));
+    (north * north + east * east).sqrt()
 }
 
 impl fmt::Debug for Roads {

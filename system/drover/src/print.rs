@@ -238,6 +238,11 @@ fn reasons(skipped: &[(&str, u64)]) -> String {
     if text.is_empty() { "nothing".to_owned() } else { text.join(", ") }
 }
 
+/// The shortest decimal that is this reading: a single made double would show digits that nobody measured.
+fn single(value: f32) -> Value {
+    value.to_string().parse::<f64>().map_or(Value::Null, |value| json!(value))
+}
+
 /// A fix as one line. What is not known is left out.
 fn line(fix: &Fix) -> Value {
     let mut line = Map::new();
@@ -275,7 +280,7 @@ fn line(fix: &Fix) -> Value {
         ("brake_percent", engine.brake_percent),
     ];
     for (name, value) in singles {
-        put(name, value.map(|value| json!(value)));
+        put(name, value.map(single));
     }
     put("ignition", engine.ignition.map(|on| json!(on)));
     if !engine.fault_codes.is_empty() {

@@ -66,9 +66,8 @@ struct Link {
     granted: u64,
     used: u64,
     flights: Vec<Flight>,
-    /// While the gateway can not be reached, no time counts against it; since when it can.
-    reachable: bool,
-    reachable_since: Instant,
+    /// While the gateway can not be reached, no time counts against it: since when, if it can not.
+    unreachable_since: Option<Instant>,
 }
 
 /// The sending side of all sessions, one after the other.
@@ -89,7 +88,7 @@ impl Session {
     }
 
     /// A session begins; returns the hellos of its live and its backlog stream.
-    pub(crate) fn begin(&mut self, now: Instant, holdings: &Holdings) -> (Hello, Hello) {
+    pub(crate) fn begin(&mut self, holdings: &Holdings) -> (Hello, Hello) {
         let (current, oldest) = (holdings.current(), holdings.oldest_unsettled());
         self.link = Some(Link {
             live_next: current.next,
@@ -98,8 +97,7 @@ impl Session {
             granted: 0,
             used: 0,
             flights: Vec::new(),
-            reachable: true,
-            reachable_since: now,
+            unreachable_since: None,
         });
         (hello(Channel::Live, current), hello(Channel::Backlog, oldest))
     }
@@ -127,8 +125,9 @@ impl Session {
     /// When something is due: a live slot (if the stream has room for a batch), or the time of a batch without an answer.
     pub(crate) fn poll_timeout(&self, live_room: bool) -> Option<Instant> {
         let link = self.link.as_ref()?;
-        let expiry = link.flights.iter().map(|flight| link.expires_at(flight, self.ack_timeout)).min();
-        link.live_due.filter(|_| live_room).into_iter().chain(expiry.filter(|_| link.reachable)).min()
+        let expiry = link.flights.iter().map(|flight| flight.sent_at + self.ack_timeout).min();
+        let expiry = expiry.filter(|_| link.unreachable_since.is_none());
+        link.live_due.filter(|_| live_room).into_iter().chain(expiry).min()
     }
 
     /// What was wanted can not be read now: the live stream waits for another slot.
@@ -148,20 +147,30 @@ impl Session {
     pub(crate) fn expire(&mut self, now: Instant) {
         let ack_timeout = self.ack_timeout;
         let Some(link) = &mut self.link else { return };
-        if link.reachable {
-            let since = link.reachable_since;
-            link.flights.retain(|flight| flight.sent_at.max(since) + ack_timeout > now);
+        if link.unreachable_since.is_none() {
+            link.flights.retain(|flight| flight.sent_at + ack_timeout > now);
         }
     }
 
     /// Says whether anything is heard from the gateway at all. QUIC delivers what was written once a tunnel ends: until
     /// then, sending the same again would only add to it.
     pub(crate) fn set_reachable(&mut self, now: Instant, reachable: bool) {
+        let ack_timeout = self.ack_timeout;
         let Some(link) = &mut self.link else { return };
-        if reachable && !link.reachable {
-            link.reachable_since = now;
+        match (reachable, link.unreachable_since) {
+            (false, None) => link.unreachable_since = Some(now),
+            (true, Some(since)) => {
+                link.unreachable_since = None;
+                // After a tunnel QUIC has to deliver first, so the time begins anew. A short silence only stops the clock:
+                // on a link that falls silent again and again it would otherwise never run out.
+                let anew = now.duration_since(since) >= ack_timeout;
+                for flight in &mut link.flights {
+                    let waited = now.duration_since(since.max(flight.sent_at));
+                    flight.sent_at = if anew { now } else { flight.sent_at + waited };
+                }
+            }
+            (true, None) | (false, Some(_)) => {}
         }
-        link.reachable = reachable;
     }
 
     /// What to send on a stream that can take a batch.
@@ -255,10 +264,6 @@ impl Session {
 }
 
 impl Link {
-    fn expires_at(&self, flight: &Flight, ack_timeout: Duration) -> Instant {
-        flight.sent_at.max(self.reachable_since) + ack_timeout
-    }
-
     fn live(&mut self, now: Instant, current: &EpochHoldings) -> Option<Wanted> {
         if self.live_due.is_none_or(|due| due > now) {
             return None;
@@ -274,7 +279,7 @@ impl Link {
 
     fn backlog(&self, holdings: &Holdings) -> Option<Wanted> {
         let credit = self.granted.saturating_sub(self.used).min(BACKLOG_BATCH_FIXES);
-        if credit == 0 || !self.reachable {
+        if credit == 0 || self.unreachable_since.is_some() {
             return None;
         }
         let epoch = holdings.of(self.backlog_epoch)?;

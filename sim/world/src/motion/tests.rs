@@ -10,7 +10,7 @@ use crate::rng::{Purpose, stream};
 /// A van alone on the roads, driven without a world around it.
 struct Lone {
     roads: Roads,
-    paths: PathCalculator,
+    paths: Paths,
     drive: Drive,
     route: Route,
     driver: Driver,
@@ -20,7 +20,7 @@ struct Lone {
 impl Lone {
     fn new(roads: Roads, seed: u64) -> Self {
         let (drive, route, driver) = start(&roads, stream(seed, 0, Purpose::Driver));
-        let paths = roads.calculator();
+        let paths = roads.paths();
         Self { roads, paths, drive, route, driver, tick: Tick::default() }
     }
 
@@ -96,7 +96,7 @@ proptest! {
         let to = trip::next_address(&roads, from, &mut rng);
         let mut route = Route::default();
         let style = Style { braking, lateral: 2.0, of_limit: 0.9 };
-        route.plan(&roads, &mut roads.calculator(), from, to, style);
+        route.plan(&roads, &mut roads.paths(), from, to, style);
         let legs = route.legs();
         let last = legs.last().copied().expect("the trip has a leg");
         prop_assert_eq!((last.segment, last.end_m, last.end_speed_squared), (to.segment, to.along_m, 0.0));

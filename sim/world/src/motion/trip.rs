@@ -1,12 +1,12 @@
 //! Trips: the next address, the way there, and how fast each piece of it may be driven.
 
 use bevy_ecs::prelude::*;
-use fast_paths::PathCalculator;
 use rand_chacha::ChaCha8Rng;
 
 use super::limits;
 use crate::Roads;
 use crate::math::{below, between, tan_deg, turn_deg};
+use crate::roads::Paths;
 
 /// Rounds stay in a neighbourhood: addresses farther away are passed over, as long as others turn up.
 const ROUND_RADIUS_M: f64 = 2_500.0;
@@ -63,14 +63,7 @@ impl Route {
     }
 
     /// Plans a trip. Used again by every trip of a vehicle, so that it seldom allocates.
-    pub(crate) fn plan(
-        &mut self,
-        roads: &Roads,
-        paths: &mut PathCalculator,
-        from: Stop,
-        to: Stop,
-        style: Style,
-    ) {
+    pub(crate) fn plan(&mut self, roads: &Roads, paths: &mut Paths, from: Stop, to: Stop, style: Style) {
         self.legs.clear();
         self.begun = 0;
         if from.edge == to.edge && (from.segment, from.along_m) <= (to.segment, to.along_m) {
@@ -78,7 +71,7 @@ impl Route {
         } else {
             let (first, last) = (roads.edges[from.edge as usize], roads.edges[to.edge as usize]);
             self.add_legs(roads, from.edge, from.segment..first.last_point, style);
-            for edge in roads.route(paths, first.to, last.from) {
+            for edge in roads.route(paths, from.edge, to.edge) {
                 let data = roads.edges[edge as usize];
                 self.add_legs(roads, edge, data.first_point..data.last_point, style);
             }

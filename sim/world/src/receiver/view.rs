@@ -115,18 +115,8 @@ pub(super) struct Street {
 impl Street {
     /// The street of an edge, at one of its segments.
     pub(super) fn at(roads: &Roads, edge: u32, segment: u32) -> Self {
-        Self { width_m: width_m(roads, edge), heading_deg: roads.segments[segment as usize].bearing_deg }
-    }
-}
-
-/// From house to house. Roads do not say how wide they are: a lower limit mostly means a narrower street.
-fn width_m(roads: &Roads, edge: u32) -> f64 {
-    match roads.edges[edge as usize].limit_mps * 3.6 {
-        limit if limit <= 20.5 => 10.0,
-        limit if limit <= 30.5 => 14.0,
-        limit if limit <= 40.5 => 20.0,
-        limit if limit <= 50.5 => 26.0,
-        _ => OPEN_FROM_M,
+        let width_m = roads.edges[edge as usize].street_width_m;
+        Self { width_m, heading_deg: roads.segments[segment as usize].bearing_deg }
     }
 }
 

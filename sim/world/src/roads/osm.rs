@@ -1,237 +1,295 @@
 //! Reads the streets of an OpenStreetMap extract in PBF form.
 //!
-//! Read are the highway class, oneway, junction, maxspeed, tunnel and access. Keys for one sort of vehicle (psv, hgv,
-//! motor_vehicle) are not: which of them bind a delivery van differs from town to town. Service roads are left out, as
-//! most are yards and car parks, and so are turn restrictions, which are relations.
+//! Two passes: ways and relations first, which say which nodes are wanted, then the nodes. In between there are only
+//! flat arrays of numbers, so that memory grows with the streets and not with the file: some 60 bytes per point.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{Read, Seek};
 
 use drover_model::Position;
-use osmpbf::{BlobDecode, BlobReader, Element, HeaderBlock, PrimitiveBlock, Way};
-use rustc_hash::FxHashMap;
+use osmpbf::{Element, RelMemberType, Relation, Way};
 
-use super::RoadsError;
-use super::network::{Street, Streets};
+use super::control::{self, Mark, PointRule};
+use super::kind::Kind;
+use super::notes::Note;
+use super::pbf::Extract;
+use super::pieces::Streets;
+use super::restrictions::TurnRule;
+use super::{Preparing, RoadsError, way};
 
 /// Asked for by the Open Database License, wherever the data is shown.
 pub(super) const ATTRIBUTION: &str =
     "© OpenStreetMap contributors, ODbL 1.0, https://www.openstreetmap.org/copyright";
 
-pub(super) const KM_PER_HOUR_PER_MPS: f64 = 3.6;
-const KM_PER_MILE: f64 = 1.609_344;
+/// A large country's worth. Numbers of points are u32, and each may be in two edges.
+const POINTS_MAX: usize = 100_000_000;
 
-/// A region's worth. Numbers of points are u32, and each may be in two edges.
-const POINTS_MAX: usize = 50_000_000;
-
-/// Limits outside are typing errors or not meant for vans.
-const LIMIT_MIN_KM_PER_HOUR: f64 = 5.0;
-const LIMIT_MAX_KM_PER_HOUR: f64 = 150.0;
-
-/// Classes of road that a van drives on, each with the limit where no sign gives one, in km/h.
-const CLASSES: [(&str, f64); 13] = [
-    ("motorway", 120.0),
-    ("trunk", 80.0),
-    ("primary", 50.0),
-    ("secondary", 50.0),
-    ("tertiary", 50.0),
-    ("unclassified", 40.0),
-    ("residential", 30.0),
-    ("living_street", 10.0),
-    ("motorway_link", 60.0),
-    ("trunk_link", 50.0),
-    ("primary_link", 40.0),
-    ("secondary_link", 40.0),
-    ("tertiary_link", 40.0),
-];
-
-/// Features of the format that this reader knows.
-const FEATURES: [&str; 2] = ["OsmSchema-V0.6", "DenseNodes"];
-
-pub(super) fn read(name: &str, bytes: &[u8]) -> Result<Streets, RoadsError> {
-    // The decoder adds up what a file gives it with plain arithmetic: in builds that check for overflow, a made-up
-    // file makes it panic. Nothing of ours is shared with it, so what it leaves behind can be thrown away.
-    let read = catch_unwind(AssertUnwindSafe(|| read_blocks(name, bytes)));
-    read.unwrap_or_else(|_| Err(not_pbf(name, "its numbers are beyond any map")))
-}
-
-fn read_blocks(name: &str, bytes: &[u8]) -> Result<Streets, RoadsError> {
-    // Ways come after the nodes that they are made of, so a first pass finds which nodes are wanted.
-    let mut found = Found::default();
-    for_each_block(name, bytes, |block| {
-        for way in block.groups().flat_map(|group| group.ways()) {
-            found.add_way(&way);
-        }
-    })?;
-    if found.numbers.len() > POINTS_MAX {
+/// The streets of an extract, and what is to be told about it.
+pub(super) fn read(
+    name: &str,
+    reader: impl Read + Seek + Send,
+    progress: &mut dyn FnMut(Preparing),
+) -> Result<(Streets, Vec<Note>), RoadsError> {
+    let mut extract = Extract::new(name, reader)?;
+    let mut ways = Ways::default();
+    extract.for_each_block(
+        |block| {
+            for group in block.groups() {
+                group.ways().for_each(|way| ways.add(&way));
+                group.relations().for_each(|relation| ways.add_relation(&relation));
+            }
+        },
+        |share| progress(Preparing::Streets { share }),
+    )?;
+    if ways.too_many {
         return Err(RoadsError::TooLarge { name: name.to_owned(), max: POINTS_MAX });
     }
-    found.positions = vec![None; found.numbers.len()];
-    for_each_block(name, bytes, |block| {
-        for element in block.elements() {
-            match element {
-                Element::Node(node) => found.add_node(node.id(), node.lat(), node.lon()),
-                Element::DenseNode(node) => found.add_node(node.id(), node.lat(), node.lon()),
-                Element::Way(_) | Element::Relation(_) => {}
-            }
-        }
-    })?;
-    Ok(found.into_streets())
+    ways.members.sort_unstable();
+    ways.members.dedup();
+    let mut points = Points::of(&ways);
+    extract.for_each_block(
+        |block| {
+            block.for_each_element(|element| match element {
+                Element::Node(node) => points.add(node.id(), (node.nano_lat(), node.nano_lon()), node.tags()),
+                Element::DenseNode(node) => {
+                    points.add(node.id(), (node.nano_lat(), node.nano_lon()), node.tags());
+                }
+                Element::Way(way) => ways.see(way.id()),
+                Element::Relation(_) => {}
+            });
+        },
+        |share| progress(Preparing::Points { share }),
+    )?;
+    progress(Preparing::Network);
+    Ok(points.streets(name, ways))
 }
 
-/// Decodes block after block: a country would not fit in memory at once.
-fn for_each_block(name: &str, bytes: &[u8], mut read: impl FnMut(&PrimitiveBlock)) -> Result<(), RoadsError> {
-    let mut headed = false;
-    for blob in BlobReader::new(bytes) {
-        let decoded = blob.and_then(|blob| match blob.decode()? {
-            BlobDecode::OsmHeader(header) => Ok(Some(Block::Header(header))),
-            BlobDecode::OsmData(block) => Ok(Some(Block::Data(block))),
-            BlobDecode::Unknown(_) => Ok(None),
-        });
-        match decoded.map_err(|error| not_pbf(name, &error.to_string()))? {
-            Some(Block::Header(header)) => {
-                check_features(name, &header)?;
-                headed = true;
+/// The streets, by the ids of their nodes.
+#[derive(Default)]
+struct Ways {
+    ways: Vec<WayFound>,
+    /// The nodes of all streets, street after street.
+    nodes: Vec<i64>,
+    too_many: bool,
+    rules: Vec<RuleFound>,
+    /// The ways that restrictions name, sorted once the first pass is over, and whether the file has them.
+    members: Vec<(i64, bool)>,
+    /// Restrictions without one of their members.
+    rules_incomplete: usize,
+    /// Restrictions that lead over ways, which are not read.
+    rules_over_ways: usize,
+}
+
+struct WayFound {
+    id: i64,
+    first: usize,
+    len: usize,
+    kind: Kind,
+}
+
+struct RuleFound {
+    only: bool,
+    from: i64,
+    via: i64,
+    to: i64,
+}
+
+impl Ways {
+    fn add(&mut self, way: &Way<'_>) {
+        let tag = |wanted: &str| way.tags().find(|(key, _)| *key == wanted).map(|(_, value)| value);
+        let Some(kind) = way::kind_of(tag) else { return };
+        self.too_many |= self.nodes.len() + way.raw_refs().len() > POINTS_MAX;
+        if self.too_many {
+            return;
+        }
+        let first = self.nodes.len();
+        let mut id = 0_i64;
+        self.nodes.extend(way.raw_refs().iter().map(|delta| {
+            id = id.wrapping_add(*delta);
+            id
+        }));
+        self.ways.push(WayFound { id: way.id(), first, len: self.nodes.len() - first, kind });
+    }
+
+    fn add_relation(&mut self, relation: &Relation<'_>) {
+        let tag = |wanted: &str| relation.tags().find(|(key, _)| *key == wanted).map(|(_, value)| value);
+        let Some(only) = restriction_of(tag) else { return };
+        let (mut from, mut via, mut to, mut over_way) = (Vec::new(), None, Vec::new(), false);
+        for member in relation.members() {
+            match (member.role(), member.member_type) {
+                (Ok("from"), RelMemberType::Way) => from.push(member.member_id),
+                (Ok("to"), RelMemberType::Way) => to.push(member.member_id),
+                (Ok("via"), RelMemberType::Node) => via = Some(member.member_id),
+                (Ok("via"), _) => over_way = true,
+                _ => {}
             }
-            Some(Block::Data(block)) if headed => read(&block),
-            Some(Block::Data(_)) => return Err(not_pbf(name, "its header is missing")),
+        }
+        if over_way {
+            self.rules_over_ways += 1;
+            return;
+        }
+        let Some(via) = via.filter(|_| !from.is_empty() && !to.is_empty()) else {
+            self.rules_incomplete += 1;
+            return;
+        };
+        // `no_entry` has several ways from, `no_exit` several to.
+        self.members.extend(from.iter().chain(&to).map(|&way| (way, false)));
+        let pairs = from.iter().flat_map(|&from| to.iter().map(move |&to| (from, to)));
+        self.rules.extend(pairs.map(|(from, to)| RuleFound { only, from, via, to }));
+    }
+
+    /// Second pass: the file has this way.
+    fn see(&mut self, way: i64) {
+        if let Ok(at) = self.members.binary_search_by_key(&way, |&(id, _)| id) {
+            self.members[at].1 = true;
+        }
+    }
+
+    fn has(&self, way: i64) -> bool {
+        self.members.binary_search_by_key(&way, |&(id, _)| id).is_ok_and(|at| self.members[at].1)
+    }
+}
+
+/// Whether a relation is a turn restriction for vans, and if so, whether it allows only its turn.
+fn restriction_of<'t>(tag: impl Fn(&str) -> Option<&'t str>) -> Option<bool> {
+    if !tag("type")?.starts_with("restriction") {
+        return None;
+    }
+    let excepted = |vehicle: &str| matches!(vehicle.trim(), "motorcar" | "motor_vehicle" | "vehicle");
+    if tag("except").is_some_and(|all| all.split(';').any(excepted)) {
+        return None;
+    }
+    let keys = ["restriction:motorcar", "restriction:motor_vehicle", "restriction:vehicle", "restriction"];
+    let value = keys.into_iter().find_map(tag)?;
+    match value.split_once('_')?.0 {
+        "only" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
+}
+
+/// The nodes of streets: where they are and what stands there.
+struct Points {
+    /// Ascending.
+    ids: Vec<i64>,
+    /// Latitude and longitude in units of 1e-7 degrees, as the file has them.
+    places: Vec<Option<(i32, i32)>>,
+    marks: Vec<(u32, Mark)>,
+    blocked: Vec<u32>,
+    off_earth: usize,
+}
+
+impl Points {
+    fn of(ways: &Ways) -> Self {
+        let mut ids = ways.nodes.clone();
+        ids.sort_unstable();
+        ids.dedup();
+        let places = vec![None; ids.len()];
+        Self { ids, places, marks: Vec::new(), blocked: Vec::new(), off_earth: 0 }
+    }
+
+    fn add<'t>(&mut self, id: i64, nano: (i64, i64), tags: impl Iterator<Item = (&'t str, &'t str)> + Clone) {
+        let Ok(at) = self.ids.binary_search(&id) else { return };
+        let e7 = |nano: i64| i32::try_from(nano / 100).ok();
+        let place = e7(nano.0).zip(e7(nano.1));
+        self.places[at] = place.filter(|&place| position(place).is_some());
+        self.off_earth += usize::from(self.places[at].is_none());
+        if tags.clone().next().is_none() {
+            return;
+        }
+        let tag = |wanted: &str| tags.clone().find(|(key, _)| *key == wanted).map(|(_, value)| value);
+        match control::rule_of(tag) {
+            Some(PointRule::Blocked) => self.blocked.push(at as u32),
+            Some(PointRule::Marked(mark)) => self.marks.push((at as u32, mark)),
             None => {}
         }
     }
-    if headed { Ok(()) } else { Err(not_pbf(name, "its header is missing")) }
-}
 
-enum Block {
-    Header(Box<HeaderBlock>),
-    Data(PrimitiveBlock),
-}
-
-fn check_features(name: &str, header: &HeaderBlock) -> Result<(), RoadsError> {
-    let unknown = header.required_features().iter().find(|feature| !FEATURES.contains(&feature.as_str()));
-    match unknown {
-        Some(feature) => Err(RoadsError::Feature { name: name.to_owned(), feature: feature.clone() }),
-        None => Ok(()),
-    }
-}
-
-fn not_pbf(name: &str, reason: &str) -> RoadsError {
-    RoadsError::NotPbf { name: name.to_owned(), reason: reason.to_owned() }
-}
-
-/// What is found so far. Points are numbered as ways name them.
-#[derive(Default)]
-struct Found {
-    numbers: FxHashMap<i64, u32>,
-    positions: Vec<Option<Position>>,
-    streets: Vec<Street>,
-}
-
-impl Found {
-    fn add_way(&mut self, way: &Way<'_>) {
-        let Some(rules) = Rules::of(way) else { return };
-        let mut id = 0_i64;
-        let mut points = Vec::with_capacity(way.raw_refs().len());
-        for delta in way.raw_refs() {
-            id = id.wrapping_add(*delta);
-            let next = self.numbers.len() as u32;
-            points.push(*self.numbers.entry(id).or_insert(next));
+    /// Puts ways and nodes together.
+    fn streets(mut self, name: &str, ways: Ways) -> (Streets, Vec<Note>) {
+        let mut streets = Streets::default();
+        let numbers = self.number(&mut streets.positions);
+        self.blocked.sort_unstable();
+        for way in &ways.ways {
+            let nodes = &ways.nodes[way.first..way.first + way.len];
+            let at = nodes.iter().map(|id| self.ids.binary_search(id).expect("ids are those of all ways"));
+            let points: Vec<(Option<u32>, bool)> =
+                at.map(|at| (numbers[at], self.blocked.binary_search(&(at as u32)).is_ok())).collect();
+            add_way(way, &points, &mut streets);
         }
-        self.streets.push(rules.street(points));
-    }
-
-    fn add_node(&mut self, id: i64, lat: f64, lon: f64) {
-        if let Some(&number) = self.numbers.get(&id) {
-            // A place off the earth is as good as missing.
-            self.positions[number as usize] = Position::new(lat, lon).ok();
-        }
-    }
-
-    /// Leaves out the points that the extract does not have: a street goes on beyond them as another.
-    fn into_streets(self) -> Streets {
-        let mut numbers = vec![None; self.positions.len()];
-        let mut found = Streets::default();
-        for street in &self.streets {
-            for run in street.points.split(|&point| self.positions[point as usize].is_none()) {
-                let mut points: Vec<u32> = run.to_vec();
-                points.dedup();
-                if points.len() < 2 {
-                    continue;
-                }
-                for point in &mut points {
-                    let position = self.positions[*point as usize].expect("runs end at missing points");
-                    *point = *numbers[*point as usize].get_or_insert_with(|| {
-                        found.positions.push(position);
-                        found.positions.len() as u32 - 1
-                    });
-                }
-                found.streets.push(Street { points, ..street.clone() });
+        streets.marks =
+            self.marks.iter().filter_map(|&(at, mark)| Some((numbers[at as usize]?, mark))).collect();
+        streets.marks.sort_unstable_by_key(|&(point, _)| point);
+        let mut incomplete = ways.rules_incomplete;
+        for rule in &ways.rules {
+            let via = self.ids.binary_search(&rule.via).ok().and_then(|at| numbers[at]);
+            let RuleFound { only, from: from_way, to: to_way, .. } = *rule;
+            match via.filter(|_| ways.has(from_way) && ways.has(to_way)) {
+                Some(via_point) => streets.rules.push(TurnRule { only, from_way, via_point, to_way }),
+                None => incomplete += 1,
             }
         }
-        found
+        (streets, notes(name, &ways, incomplete, self.off_earth))
     }
-}
 
-/// What a way's tags say about driving on it.
-struct Rules {
-    limit_km_per_hour: f64,
-    tunnel: bool,
-    forward: bool,
-    backward: bool,
-}
-
-impl Rules {
-    /// `None` if a van may not, or can not, drive there.
-    fn of(way: &Way<'_>) -> Option<Self> {
-        let tag = |wanted: &str| way.tags().find(|(key, _)| *key == wanted).map(|(_, value)| value);
-        let class = tag("highway")?;
-        let (_, usual_limit) = CLASSES.into_iter().find(|(name, _)| *name == class)?;
-        if matches!(tag("access"), Some("private" | "no")) || tag("area") == Some("yes") {
-            return None;
-        }
-        let round = matches!(tag("junction"), Some("roundabout" | "circular"));
-        let (forward, backward) = match tag("oneway") {
-            Some("yes" | "true" | "1") => (true, false),
-            Some("-1" | "reverse") => (false, true),
-            Some("no" | "false" | "0") => (true, true),
-            // Nothing, or what changes with the hour, such as `reversible`.
-            _ => (true, !round && class != "motorway"),
+    /// Numbers the nodes that the file has, in the order of their ids.
+    fn number(&self, positions: &mut Vec<Position>) -> Vec<Option<u32>> {
+        let number = |place: &Option<(i32, i32)>| {
+            positions.push(position((*place)?)?);
+            Some(positions.len() as u32 - 1)
         };
-        let tunnel = tag("tunnel").is_some_and(|kind| kind != "no");
-        let limit_km_per_hour = tag("maxspeed").and_then(limit_of).unwrap_or(usual_limit);
-        Some(Self { limit_km_per_hour, tunnel, forward, backward })
-    }
-
-    fn street(&self, points: Vec<u32>) -> Street {
-        Street {
-            points,
-            limit_mps: self.limit_km_per_hour / KM_PER_HOUR_PER_MPS,
-            tunnel: self.tunnel,
-            forward: self.forward,
-            backward: self.backward,
-        }
+        self.places.iter().map(number).collect()
     }
 }
 
-/// A limit in km/h as `maxspeed` writes it: `30`, `20 mph`. What names a rule instead, such as `FI:urban`, leaves the
-/// class to decide.
-fn limit_of(text: &str) -> Option<f64> {
-    let (number, unit_km) = match text.strip_suffix("mph") {
-        Some(number) => (number, KM_PER_MILE),
-        None => (text, 1.0),
-    };
-    let limit = number.trim().parse::<f64>().ok()? * unit_km;
-    (LIMIT_MIN_KM_PER_HOUR..=LIMIT_MAX_KM_PER_HOUR).contains(&limit).then_some(limit)
+fn position((lat_e7, lon_e7): (i32, i32)) -> Option<Position> {
+    Position::new(f64::from(lat_e7) / 1e7, f64::from(lon_e7) / 1e7).ok()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_are_read_in_either_unit_and_names_of_rules_are_not() {
-        assert_eq!(limit_of("30"), Some(30.0));
-        assert_eq!(limit_of("20 mph").map(|limit| (limit * 100.0) as u32), Some(3218));
-        for text in ["FI:urban", "none", "walk", "50;30", "0", "-30", "1000", "nan", ""] {
-            assert_eq!(limit_of(text), None, "{text}");
+/// Adds a way as one street or several: it ends where the file lacks a node, and goes on beyond; and it ends on both
+/// sides of a barrier, at points of their own that nothing connects.
+fn add_way(way: &WayFound, points: &[(Option<u32>, bool)], streets: &mut Streets) {
+    for run in points.split(|(point, _)| point.is_none()) {
+        let mut part: Vec<u32> = Vec::with_capacity(run.len());
+        for &(point, blocked) in run {
+            let Some(point) = point else { continue };
+            if !blocked {
+                if part.last() != Some(&point) {
+                    part.push(point);
+                }
+                continue;
+            }
+            let position = streets.positions[point as usize];
+            for side in 0..2 {
+                streets.positions.push(position);
+                part.push(streets.positions.len() as u32 - 1);
+                if side == 0 {
+                    flush(way, &mut part, streets);
+                }
+            }
         }
+        flush(way, &mut part, streets);
     }
+}
+
+fn flush(way: &WayFound, part: &mut Vec<u32>, streets: &mut Streets) {
+    if part.len() > 1 {
+        streets.add(way.id, part.iter().copied(), way.kind);
+    }
+    part.clear();
+}
+
+fn notes(name: &str, ways: &Ways, incomplete: usize, off_earth: usize) -> Vec<Note> {
+    let name = name.to_owned();
+    let mut notes = Vec::new();
+    if off_earth > 0 {
+        notes.push(Note::OffEarth { name: name.clone(), points: off_earth });
+    }
+    if incomplete > 0 {
+        let of = ways.rules.len() + ways.rules_incomplete;
+        notes.push(Note::RestrictionsIncomplete { name: name.clone(), count: incomplete, of });
+    }
+    if ways.rules_over_ways > 0 {
+        notes.push(Note::RestrictionsOverWays { name, count: ways.rules_over_ways });
+    }
+    notes
 }

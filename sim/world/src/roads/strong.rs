@@ -1,10 +1,39 @@
 //! Strong components: sets of points that all reach each other along one-way streets.
 
+/// Where one can go from each point, in two flat arrays: a country has millions of points.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    /// From point `p` to `to[first[p]..first[p + 1]]`.
+    first: Vec<u32>,
+    to: Vec<u32>,
+}
+
+impl Links {
+    /// `out` gives where one can go from each of `0..len`.
+    pub(super) fn new<I: Iterator<Item = u32>>(len: usize, out: impl Fn(u32) -> I) -> Self {
+        let mut links = Self { first: Vec::with_capacity(len + 1), to: Vec::new() };
+        links.first.push(0);
+        for point in 0..len as u32 {
+            links.to.extend(out(point));
+            links.first.push(links.to.len() as u32);
+        }
+        links
+    }
+
+    fn of(&self, point: u32) -> &[u32] {
+        &self.to[self.first[point as usize] as usize..self.first[point as usize + 1] as usize]
+    }
+
+    fn len(&self) -> usize {
+        self.first.len() - 1
+    }
+}
+
 /// Members of the largest strong component of a graph, in ascending order. Of equally large ones, any, but always the
-/// same. `links[a]` holds where one can go from `a`.
+/// same.
 ///
 /// Tarjan's algorithm with a stack of its own: a street of a million points would overflow the thread's.
-pub(super) fn largest(links: &[Vec<u32>]) -> Vec<u32> {
+pub(super) fn largest(links: &Links) -> Vec<u32> {
     let mut search = Search {
         links,
         order: vec![UNSEEN; links.len()],
@@ -26,7 +55,7 @@ pub(super) fn largest(links: &[Vec<u32>]) -> Vec<u32> {
 const UNSEEN: u32 = u32::MAX;
 
 struct Search<'a> {
-    links: &'a [Vec<u32>],
+    links: &'a Links,
     /// When each point was first seen.
     order: Vec<u32>,
     /// The first seen of the points that each one leads back to, as far as known.
@@ -44,7 +73,7 @@ impl Search<'_> {
         self.enter(root);
         while let Some((point, followed)) = path.last_mut() {
             let (at, links) = (*point, self.links);
-            let Some(&next) = links[at as usize].get(*followed) else {
+            let Some(&next) = links.of(at).get(*followed) else {
                 path.pop();
                 if let Some(&(before, _)) = path.last() {
                     self.low[before as usize] = self.low[before as usize].min(self.low[at as usize]);
@@ -93,9 +122,13 @@ mod tests {
 
     use super::*;
 
-    fn check(links: &[&[u32]], expected: &[u32]) {
-        let links: Vec<Vec<u32>> = links.iter().map(|out| out.to_vec()).collect();
-        assert_eq!(largest(&links), expected);
+    fn links(out: &[Vec<u32>]) -> Links {
+        Links::new(out.len(), |point| out[point as usize].iter().copied())
+    }
+
+    fn check(out: &[&[u32]], expected: &[u32]) {
+        let out: Vec<Vec<u32>> = out.iter().map(|out| out.to_vec()).collect();
+        assert_eq!(largest(&links(&out)), expected);
     }
 
     #[test]
@@ -108,17 +141,17 @@ mod tests {
     #[test]
     fn a_long_street_needs_no_deep_stack() {
         let last = 300_000_u32;
-        let links: Vec<Vec<u32>> = (0..=last).map(|at| vec![if at == last { 0 } else { at + 1 }]).collect();
+        let links = Links::new(last as usize + 1, |at| std::iter::once(if at == last { 0 } else { at + 1 }));
         assert_eq!(largest(&links).len() as u32, last + 1);
     }
 
     proptest! {
         #[test]
         fn it_agrees_with_reachability(pairs in prop::collection::vec((0_u32..12, 0_u32..12), 0..40)) {
-            let mut links = vec![Vec::new(); 12];
+            let mut out = vec![Vec::new(); 12];
             let mut reach = [[false; 12]; 12];
             for &(from, to) in &pairs {
-                links[from as usize].push(to);
+                out[from as usize].push(to);
                 reach[from as usize][to as usize] = true;
             }
             for via in 0..12 {
@@ -129,7 +162,7 @@ mod tests {
                 }
             }
             let component = |at: usize| (0..12).filter(|&to| to == at || reach[at][to] && reach[to][at]).count();
-            let found = largest(&links);
+            let found = largest(&links(&out));
             prop_assert_eq!(found.len(), (0..12).map(component).max().unwrap_or(0));
             for &a in &found {
                 prop_assert!(found.iter().all(|&b| a == b || reach[a as usize][b as usize]));

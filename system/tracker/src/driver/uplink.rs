@@ -58,7 +58,7 @@ impl Driver {
         self.doubt = None;
         self.dialer.connected(now);
         self.liveness.begin();
-        let hellos = self.session.begin(now, self.spool.holdings());
+        let hellos = self.session.begin(self.spool.holdings());
         if self.spool.waiting_len() > 0 {
             self.session.expect_live(now);
         }

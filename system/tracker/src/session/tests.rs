@@ -42,7 +42,7 @@ fn send(
 async fn fresh_fixes_go_live_at_their_slot_and_older_ones_as_backlog_within_the_credit() {
     let (now, mut session) = session();
     let mut holdings = Holdings::new(vec![], recorded(epoch(1), 0, 10));
-    let (live, backlog) = session.begin(now, &holdings);
+    let (live, backlog) = session.begin(&holdings);
     assert_eq!((live.channel, backlog.channel, backlog.recorded_next), (Some(0), Some(1), Some(10)));
     assert_eq!(session.wanted(now, Channel::Backlog, &holdings), None, "no credit yet");
     session.credit(4);
@@ -67,7 +67,7 @@ async fn fresh_fixes_go_live_at_their_slot_and_older_ones_as_backlog_within_the_
 async fn a_batch_without_an_answer_is_backlog_and_counted_when_sent_again() {
     let (now, mut session) = session();
     let mut holdings = Holdings::new(vec![], recorded(epoch(1), 0, 0));
-    session.begin(now, &holdings);
+    session.begin(&holdings);
     session.expect_live(now);
     holdings.current_mut().next = 3;
     send(&mut session, now, Channel::Live, &holdings);
@@ -89,7 +89,7 @@ async fn a_batch_without_an_answer_is_backlog_and_counted_when_sent_again() {
 async fn no_time_counts_while_the_gateway_can_not_be_reached() {
     let (now, mut session) = session();
     let mut holdings = Holdings::new(vec![], recorded(epoch(1), 0, 0));
-    session.begin(now, &holdings);
+    session.begin(&holdings);
     session.credit(500);
     session.expect_live(now);
     holdings.current_mut().next = 3;
@@ -105,10 +105,29 @@ async fn no_time_counts_while_the_gateway_can_not_be_reached() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_link_that_falls_silent_again_and_again_does_not_stop_the_clock_for_ever() {
+    let (now, mut session) = session();
+    let mut holdings = Holdings::new(vec![], recorded(epoch(1), 0, 0));
+    session.begin(&holdings);
+    session.credit(500);
+    session.expect_live(now);
+    holdings.current_mut().next = 3;
+    send(&mut session, now, Channel::Live, &holdings);
+    // Four seconds heard, one silent: ten that count have passed in the third round.
+    for round in 0..3 {
+        session.set_reachable(now + (5 * round + 4) * SECOND, false);
+        session.set_reachable(now + (5 * round + 5) * SECOND, true);
+    }
+    session.expire(now + 11 * SECOND);
+    session.expire(now + 15 * SECOND);
+    assert!(session.wanted(now + 15 * SECOND, Channel::Backlog, &holdings).is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_older_epoch_is_sent_first_on_a_stream_of_its_own() {
     let (now, mut session) = session();
     let mut holdings = Holdings::new(vec![recorded(epoch(7), 0, 2)], recorded(epoch(8), 1, 4));
-    let (live, backlog) = session.begin(now, &holdings);
+    let (live, backlog) = session.begin(&holdings);
     assert_eq!((live.epoch, backlog.epoch), (Some(8), Some(7)));
     session.credit(500);
     assert_eq!(send(&mut session, now, Channel::Backlog, &holdings).map(|sent| sent.0), Some(set(&[(0, 1)])));
@@ -128,7 +147,7 @@ async fn an_older_epoch_is_sent_first_on_a_stream_of_its_own() {
 async fn an_answer_for_what_was_never_sent_is_refused() {
     let (now, mut session) = session();
     let mut holdings = Holdings::new(vec![], recorded(epoch(1), 0, 3));
-    session.begin(now, &holdings);
+    session.begin(&holdings);
     session.credit(2);
     send(&mut session, now, Channel::Backlog, &holdings);
     let check = |answered| session.check_answer(holdings.current(), &set(&[answered]));
@@ -184,7 +203,7 @@ impl World {
                 self.holdings.current_mut().next += count;
             }
             Step::Begin => {
-                self.session.begin(self.now, &self.holdings);
+                self.session.begin(&self.holdings);
                 (self.linked, self.granted, self.received) = (true, 0, 0);
             }
             Step::End => {

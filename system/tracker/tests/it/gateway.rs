@@ -1,6 +1,6 @@
 //! A gateway of a few lines, well-behaved or not.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
@@ -30,8 +30,11 @@ pub(crate) enum Manner {
 /// A running gateway.
 pub(crate) struct Gateway {
     pub(crate) addr: SocketAddr,
-    stored: Arc<Mutex<BTreeSet<u64>>>,
+    stored: Stored,
 }
+
+/// Sequences, each with the engine speed of its fix.
+type Stored = Arc<Mutex<BTreeMap<u64, Option<f32>>>>;
 
 impl Gateway {
     pub(crate) fn start(env: &Env, identity: &Identity, trust: &Trust, manner: Manner) -> Self {
@@ -39,7 +42,7 @@ impl Gateway {
             ServerSetup { identity, trust, alpn: ALPN, profile: &Profile::vehicle(), reset_key: [7; 32] };
         let endpoint = drover_quic::server(env, (Ipv4Addr::LOCALHOST, 0).into(), &setup).expect("it binds");
         let addr = endpoint.local_addr().expect("it is open");
-        let stored = Arc::new(Mutex::new(BTreeSet::new()));
+        let stored = Stored::default();
         let (spawner, shared) = (env.clone(), stored.clone());
         drop(env.spawn("accept", async move {
             while let Some(incoming) = endpoint.accept().await {
@@ -58,14 +61,19 @@ impl Gateway {
 
     /// What it has stored.
     pub(crate) fn sequences(&self) -> Vec<u64> {
-        self.stored.lock().expect("no holder panics").iter().copied().collect()
+        self.stored.lock().expect("no holder panics").keys().copied().collect()
+    }
+
+    /// The engine speeds of what it has stored.
+    pub(crate) fn engine_speeds(&self) -> Vec<Option<f32>> {
+        self.stored.lock().expect("no holder panics").values().copied().collect()
     }
 }
 
 async fn serve(
     connection: Connection,
     (mut send, mut recv): (SendStream, RecvStream),
-    stored: Arc<Mutex<BTreeSet<u64>>>,
+    stored: Stored,
     manner: Manner,
 ) {
     let mut decoder = FrameDecoder::new(FRAME_BYTES_MAX);
@@ -91,7 +99,8 @@ async fn serve(
                     Manner::AcknowledgesTheFuture => durable.insert_range(0..=u64::MAX),
                 }
                 durable.extend(&sequences.clone().collect());
-                stored.lock().expect("no holder panics").extend(sequences);
+                let speeds = batch.fixes.iter().filter_map(|fix| Some((fix.sequence?, fix.engine_speed_rpm)));
+                stored.lock().expect("no holder panics").extend(speeds);
                 Frame::DurableAck(DurableAck::new(epoch, &durable)).encode(&mut out);
                 Frame::Credit(Credit { fixes: Some(credit) }).encode(&mut out);
                 if !is_backlog(&send) {

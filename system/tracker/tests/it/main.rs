@@ -1,5 +1,6 @@
-//! The tracker against a small gateway on real sockets, and against recordings of real receivers.
+//! The tracker against a small gateway on real sockets, against recordings of real receivers, and against cantools.
 
+mod can_peer;
 mod gateway;
 mod logs;
 
@@ -12,6 +13,7 @@ use drover_env::Env;
 use drover_env::real::Metrics;
 use drover_model::{NodeKind, TenantId, VehicleId};
 use drover_quic::{Ca, Identity, Principal, Trust};
+use drover_tracker::can::{CanFrame, CanId, CanInput, CanReader, Catalog};
 use drover_tracker::{BindError, Config, Spool, Summary, Tracker};
 use drover_wire::geostream::close;
 use tokio::sync::mpsc;
@@ -111,6 +113,39 @@ async fn every_fix_reaches_the_gateway_and_is_settled() {
     assert_eq!(world.events("tracker.recorded"), 40);
     assert_eq!(Spool::inspect(&world.env).expect("it reads"), []);
     assert!(world.folder.path().read_dir().expect("a folder").count() >= 1, "the newest segment stays");
+}
+
+#[tokio::test]
+async fn fixes_carry_what_the_bus_said_before_them() {
+    let world = World::new();
+    let gateway = world.gateway(Manner::Well);
+    let (port, gps) = mpsc::channel(16);
+    let (bus, frames) = mpsc::channel(16);
+    let config = World::config(&[gateway.addr]);
+    let tracker = Tracker::bind(world.env.clone(), config, world.vehicle(), world.trust.clone(), gps);
+    let reader = CanReader::new(Arc::new(Catalog::built_in()));
+    let tracker = tracker.expect("it binds").with_can(CanInput::new(reader, frames));
+    let feed = world.env.spawn("vehicle", async move {
+        for second in 0..4u32 {
+            let rpm = (1000 + 100 * second) * 8;
+            let id = CanId::extended(0x0CF0_0400).expect("29 bits");
+            let [low, high, ..] = rpm.to_le_bytes();
+            let eec1 = CanFrame::new(id, &[0xFF, 0xFF, 0xFF, low, high, 0xFF, 0xFF, 0xFF]).expect("8 bytes");
+            // A bus that falls silent ends nothing.
+            if second < 3 {
+                bus.send(vec![eec1; 3]).await.expect("the tracker listens");
+            }
+            port.send(nmea(second)).await.expect("the tracker listens");
+            // Only after a first fix does the reader know when a cycle is complete; it waits 300 ms for more.
+            tokio::time::sleep(Duration::from_millis(if second == 0 { 400 } else { 50 })).await;
+        }
+    });
+    let run = tracker.run(CancellationToken::new());
+    let summary = tokio::time::timeout(Duration::from_secs(20), run).await.expect("all settled in time");
+    feed.await.expect("the feed ends");
+    let summary = summary.expect("the spool opens");
+    assert_eq!((summary.durable, summary.can.frames, summary.can.readings), (4, 9, 9));
+    assert_eq!(gateway.engine_speeds(), [Some(1000.0), Some(1100.0), Some(1200.0), Some(1200.0)]);
 }
 
 #[tokio::test]

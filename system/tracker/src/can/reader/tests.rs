@@ -191,6 +191,24 @@ fn signals_of_any_bus_are_bound_by_name() {
     refused("MOTOR.Odd", "odometer_m", "gives odometer_m in \"furlong\", which is none of m, km, mi, mile");
 }
 
+#[test]
+fn a_frame_allocates_nothing() {
+    let (mut reader, frame) =
+        (CanReader::new(Arc::new(Catalog::built_in())), frame("0CF00400#F0FFA0102700FFFF"));
+    let dm1 = self::frame("18FECA00#04FF6E000001FFFF");
+    let obd = self::frame("7E8#04410C1AF8000000");
+    // The first of a kind makes its place.
+    [frame, dm1, obd].iter().for_each(|frame| reader.handle_frame(0, frame));
+    let spent = allocation_counter::measure(|| {
+        for at_us in 0..1000 {
+            [frame, dm1, obd].iter().for_each(|frame| reader.handle_frame(at_us, frame));
+            let message = reader.catalog.database().message(frame.id()).expect("EEC1");
+            assert_eq!(message.decode(frame.data()).count(), 8);
+        }
+    });
+    assert_eq!(spent.count_total, 0);
+}
+
 proptest! {
     #[test]
     fn any_frames_give_readings_that_a_gateway_takes(
