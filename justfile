@@ -2,7 +2,7 @@
 
 [private]
 default:
-    @just --list --unsorted
+    @{{just_executable()}} --list --unsorted
 
 # Installs what is missing and runs everything that CI runs
 ci:

@@ -293,7 +293,9 @@ impl<'a> Run<'a> {
         report.events = self.history.events();
         report.series = self.history.series();
         report.attribution.extend(self.options.roads.attribution().map(str::to_owned));
-        let driven_s = self.sim.now().min(self.scenario.duration).as_secs_f64().max(1.0);
+        let driven = self.sim.now().min(self.scenario.duration);
+        report.duration_s = driven.as_secs_f64();
+        let driven_s = driven.as_secs_f64().max(1.0);
         let totals = self.history.totals();
         let count = |metric: &str| report.latency_ms.get(metric).map_or(0, |latency| latency.count);
         let rates = [

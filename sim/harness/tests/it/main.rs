@@ -164,9 +164,12 @@ fn a_database_that_forgets_what_it_acknowledged_fails_the_run() {
 
 #[test]
 fn an_interrupted_run_leaves_a_report_that_says_so() {
-    let outcome = ask(&scenario(""), &AT_ONCE);
-    assert_eq!(outcome.report.verdict, Verdict::Interrupted);
-    assert!(outcome.report.ledger.is_balanced());
+    let report = ask(&scenario("[[gates]]\nmetric = \"events.migration\"\nabove = 1000\n"), &AT_ONCE).report;
+    assert_eq!(report.verdict, Verdict::Interrupted);
+    assert!(report.ledger.is_balanced());
+    assert!(report.duration_s < 90.0, "{}", report.duration_s);
+    // A gate says nothing about a run that was cut short.
+    assert_eq!(report.reasons, ["ended by hand after 1 of 90 s", "no fix was recorded"]);
 }
 
 #[test]
