@@ -124,6 +124,19 @@ impl World {
         self.component::<EngineLog>(vehicle).iter()
     }
 
+    /// The same from a time to another, both inclusive.
+    ///
+    /// # Panics
+    /// If there is no vehicle of that number.
+    pub fn engine_between(
+        &self,
+        vehicle: u32,
+        since: Duration,
+        until: Duration,
+    ) -> impl DoubleEndedIterator<Item = EngineTruth> + '_ {
+        self.component::<EngineLog>(vehicle).between(since, until)
+    }
+
     /// The parts of a vehicle that wear out.
     ///
     /// # Panics
