@@ -116,7 +116,8 @@ impl World {
         }
     }
 
-    /// What a vehicle's engine did whenever its bus had its turn, oldest first; every second for one without.
+    /// What a vehicle's engine did whenever its bus had its turn or its key was turned, oldest first; every second for one
+    /// without a bus.
     ///
     /// # Panics
     /// If there is no vehicle of that number.

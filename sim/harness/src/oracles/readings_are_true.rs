@@ -162,3 +162,42 @@ impl Reading {
 fn since(start: WallTime, time: WallTime) -> Duration {
     Duration::from_micros(time.as_micros().saturating_sub(start.as_micros()).max(0) as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use drover_world::{Fleet, RadioSpec, Roads, WorldSpec};
+
+    use super::*;
+
+    #[test]
+    fn a_reading_that_is_off_by_a_step_or_comes_too_late_is_found() {
+        let mut world = World::new(WorldSpec {
+            seed: 1,
+            start: WallTime::from_secs(1_772_434_800),
+            roads: Arc::new(Roads::grid(6, 5, 120.0)),
+            fleets: vec![Fleet::default()],
+            radio: RadioSpec::default(),
+            nodes: Vec::new(),
+            faults: Vec::new(),
+        });
+        (0..1_200).for_each(|_| world.step());
+        let now = world.now();
+        let truth = world.engine(0).last().expect("a van that has been driving for two minutes");
+        for reading in &READINGS {
+            let (kind, name, stored) = (VehicleKind::DeliveryVan, reading.name, (reading.truth)(&truth));
+            let check = |at, stored| reading.is_true(&world, 0, kind, at, stored);
+            assert!(check(now, stored), "{name} {stored}");
+            // Beyond what the vehicle has ever shown.
+            let most = world.engine(0).map(|truth| (reading.truth)(&truth)).fold(0.0, f64::max);
+            assert!(!check(now, most + 1.1 * reading.bus_steps.0.max(1.0)), "{name} above {most}");
+        }
+        // The odometer of now is no reading of two minutes ago, nor of two minutes later.
+        let odometer = &READINGS[0];
+        assert!(truth.odometer_m > world.engine(0).next().map_or(0.0, |first| first.odometer_m) + 20.0);
+        for at in [Duration::ZERO, now + Duration::from_secs(120)] {
+            assert!(!odometer.is_true(&world, 0, VehicleKind::DeliveryVan, at, truth.odometer_m));
+        }
+    }
+}

@@ -186,7 +186,7 @@ fn roads_come_from_exactly_one_known_source() {
 fn kinds_and_modes_of_later_versions_are_refused() {
     check(
         &small("kind = \"tram\"\n"),
-        &["6:8: `kind`: \"tram\" is not available in this version, which has `delivery_van`"],
+        &["6:8: `kind`: \"tram\" is not available in this version, which has `delivery_van`, `truck`, `car`"],
     );
     check(
         &format!("modes = [\"virtaul\"]\n{}", small("")),

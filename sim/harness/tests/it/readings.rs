@@ -124,9 +124,17 @@ fn the_tracker_reads_the_codes_of_every_part_and_none_too_early() {
             assert!(codes.is_superset(&["P0562", "P0620"].map(str::to_owned).into()), "{codes:?}");
             continue;
         }
-        for code in ["SPN 167 FMI 18", "SPN 167 FMI 1", "SPN 241 FMI 18", "SPN 241 FMI 1"] {
+        for code in ["SPN 167 FMI 1", "SPN 241 FMI 1"] {
             assert!(codes.contains(code), "vehicle {vehicle} never said {code}: {codes:?}");
         }
-        assert!(codes.iter().any(|code| code.starts_with("SPN 1") && code.len() > 13), "{codes:?}");
     }
+    // Of a part that decays fast a vehicle may have missed the time at which its code came and went, parked.
+    for code in ["SPN 168 FMI 18", "SPN 167 FMI 18", "SPN 241 FMI 18", "SPN 110 FMI 0"] {
+        let many = seen[..8].iter().filter(|codes| codes.contains(code)).count();
+        assert!(many >= 3, "only {many} vehicles said {code}");
+    }
+    let linings = ["SPN 1099 FMI 1", "SPN 1100 FMI 1", "SPN 1101 FMI 1", "SPN 1102 FMI 1"];
+    assert!(
+        seen[..8].iter().filter(|codes| linings.iter().any(|lining| codes.contains(*lining))).count() >= 5
+    );
 }

@@ -45,7 +45,7 @@ pub struct EngineTruth {
     pub lining_percent: f64,
 }
 
-/// What an engine did, at the ticks at which its controllers speak.
+/// What an engine did, at the ticks at which its controllers speak and its key turns.
 #[derive(Debug, Clone, Default, Component)]
 pub(crate) struct EngineLog {
     records: Vec<Record>,

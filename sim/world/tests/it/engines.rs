@@ -96,7 +96,9 @@ fn the_log_is_the_truth_in_steps_finer_than_the_bus() {
         }
     }
     for (vehicle, seen) in (0..).zip(&seen) {
-        let logged: Vec<EngineTruth> = world.engine(vehicle).collect();
+        // Between them are the moments at which the key turned.
+        let is_turn = |truth: &EngineTruth| truth.time.as_millis() / 100 % 10 == u128::from(vehicle);
+        let logged: Vec<EngineTruth> = world.engine(vehicle).filter(is_turn).collect();
         assert_eq!(logged.len(), seen.len());
         for (logged, seen) in logged.iter().zip(seen) {
             assert_eq!((logged.time, logged.gear, logged.running), (seen.time, seen.gear, seen.running));
