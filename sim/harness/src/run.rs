@@ -9,7 +9,7 @@ use drover_env::{Chain, SeedTree};
 use drover_model::{NodeKind, NodeName, VehicleId};
 use drover_simnet::{Profile, Sim, SimConfig, Sites, TraceRecord};
 use drover_tracker::Spool;
-use drover_world::{BusSpec, Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec, Zone};
+use drover_world::{BusSpec, Fleet, RadioSpec, Roads, World, WorldSpec, Zone};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::{Cluster, DB, OBSERVER, vehicle_id};
@@ -252,6 +252,9 @@ impl<'a> Run<'a> {
         for (vehicle, _cell) in outputs.cells() {
             self.cluster.change_cell(vehicle);
         }
+        for (vehicle, frames) in outputs.can() {
+            self.cluster.can(vehicle, frames);
+        }
         for (vehicle, chunk) in outputs.nmea() {
             self.cluster.gps(vehicle, chunk);
         }
@@ -280,6 +283,7 @@ impl<'a> Run<'a> {
             oracles::nothing_missing(&report.ledger, self.interrupted || self.settled_after.is_some()),
             oracles::queues_bounded(&self.history),
             oracles::protocol_kept(&self.history),
+            oracles::readings_are_true(self.scenario, &self.world, &self.cluster.db.store, &self.vehicles),
         ];
         report.judge(self.interrupted);
         let (timeline, _) = self.history.timeline();
@@ -330,11 +334,7 @@ fn world_spec(scenario: &Scenario, cluster: &Cluster, roads: Arc<Roads>) -> Worl
     let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER);
     let fleets = scenario.vehicles.iter().map(|group| Fleet {
         count: group.count,
-        kind: match group.kind {
-            scenario::VehicleKind::DeliveryVan => VehicleKind::DeliveryVan,
-            scenario::VehicleKind::Truck => VehicleKind::Truck,
-            scenario::VehicleKind::Car => VehicleKind::Car,
-        },
+        kind: group.kind.resolve(),
         fix_interval: group.fix_interval,
         can: group.can.then_some(BusSpec { interval: group.can_interval }),
         wear: group.wear.resolve(),

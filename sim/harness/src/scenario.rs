@@ -15,6 +15,7 @@ mod shape;
 mod wear;
 mod world;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use drover_model::{NodeKind, NodeName, NodePattern};
@@ -182,6 +183,15 @@ impl Scenario {
     /// The faults as the world schedules them, in the order of the file.
     pub fn faults(&self) -> Vec<drover_world::Fault> {
         self.faults.iter().filter_map(FaultSpec::resolve).collect()
+    }
+
+    /// The vehicles whose trackers a fault pauses.
+    pub fn paused_vehicles(&self) -> BTreeSet<u32> {
+        let pauses = self.faults().into_iter().filter_map(|fault| match fault.verb {
+            drover_world::Verb::Pause(nodes) if nodes.kind == NodeKind::Vehicle => Some(nodes),
+            _ => None,
+        });
+        pauses.flat_map(|nodes| self.nodes(nodes)).map(|node| node.index).collect()
     }
 
     /// Number of vehicles in all groups.

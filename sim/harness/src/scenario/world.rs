@@ -71,6 +71,17 @@ pub enum VehicleKind {
     Car,
 }
 
+impl VehicleKind {
+    /// The same, as the world takes it.
+    pub const fn resolve(self) -> drover_world::VehicleKind {
+        match self {
+            Self::DeliveryVan => drover_world::VehicleKind::DeliveryVan,
+            Self::Truck => drover_world::VehicleKind::Truck,
+            Self::Car => drover_world::VehicleKind::Car,
+        }
+    }
+}
+
 /// A group of like vehicles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,5 +1,7 @@
 //! Whole runs on a small town: every fault that a scenario can name bites, and costs no fix.
 
+mod readings;
+
 use std::sync::atomic::AtomicBool;
 
 use drover_harness::check::{Comparison, check};
@@ -234,4 +236,16 @@ fn what_can_not_be_run_is_refused_with_place_and_remedy() {
         drover_harness::scenario::Roads::OsmPbf(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into());
     let error = roads(&lost, "small.toml").err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("is not an OpenStreetMap extract"), "{error}");
+}
+
+#[test]
+fn readings_of_every_kind_of_vehicle_are_stored_as_they_were() {
+    let mixed = "[[vehicles]]\ncount = 3\nkind = \"truck\"\n[vehicles.wear]\ntyre = { life_s = 60 }\n\
+                 [[vehicles]]\ncount = 3\nkind = \"car\"\n[[vehicles]]\ncount = 2\ncan = false\n";
+    let report = ask(&scenario(mixed), &NEVER).report;
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
+    let oracle =
+        report.oracles.iter().find(|oracle| oracle.name == "readings_are_true").expect("it is judged");
+    // Up to ten numbers for each fix, none while a bus sleeps.
+    assert!(oracle.checks > 4 * report.ledger.stored, "{} checks", oracle.checks);
 }
