@@ -68,7 +68,7 @@ fn edges_of(source: &Streets, pieces: &[Piece]) -> Vec<RawEdge> {
             let share = if direction.destination_only { PASSING_THROUGH } else { 1.0 };
             let seconds = (piece.length_m / direction.expected_mps + delay_s) * share;
             let (from, to) = if backward { (last, first) } else { (first, last) };
-            let weight_ms = ((seconds * 1000.0) as u32).max(1);
+            let weight_ms = ((seconds * 1000.0).round() as u32).max(1);
             edges.push(RawEdge { from, to, weight_ms, piece: number, backward });
         }
     }
@@ -162,7 +162,7 @@ impl Network<'_> {
                 .iter()
                 .map(|&point| Junction::at(source.positions[point as usize]))
                 .collect(),
-            router: Router::new(&graph.turns, graph.edges.iter().map(|edge| edge.weight_ms).collect()),
+            router: self.router(),
             turns: Turns::default(),
             fastest_mps: 0.0,
             points_found: source.positions.len(),
@@ -179,6 +179,15 @@ impl Network<'_> {
         roads.fastest_mps = speeds.fold(1.0, f64::max);
         roads.turns = self.graph.turns;
         Some(roads)
+    }
+
+    fn router(&self) -> Router {
+        let Graph { edges, junctions, turns } = &self.graph;
+        let weights_ms = edges.iter().map(|edge| edge.weight_ms).collect();
+        let order = self.source.order.as_ref().filter(|order| order.len() == junctions.len());
+        let number = |point: &u32| junctions.binary_search(point).ok();
+        let order = order.and_then(|order| order.iter().map(number).collect());
+        Router::new(turns, weights_ms, order)
     }
 
     /// Adds an edge to `roads`: its points, its controls, and what it is like.

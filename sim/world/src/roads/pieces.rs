@@ -24,6 +24,11 @@ pub(super) struct Streets {
     /// What stands at points, sorted by them.
     pub(super) marks: Vec<(u32, Mark)>,
     pub(super) rules: Vec<TurnRule>,
+    /// The plane on which a made-up town was laid out. A map of the earth has none, but one for each piece: a single
+    /// one would be wrong by tens of per cent at the ends of a country.
+    pub(super) plane: Option<Plane>,
+    /// All points in the order in which a router had best take them out, where the source knows.
+    pub(super) order: Option<Vec<u32>>,
 }
 
 /// One street: a chain of points of one kind.
@@ -159,8 +164,7 @@ impl Streets {
 
     /// The straight pieces between points in a row.
     pub(super) fn segments<'a>(&'a self, points: &'a [u32]) -> impl Iterator<Item = Segment> + 'a {
-        // A plane of its own for each piece: one for all would be wrong by tens of per cent at the ends of a country.
-        let plane = Plane::at(self.positions[points[0] as usize]);
+        let plane = self.plane.unwrap_or_else(|| Plane::at(self.positions[points[0] as usize]));
         points.windows(2).map(move |step| {
             let point = |index: u32| plane.point(self.positions[index as usize]);
             let (from, to) = (point(step[0]), point(step[1]));
