@@ -170,9 +170,9 @@ impl Network<'_> {
             notes: Vec::new(),
             attribution: None,
         };
-        let places = self.places();
+        let (places, widths) = (self.places(), self.widths());
         for number in 0..graph.edges.len() {
-            self.add(number, &places, &mut roads);
+            self.add(number, &places, &widths, &mut roads);
         }
         let speeds = roads.edges.iter().zip(&self.graph.edges);
         let speeds = speeds.map(|(edge, raw)| edge.length_m / f64::from(raw.weight_ms) * 1000.0);
@@ -191,7 +191,7 @@ impl Network<'_> {
     }
 
     /// Adds an edge to `roads`: its points, its controls, and what it is like.
-    fn add(&self, number: usize, places: &[Place], roads: &mut Roads) {
+    fn add(&self, number: usize, places: &[Place], widths: &[f64], roads: &mut Roads) {
         let (edge, link) = (self.graph.edges[number], self.graph.turns.links()[number]);
         let piece = &self.pieces[edge.piece as usize];
         let kind = self.source.kind_of(piece);
@@ -232,7 +232,7 @@ impl Network<'_> {
             reverse: link.reverse,
             length_m,
             limit_mps: direction.limit_mps,
-            street_width_m: kind.street_width_m(),
+            street_width_m: widths[edge.piece as usize],
             class: kind.class,
             link: kind.link,
             roundabout: kind.roundabout,
@@ -265,6 +265,19 @@ impl Network<'_> {
             points.iter().for_each(|&point| kept[point as usize] = true);
         }
         kept.into_iter().filter(|kept| *kept).count()
+    }
+
+    /// How wide each piece is that has an edge.
+    fn widths(&self) -> Vec<f64> {
+        let mut widths = vec![0.0; self.pieces.len()];
+        for edge in &self.graph.edges {
+            // The second direction finds it measured.
+            let width_m: &mut f64 = &mut widths[edge.piece as usize];
+            if *width_m == 0.0 {
+                *width_m = self.source.street_width_m(&self.pieces[edge.piece as usize]);
+            }
+        }
+        widths
     }
 
     /// What meets at each junction.

@@ -5,6 +5,7 @@ use drover_model::Position;
 use super::control::{self, Control, Mark};
 use super::kind::Kind;
 use super::restrictions::TurnRule;
+use super::walls::Walls;
 use crate::math::bearing_deg;
 use crate::plane::Plane;
 
@@ -24,6 +25,8 @@ pub(super) struct Streets {
     /// What stands at points, sorted by them.
     pub(super) marks: Vec<(u32, Mark)>,
     pub(super) rules: Vec<TurnRule>,
+    /// Buildings along them, where the source knows any.
+    pub(super) walls: Walls,
     /// The plane on which a made-up town was laid out. A map of the earth has none, but one for each piece: a single
     /// one would be wrong by tens of per cent at the ends of a country.
     pub(super) plane: Option<Plane>,
@@ -79,6 +82,15 @@ impl Streets {
 
     pub(super) fn kind_of(&self, piece: &Piece) -> &Kind {
         &self.streets[piece.street as usize].kind
+    }
+
+    /// How wide a piece is from wall to wall, in metres: measured where buildings are known, or usual for its kind.
+    pub(super) fn street_width_m(&self, piece: &Piece) -> f64 {
+        if self.walls.is_empty() {
+            return self.kind_of(piece).street_width_m();
+        }
+        let points = self.points_of(piece).iter().map(|&point| self.positions[point as usize]);
+        self.walls.street_width_m(&points.collect::<Vec<_>>())
     }
 
     /// What stands at a point.
