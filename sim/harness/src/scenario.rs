@@ -30,7 +30,7 @@ pub use link::{Link, LinkError};
 pub use problem::{Problem, ScenarioErrors};
 pub use shape::nearest;
 pub use wear::{Decay, Wear};
-pub use world::{BurstLoss, Grid, Radio, Roads, VehicleKind, Vehicles, World, Zone};
+pub use world::{BurstLoss, City, Grid, Radio, Roads, VehicleKind, Vehicles, World, Zone};
 
 /// Where a scenario can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

@@ -13,6 +13,7 @@ Examples (in a checkout, `cargo run --release --` stands for `twin`):
   twin check morning_peak --until 60          run a minute of it twice, compare every byte
   twin sweep chaos --seeds 1..=200            two hundred days, each with faults of its own
   twin shrink chaos --seed 17                 what of day 17 is enough to make it fail
+  twin roads monaco.osm.pbf --svg monaco.svg  what there is to drive on
   twin new depot_fire                         start a scenario of your own
   twin schema > scenario.schema.json          let an editor complete its keys
 
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     /// Plants bugs one at a time, and sees whether the oracles find them.
     #[cfg(feature = "bite")]
     Bite(BiteArgs),
+    /// Prepares the roads of a scenario or a map, and says what they are like.
+    Roads(RoadsArgs),
     /// Writes a commented scenario to start from.
     New(NewArgs),
     /// Prints the JSON Schema of scenario files, for editors.
@@ -174,6 +177,15 @@ fn seeds(text: &str) -> Result<SeedRange, String> {
         Some(_) => Err("no seed at all: the last must not be below the first".to_owned()),
         None => Err("seeds are written 1..=200, 17..20 or 42".to_owned()),
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RoadsArgs {
+    /// A scenario file, the name of one in ./scenarios, or an OpenStreetMap extract (.osm.pbf).
+    pub(crate) from: PathBuf,
+    /// Draws a map into this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
