@@ -2,7 +2,7 @@
 
 [private]
 default:
-    @just --list --unsorted
+    @{{just_executable()}} --list --unsorted
 
 # Installs what is missing and runs everything that CI runs
 ci:
@@ -41,6 +41,10 @@ test *args:
 peers messages="1000000":
     .ci/peers {{messages}}
 
+# Our routes against Valhalla and OSRM on extracts of OpenStreetMap; installs Python 3.12 if need be
+routes *extracts:
+    .ci/routes {{extracts}}
+
 # Licences, bans and sources of all dependencies
 deny:
     . .ci/tools && cargo deny --locked check licenses bans sources
@@ -60,6 +64,10 @@ bench-can:
 # The whole world at 10,000 and 100,000 vehicles, by system, with one and two threads; motion and receivers alone
 bench-world:
     cargo bench -p drover-world --bench world --bench motion
+
+# Preparing roads and finding routes, of grids, cities and extracts
+bench-roads *extracts:
+    cargo bench -p drover-world --bench roads -- {{extracts}}
 
 # Vehicle updates per CPU second of the whole world and of SUMO, by turns
 bench-sumo:

@@ -15,6 +15,7 @@ use drover_persistence::Persistence;
 use drover_quic::{Ca, Identity, PkiError, Principal, Trust};
 use drover_simnet::{Access, Sim};
 use drover_tracker::Tracker;
+use drover_tracker::can::{CanFrame, CanId, CanInput, CanReader, Catalog};
 use drover_world::{Action, LinkEffect, LinkRule};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,9 @@ pub(crate) const DB: NodeName = NodeName::new(NodeKind::Db, 0);
 
 /// Chunks of a receiver's output that wait for the tracker: a serial port's buffer. More are lost.
 const GPS_CHUNKS_MAX: usize = 256;
+
+/// Batches of frames that wait for the tracker: each is one step of the world. More are lost.
+const CAN_BATCHES_MAX: usize = 64;
 
 /// Name of the vehicle with this index.
 pub(crate) fn vehicle_id(index: u32) -> VehicleId {
@@ -64,6 +68,10 @@ pub(crate) struct Cluster {
     started_before: BTreeMap<NodeName, u64>,
     pub(crate) db: Db,
     gps: Vec<Option<mpsc::Sender<Bytes>>>,
+    /// Of each vehicle whose tracker hears its bus.
+    can: Vec<Option<mpsc::Sender<Vec<CanFrame>>>>,
+    hears_bus: Vec<bool>,
+    messages: Arc<Catalog>,
     next_address: u32,
     next_private: u32,
     /// How often each vehicle's address translation started afresh.
@@ -88,6 +96,8 @@ impl Cluster {
         let pki_seeds = seeds.child("pki");
         let ca = Ca::new(&pki_seeds, scenario.world.start)?;
         let trust = ca.trust()?;
+        let groups = scenario.vehicles.iter();
+        let hears_bus = groups.flat_map(|group| (0..group.count).map(|_| group.can));
         let mut cluster = Self {
             links: Links::of(&scenario.radio),
             translation: Translation::of(&scenario.radio),
@@ -101,6 +111,9 @@ impl Cluster {
             started_before: BTreeMap::new(),
             db,
             gps: (0..scenario.vehicles_len()).map(|_| None).collect(),
+            can: (0..scenario.vehicles_len()).map(|_| None).collect(),
+            hears_bus: hears_bus.collect(),
+            messages: Arc::new(Catalog::built_in()),
             next_address: 0,
             next_private: 0,
             rebinds: BTreeMap::new(),
@@ -133,6 +146,14 @@ impl Cluster {
         let Some(Some(port)) = self.gps.get(vehicle as usize) else { return };
         if port.try_send(Bytes::copy_from_slice(chunk)).is_err() {
             self.sim.event(NodeName::new(NodeKind::Vehicle, vehicle), "gps.overrun", &[]);
+        }
+    }
+
+    /// Hands what a vehicle's controllers sent to its tracker.
+    pub(crate) fn can(&self, vehicle: u32, frames: &[drover_world::CanFrame]) {
+        let Some(Some(port)) = self.can.get(vehicle as usize) else { return };
+        if port.try_send(frames.iter().map(frame_of).collect()).is_err() {
+            self.sim.event(NodeName::new(NodeKind::Vehicle, vehicle), "can.overrun", &[]);
         }
     }
 
@@ -284,8 +305,13 @@ impl Cluster {
                 if let Some(place) = self.gps.get_mut(node.index as usize) {
                     *place = Some(port);
                 }
+                let bus = self.bus(node.index);
                 Box::pin(async move {
-                    let tracker = Tracker::bind(env, config, identity, trust, gps).map_err(|e| text(&e))?;
+                    let mut tracker =
+                        Tracker::bind(env, config, identity, trust, gps).map_err(|e| text(&e))?;
+                    if let Some(bus) = bus {
+                        tracker = tracker.with_can(bus);
+                    }
                     tracker.run(cancel).await.map(|_| ()).map_err(|e| text(&e))
                 })
             }
@@ -297,6 +323,15 @@ impl Cluster {
 
     fn power_cut(&self, vehicle: u32) -> bool {
         self.power_cut.iter().rev().find(|(first, _)| *first <= vehicle).is_some_and(|(_, cut)| *cut)
+    }
+
+    /// The bus of a vehicle whose tracker is about to start, if it hears it.
+    fn bus(&mut self, vehicle: u32) -> Option<CanInput> {
+        let hears = self.hears_bus.get(vehicle as usize).copied().unwrap_or_default();
+        let place = self.can.get_mut(vehicle as usize).filter(|_| hears)?;
+        let (port, frames) = mpsc::channel(CAN_BATCHES_MAX);
+        *place = Some(port);
+        Some(CanInput::new(CanReader::new(self.messages.clone()), frames))
     }
 
     fn identity(&mut self, node: NodeName) -> Result<Identity, PkiError> {
@@ -311,6 +346,12 @@ impl Cluster {
         self.identities.insert(node, identity.clone());
         Ok(identity)
     }
+}
+
+fn frame_of(frame: &drover_world::CanFrame) -> CanFrame {
+    let id = if frame.extended { CanId::extended(frame.id) } else { CanId::standard(frame.id as u16) };
+    let id = id.expect("the world keeps to 11 and 29 bits");
+    CanFrame::new(id, &frame.data[..usize::from(frame.len)]).expect("the world's frames have 8 bytes at most")
 }
 
 /// Address of a service's node: a subnet per kind.

@@ -4,11 +4,13 @@ mod durable_is_stored_once;
 mod nothing_missing;
 mod protocol_kept;
 mod queues_bounded;
+mod readings_are_true;
 
 pub use durable_is_stored_once::durable_is_stored_once;
 pub use nothing_missing::nothing_missing;
 pub use protocol_kept::protocol_kept;
 pub use queues_bounded::queues_bounded;
+pub use readings_are_true::readings_are_true;
 
 use crate::report::{OracleOutcome, OracleResult};
 

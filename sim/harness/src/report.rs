@@ -48,7 +48,7 @@ pub struct Report {
     pub trace_hash: Option<String>,
     /// Commit that the program was built from, with `-dirty` if files were changed; `unknown` outside a checkout.
     pub commit: String,
-    /// How long vehicles drove, in seconds.
+    /// How long vehicles drove, in seconds: less than the scenario's if the run was interrupted.
     pub duration_s: f64,
     /// How long it then took until nothing was pending, in seconds; null if that never came.
     pub settled_after_s: Option<f64>,
@@ -358,12 +358,12 @@ impl Report {
     }
 
     /// Judges the gates and sets the verdict with its reasons. A proven failure counts for more than a missing sample,
-    /// and an interrupted run is never more than that.
+    /// and an interrupted run is never more than that: its gates are shown, but are no reasons.
     pub fn judge(&mut self, interrupted: bool) {
         let value = serde_json::to_value(&*self).unwrap_or_default();
         self.gates =
             self.scenario.gates.iter().filter_map(|gate| crate::gates::judge(gate, &value)).collect();
-        let (failed, unproven) = self.findings();
+        let (failed, unproven) = self.findings(interrupted);
         self.verdict = match (interrupted, failed.is_empty(), unproven.is_empty()) {
             (true, _, _) => Verdict::Interrupted,
             (false, false, _) => Verdict::Fail,
@@ -372,12 +372,12 @@ impl Report {
         };
         self.reasons = failed.into_iter().chain(unproven).collect();
         if interrupted {
-            self.reasons.insert(0, "ended by hand before its time".to_owned());
+            self.reasons.insert(0, format!("ended by hand after {}", html::driven(self)));
         }
     }
 
     /// What failed, and what could not be judged.
-    fn findings(&self) -> (Vec<String>, Vec<String>) {
+    fn findings(&self, interrupted: bool) -> (Vec<String>, Vec<String>) {
         let (mut failed, mut unproven) = (Vec::new(), Vec::new());
         let Ledger { recorded, missing, duplicates_stored, .. } = self.ledger;
         if recorded == 0 {
@@ -394,7 +394,7 @@ impl Report {
             let detail = oracle.violation.as_deref().unwrap_or(&oracle.statement);
             failed.push(format!("invariant {} broken: {detail}", oracle.name));
         }
-        for gate in &self.gates {
+        for gate in self.gates.iter().filter(|_| !interrupted) {
             match gate.outcome {
                 GateOutcome::Pass => {}
                 GateOutcome::Fail => failed.push(format!("gate failed: {gate}")),

@@ -1,6 +1,9 @@
 //! One run in virtual time: builds the cluster, lets the world drive, breaks what the scenario says, waits until
 //! everything has settled, and reports.
 
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,7 +12,7 @@ use drover_env::{Chain, SeedTree};
 use drover_model::{NodeKind, NodeName, VehicleId};
 use drover_simnet::{Profile, Sim, SimConfig, Sites, TraceRecord};
 use drover_tracker::Spool;
-use drover_world::{Falsified, Roads, World};
+use drover_world::{Falsified, Preparing, Roads, World};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::{Cluster, DB, OBSERVER, vehicle_id};
@@ -115,21 +118,49 @@ pub enum RunError {
 /// # Errors
 /// The extract can not be read, or is none; with the scenario's place and the way out.
 pub fn roads(scenario: &Scenario, file: &str) -> Result<Arc<Roads>, RunError> {
-    let path = match &scenario.world.roads {
+    watched_roads(scenario, file, &mut |_| {})
+}
+
+/// The same, with somebody who is told what goes on: a large map takes a while.
+///
+/// # Errors
+/// The same.
+pub fn watched_roads(
+    scenario: &Scenario,
+    file: &str,
+    progress: &mut dyn FnMut(Preparing),
+) -> Result<Arc<Roads>, RunError> {
+    let wrong = |key: &str, message: String| {
+        RunError::from(ScenarioErrors::new(
+            file,
+            vec![Problem::new(1, 1, format!("world.roads.{key}: {message}"))],
+        ))
+    };
+    let roads = match &scenario.world.roads {
         scenario::Roads::Grid(grid) => {
-            return Ok(Arc::new(Roads::grid(grid.columns, grid.rows, grid.block_m)));
+            progress(Preparing::Routes { junctions: grid.columns as usize * grid.rows as usize });
+            Roads::grid(grid.columns, grid.rows, grid.block_m)
         }
-        scenario::Roads::OsmPbf(path) => path,
+        scenario::Roads::City(city) => {
+            Roads::city(&city.resolve(), progress).map_err(|error| wrong("city", error.to_string()))?
+        }
+        scenario::Roads::OsmPbf(path) => {
+            read_roads(path, progress).map_err(|message| wrong("osm_pbf", message))?
+        }
     };
-    let wrong = |message: String| {
-        ScenarioErrors::new(file, vec![Problem::new(1, 1, format!("world.roads.osm_pbf: {message}"))])
-    };
-    #[expect(clippy::disallowed_methods, reason = "before a run begins: no env has a file of the machine")]
-    let bytes = std::fs::read(path).map_err(|error| {
-        wrong(format!("read {}: {error}; paths are meant from the top of the checkout", path.display()))
-    })?;
+    Ok(Arc::new(roads))
+}
+
+/// Reads and prepares the roads of an OpenStreetMap extract.
+///
+/// # Errors
+/// What is wrong with the file, and the way out.
+pub fn read_roads(path: &Path, progress: &mut dyn FnMut(Preparing)) -> Result<Roads, String> {
     let name = path.display().to_string();
-    Roads::from_osm_pbf(&name, &bytes).map(Arc::new).map_err(|error| wrong(Chain(&error).to_string()).into())
+    #[expect(clippy::disallowed_methods, reason = "before a run begins: no env has a file of the machine")]
+    let file = File::open(path)
+        .map_err(|error| format!("read {name}: {error}; paths are meant from the top of the checkout"))?;
+    Roads::read_osm_pbf(&name, BufReader::new(file), progress).map_err(|error| Chain(&error).to_string())
 }
 
 /// Runs `scenario` in virtual time.
@@ -272,6 +303,9 @@ impl<'a> Run<'a> {
         for (vehicle, on) in outputs.power() {
             self.cluster.switch(vehicle, on)?;
         }
+        for (vehicle, frames) in outputs.can() {
+            self.cluster.can(vehicle, frames);
+        }
         for (vehicle, chunk) in outputs.nmea() {
             self.cluster.gps(vehicle, chunk);
         }
@@ -300,6 +334,7 @@ impl<'a> Run<'a> {
             oracles::nothing_missing(&report.ledger, self.interrupted || self.settled_after.is_some()),
             oracles::queues_bounded(&self.history),
             oracles::protocol_kept(&self.history),
+            oracles::readings_are_true(self.scenario, &self.world, &self.cluster.db.store, &self.vehicles),
         ];
         report.judge(self.interrupted);
         let (timeline, _) = self.history.timeline();
@@ -318,7 +353,9 @@ impl<'a> Run<'a> {
         report.events.insert("fix_falsified".to_owned(), falsified);
         report.series = self.history.series();
         report.attribution.extend(self.options.roads.attribution().map(str::to_owned));
-        let driven_s = self.sim.now().min(self.scenario.duration).as_secs_f64().max(1.0);
+        let driven = self.sim.now().min(self.scenario.duration);
+        report.duration_s = driven.as_secs_f64();
+        let driven_s = driven.as_secs_f64().max(1.0);
         let totals = self.history.totals();
         let count = |metric: &str| report.latency_ms.get(metric).map_or(0, |latency| latency.count);
         let rates = [

@@ -17,6 +17,7 @@ mod shape;
 mod wear;
 mod world;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use drover_model::{NodeKind, NodeName, NodePattern};
@@ -33,7 +34,7 @@ pub use problem::{Problem, ScenarioErrors};
 pub use radio::{Border, BurstLoss, Crowd, Radio, Zone};
 pub use shape::nearest;
 pub use wear::{Decay, Wear};
-pub use world::{Grid, Roads, VehicleKind, Vehicles, World};
+pub use world::{City, Grid, Roads, VehicleKind, Vehicles, World};
 
 /// Where a scenario can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -197,6 +198,15 @@ impl Scenario {
             first = first.saturating_add(group.count);
             (begins, group)
         })
+    }
+
+    /// The vehicles whose trackers a fault pauses.
+    pub fn paused_vehicles(&self) -> BTreeSet<u32> {
+        let pauses = self.faults().into_iter().filter_map(|fault| match fault.verb {
+            drover_world::Verb::Pause(nodes) if nodes.kind == NodeKind::Vehicle => Some(nodes),
+            _ => None,
+        });
+        pauses.flat_map(|nodes| self.nodes(nodes)).map(|node| node.index).collect()
     }
 
     /// Number of vehicles in all groups.

@@ -4,11 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use drover_model::{NodeKind, NodeName};
-use drover_world::{
-    BusSpec, Crowd, Fleet, RadioSpec, Recording, ReplaySpec, Roads, VehicleKind, WorldSpec, Zone,
-};
+use drover_world::{BusSpec, Crowd, Fleet, RadioSpec, Recording, ReplaySpec, Roads, WorldSpec, Zone};
 
-use crate::scenario::{self, AtEnd, Problem, Radio, Replay, Scenario, ScenarioErrors};
+use crate::scenario::{AtEnd, Problem, Radio, Replay, Scenario, ScenarioErrors};
 
 /// The world of a scenario. `services` are the nodes beside the vehicles that faults can name; `file` is the scenario's
 /// name, for errors.
@@ -32,11 +30,7 @@ pub(crate) fn world_spec(
         });
         fleets.push(Fleet {
             count: group.count,
-            kind: match group.kind {
-                scenario::VehicleKind::DeliveryVan => VehicleKind::DeliveryVan,
-                scenario::VehicleKind::Truck => VehicleKind::Truck,
-                scenario::VehicleKind::Car => VehicleKind::Car,
-            },
+            kind: group.kind.resolve(),
             fix_interval: group.fix_interval,
             can: group.can.then_some(BusSpec { interval: group.can_interval }),
             wear: group.wear.resolve(),

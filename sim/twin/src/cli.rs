@@ -14,6 +14,7 @@ Examples (in a checkout, `cargo run --release --` stands for `twin`):
   twin sweep chaos --seeds 1..=200            two hundred days, each with faults of its own
   twin shrink chaos --seed 17                 what of day 17 is enough to make it fail
   twin record morning_peak --vehicle 7 --out drives/van   one drive of it, to replay
+  twin roads monaco.osm.pbf --svg monaco.svg  what there is to drive on
   twin new depot_fire                         start a scenario of your own
   twin schema > scenario.schema.json          let an editor complete its keys
 
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Bite(BiteArgs),
     /// Writes one vehicle's drive to a folder: its receiver, its bus and the truth, for `replay` in another scenario.
     Record(RecordArgs),
+    /// Prepares the roads of a scenario or a map, and says what they are like.
+    Roads(RoadsArgs),
     /// Writes a commented scenario to start from.
     New(NewArgs),
     /// Prints the JSON Schema of scenario files, for editors.
@@ -189,6 +192,15 @@ fn seeds(text: &str) -> Result<SeedRange, String> {
         Some(_) => Err("no seed at all: the last must not be below the first".to_owned()),
         None => Err("seeds are written 1..=200, 17..20 or 42".to_owned()),
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RoadsArgs {
+    /// A scenario file, the name of one in ./scenarios, or an OpenStreetMap extract (.osm.pbf).
+    pub(crate) from: PathBuf,
+    /// Draws a map into this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod create;
 mod files;
 mod list;
 mod record;
+mod roads;
 mod run;
 mod shrink;
 mod stopwatch;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Some(Command::Shrink(args)) => shrink::shrink(&args),
         #[cfg(feature = "bite")]
         Some(Command::Bite(args)) => bite::bite(&args),
+        Some(Command::Roads(args)) => roads::roads(&args).map(|()| 0),
         Some(Command::New(args)) => create::create(&args).map(|()| 0),
         Some(Command::Schema) => {
             show(&format!("{:#}\n", drover_harness::scenario::schema()));

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ use drover_harness::report::{Verdict, summary};
 use drover_harness::run::{Options, Progress, RunError};
 use drover_harness::scenario::{Mode, Scenario};
 use drover_harness::{check as harness_check, run as harness_run};
+use drover_world::Roads;
 
 use crate::cli::{CheckArgs, RunArgs, Which};
 use crate::stopwatch::Stopwatch;
-use crate::{Stop, colour, complain, files, show};
+use crate::{Stop, colour, complain, files, roads, show};
 
 /// Set by Ctrl-C: the run then ends at the next virtual second, and leaves a report.
 pub(crate) static INTERRUPT: AtomicBool = AtomicBool::new(false);
@@ -28,7 +30,7 @@ pub(crate) const COMMIT: &str = match option_env!("DROVER_COMMIT") {
 pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
     let (scenario, path) = load_virtual(&args.which)?;
     let file = path.display().to_string();
-    let roads = harness_run::roads(&scenario, &file).map_err(stop)?;
+    let roads = prepare(&scenario, &file, args.quiet)?;
     watch_interrupt();
     let watch = Stopwatch::start();
     let mut line = ProgressLine::new(args.quiet);
@@ -63,7 +65,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
 pub(crate) fn check(args: &CheckArgs) -> Result<u8, Stop> {
     let (scenario, path) = load_virtual(&args.which)?;
     let file = path.display().to_string();
-    let roads = harness_run::roads(&scenario, &file).map_err(stop)?;
+    let roads = prepare(&scenario, &file, false)?;
     let command = replay("check", &path, scenario.seed, args.which.until);
     watch_interrupt();
     let mut runs = 0;
@@ -126,6 +128,16 @@ pub(crate) fn watch_interrupt() {
     if let Err(error) = ctrlc::set_handler(handler) {
         complain(&format!("Ctrl-C will end the run without a report: {error}"));
     }
+}
+
+/// Prepares the scenario's roads, and says what of them would spoil a run.
+pub(crate) fn prepare(scenario: &Scenario, file: &str, quiet: bool) -> Result<Arc<Roads>, Stop> {
+    let roads = roads::watched(quiet, |progress| harness_run::watched_roads(scenario, file, progress))
+        .map_err(stop)?;
+    if !quiet {
+        roads::warn(&roads);
+    }
+    Ok(roads)
 }
 
 pub(crate) fn load_virtual(which: &Which) -> Result<(Scenario, PathBuf), Stop> {

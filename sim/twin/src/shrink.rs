@@ -11,7 +11,7 @@ use drover_harness::sweep::{Cause, SeedResult};
 use drover_world::Roads;
 
 use crate::cli::ShrinkArgs;
-use crate::run::{COMMIT, INTERRUPT, ProgressLine, load_virtual, replay, stop, watch_interrupt};
+use crate::run::{COMMIT, INTERRUPT, ProgressLine, load_virtual, prepare, replay, watch_interrupt};
 use crate::stopwatch::Stopwatch;
 use crate::{Stop, files, show};
 
@@ -22,7 +22,7 @@ const EXIT_NOTHING: u8 = 2;
 pub(crate) fn shrink(args: &ShrinkArgs) -> Result<u8, Stop> {
     let (scenario, path) = load_virtual(&args.which)?;
     let file = path.display().to_string();
-    let roads = harness_run::roads(&scenario, &file).map_err(stop)?;
+    let roads = prepare(&scenario, &file, args.quiet)?;
     watch_interrupt();
     let watch = Stopwatch::start();
     let first = result(&scenario, &file, &roads, None);

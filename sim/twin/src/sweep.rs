@@ -14,7 +14,7 @@ use drover_harness::sweep::{Cause, SeedResult, Summary};
 use drover_world::Roads;
 
 use crate::cli::{SeedRange, SweepArgs};
-use crate::run::{COMMIT, INTERRUPT, ProgressLine, replay, stop, virtual_only, watch_interrupt};
+use crate::run::{COMMIT, INTERRUPT, ProgressLine, prepare, replay, virtual_only, watch_interrupt};
 use crate::stopwatch::Stopwatch;
 use crate::{Stop, files, show};
 
@@ -54,7 +54,7 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<u8, Stop> {
     if let Some(until) = args.until {
         scenario = scenario.with_until(until);
     }
-    let roads = harness_run::roads(&scenario, &path.display().to_string()).map_err(stop)?;
+    let roads = prepare(&scenario, &path.display().to_string(), args.quiet)?;
     watch_interrupt();
     let sweep = Sweep { budget: args.budget, ..Sweep::new(&scenario, &path, roads, args.seeds) };
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);

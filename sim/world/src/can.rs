@@ -217,7 +217,8 @@ impl Heard {
             parts,
             trip_m: drive.odometer_m,
         };
-        if due {
+        // A key that turns is told at once, so that its truth is kept at once.
+        if due || bus.key != drive.ignition {
             log.push(tick, &moment.engine);
         }
         bus.speak(tick, &moment, &mut Burst { frames: &mut self.frames, offset_us: 0 });

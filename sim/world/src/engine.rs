@@ -92,28 +92,36 @@ pub(crate) struct Engine {
     full_load_nm: f64,
     pedal: f64,
     brake: f64,
+    /// See [`Coolant::friction`].
+    friction: f64,
     fuel_w: f64,
     burned_j: f64,
-    refuelled_l: f64,
-    fuel_start_l: f64,
-    odometer_start_m: f64,
-    hours_start: f64,
-    running_s: f64,
+    left_j: f64,
     /// Since the last slow step.
     slow_fuel_j: f64,
     slow_braking_j: f64,
+    slow: Slow,
+}
+
+/// What moves once a second.
+#[derive(Debug, Clone)]
+struct Slow {
     coolant: Coolant,
     electrics: Electrics,
+    odometer_start_m: f64,
+    hours: f64,
 }
 
 impl Engine {
     /// A vehicle that has stood outside overnight.
     pub(crate) fn new(vehicle: u32, kind: VehicleKind, mut rng: ChaCha8Rng) -> Self {
         let build = kind.build();
+        let motor = &build.motor;
         let mut draw = |range: (f64, f64)| between(&mut rng, range.0, range.1);
         let mass_kg = build.kerb_kg + build.payload_kg * draw(LOADED);
-        let fuel_start_l = build.motor.tank_l * draw(FUEL_START);
+        let left_j = motor.tank_l * motor.fuel_j_per_l * draw(FUEL_START);
         let odometer_start_m = draw(DRIVEN_KM) * 1_000.0;
+        let coolant = Coolant::cold();
         Self {
             vehicle,
             kind,
@@ -123,20 +131,21 @@ impl Engine {
             speed_mps: 0.0,
             rpm: 0.0,
             torque_nm: 0.0,
-            full_load_nm: build.motor.full_load_nm(build.motor.idle_rpm),
+            full_load_nm: motor.full_load_nm(motor.idle_rpm),
             pedal: 0.0,
             brake: 0.0,
+            friction: coolant.friction,
             fuel_w: 0.0,
             burned_j: 0.0,
-            refuelled_l: 0.0,
-            fuel_start_l,
-            odometer_start_m,
-            hours_start: odometer_start_m / LIFE_MPS / 3_600.0,
-            running_s: 0.0,
+            left_j,
             slow_fuel_j: 0.0,
             slow_braking_j: 0.0,
-            coolant: Coolant::cold(),
-            electrics: Electrics::parked(&build.motor.electrics),
+            slow: Slow {
+                coolant,
+                electrics: Electrics::parked(&motor.electrics),
+                odometer_start_m,
+                hours: odometer_start_m / LIFE_MPS / 3_600.0,
+            },
         }
     }
 
@@ -157,17 +166,17 @@ impl Engine {
         let supply = &self.kind.build().motor.electrics;
         match (ignition, self.state) {
             (true, State::Off) => {
-                let volts = self.electrics.crank(supply, parts.health.electrics);
+                let volts = self.slow.electrics.crank(supply, parts.health.electrics);
                 let slower = 1.0 + CRANKING_SLOWER_PER_V * (CRANKING_EASY_V - volts).max(0.0);
                 self.state = State::Cranking(Tick(tick.0 + (CRANKING_TICKS as f64 * slower) as u64));
             }
             (true, State::Cranking(until)) if tick >= until => {
-                self.electrics.run(supply, parts.health.electrics);
+                self.slow.electrics.run(supply, parts.health.electrics);
                 self.state = State::Running;
             }
             (true, State::Cranking(_) | State::Running) | (false, State::Off) => {}
             (false, State::Cranking(_) | State::Running) => {
-                self.electrics.sleep(supply, parts.health.electrics);
+                self.slow.electrics.sleep(supply, parts.health.electrics);
                 self.state = State::Off;
             }
         }
@@ -190,7 +199,7 @@ impl Engine {
         self.gearbox.choose(build, speed_mps, force_n * mean_mps);
         let per_mps = self.gearbox.rpm_per_mps(build);
         let geared_rpm = per_mps * mean_mps;
-        let idle_rpm = motor.idle_rpm * (1.0 + COLD_IDLE * (self.coolant.friction - 1.0));
+        let idle_rpm = motor.idle_rpm * (1.0 + COLD_IDLE * (self.friction - 1.0));
         let pulls = force_n > 0.0;
         let least_rpm = if pulls { idle_rpm * LAUNCH } else { idle_rpm };
         self.rpm = geared_rpm.max(least_rpm).min(motor.max_rpm());
@@ -238,49 +247,49 @@ impl Engine {
     fn burn(&mut self, motor: &Motor) {
         // Overrun: a torque at the drag means that no fuel is needed, and injection stops.
         let overrun = self.torque_nm <= -0.999 * motor.drag_nm(self.rpm);
-        let left_j = self.fuel_l(motor) * motor.fuel_j_per_l;
-        let wanted_w =
-            if overrun { 0.0 } else { motor.fuel_w(self.rpm, self.torque_nm, self.coolant.friction) };
-        self.fuel_w = wanted_w.min(left_j / TICK_S);
-        let burned_j = self.fuel_w * TICK_S;
+        let wanted_w = if overrun { 0.0 } else { motor.fuel_w(self.rpm, self.torque_nm, self.friction) };
+        let burned_j = (wanted_w * TICK_S).min(self.left_j);
+        self.fuel_w = burned_j / TICK_S;
         self.burned_j += burned_j;
+        self.left_j -= burned_j;
         self.slow_fuel_j += burned_j;
-        self.running_s += TICK_S;
     }
 
     fn step_slowly(&mut self, tick: Tick, build: &Build, parts: &mut Parts) {
-        let motor = &build.motor;
-        let running = self.state == State::Running;
-        let fuel_w = std::mem::take(&mut self.slow_fuel_j) / (SLOW_TICKS as f64 * TICK_S);
-        self.coolant.step(&motor.heat, fuel_w, self.speed_mps, parts.health.pump_flow);
+        const SECONDS: f64 = SLOW_TICKS as f64 * TICK_S;
+        let (motor, slow) = (&build.motor, &mut self.slow);
         let supply = &motor.electrics;
+        let fuel_w = std::mem::take(&mut self.slow_fuel_j) / SECONDS;
+        slow.coolant.step(&motor.heat, fuel_w, self.speed_mps, parts.health.pump_flow);
+        self.friction = slow.coolant.friction;
         match self.state {
-            State::Running => self.electrics.run(supply, parts.health.electrics),
-            State::Off => self.electrics.sleep(supply, parts.health.electrics),
+            State::Running => {
+                slow.electrics.run(supply, parts.health.electrics);
+                slow.hours += SECONDS / 3_600.0;
+            }
+            State::Off => {
+                slow.electrics.sleep(supply, parts.health.electrics);
+                let full_j = motor.tank_l * motor.fuel_j_per_l;
+                if self.left_j < REFUEL_BELOW * full_j {
+                    self.left_j = full_j;
+                }
+            }
             State::Cranking(_) => {}
-        }
-        if !running && self.fuel_l(motor) < REFUEL_BELOW * motor.tank_l {
-            self.refuelled_l += motor.tank_l - self.fuel_l(motor);
         }
         parts.wear(
             tick,
             Use {
-                running,
+                running: self.state == State::Running,
                 braking_j: std::mem::take(&mut self.slow_braking_j),
-                cranking_v: self.electrics.crank_volts / supply.batteries,
-                charging_v: self.electrics.volts / supply.batteries,
-                coolant_c: self.coolant.outlet_c,
+                cranking_v: slow.electrics.crank_volts / supply.batteries,
+                charging_v: slow.electrics.volts / supply.batteries,
+                coolant_c: slow.coolant.outlet_c,
             },
         );
     }
 
     fn fuel_used_l(&self, motor: &Motor) -> f64 {
         self.burned_j / motor.fuel_j_per_l
-    }
-
-    fn fuel_l(&self, motor: &Motor) -> f64 {
-        // Rounding may leave less than nothing in an empty tank.
-        (self.fuel_start_l + self.refuelled_l - self.fuel_used_l(motor)).max(0.0)
     }
 
     /// What only the bus shows.
@@ -299,10 +308,10 @@ impl Engine {
                 gear => build.gears[usize::from(gear) - 1],
             },
             cranking: matches!(self.state, State::Cranking(_)),
-            alternator_a: self.electrics.alternator_a,
-            battery_a: self.electrics.battery_a,
-            hours: self.hours_start + self.running_s / 3_600.0,
-            fuel_life_l: self.odometer_start_m * LIFE_L_PER_M + self.fuel_used_l(motor),
+            alternator_a: self.slow.electrics.alternator_a,
+            battery_a: self.slow.electrics.battery_a,
+            hours: self.slow.hours,
+            fuel_life_l: self.slow.odometer_start_m * LIFE_L_PER_M + self.fuel_used_l(motor),
         }
     }
 
@@ -325,10 +334,10 @@ impl Engine {
             wheel_speed_mps: self.speed_mps,
             fuel_rate_l_per_h: self.fuel_w / motor.fuel_j_per_l * 3_600.0,
             fuel_used_l: self.fuel_used_l(motor),
-            fuel_level_percent: 100.0 * self.fuel_l(motor) / motor.tank_l,
-            coolant_celsius: self.coolant.outlet_c,
-            battery_volts: self.electrics.volts,
-            odometer_m: self.odometer_start_m + driven_m,
+            fuel_level_percent: 100.0 * self.left_j / (motor.tank_l * motor.fuel_j_per_l),
+            coolant_celsius: self.slow.coolant.outlet_c,
+            battery_volts: self.slow.electrics.volts,
+            odometer_m: self.slow.odometer_start_m + driven_m,
             tyre_kpa: build.tyre_kpa * parts.health.tyre,
             lining_percent: parts.health.lining_percent,
         }

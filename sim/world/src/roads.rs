@@ -19,6 +19,7 @@ mod router;
 mod speed;
 mod strong;
 mod turns;
+mod walls;
 mod way;
 
 use std::fmt;
@@ -126,7 +127,8 @@ pub struct Edge<'a> {
     pub layer: i8,
     /// Lanes in this direction: at least 1.
     pub lanes: u8,
-    /// From wall to wall, in metres, an estimate: see [`Roads::edges`].
+    /// From wall to wall, in metres: measured against the buildings of the map, up to 40 m on each side; where it has
+    /// none, what is usual for such a street.
     pub street_width_m: f64,
     /// What stands along it, in the order in which it is met.
     pub controls: &'a [ControlAt],

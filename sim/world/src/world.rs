@@ -141,13 +141,26 @@ impl World {
         }
     }
 
-    /// What a vehicle's engine did whenever its bus had its turn, oldest first; every second for one without. Nothing is
-    /// known of one that replays a recording.
+    /// What a vehicle's engine did whenever its bus had its turn or its key was turned, oldest first; every second for one
+    /// without a bus. Nothing is known of one that replays a recording.
     ///
     /// # Panics
     /// If there is no vehicle of that number.
     pub fn engine(&self, vehicle: u32) -> impl ExactSizeIterator<Item = EngineTruth> + '_ {
         self.component::<EngineLog>(vehicle).iter()
+    }
+
+    /// The same from a time to another, both inclusive.
+    ///
+    /// # Panics
+    /// If there is no vehicle of that number.
+    pub fn engine_between(
+        &self,
+        vehicle: u32,
+        since: Duration,
+        until: Duration,
+    ) -> impl DoubleEndedIterator<Item = EngineTruth> + '_ {
+        self.component::<EngineLog>(vehicle).between(since, until)
     }
 
     /// The parts of a vehicle that wear out; none of one that replays a recording.

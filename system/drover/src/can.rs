@@ -129,6 +129,11 @@ impl Log {
         Ok(Self { input: Box::new(file), is_file })
     }
 
+    /// True for a file, which ends.
+    pub(crate) const fn is_file(&self) -> bool {
+        self.is_file
+    }
+
     /// The next bytes; none at the end.
     pub(crate) fn read<'a>(&mut self, buffer: &'a mut Vec<u8>) -> std::io::Result<&'a [u8]> {
         buffer.resize(CHUNK_BYTES, 0);

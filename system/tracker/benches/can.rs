@@ -1,24 +1,26 @@
 //! What reading a bus costs: CPU time per frame, against dbc-rs (and cantools, where a Python has it) in the same run.
 //!
 //! Prints figures and judges nothing: CPU time moves by a quarter from run to run where cores are shared. `just bench-can`.
-//! The frames are those of `fixtures/can/j1939.log`, without packets, so that every decoder knows each of them. dbc-rs
-//! finds messages by whole identifiers: it is given those of the DBC, and no multiplexed message, which its fast decoder
-//! does not know.
+//! The frames are those of `fixtures/can/j1939.log` whose message has up to 8 signals, which is what dbc-rs is built for; it
+//! finds messages by whole identifiers, so it is given those of the DBC.
 
 #![expect(clippy::disallowed_methods, reason = "a bench measures the machine")]
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_tracker::can::{BUILT_IN, CanFrame, CanReader, CandumpReader, Catalog, Database, LogFrame};
+use drover_tracker::can::{
+    BUILT_IN, CanFrame, CanReader, CandumpReader, Catalog, Database, LogFrame, Message,
+};
 
 const J1939: &str = include_str!("../../../fixtures/can/j1939.log");
 const OBD: &str = include_str!("../../../fixtures/can/obd.log");
 const ROUNDS: u32 = 2_000;
-/// Messages by packets: no decoder but ours knows them.
-const PACKETS: [u32; 2] = [60416, 60160];
+/// Signals of one message that dbc-rs takes, unless it is built otherwise.
+const PEER_SIGNALS_MAX: usize = 8;
 
 fn main() {
     if std::env::args().any(|argument| argument == "--test") {
@@ -26,8 +28,10 @@ fn main() {
     }
     let database = Database::built_in();
     let log = read(J1939);
-    let is_packet = |frame: &CanFrame| frame.id().j1939().is_some_and(|id| PACKETS.contains(&id.pgn));
-    let frames: Vec<_> = log.iter().filter(|frame| !is_packet(frame)).copied().collect();
+    let signals =
+        |frame: &CanFrame| database.message(frame.id()).map_or(0, |message| message.signals().len());
+    let fits = |frame: &CanFrame| (1..=PEER_SIGNALS_MAX).contains(&signals(frame));
+    let frames: Vec<_> = log.iter().filter(|frame| fits(frame)).copied().collect();
     let signals: usize = frames
         .iter()
         .map(|frame| database.message(frame.id()).map_or(0, |message| message.decode(frame.data()).count()))
@@ -40,7 +44,9 @@ fn main() {
         message.decode(frame.data()).map(|sample| sample.physical()).sum()
     };
     show("all signals, by group", measure(&frames, all));
-    let peer = dbc_rs::FastDbc::new(dbc_rs::Dbc::parse(BUILT_IN).expect("it parses our DBC"));
+    let peer = dbc_rs::FastDbc::new(
+        dbc_rs::Dbc::parse(&for_peer(&database, &frames)).expect("it parses our messages"),
+    );
     // The identifier as the file has it: source address 254, and the default priority.
     let known: Vec<_> = frames
         .iter()
@@ -81,6 +87,17 @@ fn main() {
     (0..rounds).for_each(|_| drop(black_box(read(J1939))));
     let lines = f64::from(rounds) * J1939.lines().count() as f64;
     show("a line of candump", (cpu_time() - before).as_nanos() as f64 / lines);
+}
+
+/// Our DBC with the messages of these frames alone: dbc-rs is built for 16.
+fn for_peer(database: &Database, frames: &[CanFrame]) -> String {
+    let used: BTreeSet<_> =
+        frames.iter().filter_map(|frame| database.message(frame.id())).map(Message::name).collect();
+    let name = |block: &str| block.split([' ', ':']).nth(2).map(str::to_owned);
+    let blocks = BUILT_IN.split("\n\n").filter(|block| block.starts_with("BO_ "));
+    let taken = blocks.filter(|block| name(block).is_some_and(|name| used.contains(name.as_str())));
+    let nodes = BUILT_IN.lines().find(|line| line.starts_with("BU_:")).unwrap_or_default();
+    format!("VERSION \"1\"\n\n{nodes}\n\n{}\n", taken.collect::<Vec<_>>().join("\n\n"))
 }
 
 fn show(what: &str, nanos: f64) {
@@ -127,7 +144,7 @@ frames = []
 for line in open(here + 'j1939.log'):
     head, data = line.split()[2].split('#')
     message = groups.get(int(head, 16) & 0x03FFFF00)
-    if message is not None:
+    if message is not None and 1 <= len(message.signals) <= 8:
         frames.append((message, bytes.fromhex(data)))
 before = time.process_time()
 for _ in range(10):

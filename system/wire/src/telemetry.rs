@@ -90,7 +90,7 @@ pub struct GeoTelemetry {
     /// True while the ignition is on.
     #[prost(bool, optional, tag = "24")]
     pub ignition: Option<bool>,
-    /// Active faults, each SPN << 5 | FMI.
+    /// Active faults: SPN << 5 | FMI, or 1 << 24 | the two bytes of an OBD-II code.
     #[prost(uint32, repeated, tag = "25")]
     pub fault_codes: Vec<u32>,
     /// Who drives.

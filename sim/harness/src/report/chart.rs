@@ -8,8 +8,8 @@ use super::summary::grouped;
 
 /// Width of the drawing; the page scales it.
 const WIDTH: f64 = 960.0;
-/// Where the curves begin: figures of the scale stand to the left.
-const LEFT: f64 = 64.0;
+/// Where the curves begin: figures of the scale, up to a million, stand to the left.
+const LEFT: f64 = 76.0;
 /// Where they end.
 const RIGHT: f64 = 948.0;
 const TOP: f64 = 14.0;
@@ -60,6 +60,16 @@ pub(super) struct TimeAxis<'a> {
 }
 
 impl TimeAxis<'_> {
+    /// The faults that the run came to.
+    pub(super) fn faults(&self) -> impl Iterator<Item = &FaultWindow> {
+        self.faults.iter().filter(|fault| fault.at_s < self.span_s)
+    }
+
+    /// True if faults stopped before the run did.
+    pub(super) fn settles(&self) -> bool {
+        self.duration_s < self.span_s
+    }
+
     fn x(&self, t_s: f64) -> f64 {
         LEFT + (RIGHT - LEFT) * (t_s / self.span_s).clamp(0.0, 1.0)
     }
@@ -79,12 +89,12 @@ impl TimeAxis<'_> {
 
     /// The settling time and the faults, behind a curve of this height.
     fn bands(&self, svg: &mut String, top: f64, height: f64) {
-        if self.duration_s < self.span_s {
+        if self.settles() {
             let x = self.x(self.duration_s);
             let _ =
                 write!(svg, "<rect class=settle x={x:.1} y={top} width={:.1} height={height} />", RIGHT - x);
         }
-        for fault in self.faults {
+        for fault in self.faults() {
             let (x, width) = self.band(fault);
             let title = escape(&fault_text(fault));
             let _ = write!(
@@ -114,12 +124,9 @@ pub(super) fn fault_text(fault: &FaultWindow) -> String {
 
 /// The faults by name, each in a lane where its label has room.
 pub(super) fn fault_lanes(axis: &TimeAxis<'_>) -> String {
-    if axis.faults.is_empty() {
-        return String::new();
-    }
     let mut lanes: Vec<f64> = Vec::new();
     let mut body = String::new();
-    for fault in axis.faults {
+    for fault in axis.faults() {
         let (x, width) = axis.band(fault);
         let label = format!("{} {}", fault.verb, fault.target);
         // Wide enough for the page's 12 px text, so that labels do not run into each other.
@@ -145,6 +152,9 @@ pub(super) fn fault_lanes(axis: &TimeAxis<'_>) -> String {
             y + 14.0,
             escape(&label),
         );
+    }
+    if lanes.is_empty() {
+        return String::new();
     }
     let height = lanes.len() as f64 * LANE + 2.0;
     format!("<svg class=lanes viewBox=\"0 0 {WIDTH} {height}\" role=img aria-label=\"Faults\">{body}</svg>")
@@ -179,11 +189,15 @@ pub(super) fn chart(
     for mark in axis.marks() {
         let x = axis.x(mark);
         let (top, bottom) = (TOP + PLOT_HEIGHT, TOP + PLOT_HEIGHT + 4.0);
+        let text = time_text(mark);
+        // The last one would be cut at the edge.
+        let fits = x + 3.5 * text.len() as f64 <= WIDTH;
+        let (text_x, anchor) = if fits { (x, "middle") } else { (WIDTH, "end") };
         let _ = write!(
             svg,
-            "<line class=mark x1={x:.1} x2={x:.1} y1={top} y2={bottom} /><text x={x:.1} y={} text-anchor=middle>{}</text>",
+            "<line class=mark x1={x:.1} x2={x:.1} y1={top} y2={bottom} />\
+             <text x={text_x:.1} y={} text-anchor={anchor}>{text}</text>",
             bottom + 14.0,
-            time_text(mark),
         );
     }
     for (class, points) in &reduced {

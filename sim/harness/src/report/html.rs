@@ -68,6 +68,7 @@ fn header(html: &mut String, report: &Report) {
     let class = verdict_class(report.verdict);
     let settled = match report.settled_after_s {
         Some(after_s) => format!("settled after {after_s:.1} s"),
+        None if report.verdict == Verdict::Interrupted => "not settled".to_owned(),
         None => "never settled".to_owned(),
     };
     let mode = match report.mode {
@@ -93,11 +94,21 @@ fn header(html: &mut String, report: &Report) {
     };
     let _ = writeln!(
         html,
-        "<p class=facts>seed {} · {} s {mode} · {settled} · commit <code>{}</code>{trace}</p>\n</header>",
+        "<p class=facts>seed {} · {} {mode} · {settled} · commit <code>{}</code>{trace}</p>\n</header>",
         report.seed,
-        report.duration_s,
+        driven(report),
         escape(&report.commit),
     );
+}
+
+/// How long vehicles drove: `600 s`, or `6 of 600 s` if the run was cut short.
+pub(super) fn driven(report: &Report) -> String {
+    let planned_s = report.scenario.duration.as_secs_f64();
+    if report.duration_s < planned_s {
+        format!("{} of {planned_s} s", report.duration_s)
+    } else {
+        format!("{planned_s} s")
+    }
 }
 
 fn ledger(html: &mut String, report: &Report) {
@@ -107,16 +118,16 @@ fn ledger(html: &mut String, report: &Report) {
     };
     let alarm = |count: u64| if count == 0 { "good" } else { "bad" };
     let notice = |count: u64| if count == 0 { "" } else { "warn" };
+    // A sign and its term stay together where the sum breaks into lines.
+    let term = |sign: &str, count: u64, label: &str, class: &str| {
+        format!("<div class=term><i>{sign}</i>{}</div>", card(count, label, class))
+    };
     let sum = [
         card(ledger.recorded, "recorded", ""),
-        "<i>=</i>".to_owned(),
-        card(ledger.stored_or_pending, "stored or pending", ""),
-        "<i>+</i>".to_owned(),
-        card(ledger.refused_total, "refused", notice(ledger.refused_total)),
-        "<i>+</i>".to_owned(),
-        card(ledger.shed, "shed", notice(ledger.shed)),
-        "<i>+</i>".to_owned(),
-        card(ledger.missing, "missing", alarm(ledger.missing)),
+        term("=", ledger.stored_or_pending, "stored or pending", ""),
+        term("+", ledger.refused_total, "refused", notice(ledger.refused_total)),
+        term("+", ledger.shed, "shed", notice(ledger.shed)),
+        term("+", ledger.missing, "missing", alarm(ledger.missing)),
     ];
     let _ = writeln!(html, "<section>\n<h2>Ledger</h2>\n<div class=sum>{}</div>", sum.concat());
     let _ = writeln!(
@@ -146,7 +157,10 @@ fn gates(html: &mut String, report: &Report) {
         html.push_str("<p class=facts>None in this scenario.</p>\n</section>\n");
         return;
     }
-    html.push_str("<div class=wide><table>\n<thead><tr><th>Metric<th class=n>Value<th>Should be<th class=n>Samples<th>Outcome</tr></thead>\n");
+    if report.verdict == Verdict::Interrupted {
+        html.push_str("<p class=facts>The run was cut short: what a gate says here proves nothing.</p>\n");
+    }
+    html.push_str("<div class=wide><table>\n<thead><tr><th>Metric<th class=n>Value<th>Should be<th class=\"n spare\">Over fixes<th>Outcome</tr></thead>\n");
     for gate in &report.gates {
         let class = match gate.outcome {
             GateOutcome::Pass => "good",
@@ -155,7 +169,7 @@ fn gates(html: &mut String, report: &Report) {
         };
         let _ = writeln!(
             html,
-            "<tr><td><code>{}</code><td class=n>{}<td class=line>{} {}<td class=n>{}<td class=line><span class={class}>{}</span></tr>",
+            "<tr><td><code>{}</code><td class=n>{}<td class=line>{} {}<td class=\"n spare\">{}<td class=line><span class={class}>{}</span></tr>",
             escape(&gate.metric),
             gate.value.map_or("–".to_owned(), number),
             gate.comparison,
@@ -223,17 +237,27 @@ fn curves(html: &mut String, report: &Report) {
         "<figure><figcaption>{label}: <span class=key-first>99th percentile</span>, \
          <span class=key-second>median</span></figcaption>{svg}</figure>"
     );
-    html.push_str("</div>\n<p class=legend><span class=swatch-fault></span> fault under way <span class=swatch-settle></span> faults over, settling</p>\n</section>\n");
+    html.push_str("</div>\n<p class=legend>");
+    if axis.faults().next().is_some() {
+        html.push_str("<span><i class=swatch-fault></i>fault under way</span> ");
+    }
+    if axis.settles() {
+        html.push_str("<span><i class=swatch-settle></i>vehicles parked, settling</span> ");
+    }
+    html.push_str("<span class=narrow>wider than the screen: it scrolls sideways</span></p>\n</section>\n");
 }
 
 fn latencies(html: &mut String, report: &Report) {
-    html.push_str("<section>\n<h2>Latency, milliseconds</h2>\n<div class=wide><table>\n<thead><tr><th>From fix<th class=n>Count<th class=n>p50<th class=n>p90<th class=n>p99<th class=n>p99.9<th class=n>Max</tr></thead>\n");
+    html.push_str("<section>\n<h2>Latency, milliseconds</h2>\n<div class=wide><table>\n<thead><tr><th>From fix<th class=n>Count<th class=n>p50<th class=\"n spare\">p90<th class=n>p99<th class=n>p99.9<th class=n>Max</tr></thead>\n");
     for (name, latency) in &report.latency_ms {
         let about = metrics::LATENCIES.iter().find(|(known, _)| known == name).map_or("", |(_, about)| about);
-        let figures = latency.figures().map(|(_, value)| format!("<td class=n>{}", millis(value)));
+        let figures = latency.figures().map(|(name, value)| {
+            let class = if name == "p90" { "\"n spare\"" } else { "n" };
+            format!("<td class={class}>{}", millis(value))
+        });
         let _ = writeln!(
             html,
-            "<tr><td>{} <code class=quiet>{}</code><td class=n>{}{}</tr>",
+            "<tr><td><span class=spare>{}</span> <code class=quiet>{}</code><td class=n>{}{}</tr>",
             escape(about),
             escape(name),
             grouped(latency.count),
@@ -270,13 +294,15 @@ fn recovery(html: &mut String, report: &Report) {
 fn faults(html: &mut String, report: &Report) {
     html.push_str("<section>\n<h2>Faults</h2>\n");
     if report.faults.is_empty() {
-        html.push_str("<p class=facts>None in this scenario.</p>\n</section>\n");
+        html.push_str("<p class=facts>None in this run.</p>\n</section>\n");
         return;
     }
-    html.push_str("<div class=wide><table>\n<thead><tr><th class=n>From<th class=n>To<th>Fault<th>Of<th>Nodes</tr></thead>\n");
+    html.push_str("<div class=wide><table>\n<thead><tr><th class=n>From<th class=n>To<th>Fault<th>Of<th class=spare>Nodes</tr></thead>\n");
+    let ended_s = report.duration_s;
     for fault in &report.faults {
         let detail =
             if fault.detail.is_empty() { String::new() } else { format!(" ({})", escape(&fault.detail)) };
+        let unreached = if fault.at_s < ended_s { "" } else { " <span class=quiet>(not reached)</span>" };
         let nodes = if fault.nodes.is_empty() {
             format!("more than {}", FaultWindow::NODES_MAX)
         } else {
@@ -284,7 +310,7 @@ fn faults(html: &mut String, report: &Report) {
         };
         let _ = writeln!(
             html,
-            "<tr><td class=n>{} s<td class=n>{} s<td>{}{detail}<td><code>{}</code><td>{}</tr>",
+            "<tr><td class=n>{} s<td class=n>{} s<td>{}{detail}{unreached}<td><code>{}</code><td class=spare>{}</tr>",
             fault.at_s,
             fault.until_s,
             escape(&fault.verb),

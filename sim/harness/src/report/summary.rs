@@ -1,5 +1,6 @@
 //! What a terminal shows at the end of a run: the answer in about twenty lines.
 
+use super::html::driven;
 use super::{Latency, Mode, OracleOutcome, Report, Verdict, metrics, plural};
 use crate::gates::GateOutcome;
 
@@ -90,13 +91,14 @@ fn run_line(report: &Report) -> String {
     let settled = match report.settled_after_s {
         Some(0.0) => "nothing left pending".to_owned(),
         Some(after_s) => format!("settled after {after_s:.1} s more"),
+        None if report.verdict == Verdict::Interrupted => "not settled".to_owned(),
         None => "never settled".to_owned(),
     };
     let time = match report.mode {
         Mode::Virtual => "virtual time",
         Mode::Live => "real time",
     };
-    let head = format!("seed {}, {} s in {time}, {settled}", report.seed, report.duration_s);
+    let head = format!("seed {}, {} in {time}, {settled}", report.seed, driven(report));
     let speed = report.run.speed;
     if speed.cpu_s > 0.0 {
         format!("{head}; {:.1} s of CPU, {:.0} virtual s per CPU s", speed.cpu_s, speed.virtual_per_cpu)

@@ -255,6 +255,24 @@ fn a_page_of_an_empty_run_has_no_curves() {
 }
 
 #[test]
+fn a_run_that_was_cut_short_shows_no_more_than_it_came_to() {
+    let mut report = sample();
+    let first_fault_s = report.faults.iter().map(|fault| fault.at_s).fold(f64::INFINITY, f64::min);
+    assert!(page(&report).contains("class=fault ") && first_fault_s > 85.0);
+    (report.duration_s, report.settled_after_s) = (85.0, None);
+    let Series { durable_per_s, backlog, connected, latency_p50_ms, latency_p99_ms } = &mut report.series;
+    [durable_per_s, backlog, connected].into_iter().for_each(|values| values.truncate(85));
+    [latency_p50_ms, latency_p99_ms].into_iter().for_each(|values| values.truncate(85));
+    report.events.insert("reconnect".to_owned(), 0);
+    report.judge(true);
+    assert_eq!(report.reasons, ["ended by hand after 85 of 600 s"]);
+    let html = page(&report);
+    assert!(html.contains("seed 7 · 85 of 600 s virtual · not settled"), "{html}");
+    assert!(html.contains("(not reached)") && html.contains("The run was cut short"), "{html}");
+    assert!(!html.contains("class=fault ") && !html.contains("swatch-fault>"), "{html}");
+}
+
+#[test]
 fn a_long_run_is_drawn_with_few_points() {
     let mut report = sample();
     let long = |value: u64| vec![value; 86_400];

@@ -56,11 +56,18 @@ fn check_head(scenario: &Scenario, shape: &mut Shape<'_>) {
 }
 
 fn check_world(scenario: &Scenario, shape: &mut Shape<'_>) {
-    if let Roads::OsmPbf(path) = &scenario.world.roads
-        && path.as_os_str().is_empty()
-    {
-        let message = "`osm_pbf` is empty: give the path of an OpenStreetMap extract (.osm.pbf)".to_owned();
-        shape.problem_at("world.roads.osm_pbf", message);
+    match &scenario.world.roads {
+        Roads::OsmPbf(path) if path.as_os_str().is_empty() => {
+            let message =
+                "`osm_pbf` is empty: give the path of an OpenStreetMap extract (.osm.pbf)".to_owned();
+            shape.problem_at("world.roads.osm_pbf", message);
+        }
+        Roads::City(city) => {
+            if let Err(error) = city.resolve().check() {
+                shape.problem_at("world.roads.city", format!("`city`: {error}"));
+            }
+        }
+        Roads::OsmPbf(_) | Roads::Grid(_) => {}
     }
     radio::check(scenario, shape);
     for (index, group) in scenario.vehicles.iter().enumerate() {

@@ -215,7 +215,7 @@ impl Shape<'_> {
         let choices: Vec<&str> = known.keys().copied().collect();
         let Some(table) = value.get_ref().as_table() else {
             let found = found_text(value.get_ref());
-            let example = "{ osm_pbf = \"file\" } or { grid = { columns = 40, rows = 30, block_m = 120 } }";
+            let example = "{ osm_pbf = \"file\" }, { city = { width_km = 8, height_km = 6 } } or { grid = { columns = 40, rows = 30 } }";
             self.wrong(
                 path,
                 &value.span(),

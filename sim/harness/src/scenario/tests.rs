@@ -168,19 +168,30 @@ fn roads_come_from_exactly_one_known_source() {
     let check_roads =
         |roads: &str, expected: &str| check(&small(&format!("[world]\nroads = {roads}\n")), &[expected]);
     check_roads("{ osm_pdf = \"a.pbf\" }", "7:11: unknown key `osm_pdf`; did you mean `osm_pbf`?");
-    check_roads("{}", "7:9: `roads` takes exactly one of `grid`, `osm_pbf`, found none");
+    check_roads("{}", "7:9: `roads` takes exactly one of `city`, `grid`, `osm_pbf`, found none");
     check_roads(
         "{ osm_pbf = \"a.pbf\", grid = {} }",
-        "7:9: `roads` takes exactly one of `grid`, `osm_pbf`, found `grid`, `osm_pbf`",
+        "7:9: `roads` takes exactly one of `city`, `grid`, `osm_pbf`, found `grid`, `osm_pbf`",
     );
     check_roads(
         "{ osm_pbf = \"\" }",
         "7:21: `osm_pbf` is empty: give the path of an OpenStreetMap extract (.osm.pbf)",
     );
-    check_roads("{ grid = { rows = 1 } }", "7:27: `rows` must be 2 to 250, found 1");
+    check_roads("{ grid = { rows = 1 } }", "7:27: `rows` must be 2 to 500, found 1");
+    check_roads("{ city = { with_km = 8 } }", "7:20: unknown key `with_km`; did you mean `width_km`?");
+    check_roads("{ city = { irregularity = 2 } }", "7:35: `irregularity` must be 0 to 1, found 2");
+    check_roads(
+        "{ city = { width_km = 90, height_km = 80 } }",
+        "7:18: `city`: a city of 90 x 80 km with blocks of 120 m has 501418 crossings, and 250000 is the most: make it \
+         smaller, or its blocks larger",
+    );
+    check_roads(
+        "{ city = { bridges = 40 } }",
+        "7:18: `city`: 40 bridges are more than the 18 arterials and collectors that come to the river: have fewer",
+    );
     check_roads(
         "\"a.pbf\"",
-        "7:9: `roads` must be a table such as { osm_pbf = \"file\" } or { grid = { columns = 40, rows = 30, block_m = 120 } }, found the text \"a.pbf\"",
+        "7:9: `roads` must be a table such as { osm_pbf = \"file\" }, { city = { width_km = 8, height_km = 6 } } or { grid = { columns = 40, rows = 30 } }, found the text \"a.pbf\"",
     );
 }
 

@@ -18,7 +18,7 @@ pub struct World {
     /// UTC when the run starts, as RFC 3339. Default 2026-03-02T07:00:00Z, a Monday.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub start: WallTime,
-    /// Where the roads come from: `{ osm_pbf = "file" }` or `{ grid = { .. } }`.
+    /// Where the roads come from: `{ osm_pbf = "file" }`, `{ city = { .. } }` or `{ grid = { .. } }`.
     pub roads: Roads,
 }
 
@@ -36,18 +36,20 @@ pub enum Roads {
     OsmPbf(PathBuf),
     /// A made-up town of straight streets.
     Grid(Grid),
+    /// A made-up city: arterials, one-way streets, signals, tunnels, a river.
+    City(City),
 }
 
 /// A made-up town of straight streets, all open both ways. Its routes are prepared before the run: a second for
-/// 100 x 100 crossings, some 20 for 250 x 250.
+/// 200 x 200 crossings, some 15 for 500 x 500.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Grid {
     /// Streets from south to north. Default 40.
-    #[schemars(range(min = 2, max = 250))]
+    #[schemars(range(min = 2, max = 500))]
     pub columns: u32,
     /// Streets from west to east. Default 30.
-    #[schemars(range(min = 2, max = 250))]
+    #[schemars(range(min = 2, max = 500))]
     pub rows: u32,
     /// Distance between crossings, in metres. Default 120.
     #[schemars(range(min = 20.0, max = 5_000.0))]
@@ -57,6 +59,85 @@ pub struct Grid {
 impl Default for Grid {
     fn default() -> Self {
         Self { columns: 40, rows: 30, block_m: 120.0 }
+    }
+}
+
+/// A made-up city: arterials and collectors, neighbourhoods between them, signals, one-way streets, tunnels, and a river
+/// with few bridges. There is room for some five vehicles per crossing: 8 x 6 km for 10,000, 20 x 18 km for 100,000.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct City {
+    /// Source of its random numbers, apart from the run's: another run then has the same streets. Default 1.
+    #[schemars(range(min = 0, max = 9_223_372_036_854_775_807_u64))]
+    pub seed: u64,
+    /// From west to east, in kilometres. Default 8.
+    #[schemars(range(min = 1.0, max = 100.0))]
+    pub width_km: f64,
+    /// From south to north, in kilometres. Default 6.
+    #[schemars(range(min = 1.0, max = 100.0))]
+    pub height_km: f64,
+    /// Usual distance between crossings, in metres. Default 120.
+    #[schemars(range(min = 40.0, max = 1_000.0))]
+    pub block_m: f64,
+    /// Every which street is an arterial; halfway between two of them is a collector. Default 8.
+    #[schemars(range(min = 4, max = 40))]
+    pub arterial_every: u32,
+    /// How far it is from a grid: 0 (straight, with all its streets) to 1. Default 0.5.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub irregularity: f64,
+    /// Share of neighbourhoods whose small streets are one-way, in pairs of opposite direction: 0 to 1. Default 0.3.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub one_way_share: f64,
+    /// Bridges over the river; 0: no river. Default 4.
+    #[schemars(range(min = 0, max = 1_000))]
+    pub bridges: u32,
+    /// Stretches of arterials that are led below a neighbourhood. Default 3.
+    #[schemars(range(min = 0, max = 1_000))]
+    pub tunnels: u32,
+}
+
+impl Default for City {
+    fn default() -> Self {
+        let drover_world::City {
+            seed,
+            width_m,
+            height_m,
+            block_m,
+            arterial_every,
+            irregularity,
+            one_way_share,
+            bridges,
+            tunnels,
+        } = drover_world::City::default();
+        let (width_km, height_km) = (width_m / 1_000.0, height_m / 1_000.0);
+        Self {
+            seed,
+            width_km,
+            height_km,
+            block_m,
+            arterial_every,
+            irregularity,
+            one_way_share,
+            bridges,
+            tunnels,
+        }
+    }
+}
+
+impl City {
+    /// The same as the world builds it.
+    pub fn resolve(self) -> drover_world::City {
+        drover_world::City {
+            seed: self.seed,
+            width_m: self.width_km * 1_000.0,
+            height_m: self.height_km * 1_000.0,
+            block_m: self.block_m,
+            arterial_every: self.arterial_every,
+            irregularity: self.irregularity,
+            one_way_share: self.one_way_share,
+            bridges: self.bridges,
+            tunnels: self.tunnels,
+        }
     }
 }
 
@@ -70,6 +151,17 @@ pub enum VehicleKind {
     Truck,
     /// A compact petrol car.
     Car,
+}
+
+impl VehicleKind {
+    /// The same, as the world takes it.
+    pub const fn resolve(self) -> drover_world::VehicleKind {
+        match self {
+            Self::DeliveryVan => drover_world::VehicleKind::DeliveryVan,
+            Self::Truck => drover_world::VehicleKind::Truck,
+            Self::Car => drover_world::VehicleKind::Car,
+        }
+    }
 }
 
 /// A group of like vehicles.

@@ -1,5 +1,6 @@
 //! Whole runs on a small town: every fault that a scenario can name bites, and costs no fix.
 
+mod readings;
 mod recorded;
 mod road;
 
@@ -167,9 +168,12 @@ fn a_database_that_forgets_what_it_acknowledged_fails_the_run() {
 
 #[test]
 fn an_interrupted_run_leaves_a_report_that_says_so() {
-    let outcome = ask(&scenario(""), &AT_ONCE);
-    assert_eq!(outcome.report.verdict, Verdict::Interrupted);
-    assert!(outcome.report.ledger.is_balanced());
+    let report = ask(&scenario("[[gates]]\nmetric = \"events.migration\"\nabove = 1000\n"), &AT_ONCE).report;
+    assert_eq!(report.verdict, Verdict::Interrupted);
+    assert!(report.ledger.is_balanced());
+    assert!(report.duration_s < 90.0, "{}", report.duration_s);
+    // A gate says nothing about a run that was cut short.
+    assert_eq!(report.reasons, ["ended by hand after 1 of 90 s", "no fix was recorded"]);
 }
 
 #[test]
@@ -234,4 +238,16 @@ fn what_can_not_be_run_is_refused_with_place_and_remedy() {
         drover_harness::scenario::Roads::OsmPbf(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into());
     let error = roads(&lost, "small.toml").err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("is not an OpenStreetMap extract"), "{error}");
+}
+
+#[test]
+fn readings_of_every_kind_of_vehicle_are_stored_as_they_were() {
+    let mixed = "[[vehicles]]\ncount = 3\nkind = \"truck\"\n[vehicles.wear]\ntyre = { life_s = 60 }\n\
+                 [[vehicles]]\ncount = 3\nkind = \"car\"\n[[vehicles]]\ncount = 2\ncan = false\n";
+    let report = ask(&scenario(mixed), &NEVER).report;
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
+    let oracle =
+        report.oracles.iter().find(|oracle| oracle.name == "readings_are_true").expect("it is judged");
+    // Up to ten numbers for each fix, none while a bus sleeps.
+    assert!(oracle.checks > 4 * report.ledger.stored, "{} checks", oracle.checks);
 }

@@ -34,8 +34,9 @@ pub(super) fn answer_readings(moment: &Moment<'_>, burst: &mut Burst<'_>) {
     answer(burst, 0xA6, &tenths_of_km.to_be_bytes());
 }
 
+/// The nearest step; the cast that follows cuts the half.
 fn steps(value: f64, max: f64) -> f64 {
-    (value + 0.5).floor().clamp(0.0, max)
+    (value + 0.5).clamp(0.0, max)
 }
 
 fn answer(burst: &mut Burst<'_>, pid: u8, value: &[u8]) {

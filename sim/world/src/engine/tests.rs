@@ -26,7 +26,7 @@ impl Bench {
     fn warm(kind: VehicleKind) -> Self {
         let mut bench = Self::new(kind);
         bench.idle(10.0);
-        while bench.engine.coolant.outlet_c < 85.0 {
+        while bench.engine.slow.coolant.outlet_c < 85.0 {
             bench.hold(50.0 / 3.6, 60.0);
         }
         bench
@@ -125,22 +125,34 @@ fn a_cold_engine_is_warm_after_some_minutes_in_town_and_the_thermostat_holds_it(
             bench.hold(13.0, 20.0);
             bench.reach(0.0, 1.5);
             bench.idle(10.0);
-            if bench.engine.coolant.outlet_c > 80.0 {
+            if bench.engine.slow.coolant.outlet_c > 80.0 {
                 warm_after_s.get_or_insert(bench.tick.elapsed().as_secs_f64());
             }
-            assert!(bench.engine.coolant.outlet_c < 104.0, "{kind:?}: {}", bench.engine.coolant.outlet_c);
+            assert!(
+                bench.engine.slow.coolant.outlet_c < 104.0,
+                "{kind:?}: {}",
+                bench.engine.slow.coolant.outlet_c
+            );
         }
         let after_min = warm_after_s.expect("warm within the hour") / 60.0;
-        println!("{kind:?} warm after {after_min:.1} min, then {:.1} C", bench.engine.coolant.outlet_c);
+        println!("{kind:?} warm after {after_min:.1} min, then {:.1} C", bench.engine.slow.coolant.outlet_c);
         assert!(minutes.contains(&after_min), "{kind:?} warm after {after_min} min");
-        assert!(bench.engine.coolant.outlet_c > 80.0);
+        assert!(bench.engine.slow.coolant.outlet_c > 80.0);
         // Full load uphill would be harder; this is what a flat motorway asks for.
         bench.hold(25.0, 900.0);
-        assert!((80.0..102.0).contains(&bench.engine.coolant.outlet_c), "{}", bench.engine.coolant.outlet_c);
+        assert!(
+            (80.0..102.0).contains(&bench.engine.slow.coolant.outlet_c),
+            "{}",
+            bench.engine.slow.coolant.outlet_c
+        );
         // An hour in the cold: still lukewarm.
         bench.reach(0.0, 1.5);
         (0..36_000).for_each(|_| bench.step(0.0, false));
-        assert!((35.0..75.0).contains(&bench.engine.coolant.outlet_c), "{}", bench.engine.coolant.outlet_c);
+        assert!(
+            (35.0..75.0).contains(&bench.engine.slow.coolant.outlet_c),
+            "{}",
+            bench.engine.slow.coolant.outlet_c
+        );
     }
 }
 
@@ -169,7 +181,7 @@ fn the_voltage_dips_while_the_starter_turns_and_rises_with_the_alternator() {
     for kind in KINDS {
         let mut bench = Bench::new(kind);
         let batteries = bench.build().motor.electrics.batteries;
-        let volts = |bench: &Bench| bench.engine.electrics.volts / batteries;
+        let volts = |bench: &Bench| bench.engine.slow.electrics.volts / batteries;
         bench.step(0.0, false);
         assert!((12.4..12.8).contains(&volts(&bench)), "{kind:?} rests at {}", volts(&bench));
         bench.step(0.0, true);
@@ -186,16 +198,17 @@ fn the_voltage_dips_while_the_starter_turns_and_rises_with_the_alternator() {
 #[test]
 fn a_tank_runs_dry_but_never_below_and_is_filled_where_the_vehicle_parks() {
     let mut bench = Bench::new(VehicleKind::Car);
-    bench.engine.fuel_start_l = 0.02;
+    bench.engine.left_j = 0.02 * bench.build().motor.fuel_j_per_l;
     let motor = bench.build().motor;
+    let left_l = |bench: &Bench| bench.engine.left_j / motor.fuel_j_per_l;
     for _ in 0..3_000 {
         bench.step(0.0, true);
-        assert!(bench.engine.fuel_l(&motor) >= 0.0);
+        assert!(left_l(&bench) >= 0.0);
     }
-    assert!(bench.engine.fuel_l(&motor) < 1e-9);
+    assert!(left_l(&bench) < 1e-9);
     assert_eq!(bench.engine.fuel_w, 0.0);
     (0..20).for_each(|_| bench.step(0.0, false));
-    assert!((bench.engine.fuel_l(&motor) - motor.tank_l).abs() < 1e-9);
+    assert!((left_l(&bench) - motor.tank_l).abs() < 1e-9);
 }
 
 /// Work at the wheels, drag of the engine and auxiliaries, each summed on its own over a drive with stops; fuel by the

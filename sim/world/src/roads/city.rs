@@ -119,7 +119,7 @@ pub enum CityError {
 }
 
 impl City {
-    /// The most crossings: these take some ten seconds to prepare.
+    /// The most crossings: these take some fifteen seconds of CPU to prepare.
     pub const CROSSINGS_MAX: u64 = 250_000;
 
     /// Checks that there can be such a city.

@@ -68,7 +68,7 @@ fn edges_of(source: &Streets, pieces: &[Piece]) -> Vec<RawEdge> {
             let share = if direction.destination_only { PASSING_THROUGH } else { 1.0 };
             let seconds = (piece.length_m / direction.expected_mps + delay_s) * share;
             let (from, to) = if backward { (last, first) } else { (first, last) };
-            let weight_ms = ((seconds * 1000.0) as u32).max(1);
+            let weight_ms = ((seconds * 1000.0).round() as u32).max(1);
             edges.push(RawEdge { from, to, weight_ms, piece: number, backward });
         }
     }
@@ -162,7 +162,7 @@ impl Network<'_> {
                 .iter()
                 .map(|&point| Junction::at(source.positions[point as usize]))
                 .collect(),
-            router: Router::new(&graph.turns, graph.edges.iter().map(|edge| edge.weight_ms).collect()),
+            router: self.router(),
             turns: Turns::default(),
             fastest_mps: 0.0,
             points_found: source.positions.len(),
@@ -170,9 +170,9 @@ impl Network<'_> {
             notes: Vec::new(),
             attribution: None,
         };
-        let places = self.places();
+        let (places, widths) = (self.places(), self.widths());
         for number in 0..graph.edges.len() {
-            self.add(number, &places, &mut roads);
+            self.add(number, &places, &widths, &mut roads);
         }
         let speeds = roads.edges.iter().zip(&self.graph.edges);
         let speeds = speeds.map(|(edge, raw)| edge.length_m / f64::from(raw.weight_ms) * 1000.0);
@@ -181,8 +181,17 @@ impl Network<'_> {
         Some(roads)
     }
 
+    fn router(&self) -> Router {
+        let Graph { edges, junctions, turns } = &self.graph;
+        let weights_ms = edges.iter().map(|edge| edge.weight_ms).collect();
+        let order = self.source.order.as_ref().filter(|order| order.len() == junctions.len());
+        let number = |point: &u32| junctions.binary_search(point).ok();
+        let order = order.and_then(|order| order.iter().map(number).collect());
+        Router::new(turns, weights_ms, order)
+    }
+
     /// Adds an edge to `roads`: its points, its controls, and what it is like.
-    fn add(&self, number: usize, places: &[Place], roads: &mut Roads) {
+    fn add(&self, number: usize, places: &[Place], widths: &[f64], roads: &mut Roads) {
         let (edge, link) = (self.graph.edges[number], self.graph.turns.links()[number]);
         let piece = &self.pieces[edge.piece as usize];
         let kind = self.source.kind_of(piece);
@@ -223,7 +232,7 @@ impl Network<'_> {
             reverse: link.reverse,
             length_m,
             limit_mps: direction.limit_mps,
-            street_width_m: kind.street_width_m(),
+            street_width_m: widths[edge.piece as usize],
             class: kind.class,
             link: kind.link,
             roundabout: kind.roundabout,
@@ -256,6 +265,19 @@ impl Network<'_> {
             points.iter().for_each(|&point| kept[point as usize] = true);
         }
         kept.into_iter().filter(|kept| *kept).count()
+    }
+
+    /// How wide each piece is that has an edge.
+    fn widths(&self) -> Vec<f64> {
+        let mut widths = vec![0.0; self.pieces.len()];
+        for edge in &self.graph.edges {
+            // The second direction finds it measured.
+            let width_m: &mut f64 = &mut widths[edge.piece as usize];
+            if *width_m == 0.0 {
+                *width_m = self.source.street_width_m(&self.pieces[edge.piece as usize]);
+            }
+        }
+        widths
     }
 
     /// What meets at each junction.

@@ -30,6 +30,13 @@ pub enum Note {
         /// Of so many.
         of: usize,
     },
+    /// So many buildings that streets are not measured against them.
+    TooManyBuildings {
+        /// The file.
+        name: String,
+        /// The most corners of buildings that are read.
+        max: usize,
+    },
     /// Restrictions over more than one junction.
     RestrictionsOverWays {
         /// The file.
@@ -37,6 +44,19 @@ pub enum Note {
         /// How many.
         count: usize,
     },
+}
+
+impl Note {
+    /// True if vehicles will miss what is left out: a tenth of the streets or more, or a damaged file.
+    pub fn is_grave(&self) -> bool {
+        match self {
+            Self::Disconnected { dropped, of, .. } => dropped * 10 > *of,
+            Self::OffEarth { .. } => true,
+            Self::RestrictionsIncomplete { .. }
+            | Self::TooManyBuildings { .. }
+            | Self::RestrictionsOverWays { .. } => false,
+        }
+    }
 }
 
 impl fmt::Display for Note {
@@ -56,6 +76,11 @@ impl fmt::Display for Note {
                 f,
                 "{name}: {count} of {of} turn restrictions name ways or nodes that the file does not have and are \
                  left out; cut extracts with complete relations, such as by osmium extract --strategy smart"
+            ),
+            Self::TooManyBuildings { name, max } => write!(
+                f,
+                "{name}: with more than {max} corners of buildings, streets are as wide as is usual for their class; \
+                 take an extract of a smaller area to have them measured"
             ),
             Self::RestrictionsOverWays { name, count } => write!(
                 f,

@@ -14,6 +14,7 @@ use super::notes::Note;
 use super::pbf::Extract;
 use super::pieces::Streets;
 use super::restrictions::TurnRule;
+use super::walls::Walls;
 use super::{Preparing, RoadsError, way};
 
 /// Asked for by the Open Database License, wherever the data is shown.
@@ -22,6 +23,9 @@ pub(super) const ATTRIBUTION: &str =
 
 /// A large country's worth. Numbers of points are u32, and each may be in two edges.
 const POINTS_MAX: usize = 100_000_000;
+
+/// With more corners of buildings than this, streets are as wide as is usual for their class.
+const CORNERS_MAX: usize = 10_000_000;
 
 /// The streets of an extract, and what is to be told about it.
 pub(super) fn read(
@@ -46,12 +50,19 @@ pub(super) fn read(
     ways.members.sort_unstable();
     ways.members.dedup();
     let mut points = Points::of(&ways);
+    let mut corners = Places::of(&ways.corners);
     extract.for_each_block(
         |block| {
             block.for_each_element(|element| match element {
-                Element::Node(node) => points.add(node.id(), (node.nano_lat(), node.nano_lon()), node.tags()),
+                Element::Node(node) => {
+                    let place = e7((node.nano_lat(), node.nano_lon()));
+                    points.add(node.id(), place, node.tags());
+                    corners.add(node.id(), place);
+                }
                 Element::DenseNode(node) => {
-                    points.add(node.id(), (node.nano_lat(), node.nano_lon()), node.tags());
+                    let place = e7((node.nano_lat(), node.nano_lon()));
+                    points.add(node.id(), place, node.tags());
+                    corners.add(node.id(), place);
                 }
                 Element::Way(way) => ways.see(way.id()),
                 Element::Relation(_) => {}
@@ -60,7 +71,10 @@ pub(super) fn read(
         |share| progress(Preparing::Points { share }),
     )?;
     progress(Preparing::Network);
-    Ok(points.streets(name, ways))
+    let walls = ways.walls(&corners);
+    let (mut streets, notes) = points.streets(name, ways);
+    streets.walls = walls;
+    Ok((streets, notes))
 }
 
 /// The streets, by the ids of their nodes.
@@ -70,6 +84,10 @@ struct Ways {
     /// The nodes of all streets, street after street.
     nodes: Vec<i64>,
     too_many: bool,
+    /// The nodes of all buildings, building after building, and where each ends among them.
+    corners: Vec<i64>,
+    buildings: Vec<u32>,
+    too_many_buildings: bool,
     rules: Vec<RuleFound>,
     /// The ways that restrictions name, sorted once the first pass is over, and whether the file has them.
     members: Vec<(i64, bool)>,
@@ -96,7 +114,12 @@ struct RuleFound {
 impl Ways {
     fn add(&mut self, way: &Way<'_>) {
         let tag = |wanted: &str| way.tags().find(|(key, _)| *key == wanted).map(|(_, value)| value);
-        let Some(kind) = way::kind_of(tag) else { return };
+        let Some(kind) = way::kind_of(tag) else {
+            if tag("building").is_some_and(|kind| kind != "no") {
+                self.add_building(way);
+            }
+            return;
+        };
         self.too_many |= self.nodes.len() + way.raw_refs().len() > POINTS_MAX;
         if self.too_many {
             return;
@@ -108,6 +131,27 @@ impl Ways {
             id
         }));
         self.ways.push(WayFound { id: way.id(), first, len: self.nodes.len() - first, kind });
+    }
+
+    fn add_building(&mut self, way: &Way<'_>) {
+        self.too_many_buildings |= self.corners.len() + way.raw_refs().len() > CORNERS_MAX;
+        if self.too_many_buildings {
+            (self.corners, self.buildings) = (Vec::new(), Vec::new());
+            return;
+        }
+        self.corners.extend(way.refs());
+        self.buildings.push(self.corners.len() as u32);
+    }
+
+    /// The walls of the buildings whose corners the file has.
+    fn walls(&self, corners: &Places) -> Walls {
+        let starts = std::iter::once(0).chain(self.buildings.iter().copied());
+        let outlines = starts.zip(&self.buildings).map(|(start, &end)| {
+            let nodes = &self.corners[start as usize..end as usize];
+            nodes.iter().filter_map(|&id| corners.get(id)).collect::<Vec<_>>()
+        });
+        let outlines: Vec<Vec<(i32, i32)>> = outlines.collect();
+        Walls::of(outlines.iter().map(Vec::as_slice))
     }
 
     fn add_relation(&mut self, relation: &Relation<'_>) {
@@ -167,12 +211,42 @@ fn restriction_of<'t>(tag: impl Fn(&str) -> Option<&'t str>) -> Option<bool> {
     }
 }
 
-/// The nodes of streets: where they are and what stands there.
-struct Points {
+/// Where nodes are.
+struct Places {
     /// Ascending.
     ids: Vec<i64>,
     /// Latitude and longitude in units of 1e-7 degrees, as the file has them.
     places: Vec<Option<(i32, i32)>>,
+}
+
+impl Places {
+    fn of(nodes: &[i64]) -> Self {
+        let mut ids = nodes.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let places = vec![None; ids.len()];
+        Self { ids, places }
+    }
+
+    /// Notes where a node is; returns its place among those that are wanted.
+    fn add(&mut self, id: i64, place: Option<(i32, i32)>) -> Option<usize> {
+        let at = self.number(id)?;
+        self.places[at] = place;
+        Some(at)
+    }
+
+    fn get(&self, id: i64) -> Option<(i32, i32)> {
+        self.places[self.number(id)?]
+    }
+
+    fn number(&self, id: i64) -> Option<usize> {
+        self.ids.binary_search(&id).ok()
+    }
+}
+
+/// The nodes of streets: where they are and what stands there.
+struct Points {
+    places: Places,
     marks: Vec<(u32, Mark)>,
     blocked: Vec<u32>,
     off_earth: usize,
@@ -180,19 +254,17 @@ struct Points {
 
 impl Points {
     fn of(ways: &Ways) -> Self {
-        let mut ids = ways.nodes.clone();
-        ids.sort_unstable();
-        ids.dedup();
-        let places = vec![None; ids.len()];
-        Self { ids, places, marks: Vec::new(), blocked: Vec::new(), off_earth: 0 }
+        Self { places: Places::of(&ways.nodes), marks: Vec::new(), blocked: Vec::new(), off_earth: 0 }
     }
 
-    fn add<'t>(&mut self, id: i64, nano: (i64, i64), tags: impl Iterator<Item = (&'t str, &'t str)> + Clone) {
-        let Ok(at) = self.ids.binary_search(&id) else { return };
-        let e7 = |nano: i64| i32::try_from(nano / 100).ok();
-        let place = e7(nano.0).zip(e7(nano.1));
-        self.places[at] = place.filter(|&place| position(place).is_some());
-        self.off_earth += usize::from(self.places[at].is_none());
+    fn add<'t>(
+        &mut self,
+        id: i64,
+        place: Option<(i32, i32)>,
+        tags: impl Iterator<Item = (&'t str, &'t str)> + Clone,
+    ) {
+        let Some(at) = self.places.add(id, place) else { return };
+        self.off_earth += usize::from(place.is_none());
         if tags.clone().next().is_none() {
             return;
         }
@@ -211,7 +283,7 @@ impl Points {
         self.blocked.sort_unstable();
         for way in &ways.ways {
             let nodes = &ways.nodes[way.first..way.first + way.len];
-            let at = nodes.iter().map(|id| self.ids.binary_search(id).expect("ids are those of all ways"));
+            let at = nodes.iter().map(|&id| self.places.number(id).expect("ids are those of all ways"));
             let points: Vec<(Option<u32>, bool)> =
                 at.map(|at| (numbers[at], self.blocked.binary_search(&(at as u32)).is_ok())).collect();
             add_way(way, &points, &mut streets);
@@ -221,7 +293,7 @@ impl Points {
         streets.marks.sort_unstable_by_key(|&(point, _)| point);
         let mut incomplete = ways.rules_incomplete;
         for rule in &ways.rules {
-            let via = self.ids.binary_search(&rule.via).ok().and_then(|at| numbers[at]);
+            let via = self.places.number(rule.via).and_then(|at| numbers[at]);
             let RuleFound { only, from: from_way, to: to_way, .. } = *rule;
             match via.filter(|_| ways.has(from_way) && ways.has(to_way)) {
                 Some(via_point) => streets.rules.push(TurnRule { only, from_way, via_point, to_way }),
@@ -237,8 +309,15 @@ impl Points {
             positions.push(position((*place)?)?);
             Some(positions.len() as u32 - 1)
         };
-        self.places.iter().map(number).collect()
+        self.places.places.iter().map(number).collect()
     }
+}
+
+/// A place in units of 1e-7 degrees; `None` if it is off the earth.
+fn e7(nano: (i64, i64)) -> Option<(i32, i32)> {
+    let e7 = |nano: i64| i32::try_from(nano / 100).ok();
+    let place = (e7(nano.0)?, e7(nano.1)?);
+    position(place).map(|_| place)
 }
 
 fn position((lat_e7, lon_e7): (i32, i32)) -> Option<Position> {
@@ -287,6 +366,9 @@ fn notes(name: &str, ways: &Ways, incomplete: usize, off_earth: usize) -> Vec<No
     if incomplete > 0 {
         let of = ways.rules.len() + ways.rules_incomplete;
         notes.push(Note::RestrictionsIncomplete { name: name.clone(), count: incomplete, of });
+    }
+    if ways.too_many_buildings {
+        notes.push(Note::TooManyBuildings { name: name.clone(), max: CORNERS_MAX });
     }
     if ways.rules_over_ways > 0 {
         notes.push(Note::RestrictionsOverWays { name, count: ways.rules_over_ways });

@@ -5,6 +5,7 @@ use drover_model::Position;
 use super::control::{self, Control, Mark};
 use super::kind::Kind;
 use super::restrictions::TurnRule;
+use super::walls::Walls;
 use crate::math::bearing_deg;
 use crate::plane::Plane;
 
@@ -24,6 +25,13 @@ pub(super) struct Streets {
     /// What stands at points, sorted by them.
     pub(super) marks: Vec<(u32, Mark)>,
     pub(super) rules: Vec<TurnRule>,
+    /// Buildings along them, where the source knows any.
+    pub(super) walls: Walls,
+    /// The plane on which a made-up town was laid out. A map of the earth has none, but one for each piece: a single
+    /// one would be wrong by tens of per cent at the ends of a country.
+    pub(super) plane: Option<Plane>,
+    /// All points in the order in which a router had best take them out, where the source knows.
+    pub(super) order: Option<Vec<u32>>,
 }
 
 /// One street: a chain of points of one kind.
@@ -74,6 +82,15 @@ impl Streets {
 
     pub(super) fn kind_of(&self, piece: &Piece) -> &Kind {
         &self.streets[piece.street as usize].kind
+    }
+
+    /// How wide a piece is from wall to wall, in metres: measured where buildings are known, or usual for its kind.
+    pub(super) fn street_width_m(&self, piece: &Piece) -> f64 {
+        if self.walls.is_empty() {
+            return self.kind_of(piece).street_width_m();
+        }
+        let points = self.points_of(piece).iter().map(|&point| self.positions[point as usize]);
+        self.walls.street_width_m(&points.collect::<Vec<_>>())
     }
 
     /// What stands at a point.
@@ -159,8 +176,7 @@ impl Streets {
 
     /// The straight pieces between points in a row.
     pub(super) fn segments<'a>(&'a self, points: &'a [u32]) -> impl Iterator<Item = Segment> + 'a {
-        // A plane of its own for each piece: one for all would be wrong by tens of per cent at the ends of a country.
-        let plane = Plane::at(self.positions[points[0] as usize]);
+        let plane = self.plane.unwrap_or_else(|| Plane::at(self.positions[points[0] as usize]));
         points.windows(2).map(move |step| {
             let point = |index: u32| plane.point(self.positions[index as usize]);
             let (from, to) = (point(step[0]), point(step[1]));

@@ -20,6 +20,9 @@ pub(super) struct Turns {
     links: Vec<Link>,
     /// The edges out of junction `j` are `first_out[j]..first_out[j + 1]`.
     first_out: Vec<u32>,
+    /// The edges into junction `j` are `into[first_into[j]..first_into[j + 1]]`.
+    first_into: Vec<u32>,
+    into: Vec<u32>,
     /// Forbidden: from this edge, at its end, into that one. Sorted.
     banned: Vec<(u32, u32)>,
 }
@@ -27,16 +30,18 @@ pub(super) struct Turns {
 impl Turns {
     /// `links` sorted by `from`, over junctions `0..junctions`; `banned` in any order.
     pub(super) fn new(links: Vec<Link>, junctions: usize, mut banned: Vec<(u32, u32)>) -> Self {
-        let mut first_out = vec![0_u32; junctions + 1];
-        for link in &links {
-            first_out[link.from as usize + 1] += 1;
-        }
-        for junction in 0..junctions {
-            first_out[junction + 1] += first_out[junction];
-        }
+        let first_of = |end: fn(&Link) -> u32| {
+            let mut first = vec![0_u32; junctions + 1];
+            links.iter().for_each(|link| first[end(link) as usize + 1] += 1);
+            (0..junctions).for_each(|junction| first[junction + 1] += first[junction]);
+            first
+        };
+        let (first_out, first_into) = (first_of(|link| link.from), first_of(|link| link.to));
+        let mut into: Vec<u32> = (0..links.len() as u32).collect();
+        into.sort_by_key(|&edge| links[edge as usize].to);
         banned.sort_unstable();
         banned.dedup();
-        Self { links, first_out, banned }
+        Self { links, first_out, first_into, into, banned }
     }
 
     pub(super) fn junctions_len(&self) -> usize {
@@ -55,6 +60,18 @@ impl Turns {
     /// The edges out of a junction.
     pub(super) fn out(&self, junction: u32) -> Range<u32> {
         self.first_out[junction as usize]..self.first_out[junction as usize + 1]
+    }
+
+    /// The edges into a junction.
+    pub(super) fn into(&self, junction: u32) -> &[u32] {
+        let first = self.first_into[junction as usize] as usize;
+        &self.into[first..self.first_into[junction as usize + 1] as usize]
+    }
+
+    /// The edges that `edge` may follow.
+    pub(super) fn before(&self, edge: u32) -> impl Iterator<Item = u32> + '_ {
+        let into = self.into(self.links[edge as usize].from).iter().copied();
+        into.filter(move |&before| self.may(before, edge))
     }
 
     /// True if a sign forbids to go from `edge` into `next`.
@@ -108,6 +125,8 @@ mod tests {
         let out = turns.out(turns.links()[edge as usize].to);
         let allowed: Vec<u32> = out.filter(|&next| turns.may(edge, next)).collect();
         assert_eq!(allowed, expected);
+        let leads_there = |next: &u32| turns.before(*next).any(|before| before == edge);
+        assert_eq!((0..6).filter(leads_there).collect::<Vec<u32>>(), expected);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub struct EngineTruth {
     pub lining_percent: f64,
 }
 
-/// What an engine did, at the ticks at which its controllers speak.
+/// What an engine did, at the ticks at which its controllers speak and its key turns.
 #[derive(Debug, Clone, Default, Component)]
 pub(crate) struct EngineLog {
     records: Vec<Record>,
@@ -83,12 +83,24 @@ impl EngineLog {
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = EngineTruth> + '_ {
         self.records.iter().map(|record| record.read())
     }
+
+    /// What was kept from a time to another, both inclusive.
+    pub(crate) fn between(
+        &self,
+        since: Duration,
+        until: Duration,
+    ) -> impl DoubleEndedIterator<Item = EngineTruth> + '_ {
+        let at = |record: &Record| Tick(u64::from(record.tick)).elapsed();
+        let first = self.records.partition_point(|record| at(record) < since);
+        let last = self.records.partition_point(|record| at(record) <= until).max(first);
+        self.records[first..last].iter().map(|record| record.read())
+    }
 }
 
 impl Record {
-    // Casts saturate, so that a value out of range is kept as the nearest one.
+    // Casts cut, and saturate: a value out of range is kept as the nearest one.
     fn new(tick: Tick, truth: &EngineTruth) -> Self {
-        let steps = |value: f64, per_unit: f64| (value * per_unit + 0.5).floor();
+        let steps = |value: f64, per_unit: f64| value * per_unit + 0.5;
         Self {
             tick: tick.0 as u32,
             odometer_dm: steps(truth.odometer_m, 10.0) as u32,
@@ -97,7 +109,7 @@ impl Record {
             fuel_rate_100: steps(truth.fuel_rate_l_per_h, 100.0) as u16,
             fuel_level_100: steps(truth.fuel_level_percent, 100.0) as u16,
             volts_1000: steps(truth.battery_volts, 1_000.0) as u16,
-            coolant_100: steps(truth.coolant_celsius, 100.0) as i16,
+            coolant_100: steps(truth.coolant_celsius, 100.0).floor() as i16,
             wheel_cm_s: steps(truth.wheel_speed_mps, 100.0) as u16,
             load_100: steps(truth.engine_load_percent, 100.0) as u16,
             throttle_200: steps(truth.throttle_percent, 2.0) as u8,

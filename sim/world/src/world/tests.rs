@@ -273,9 +273,9 @@ mod network {
             let off_m = from_mast(place.east, column).hypot(from_mast(place.north, row));
             let share = world.fading(vehicle).share();
             if off_m < 60.0 {
-                near.push(share)
+                near.push(share);
             } else if off_m > 90.0 {
-                far.push(share)
+                far.push(share);
             }
         }
         assert!(

@@ -206,8 +206,9 @@ fn receivers_err_as_standing_receivers_do() {
                 standing.iter().flat_map(|places| places.chunks_exact(len).take(WINDOWS_MAX)).map(errors);
             let windows: Vec<_> = windows.collect();
             let [p50, p95] = quantiles(&[errors(&found.places)], [0.5, 0.95]);
-            let of_windows =
-                |share| median(windows.iter().map(|set| quantiles(&[set.clone()], [share])[0]).collect());
+            let of_windows = |share| {
+                median(windows.iter().map(|set| quantiles(std::slice::from_ref(set), [share])[0]).collect())
+            };
             let (our_p50, our_p95) = (of_windows(0.5), of_windows(0.95));
             println!(
                 "{grade:?} {:26} {len:4} fixes  p50 {p50:6.3} p95 {p95:7.3}  ours {our_p50:6.3} {our_p95:7.3}",

@@ -4,9 +4,10 @@ Draws pairs of junctions of ours on each extract, asks all three for the fastest
 should be within 2 % of the nearer of the two for most. All minimise time, each with speeds of its own, so some ways
 differ where two are about as fast.
 
-    routes.py ROUTES_PROGRAM WORK_DIR EXTRACT.osm.pbf [--pairs 300] [--seed 1] [--goal 85] [--outliers 10]
+    routes.py ROUTES_PROGRAM WORK_DIR EXTRACT.osm.pbf... [--pairs 300] [--seed 1] [--goal 85] [--outliers 10]
 
-Needs Python 3.12 with the packages in requirements.txt. Exits with 1 if the goal is missed on any extract.
+Needs Python 3.12 with the packages in requirements.txt; `.ci/routes` installs and runs it all. Exits with 1 if the goal
+is missed on any extract.
 """
 
 import argparse

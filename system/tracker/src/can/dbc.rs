@@ -115,6 +115,7 @@ impl<'a> Sample<'a> {
     }
 
     /// The value in the signal's unit, whether it stands for one or not: see [`Self::status`].
+    #[inline]
     pub fn physical(&self) -> f64 {
         self.signal.physical(self.raw)
     }
@@ -144,6 +145,8 @@ impl Samples<'_> {
 impl<'a> Iterator for Samples<'a> {
     type Item = Sample<'a>;
 
+    // Called from other crates, once for each signal.
+    #[inline]
     fn next(&mut self) -> Option<Sample<'a>> {
         while let Some(signal) = self.message.signals.get(self.next) {
             let index = self.next;
@@ -174,6 +177,8 @@ pub struct Database {
     messages: Vec<Message>,
     /// By whole identifier, for messages that are not of J1939.
     plain: FxHashMap<CanId, u32>,
+    /// Some of them have 29 bits.
+    plain_extended: bool,
     groups: FxHashMap<u32, Group>,
     /// By group and source address.
     sources: FxHashMap<(u32, u8), u32>,
@@ -208,11 +213,15 @@ impl Database {
 
     /// Its place in [`Self::messages`].
     pub(super) fn index(&self, id: CanId) -> Option<usize> {
-        if let Some(&index) = self.plain.get(&id) {
-            return Some(index as usize);
+        // On a bus of J1939 there is often no other extended message: that look-up is spared.
+        if self.plain_extended || !id.is_extended() {
+            let plain = self.plain.get(&id).map(|index| *index as usize);
+            if plain.is_some() || !id.is_extended() {
+                return plain;
+            }
         }
-        let id = id.j1939()?;
-        self.group_index(id.pgn, id.source)
+        let j1939 = id.j1939()?;
+        self.group_index(j1939.pgn, j1939.source)
     }
 
     /// The place of a parameter group, as this sender means it.

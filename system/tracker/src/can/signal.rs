@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 /// Bits of a byte, as `u16`.
 const BYTE_BITS: u16 = 8;
-/// Bytes that the fast path reads at once.
-const WORD_BYTES: u16 = 8;
+/// Bits that are read at once: all of a classic frame.
+const WORD_BITS: u16 = 64;
 
 /// Order of a signal's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,10 @@ pub struct Layout {
     bits: u8,
     /// First bit, counted in the order's own direction: from bit 0 upwards, or from bit 7 downwards.
     first: u16,
+    /// Bytes that a message must have for this signal to be in it.
+    needed: u16,
+    /// Bits below it in the first eight bytes, read as a number in its order; `None` if it goes beyond them.
+    shift: Option<u8>,
 }
 
 impl Layout {
@@ -48,7 +52,13 @@ impl Layout {
             ByteOrder::Little => start,
             ByteOrder::Big => start - start % BYTE_BITS + (BYTE_BITS - 1 - start % BYTE_BITS),
         };
-        Some(Self { order, bits: bits as u8, first })
+        let end = first + bits as u16;
+        let shift = match order {
+            _ if end > WORD_BITS => None,
+            ByteOrder::Little => Some(first as u8),
+            ByteOrder::Big => Some((WORD_BITS - end) as u8),
+        };
+        Some(Self { order, bits: bits as u8, first, needed: end.div_ceil(BYTE_BITS), shift })
     }
 
     /// Number of bits, 1 to 64.
@@ -58,7 +68,7 @@ impl Layout {
 
     /// Bytes that a message must have for this signal to be in it.
     pub(super) const fn bytes_needed(&self) -> u16 {
-        (self.first + self.bits as u16).div_ceil(BYTE_BITS)
+        self.needed
     }
 
     /// The first byte that holds a bit of it.
@@ -75,29 +85,31 @@ impl Layout {
     }
 
     /// The bits, right-aligned; `None` if the message is too short for them.
+    #[inline]
     pub(super) fn raw(&self, payload: &Payload<'_>) -> Option<u64> {
-        let (first, bits, end) = (self.first, u16::from(self.bits), self.first + u16::from(self.bits));
-        if end.div_ceil(BYTE_BITS) > payload.len {
+        if self.needed > payload.len {
             return None;
         }
-        let mask = u64::MAX >> (64 - bits);
-        if end <= WORD_BYTES * BYTE_BITS {
-            return Some(match self.order {
-                ByteOrder::Little => payload.word >> first & mask,
-                ByteOrder::Big => payload.word.swap_bytes() >> (64 - end) & mask,
-            });
-        }
+        let bits = match self.shift {
+            Some(shift) => payload.words[self.order as usize] >> shift,
+            None => self.raw_beyond(payload),
+        };
+        Some(bits & u64::MAX >> (64 - self.bits))
+    }
+
+    /// The bits of a signal that goes beyond the first eight bytes; others may stand above them.
+    #[cold]
+    fn raw_beyond(&self, payload: &Payload<'_>) -> u64 {
         // Nine bytes hold any 64 bits. The message may end within them.
-        let at = usize::from(first / BYTE_BITS);
         let mut window = [0; 16];
-        let bytes = payload.bytes.get(at..).unwrap_or_default();
+        let bytes = payload.bytes.get(usize::from(self.first_byte())..).unwrap_or_default();
         let len = bytes.len().min(9);
         window[..len].copy_from_slice(&bytes[..len]);
-        let within = first % BYTE_BITS;
-        Some(match self.order {
-            ByteOrder::Little => (u128::from_le_bytes(window) >> within) as u64 & mask,
-            ByteOrder::Big => (u128::from_be_bytes(window) >> (128 - within - bits)) as u64 & mask,
-        })
+        let within = self.first % BYTE_BITS;
+        match self.order {
+            ByteOrder::Little => (u128::from_le_bytes(window) >> within) as u64,
+            ByteOrder::Big => (u128::from_be_bytes(window) >> (128 - within - u16::from(self.bits))) as u64,
+        }
     }
 }
 
@@ -106,17 +118,17 @@ impl Layout {
 pub(super) struct Payload<'a> {
     bytes: &'a [u8],
     len: u16,
-    /// The first eight bytes, the first one lowest; zeros stand for what is missing.
-    word: u64,
+    /// The first eight bytes as a number, by [`ByteOrder`]; zeros stand for what is missing.
+    words: [u64; 2],
 }
 
 impl<'a> Payload<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        let mut word = [0; WORD_BYTES as usize];
+        let mut word = [0; (WORD_BITS / BYTE_BITS) as usize];
         let len = bytes.len().min(word.len());
         word[..len].copy_from_slice(&bytes[..len]);
         let whole = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-        Self { bytes, len: whole, word: u64::from_le_bytes(word) }
+        Self { bytes, len: whole, words: [u64::from_le_bytes(word), u64::from_be_bytes(word)] }
     }
 }
 
@@ -178,9 +190,12 @@ impl Signal {
     }
 
     /// The physical value of right-aligned bits. A float of the bus may be infinite or no number.
+    #[inline]
     pub(super) fn physical(&self, raw: u64) -> f64 {
         let unused = 64 - u32::from(self.layout.bits);
         let number = match self.kind {
+            // The conversion of a signed number is one instruction.
+            Kind::Unsigned if unused > 0 => raw as i64 as f64,
             Kind::Unsigned => raw as f64,
             Kind::Signed => ((raw << unused) as i64 >> unused) as f64,
             Kind::Float => f64::from(f32::from_bits(raw as u32)),

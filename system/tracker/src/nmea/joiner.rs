@@ -94,8 +94,13 @@ impl FixJoiner {
             Sentence::Zda(time_us) => self.dated_us = time_us.or(self.dated_us),
             Sentence::Other => counts.other += 1,
         }
+        // Before any date a moment is worth waiting for: the RMC that the cycle before lacked may bring one.
+        let dated = self.dated_us.is_some();
         let complete = self.expected != Kinds::default()
-            && self.cycle.as_ref().is_some_and(|cycle| cycle.kinds.covers(self.expected));
+            && self.cycle.as_ref().is_some_and(|cycle| {
+                cycle.kinds.covers(self.expected)
+                    && (dated || cycle.rmc.is_some_and(|rmc| rmc.day_us.is_some()))
+            });
         if complete {
             self.finish(counts, fixes);
         }

@@ -121,6 +121,18 @@ async fn what_is_skipped_is_counted_by_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_moment_waits_for_its_date() {
+    // The first RMC is lost on the way, so that a cycle looks like a GGA alone.
+    let text = [
+        gga("120000.00", "6010.2000"),
+        gga("120001.00", "6010.2001"),
+        rmc("120001.00", "6010.2001", "020326"),
+    ];
+    let (fixes, counts) = read(&text.concat());
+    assert_eq!((fixes.len(), counts.no_date, counts.late), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_line_that_is_cut_off_costs_only_itself() {
     let good = rmc("120000.00", "6010.2000", "020326");
     let (fixes, counts) = read(&format!("{}{good}", &good[..30]));

@@ -12,8 +12,9 @@ pub(super) fn identifier(priority: u32, group: u32, source: u8) -> u32 {
     priority << 26 | group << 8 | u32::from(source)
 }
 
+/// The nearest step; the cast that follows cuts the half.
 fn steps(value: f64, per_step: f64, offset: f64, max: f64) -> f64 {
-    ((value - offset) / per_step + 0.5).floor().clamp(0.0, max)
+    ((value - offset) / per_step + 0.5).clamp(0.0, max)
 }
 
 /// A number in a byte, in steps from an offset.
@@ -33,9 +34,9 @@ pub(super) fn long(value: f64, per_step: f64) -> [u8; 4] {
 
 /// Percent torque in whole percent from -125, and the eighths above (SPN 513 and 4154).
 pub(super) fn eighths(percent: f64) -> (u8, u8) {
-    let whole = percent.floor().clamp(-125.0, 125.0);
-    let eighths = ((percent - whole) * 8.0).floor().clamp(0.0, 7.0);
-    ((whole + 125.0) as u8, eighths as u8)
+    let above = (percent + 125.0).clamp(0.0, BYTE_MAX);
+    let whole = above as u8;
+    (whole, ((above - f64::from(whole)) * 8.0) as u8)
 }
 
 /// A code of DM1: the 16 low bits of the SPN; its 3 high bits above the failure mode; the count. Conversion method 0.

@@ -302,6 +302,7 @@ impl File<'_> {
             }
             taken
         } else {
+            database.plain_extended |= message.id.is_extended();
             *database.plain.entry(message.id).or_insert(index)
         };
         if taken == index {

@@ -1,0 +1,203 @@
+//! Invariant 6.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use drover_model::{Engine, VehicleId, WallTime};
+use drover_store::MemoryStore;
+use drover_world::{EngineTruth, VehicleKind, World};
+
+use super::result;
+use crate::report::OracleResult;
+use crate::scenario::Scenario;
+
+/// A receiver's sentences come this much later than their time at most: readings may be so much newer than the fix.
+const MADE_AFTER_MAX: Duration = Duration::from_millis(500);
+
+/// One number of a fix: what the truth says of it, the steps in which the bus says it (J1939, OBD-II) and in which the
+/// truth is kept, and how old it may be.
+struct Reading {
+    name: &'static str,
+    stored: fn(&Engine) -> Option<f64>,
+    truth: fn(&EngineTruth) -> f64,
+    bus_steps: (f64, f64),
+    log_step: f64,
+    age_max: Duration,
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const READINGS: [Reading; 10] = [
+    Reading {
+        name: "odometer_m",
+        stored: |engine| engine.odometer_m.map(|metres| metres as f64),
+        truth: |truth| truth.odometer_m,
+        // Fixes carry whole metres.
+        bus_steps: (6.0, 101.0),
+        log_step: 0.1,
+        age_max: seconds(60),
+    },
+    Reading {
+        name: "fuel_level_percent",
+        stored: |engine| engine.fuel_level_percent.map(f64::from),
+        truth: |truth| truth.fuel_level_percent,
+        bus_steps: (0.4, 100.0 / 255.0),
+        log_step: 0.01,
+        age_max: seconds(60),
+    },
+    Reading {
+        name: "fuel_rate_l_per_h",
+        stored: |engine| engine.fuel_rate_l_per_h.map(f64::from),
+        truth: |truth| truth.fuel_rate_l_per_h,
+        bus_steps: (0.05, 0.05),
+        log_step: 0.01,
+        age_max: seconds(5),
+    },
+    Reading {
+        name: "engine_speed_rpm",
+        stored: |engine| engine.engine_speed_rpm.map(f64::from),
+        truth: |truth| truth.engine_speed_rpm,
+        bus_steps: (0.125, 0.25),
+        log_step: 0.125,
+        age_max: seconds(5),
+    },
+    Reading {
+        name: "engine_load_percent",
+        stored: |engine| engine.engine_load_percent.map(f64::from),
+        truth: |truth| truth.engine_load_percent,
+        bus_steps: (1.0, 100.0 / 255.0),
+        log_step: 0.01,
+        age_max: seconds(5),
+    },
+    Reading {
+        name: "coolant_celsius",
+        stored: |engine| engine.coolant_celsius.map(f64::from),
+        truth: |truth| truth.coolant_celsius,
+        bus_steps: (1.0, 1.0),
+        log_step: 0.01,
+        age_max: seconds(15),
+    },
+    Reading {
+        name: "battery_volts",
+        stored: |engine| engine.battery_volts.map(f64::from),
+        truth: |truth| truth.battery_volts,
+        bus_steps: (0.05, 0.001),
+        log_step: 0.001,
+        age_max: seconds(15),
+    },
+    Reading {
+        name: "throttle_percent",
+        stored: |engine| engine.throttle_percent.map(f64::from),
+        truth: |truth| truth.throttle_percent,
+        bus_steps: (0.4, 100.0 / 255.0),
+        log_step: 0.5,
+        age_max: seconds(5),
+    },
+    Reading {
+        name: "brake_percent",
+        stored: |engine| engine.brake_percent.map(f64::from),
+        truth: |truth| truth.brake_percent,
+        bus_steps: (0.4, 0.4),
+        log_step: 0.5,
+        age_max: seconds(5),
+    },
+    Reading {
+        name: "ignition",
+        stored: |engine| engine.ignition.map(|on| f64::from(u8::from(on))),
+        truth: |truth| f64::from(u8::from(truth.ignition)),
+        bus_steps: (0.0, 0.0),
+        log_step: 0.0,
+        age_max: seconds(25),
+    },
+];
+
+/// Every stored engine reading is what a controller said when it says so, in steps of the bus. Vehicles whose tracker was
+/// paused are left out: it joins old fixes with new readings when it goes on.
+pub fn readings_are_true(
+    scenario: &Scenario,
+    world: &World,
+    store: &MemoryStore,
+    vehicles: &[VehicleId],
+) -> OracleResult {
+    let kinds = scenario.vehicles.iter().flat_map(|group| (0..group.count).map(|_| group.kind.resolve()));
+    let paused = scenario.paused_vehicles();
+    let judged = (0..).zip(vehicles).zip(kinds).filter(|((index, _), _)| !paused.contains(index));
+    let judged: BTreeMap<VehicleId, (u32, VehicleKind)> =
+        judged.map(|((index, id), kind)| (*id, (index, kind))).collect();
+    let (mut checks, mut violation) = (0, None);
+    store.for_each_row(|row| {
+        let Some(&(vehicle, kind)) = judged.get(&row.vehicle) else { return };
+        let at = since(scenario.world.start, row.fix.time);
+        for reading in &READINGS {
+            let Some(stored) = (reading.stored)(&row.fix.engine) else { continue };
+            checks += 1;
+            if violation.is_none() && !reading.is_true(world, vehicle, kind, at, stored) {
+                let name = reading.name;
+                violation = Some(format!(
+                    "vehicle/{vehicle} has {name} {stored} stored for {:.3} s",
+                    at.as_secs_f64()
+                ));
+            }
+        }
+    });
+    result("readings_are_true", "Every stored engine reading was true when it was taken.", checks, violation)
+}
+
+impl Reading {
+    fn is_true(&self, world: &World, vehicle: u32, kind: VehicleKind, at: Duration, stored: f64) -> bool {
+        let bus_step = match kind {
+            VehicleKind::DeliveryVan | VehicleKind::Truck => self.bus_steps.0,
+            VehicleKind::Car => self.bus_steps.1,
+        };
+        // Half a step of each, and what single precision takes.
+        let within = 0.5 * (bus_step + self.log_step) + 1e-6 + stored.abs() * f64::from(f32::EPSILON);
+        let (since, until) = (at.saturating_sub(self.age_max), at + MADE_AFTER_MAX);
+        let truths = world.engine_between(vehicle, since, until);
+        truths.rev().any(|truth| ((self.truth)(&truth) - stored).abs() <= within)
+    }
+}
+
+fn since(start: WallTime, time: WallTime) -> Duration {
+    Duration::from_micros(time.as_micros().saturating_sub(start.as_micros()).max(0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use drover_world::{Fleet, RadioSpec, Roads, WorldSpec};
+
+    use super::*;
+
+    #[test]
+    fn a_reading_that_is_off_by_a_step_or_comes_too_late_is_found() {
+        let mut world = World::new(WorldSpec {
+            seed: 1,
+            start: WallTime::from_secs(1_772_434_800),
+            roads: Arc::new(Roads::grid(6, 5, 120.0)),
+            fleets: vec![Fleet::default()],
+            radio: RadioSpec::default(),
+            nodes: Vec::new(),
+            faults: Vec::new(),
+        });
+        (0..1_200).for_each(|_| world.step());
+        let now = world.now();
+        let truth = world.engine(0).last().expect("a van that has been driving for two minutes");
+        for reading in &READINGS {
+            let (kind, name, stored) = (VehicleKind::DeliveryVan, reading.name, (reading.truth)(&truth));
+            let check = |at, stored| reading.is_true(&world, 0, kind, at, stored);
+            assert!(check(now, stored), "{name} {stored}");
+            // Beyond what the vehicle has ever shown.
+            let most = world.engine(0).map(|truth| (reading.truth)(&truth)).fold(0.0, f64::max);
+            assert!(!check(now, most + 1.1 * reading.bus_steps.0.max(1.0)), "{name} above {most}");
+        }
+        // The odometer of now is no reading of two minutes ago, nor of two minutes later.
+        let odometer = &READINGS[0];
+        assert!(truth.odometer_m > world.engine(0).next().map_or(0.0, |first| first.odometer_m) + 20.0);
+        for at in [Duration::ZERO, now + Duration::from_secs(120)] {
+            assert!(!odometer.is_true(&world, 0, VehicleKind::DeliveryVan, at, truth.odometer_m));
+        }
+    }
+}
