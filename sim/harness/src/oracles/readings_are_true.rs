@@ -114,18 +114,22 @@ const READINGS: [Reading; 10] = [
 ];
 
 /// Every stored engine reading is what a controller said when it says so, in steps of the bus. Vehicles whose tracker was
-/// paused are left out: it joins old fixes with new readings when it goes on.
+/// paused are left out: it joins old fixes with new readings when it goes on. So are those that replay a recording, of
+/// whose engines nothing is known.
 pub fn readings_are_true(
     scenario: &Scenario,
     world: &World,
     store: &MemoryStore,
     vehicles: &[VehicleId],
 ) -> OracleResult {
-    let kinds = scenario.vehicles.iter().flat_map(|group| (0..group.count).map(|_| group.kind.resolve()));
+    let kinds = scenario.vehicles.iter().flat_map(|group| {
+        let kind = group.replay.is_none().then(|| group.kind.resolve());
+        (0..group.count).map(move |_| kind)
+    });
     let paused = scenario.paused_vehicles();
     let judged = (0..).zip(vehicles).zip(kinds).filter(|((index, _), _)| !paused.contains(index));
     let judged: BTreeMap<VehicleId, (u32, VehicleKind)> =
-        judged.map(|((index, id), kind)| (*id, (index, kind))).collect();
+        judged.filter_map(|((index, id), kind)| Some((*id, (index, kind?)))).collect();
     let (mut checks, mut violation) = (0, None);
     store.for_each_row(|row| {
         let Some(&(vehicle, kind)) = judged.get(&row.vehicle) else { return };

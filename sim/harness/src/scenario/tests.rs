@@ -182,7 +182,7 @@ fn roads_come_from_exactly_one_known_source() {
     check_roads("{ city = { irregularity = 2 } }", "7:35: `irregularity` must be 0 to 1, found 2");
     check_roads(
         "{ city = { width_km = 90, height_km = 80 } }",
-        "7:18: `city`: a city of 90 x 80 km with blocks of 120 m has 501418 crossings, and 250000 is the most: make it \
+        "7:18: `city`: a city of 90 x 80 km with blocks of 120 m has 501668 crossings, and 250000 is the most: make it \
          smaller, or its blocks larger",
     );
     check_roads(

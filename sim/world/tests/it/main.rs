@@ -94,21 +94,23 @@ fn every_van_makes_its_rounds_and_its_receiver_is_only_metres_off() {
     }
     assert!((40 * 598..=40 * 600).contains(&chunks), "{chunks}");
     assert!((40..40 * 60).contains(&no_fix), "{no_fix} without a fix");
-    let mut squares = (0.0, 0.0);
+    let (mut squares, mut far) = ((0.0, 0.0), 0);
     for (vehicle, reported) in (0..).zip(&fixes) {
         let truth: Vec<_> = world.fixes(vehicle).collect();
         assert!(truth.len().abs_diff(reported.len()) <= 1, "the newest may not be written yet");
         for (true_fix, place) in truth.iter().zip(reported) {
             let true_place = (f64::from(true_fix.lat_e7) / 1e7, f64::from(true_fix.lon_e7) / 1e7);
             let error_m = distance_m(true_place, *place);
-            // Between houses a wall may throw a fix across the next block.
-            assert!(error_m < 60.0, "{error_m} m off");
+            // In a passage between houses four satellites overhead may have to do, and throw a fix across the next block.
+            assert!(error_m < 300.0, "{error_m} m off");
+            far += u32::from(error_m > 60.0);
             squares = (squares.0 + error_m * error_m, squares.1 + 1.0);
         }
         assert!(world.truth(vehicle).odometer_m > 200.0, "van {vehicle} has driven");
     }
     let spread_m: f64 = (squares.0 / squares.1).sqrt();
     assert!((2.5..8.0).contains(&spread_m), "{spread_m} m");
+    assert!(f64::from(far) < 0.001 * squares.1, "{far} fixes");
 }
 
 /// Checks that a chunk is an RMC, a GGA and a VTG that a common parser takes; returns the place that GGA gives.
@@ -171,7 +173,7 @@ fn the_outputs_of_a_seed_are_known() {
         world.step();
         hash = world.outputs().nmea().fold(hash, |hash, (_, chunk)| fnv1a::add(hash, chunk));
     }
-    assert_eq!(format!("{hash:016x}"), "a23a2fb30261fbcf");
+    assert_eq!(format!("{hash:016x}"), "933eab3128aa6aae");
 }
 
 #[test]
