@@ -14,8 +14,8 @@ use drover_model::{NodeKind, NodeName, TenantId, VehicleId};
 use drover_persistence::Persistence;
 use drover_quic::{Ca, Identity, PkiError, Principal, Trust};
 use drover_simnet::{Access, Sim};
-use drover_tracker::Tracker;
 use drover_tracker::can::{CanFrame, CanId, CanInput, CanReader, Catalog};
+use drover_tracker::{Arrived, Tracker};
 use drover_world::{Action, LinkEffect, LinkRule};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -67,9 +67,9 @@ pub(crate) struct Cluster {
     running: BTreeMap<NodeName, Running>,
     started_before: BTreeMap<NodeName, u64>,
     pub(crate) db: Db,
-    gps: Vec<Option<mpsc::Sender<Bytes>>>,
+    gps: Vec<Option<mpsc::Sender<Arrived<Bytes>>>>,
     /// Of each vehicle whose tracker hears its bus.
-    can: Vec<Option<mpsc::Sender<Vec<CanFrame>>>>,
+    can: Vec<Option<mpsc::Sender<Arrived<Vec<CanFrame>>>>>,
     hears_bus: Vec<bool>,
     messages: Arc<Catalog>,
     next_address: u32,
@@ -144,7 +144,7 @@ impl Cluster {
     /// Hands a receiver's output to its tracker.
     pub(crate) fn gps(&self, vehicle: u32, chunk: &[u8]) {
         let Some(Some(port)) = self.gps.get(vehicle as usize) else { return };
-        if port.try_send(Bytes::copy_from_slice(chunk)).is_err() {
+        if port.try_send(Arrived::now(Bytes::copy_from_slice(chunk))).is_err() {
             self.sim.event(NodeName::new(NodeKind::Vehicle, vehicle), "gps.overrun", &[]);
         }
     }
@@ -152,7 +152,7 @@ impl Cluster {
     /// Hands what a vehicle's controllers sent to its tracker.
     pub(crate) fn can(&self, vehicle: u32, frames: &[drover_world::CanFrame]) {
         let Some(Some(port)) = self.can.get(vehicle as usize) else { return };
-        if port.try_send(frames.iter().map(frame_of).collect()).is_err() {
+        if port.try_send(Arrived::now(frames.iter().map(frame_of).collect())).is_err() {
             self.sim.event(NodeName::new(NodeKind::Vehicle, vehicle), "can.overrun", &[]);
         }
     }

@@ -17,7 +17,6 @@ mod shape;
 mod wear;
 mod world;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use drover_model::{NodeKind, NodeName, NodePattern};
@@ -198,15 +197,6 @@ impl Scenario {
             first = first.saturating_add(group.count);
             (begins, group)
         })
-    }
-
-    /// The vehicles whose trackers a fault pauses.
-    pub fn paused_vehicles(&self) -> BTreeSet<u32> {
-        let pauses = self.faults().into_iter().filter_map(|fault| match fault.verb {
-            drover_world::Verb::Pause(nodes) if nodes.kind == NodeKind::Vehicle => Some(nodes),
-            _ => None,
-        });
-        pauses.flat_map(|nodes| self.nodes(nodes)).map(|node| node.index).collect()
     }
 
     /// Number of vehicles in all groups.

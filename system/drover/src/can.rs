@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use drover_tracker::Arrived;
 use drover_tracker::can::{
     BUILT_IN, CanFrame, CanInput, CanReader, CandumpReader, Catalog, Database, LogFrame, Stamp,
 };
@@ -147,7 +148,7 @@ impl Log {
 }
 
 /// Until the log ends, or nobody listens any more.
-fn play(mut log: Log, mut reader: CandumpReader, send: &mpsc::Sender<Vec<CanFrame>>) {
+fn play(mut log: Log, mut reader: CandumpReader, send: &mpsc::Sender<Arrived<Vec<CanFrame>>>) {
     let (mut buffer, mut frames, mut pace) = (Vec::new(), Vec::new(), Pace::default());
     loop {
         match log.read(&mut buffer) {
@@ -161,13 +162,13 @@ fn play(mut log: Log, mut reader: CandumpReader, send: &mpsc::Sender<Vec<CanFram
         if log.is_file {
             for LogFrame { stamp, frame } in frames.drain(..) {
                 pace.wait(stamp);
-                if send.blocking_send(vec![frame]).is_err() {
+                if send.blocking_send(Arrived::now(vec![frame])).is_err() {
                     return;
                 }
             }
         } else {
             let batch: Vec<_> = frames.drain(..).map(|read| read.frame).collect();
-            if !batch.is_empty() && send.blocking_send(batch).is_err() {
+            if !batch.is_empty() && send.blocking_send(Arrived::now(batch)).is_err() {
                 return;
             }
         }
@@ -199,6 +200,7 @@ impl Pace {
 mod socket {
     //! SocketCAN. Compiled and linted everywhere, tried on no bus: the machines it was written on have no AF_CAN.
 
+    use drover_tracker::Arrived;
     use drover_tracker::can::{CanFrame, CanId};
     use socketcan::{CanFrame as Heard, CanSocket, EmbeddedFrame, Id, Socket};
     use tokio::sync::mpsc;
@@ -206,7 +208,7 @@ mod socket {
     /// Opens the interface; what is given back reads it until nobody listens.
     pub(super) fn open(
         interface: &str,
-        send: mpsc::Sender<Vec<CanFrame>>,
+        send: mpsc::Sender<Arrived<Vec<CanFrame>>>,
     ) -> Result<Box<dyn FnOnce() + Send>, String> {
         let socket = CanSocket::open(interface).map_err(|error| {
             format!("open {interface}: {error}; `ip link show {interface}` tells whether it is there and up")
@@ -216,7 +218,7 @@ mod socket {
                 match socket.read_frame() {
                     Ok(heard) => {
                         let Some(frame) = convert(&heard) else { continue };
-                        if send.blocking_send(vec![frame]).is_err() {
+                        if send.blocking_send(Arrived::now(vec![frame])).is_err() {
                             return;
                         }
                     }
@@ -270,12 +272,13 @@ mod socket {
 
 #[cfg(not(target_os = "linux"))]
 mod socket {
+    use drover_tracker::Arrived;
     use drover_tracker::can::CanFrame;
     use tokio::sync::mpsc;
 
     pub(super) fn open(
         interface: &str,
-        _: mpsc::Sender<Vec<CanFrame>>,
+        _: mpsc::Sender<Arrived<Vec<CanFrame>>>,
     ) -> Result<Box<dyn FnOnce() + Send>, String> {
         Err(format!("open {interface}: SocketCAN is of Linux; set candump to a log or a pipe"))
     }

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use drover_tracker::Arrived;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -28,7 +29,7 @@ impl Default for Source {
 impl Source {
     /// Opens the device and reads it on a thread of its own: a serial port has no readiness that could be awaited on
     /// every system.
-    pub(crate) fn open(&self, folder: &Path) -> Result<mpsc::Receiver<Bytes>, String> {
+    pub(crate) fn open(&self, folder: &Path) -> Result<mpsc::Receiver<Arrived<Bytes>>, String> {
         let input: Box<dyn Read + Send> = if self.nmea.as_os_str() == "-" {
             Box::new(std::io::stdin())
         } else {
@@ -48,13 +49,14 @@ impl Source {
 }
 
 /// Until the input ends, or nobody listens any more.
-fn copy(mut input: Box<dyn Read + Send>, send: &mpsc::Sender<Bytes>) {
+fn copy(mut input: Box<dyn Read + Send>, send: &mpsc::Sender<Arrived<Bytes>>) {
     let mut buffer = [0; 1024];
     loop {
         match input.read(&mut buffer) {
             Ok(0) => return,
             Ok(len) => {
-                if send.blocking_send(Bytes::copy_from_slice(&buffer[..len])).is_err() {
+                let chunk = Arrived::now(Bytes::copy_from_slice(&buffer[..len]));
+                if send.blocking_send(chunk).is_err() {
                     return;
                 }
             }

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::can::Can;
+use crate::Arrived;
 use crate::can::CanFrame;
 use crate::dialer::Dialer;
 use crate::link::{AttemptError, Fresh, Link, LinkEvent, Loss};
@@ -44,7 +45,7 @@ pub(crate) struct Driver {
     config: Config,
     endpoint: Endpoint,
     client: ClientConfig,
-    gps: mpsc::Receiver<Bytes>,
+    gps: mpsc::Receiver<Arrived<Bytes>>,
     gps_ended: bool,
     nmea: NmeaReader,
     can: Option<Can>,
@@ -79,8 +80,8 @@ struct Told {
 enum Input {
     Time,
     Cancelled,
-    Can(Option<Vec<CanFrame>>),
-    Gps(Option<Bytes>),
+    Can(Option<Arrived<Vec<CanFrame>>>),
+    Gps(Option<Arrived<Bytes>>),
     Attempted(Result<Fresh, AttemptError>),
     Link(LinkEvent),
 }
@@ -137,7 +138,11 @@ impl Driver {
             match self.input(&mut timer, cancel).await {
                 Input::Time => {}
                 Input::Cancelled => return,
-                Input::Can(frames) => self.take_can(frames),
+                Input::Can(frames) => {
+                    if let Some(can) = &mut self.can {
+                        can.take(frames);
+                    }
+                }
                 Input::Gps(bytes) => self.take_gps(bytes),
                 Input::Attempted(result) => self.take_attempt(result),
                 Input::Link(event) => self.take_link_event(event),
@@ -153,9 +158,9 @@ impl Driver {
             biased;
             () = timer => Input::Time,
             () = cancel.cancelled() => Input::Cancelled,
-            // Frames first: a fix that came with them is to carry what they say.
-            frames = next_frames(can), if has_can => Input::Can(frames),
+            // The receiver first: it takes the frames that came before.
             bytes = self.gps.recv(), if !self.gps_ended => Input::Gps(bytes),
+            frames = next_frames(can), if has_can => Input::Can(frames),
             result = attempted(attempt), if attempt.is_some() => Input::Attempted(result),
             event = next_event(link), if link.is_some() => Input::Link(event),
         }
@@ -167,10 +172,7 @@ impl Driver {
         if now >= self.look_at {
             self.look_around(now);
         }
-        if self.nmea.poll_timeout().is_some_and(|due| due <= now) {
-            self.nmea.handle_timeout(now, &mut self.fixes);
-            self.offer_fixes(now);
-        }
+        self.end_cycles(now);
         // What goes live now must be recorded first.
         let live_waits = self.session.live_is_due(now) && self.spool.waiting_len() > 0;
         if self.commit_due.is_some_and(|due| due <= now || live_waits) {
@@ -282,7 +284,7 @@ async fn attempted(attempt: &mut Option<Attempt>) -> Result<Fresh, AttemptError>
     }
 }
 
-async fn next_frames(can: Option<&mut Can>) -> Option<Vec<CanFrame>> {
+async fn next_frames(can: Option<&mut Can>) -> Option<Arrived<Vec<CanFrame>>> {
     match can {
         Some(can) => can.next().await,
         None => pending().await,

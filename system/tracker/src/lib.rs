@@ -7,6 +7,7 @@
 //! `Holdings` (what the spool still owes), `Session` (what goes on which stream), `Dialer` and `Liveness` (when to connect
 //! where). [`Spool`] adds the disk, the driver sockets, timers and cancellation.
 
+mod arrived;
 pub mod can;
 mod config;
 mod dialer;
@@ -19,6 +20,7 @@ mod session;
 mod spool;
 mod tracker;
 
+pub use arrived::Arrived;
 pub use config::Config;
 pub use nmea::{NmeaCounts, NmeaReader};
 pub use spool::{Spool, SpoolError};

@@ -10,6 +10,7 @@ use quinn::{ClientConfig, Endpoint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::Arrived;
 use crate::can::{CanCounts, CanInput};
 use crate::driver::Driver;
 use crate::{Config, NmeaCounts, SpoolError};
@@ -76,7 +77,7 @@ pub struct Tracker {
     pub(crate) config: Config,
     pub(crate) endpoint: Endpoint,
     pub(crate) client: ClientConfig,
-    pub(crate) gps: mpsc::Receiver<Bytes>,
+    pub(crate) gps: mpsc::Receiver<Arrived<Bytes>>,
     pub(crate) can: Option<CanInput>,
 }
 
@@ -97,7 +98,7 @@ impl Tracker {
         config: Config,
         identity: Identity,
         trust: Trust,
-        gps: mpsc::Receiver<Bytes>,
+        gps: mpsc::Receiver<Arrived<Bytes>>,
     ) -> Result<Self, BindError> {
         config.check().map_err(BindError::Config)?;
         let Some(Principal::Vehicle { .. }) = identity.principal() else {
@@ -111,7 +112,8 @@ impl Tracker {
         Ok(Self { env, config, endpoint, client, gps, can: None })
     }
 
-    /// Reads the vehicle's bus, too: fixes carry the readings that had arrived when they were made.
+    /// Reads the vehicle's bus, too: fixes carry the readings that had arrived when they were made, however late
+    /// the tracker comes to them.
     #[must_use]
     pub fn with_can(self, can: CanInput) -> Self {
         Self { can: Some(can), ..self }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use drover_env::real::{self, Metrics};
 use drover_store::{MemoryStore, Origin, Row};
-use drover_tracker::{Config, Spool, Summary, Tracker};
+use drover_tracker::{Arrived, Config, Spool, Summary, Tracker};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +49,7 @@ impl Van {
         let feed = async {
             for piece in nmea.chunks(PIECE_BYTES) {
                 // A tracker that is told to stop takes no more.
-                let _ = port.send(Bytes::copy_from_slice(piece)).await;
+                let _ = port.send(Arrived::now(Bytes::copy_from_slice(piece))).await;
             }
             drop(port);
         };

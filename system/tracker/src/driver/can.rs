@@ -7,12 +7,15 @@ use drover_env::{Env, Value};
 use drover_model::Fix;
 use tokio::time::Instant;
 
+use crate::Arrived;
 use crate::can::{CanCounts, CanFrame, CanInput};
 
 /// The bus as the driver keeps it.
 #[derive(Debug)]
 pub(super) struct Can {
     input: CanInput,
+    /// Frames that came after the newest fix was made.
+    ahead: Option<Arrived<Vec<CanFrame>>>,
     ended: bool,
     began: Instant,
     told: CanCounts,
@@ -20,7 +23,7 @@ pub(super) struct Can {
 
 impl Can {
     pub(super) fn new(input: CanInput, now: Instant) -> Self {
-        Self { input, ended: false, began: now, told: CanCounts::default() }
+        Self { input, ahead: None, ended: false, began: now, told: CanCounts::default() }
     }
 
     /// True until the bus has ended. Safe to drop: frames stay in the channel.
@@ -29,17 +32,31 @@ impl Can {
     }
 
     /// The next frames; `None` at the end. Safe to drop.
-    pub(super) async fn next(&mut self) -> Option<Vec<CanFrame>> {
-        self.input.frames.recv().await
+    pub(super) async fn next(&mut self) -> Option<Arrived<Vec<CanFrame>>> {
+        match self.ahead.take() {
+            None => self.input.frames.recv().await,
+            ahead => ahead,
+        }
     }
 
-    pub(super) fn take(&mut self, now: Instant, frames: Option<Vec<CanFrame>>) {
-        let Some(frames) = frames else {
+    pub(super) fn take(&mut self, frames: Option<Arrived<Vec<CanFrame>>>) {
+        let Some(Arrived { at, what: frames }) = frames else {
             self.ended = true;
             return;
         };
-        let at_us = self.micros(now);
+        let at_us = self.micros(at);
         frames.iter().for_each(|frame| self.input.reader.handle_frame(at_us, frame));
+    }
+
+    /// Takes what came until a moment, and nothing that came later.
+    pub(super) fn take_until(&mut self, moment: Instant) {
+        while let Some(frames) = self.ahead.take().or_else(|| self.input.frames.try_recv().ok()) {
+            if frames.at > moment {
+                self.ahead = Some(frames);
+                return;
+            }
+            self.take(Some(frames));
+        }
     }
 
     /// Gives fixes made at `now` the readings of that moment.

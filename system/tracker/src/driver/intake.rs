@@ -6,35 +6,56 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::Driver;
-use crate::can::CanFrame;
+use crate::Arrived;
 
 impl Driver {
-    pub(super) fn take_gps(&mut self, bytes: Option<Bytes>) {
-        let now = Instant::now();
-        match bytes {
-            Some(bytes) => self.nmea.push(now, &bytes, &mut self.fixes),
-            None => {
-                self.gps_ended = true;
-                self.nmea.finish(&mut self.fixes);
+    pub(super) fn take_gps(&mut self, bytes: Option<Arrived<Bytes>>) {
+        let Some(Arrived { at, what: bytes }) = bytes else {
+            self.gps_ended = true;
+            self.nmea.finish(&mut self.fixes);
+            return self.offer_fixes(Instant::now());
+        };
+        if let Some(due) = self.cycle_due(at) {
+            self.end_cycle(due);
+        }
+        if let Some(can) = &mut self.can {
+            can.take_until(at);
+        }
+        self.nmea.push(at, &bytes, &mut self.fixes);
+        self.offer_fixes(at);
+    }
+
+    /// Waits no longer for what the receiver has not said in time, once all that it has said is read.
+    pub(super) fn end_cycles(&mut self, now: Instant) {
+        while let Some(due) = self.cycle_due(now) {
+            match self.gps.try_recv() {
+                Ok(bytes) => self.take_gps(Some(bytes)),
+                Err(_) => self.end_cycle(due),
             }
         }
-        self.offer_fixes(now);
     }
 
-    pub(super) fn take_can(&mut self, frames: Option<Vec<CanFrame>>) {
+    fn cycle_due(&self, now: Instant) -> Option<Instant> {
+        self.nmea.poll_timeout().filter(|due| *due <= now)
+    }
+
+    fn end_cycle(&mut self, due: Instant) {
         if let Some(can) = &mut self.can {
-            can.take(Instant::now(), frames);
+            can.take_until(due);
         }
+        self.nmea.handle_timeout(due, &mut self.fixes);
+        self.offer_fixes(due);
     }
 
-    /// Hands new fixes to the spool, to be written with the next commit.
-    pub(super) fn offer_fixes(&mut self, now: Instant) {
+    /// Hands new fixes, made at `at`, to the spool, to be written with the next commit.
+    pub(super) fn offer_fixes(&mut self, at: Instant) {
         if self.fixes.is_empty() {
             return;
         }
         if let Some(can) = &self.can {
-            can.join(now, &mut self.fixes);
+            can.join(at, &mut self.fixes);
         }
+        let now = Instant::now();
         let mut unrecorded = 0;
         for fix in self.fixes.drain(..) {
             unrecorded += u64::from(self.spool.offer(fix).is_some());

@@ -14,7 +14,7 @@ use drover_env::real::Metrics;
 use drover_model::{NodeKind, TenantId, VehicleId};
 use drover_quic::{Ca, Identity, Principal, Trust};
 use drover_tracker::can::{CanFrame, CanId, CanInput, CanReader, Catalog};
-use drover_tracker::{BindError, Config, Spool, Summary, Tracker};
+use drover_tracker::{Arrived, BindError, Config, Spool, Summary, Tracker};
 use drover_wire::geostream::close;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +76,7 @@ impl World {
         let tracker = tracker.expect("it binds");
         let feed = self.env.spawn("gps", async move {
             for second in fixes {
-                port.send(nmea(second)).await.expect("the tracker listens");
+                port.send(Arrived::now(nmea(second))).await.expect("the tracker listens");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         });
@@ -115,6 +115,35 @@ async fn every_fix_reaches_the_gateway_and_is_settled() {
     assert!(world.folder.path().read_dir().expect("a folder").count() >= 1, "the newest segment stays");
 }
 
+/// 1,000 rpm and 100 more each second, as EEC1 says it (SAE J1939-71).
+fn eec1(second: u32) -> CanFrame {
+    let id = CanId::extended(0x0CF0_0400).expect("29 bits");
+    let [low, high, ..] = ((1000 + 100 * second) * 8).to_le_bytes();
+    CanFrame::new(id, &[0xFF, 0xFF, 0xFF, low, high, 0xFF, 0xFF, 0xFF]).expect("8 bytes")
+}
+
+#[tokio::test]
+async fn a_tracker_that_is_late_joins_by_when_things_came() {
+    let world = World::new();
+    let gateway = world.gateway(Manner::Well);
+    let (port, gps) = mpsc::channel(16);
+    let (bus, frames) = mpsc::channel(16);
+    for second in 0..4 {
+        port.send(Arrived::now(nmea(second))).await.expect("there is room");
+        bus.send(Arrived::now(vec![eec1(second)])).await.expect("there is room");
+    }
+    drop(port);
+    let config = World::config(&[gateway.addr]);
+    let tracker = Tracker::bind(world.env.clone(), config, world.vehicle(), world.trust.clone(), gps);
+    let reader = CanReader::new(Arc::new(Catalog::built_in()));
+    let tracker = tracker.expect("it binds").with_can(CanInput::new(reader, frames));
+    let run = tracker.run(CancellationToken::new());
+    let summary = tokio::time::timeout(Duration::from_secs(20), run).await.expect("all settled in time");
+    assert_eq!(summary.expect("the spool opens").durable, 4);
+    // The first is complete when the second begins: until then nobody knows what the receiver says of a moment.
+    assert_eq!(gateway.engine_speeds(), [Some(1000.0), Some(1000.0), Some(1100.0), Some(1200.0)]);
+}
+
 #[tokio::test]
 async fn fixes_carry_what_the_bus_said_before_them() {
     let world = World::new();
@@ -127,15 +156,11 @@ async fn fixes_carry_what_the_bus_said_before_them() {
     let tracker = tracker.expect("it binds").with_can(CanInput::new(reader, frames));
     let feed = world.env.spawn("vehicle", async move {
         for second in 0..4u32 {
-            let rpm = (1000 + 100 * second) * 8;
-            let id = CanId::extended(0x0CF0_0400).expect("29 bits");
-            let [low, high, ..] = rpm.to_le_bytes();
-            let eec1 = CanFrame::new(id, &[0xFF, 0xFF, 0xFF, low, high, 0xFF, 0xFF, 0xFF]).expect("8 bytes");
             // A bus that falls silent ends nothing.
             if second < 3 {
-                bus.send(vec![eec1; 3]).await.expect("the tracker listens");
+                bus.send(Arrived::now(vec![eec1(second); 3])).await.expect("the tracker listens");
             }
-            port.send(nmea(second)).await.expect("the tracker listens");
+            port.send(Arrived::now(nmea(second))).await.expect("the tracker listens");
             // Only after a first fix does the reader know when a cycle is complete; it waits 300 ms for more.
             tokio::time::sleep(Duration::from_millis(if second == 0 { 400 } else { 50 })).await;
         }
@@ -157,7 +182,7 @@ async fn what_was_recorded_without_coverage_is_sent_after_a_restart() {
     let config = World::config(&[nowhere]);
     let tracker = Tracker::bind(world.env.clone(), config, world.vehicle(), world.trust.clone(), gps);
     for second in 0..30 {
-        port.send(nmea(second)).await.expect("there is room");
+        port.send(Arrived::now(nmea(second))).await.expect("there is room");
     }
     let cancel = CancellationToken::new();
     let run = tracker.expect("it binds").run(cancel.clone());
@@ -184,7 +209,7 @@ async fn a_damaged_spool_is_sent_to_its_end_beside_the_epoch_after_it() {
     let (port, gps) = mpsc::channel(64);
     let tracker = Tracker::bind(world.env.clone(), config, world.vehicle(), world.trust.clone(), gps);
     for second in 0..30 {
-        port.send(nmea(second)).await.expect("there is room");
+        port.send(Arrived::now(nmea(second))).await.expect("there is room");
     }
     let cancel = CancellationToken::new();
     let stop = async {
