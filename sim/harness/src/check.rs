@@ -1,5 +1,7 @@
 //! `twin check`: the same run twice, byte for byte.
 
+use drover_simnet::{Capture, TraceRecord};
+
 use crate::run::{Options, Outcome, RunError, run};
 use crate::scenario::Scenario;
 
@@ -30,7 +32,7 @@ pub struct Difference {
 /// As [`run`].
 pub fn check<'a>(
     scenario: &'a Scenario,
-    mut options: impl FnMut(Option<u64>) -> Options<'a>,
+    mut options: impl FnMut(Option<Capture>) -> Options<'a>,
 ) -> Result<Comparison, RunError> {
     let first = run(scenario, options(None))?;
     let second = run(scenario, options(None))?;
@@ -41,7 +43,8 @@ pub fn check<'a>(
     }
     let parted = first.seconds.iter().zip(&second.seconds).position(|(a, b)| a != b);
     let parted = parted.unwrap_or(first.seconds.len().min(second.seconds.len())) as u64;
-    let (one, two) = (run(scenario, options(Some(parted)))?, run(scenario, options(Some(parted)))?);
+    let mut again = || run(scenario, options(Some(Capture::second(parted))));
+    let (one, two) = (again()?, again()?);
     let difference = name_difference(parted, &one, &two);
     Ok(Comparison { outcome: first, seconds, difference: Some(difference) })
 }
@@ -50,7 +53,10 @@ fn name_difference(second: u64, one: &Outcome, two: &Outcome) -> Difference {
     let place = one.captured.iter().zip(&two.captured).position(|(a, b)| a != b);
     let place = place.unwrap_or(one.captured.len().min(two.captured.len()));
     let show = |outcome: &Outcome| match outcome.captured.get(place) {
-        Some(record) => format!("{:.6} s: {}", record.at.as_secs_f64(), record.what),
+        Some(TraceRecord { at, node, what }) => {
+            let node = node.map(|node| format!("{node} ")).unwrap_or_default();
+            format!("{:.6} s: {node}{what}", at.as_secs_f64())
+        }
         None => "nothing more in this second".to_owned(),
     };
     Difference { second, first: show(one), second_run: show(two) }

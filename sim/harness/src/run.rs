@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use drover_env::{Chain, SeedTree};
 use drover_model::{NodeKind, NodeName, VehicleId};
-use drover_simnet::{Profile, Sim, SimConfig, Sites, TraceRecord};
+use drover_simnet::{Capture, Profile, Sim, SimConfig, Sites, TraceRecord};
 use drover_tracker::Spool;
 use drover_world::{Falsified, Preparing, Roads, World};
 use tokio::time::{Instant, sleep_until};
@@ -38,8 +38,8 @@ pub struct Options<'a> {
     pub replay: String,
     /// Commit that the program was built from.
     pub commit: &'a str,
-    /// A virtual second whose trace records are kept as text.
-    pub capture: Option<u64>,
+    /// What of the trace is kept as text.
+    pub capture: Option<Capture>,
     /// A bug to plant, by name; needs a build with the feature `bite`.
     pub planted: Option<String>,
     /// How many threads share the world's work. The run is the same for any number.
@@ -73,7 +73,7 @@ pub struct Outcome {
     pub timeline: Vec<TimelineEvent>,
     /// The rolling hash at the end of each virtual second.
     pub seconds: Vec<u64>,
-    /// Records of the second that was to be captured.
+    /// What of the trace was to be kept.
     pub captured: Vec<TraceRecord>,
     /// In how many epochs each vehicle recorded, in the order of their numbers: one for a spool that was never lost.
     pub epochs: Vec<usize>,
@@ -198,7 +198,7 @@ impl<'a> Run<'a> {
         let sim = Sim::new(SimConfig {
             seeds: seeds.child("sim"),
             start: scenario.world.start,
-            capture: options.capture,
+            capture: options.capture.clone(),
             observer: Arc::new(history.clone()),
             sites: Sites { buggify: scenario.buggify, planted: options.planted.clone() },
             profile: options.profile.clone(),

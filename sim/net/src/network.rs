@@ -15,6 +15,7 @@ use crate::link::{Effect, Fate};
 use crate::node::INBOX_DATAGRAMS_MAX;
 use crate::sim::{Shared, State};
 use crate::streams;
+use crate::trace::Ends;
 
 /// A datagram on its way. Ordered by due time, then by order of sending.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,7 +92,8 @@ impl State {
             Some(nat) => nat.outbound(port, now),
             None => SocketAddr::new(node.ip, port),
         };
-        self.trace.datagram(now, "sent", from, to, bytes);
+        let ends = self.ends(now, from, to);
+        self.trace.datagram(now, "sent", (from, to), bytes, ends);
         let mut fate = Fate { lost: !self.nodes[sender].covered, ..Fate::default() };
         let receiver = self.by_ip.get(&to.ip()).copied();
         self.share_medium(sender, Way::Up, now, bytes.len(), &mut fate);
@@ -118,6 +120,7 @@ impl State {
         fate.lost |= holder.is_some() && self.held.len() >= HELD_MAX;
         if fate.lost || receiver.is_none() {
             self.lost += 1;
+            self.trace.lost(now, (from, to), ends);
             return None;
         }
         let mut body = bytes.to_vec();
@@ -134,6 +137,12 @@ impl State {
         }
         self.flights.push(due, from, to, body);
         Some(due)
+    }
+
+    /// Who is at both ends of a way, if somebody wants to know.
+    fn ends(&self, now: Duration, from: SocketAddr, to: SocketAddr) -> Option<Ends> {
+        let name = |addr: SocketAddr| self.by_ip.get(&addr.ip()).map(|&index| self.nodes[index].name);
+        self.trace.captures(now).then(|| [name(from), name(to)])
     }
 
     /// Takes a node's turn on the medium that it shares with others, if there is one.
@@ -153,22 +162,24 @@ impl State {
     pub(crate) fn deliver(&mut self, now: Duration) {
         while self.flights.next_due().is_some_and(|due| due <= now) {
             let Some(Reverse(flight)) = self.flights.heap.pop() else { return };
+            let (from, to) = (flight.from, flight.to);
+            let ends = self.ends(now, from, to);
             // The receiver may have moved, gone out of coverage or died meanwhile.
-            let receiver = self.by_ip.get(&flight.to.ip()).map(|&index| &mut self.nodes[index]);
+            let receiver = self.by_ip.get(&to.ip()).map(|&index| &mut self.nodes[index]);
             let inbox = receiver.filter(|node| node.covered).and_then(|node| {
                 let port = match &node.nat {
-                    Some(nat) => nat.inbound(flight.to.port(), now)?,
-                    None => flight.to.port(),
+                    Some(nat) => nat.inbound(to.port(), now)?,
+                    None => to.port(),
                 };
                 node.sockets.get_mut(&port)
             });
             let Some(inbox) = inbox.filter(|inbox| inbox.queue.len() < INBOX_DATAGRAMS_MAX) else {
-                self.trace.datagram(now, "dropped", flight.from, flight.to, &[]);
+                self.trace.datagram(now, "dropped", (from, to), &[], ends);
                 self.lost += 1;
                 continue;
             };
-            self.trace.datagram(now, "received", flight.from, flight.to, &[]);
-            inbox.queue.push_back((flight.from, flight.bytes));
+            self.trace.datagram(now, "received", (from, to), &[], ends);
+            inbox.queue.push_back((from, flight.bytes));
             if let Some(reader) = inbox.reader.take() {
                 reader.wake();
             }

@@ -22,9 +22,10 @@ use crate::network::{Flights, Held, NodeNet};
 use crate::node::Node;
 use crate::profile::Profile;
 use crate::sites::{NodeSites, Sites};
+use crate::speaker::Speaker;
 use crate::streams::Accept;
 use crate::tasks::{NodeExecutor, Tasks};
-use crate::trace::Trace;
+use crate::trace::{Capture, Trace};
 
 /// Sees every event of every node, at its virtual time.
 pub trait Observer: Send + Sync {
@@ -38,8 +39,8 @@ pub struct SimConfig {
     pub seeds: SeedTree,
     /// UTC at virtual time zero.
     pub start: WallTime,
-    /// A virtual second whose trace records are kept as text.
-    pub capture: Option<u64>,
+    /// What is kept as text.
+    pub capture: Option<Capture>,
     /// Who sees the events.
     pub observer: Arc<dyn Observer>,
     /// What misbehaves inside the services.
@@ -106,8 +107,10 @@ impl Shared {
         Instant::now().duration_since(self.origin)
     }
 
-    pub(crate) fn executor(&self, node: NodeName, tasks: Arc<Tasks>) -> NodeExecutor {
-        NodeExecutor { tasks, profile: self.profile.clone().map(|profile| (node.kind, profile)) }
+    pub(crate) fn executor(self: &Arc<Self>, node: NodeName, tasks: Arc<Tasks>) -> NodeExecutor {
+        let profile = self.profile.clone().map(|profile| (node.kind, profile));
+        let heard = self.lock().trace.is_captured();
+        NodeExecutor { tasks, profile, speaker: heard.then(|| Speaker { shared: self.clone(), node }) }
     }
 
     /// Tells the pump about a datagram that is due before it would look.
@@ -443,9 +446,8 @@ impl EventSink for NodeEvents {
             };
             hash = (hash.rotate_left(17) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
-        self.shared.lock().trace.event(at, hash, || {
-            let fields: Vec<_> = fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            format!("{} {name} {}", self.name, fields.join(" "))
+        self.shared.lock().trace.event(at, self.name, hash, || {
+            fields.iter().fold(name.to_owned(), |text, (key, value)| format!("{text} {key}={value}"))
         });
         self.shared.observer.event(at, self.name, name, fields);
     }

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep};
 
 use crate::profile::Profile;
+use crate::speaker::Speaker;
 
 /// One incarnation of a node: what runs, and whether it may.
 #[derive(Debug, Default)]
@@ -68,6 +69,8 @@ impl Tasks {
 pub(crate) struct NodeExecutor {
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) profile: Option<(NodeKind, Profile)>,
+    /// If somebody reads along.
+    pub(crate) speaker: Option<Speaker>,
 }
 
 impl Executor for NodeExecutor {
@@ -82,9 +85,8 @@ impl Executor for NodeExecutor {
             state.next
         };
         let abort = {
-            let profile = self.profile.clone();
-            tokio::spawn(NodeTask { future, tasks: self.tasks.clone(), id, name, profile, turn: None })
-                .abort_handle()
+            let (tasks, profile, speaker) = (self.tasks.clone(), self.profile.clone(), self.speaker.clone());
+            tokio::spawn(NodeTask { future, tasks, id, name, profile, speaker, turn: None }).abort_handle()
         };
         let mut state = self.tasks.lock();
         if state.dead {
@@ -131,6 +133,7 @@ struct NodeTask {
     id: u64,
     name: &'static str,
     profile: Option<(NodeKind, Profile)>,
+    speaker: Option<Speaker>,
     /// When a slow node's task has its turn.
     turn: Option<Pin<Box<Sleep>>>,
 }
@@ -159,9 +162,11 @@ impl Future for NodeTask {
         }
         let this = &mut *self;
         ready!(this.poll_turn(cx));
-        match &this.profile {
-            None => this.future.as_mut().poll(cx),
-            Some((kind, profile)) => profile.charge_task(*kind, this.name, || this.future.as_mut().poll(cx)),
+        let future = this.future.as_mut();
+        match (&this.profile, &this.speaker) {
+            (None, None) => future.poll(cx),
+            (Some((kind, profile)), _) => profile.charge_task(*kind, this.name, || future.poll(cx)),
+            (None, Some(speaker)) => speaker.during(|| future.poll(cx)),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use drover_model::NodeName;
 
 const EXAMPLES: &str = "\
 Examples (in a checkout, `cargo run --release --` stands for `twin`):
@@ -13,6 +14,7 @@ Examples (in a checkout, `cargo run --release --` stands for `twin`):
   twin check morning_peak --until 60          run a minute of it twice, compare every byte
   twin sweep chaos --seeds 1..=200            two hundred days, each with faults of its own
   twin shrink chaos --seed 17                 what of day 17 is enough to make it fail
+  twin replay chaos --seed 17 --until 92.5 --trace vehicle/17   what that vehicle did just before
   twin record morning_peak --vehicle 7 --out drives/van   one drive of it, to replay
   twin roads monaco.osm.pbf --svg monaco.svg  what there is to drive on
   twin new depot_fire                         start a scenario of your own
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Sweep(SweepArgs),
     /// Makes a failing scenario smaller, as long as it fails for the same cause, and writes what is left.
     Shrink(ShrinkArgs),
+    /// Runs a scenario up to a moment, and prints all that a vehicle or node did just before it.
+    Replay(ReplayArgs),
     /// Plants bugs one at a time, and sees whether the oracles find them.
     #[cfg(feature = "bite")]
     Bite(BiteArgs),
@@ -89,6 +93,27 @@ pub(crate) struct RunArgs {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) which: Which,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// A scenario file, or the name of one in ./scenarios.
+    pub(crate) scenario: PathBuf,
+    /// Root of every random number, instead of the file's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub(crate) seed: Option<u64>,
+    /// The moment, in seconds of virtual time; nothing after it is run [default: the end].
+    #[arg(long, value_name = "SECONDS", value_parser = until)]
+    pub(crate) until: Option<Duration>,
+    /// Prints this many seconds before the moment.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = until)]
+    pub(crate) last: Duration,
+    /// Whose datagrams, events and logs: vehicle/17, gateway/0 ... Several may be named; all nodes if none is.
+    #[arg(long, value_name = "NODE", num_args = 1..)]
+    pub(crate) trace: Vec<NodeName>,
+    /// Which logs, as RUST_LOG has it.
+    #[arg(long, value_name = "FILTER", default_value = "warn,drover=trace")]
+    pub(crate) log: String,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod create;
 mod files;
 mod list;
 mod record;
+mod replay;
 mod roads;
 mod run;
 mod shrink;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         None | Some(Command::List) => list::list(files::FOLDER.as_ref()).map(|()| 0),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => run::check(&args),
+        Some(Command::Replay(args)) => replay::replay(&args).map(|()| 0),
         Some(Command::Record(args)) => record::record(&args).map(|()| 0),
         Some(Command::Sweep(args)) => sweep::sweep(&args),
         Some(Command::Shrink(args)) => shrink::shrink(&args),

@@ -180,7 +180,7 @@ impl ProgressLine {
         Self { watched: !quiet && std::io::stderr().is_terminal(), width: 0 }
     }
 
-    fn show(&mut self, progress: &Progress, watch: &Stopwatch) {
+    pub(crate) fn show(&mut self, progress: &Progress, watch: &Stopwatch) {
         if self.watched {
             self.write(&progress_text(progress, watch.wall()));
         }
