@@ -12,6 +12,7 @@ use drover_simnet::Observer;
 use drover_store::{Origin, Row};
 use hdrhistogram::Histogram;
 
+use crate::ledger::Identities;
 use crate::report::{Latency, Series, TimelineEvent, metrics};
 pub use vehicle::{EpochHistory, VehicleHistory};
 
@@ -192,6 +193,15 @@ impl History {
         let state = self.lock();
         let more = state.protocol_breaks.saturating_sub(1);
         state.first_protocol_break.as_ref().map(|first| format!("{first}, and {more} times more"))
+    }
+
+    /// Takes what spools hold at the end of a run that was cut short for recorded: a tracker in the middle of a sync had not
+    /// told yet.
+    pub fn cut_short(&self, pending: &Identities) {
+        let mut state = self.lock();
+        for ((vehicle, epoch), sequences) in pending {
+            state.vehicles[*vehicle].epoch(*epoch).recorded.extend(sequences);
+        }
     }
 
     /// Reads what is known of each vehicle, in the order of their indices.

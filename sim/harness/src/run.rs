@@ -324,6 +324,9 @@ impl<'a> Run<'a> {
         self.commit_facts(&mut report);
         report.trace_hash = Some(format!("{hash:016x}"));
         let pending = self.pending()?;
+        if self.interrupted {
+            self.history.cut_short(&pending);
+        }
         let found = find_stored(&self.cluster.db.store, &self.vehicles);
         report.ledger = self.history.with_vehicles(|vehicles| balance(vehicles, &found, &pending));
         if !report.ledger.is_balanced() {

@@ -4,11 +4,12 @@ mod readings;
 mod recorded;
 mod road;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use drover_harness::check::{Comparison, check};
 use drover_harness::report::{Report, Verdict};
-use drover_harness::run::{Options, Outcome, roads, run};
+use drover_harness::run::{Options, Outcome, Progress, roads, run};
 use drover_harness::scenario::Scenario;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -26,6 +27,10 @@ fn scenario(rest: &str) -> Scenario {
 }
 
 fn ask(scenario: &Scenario, interrupt: &AtomicBool) -> Outcome {
+    watch(scenario, interrupt, &mut |_| {})
+}
+
+fn watch(scenario: &Scenario, interrupt: &AtomicBool, progress: &mut dyn FnMut(Progress)) -> Outcome {
     let options = Options {
         roads: roads(scenario, "small.toml").expect("a grid"),
         file: "small.toml",
@@ -36,7 +41,7 @@ fn ask(scenario: &Scenario, interrupt: &AtomicBool) -> Outcome {
         threads: 1,
         profile: None,
         interrupt,
-        progress: None,
+        progress: Some(progress),
     };
     run(scenario, options).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -164,6 +169,18 @@ fn a_database_that_forgets_what_it_acknowledged_fails_the_run() {
     assert!(report.ledger.missing > 0);
     let violated = |name: &str| report.reasons.iter().any(|reason| reason.contains(name));
     assert!(violated("durable_is_stored_once") && violated("nothing_missing"), "{:?}", report.reasons);
+}
+
+#[test]
+fn a_run_that_is_interrupted_in_the_middle_of_syncs_is_balanced() {
+    let slow = "[[faults]]\nat_s = 30\ndisk_slow = \"vehicle/*\"\ndelay_ms = 2500\n";
+    let enough = AtomicBool::new(false);
+    let outcome = watch(&scenario(slow), &enough, &mut |progress| {
+        enough.store(progress.now >= Duration::from_secs(36), Ordering::Relaxed);
+    });
+    let report = outcome.report;
+    assert_eq!(report.verdict, Verdict::Interrupted);
+    assert!(report.ledger.is_balanced() && report.ledger.pending > 0 && report.ledger.missing == 0);
 }
 
 #[test]
