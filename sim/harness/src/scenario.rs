@@ -35,6 +35,9 @@ pub use shape::nearest;
 pub use wear::{Decay, Wear};
 pub use world::{City, Grid, Roads, VehicleKind, Vehicles, World};
 
+/// The version of the grammar. It rises when a file that was good is read as something else, or not at all.
+const FORMAT: u32 = 1;
+
 /// Where a scenario can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -50,6 +53,9 @@ pub enum Mode {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Drover scenario")]
 pub struct Scenario {
+    /// Which version of this grammar the file is written in. Default 1, the only one so far.
+    #[serde(default = "current_format")]
+    pub format: u32,
     /// Short name: lower-case letters, digits and underscores. Names the report's folder.
     pub name: String,
     /// What a run of this scenario answers, in one sentence.
@@ -109,6 +115,10 @@ pub struct Scenario {
     pub gates: Vec<GateSpec>,
 }
 
+const fn current_format() -> u32 {
+    FORMAT
+}
+
 fn default_seed() -> u64 {
     1
 }
@@ -133,6 +143,18 @@ impl Scenario {
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ScenarioErrors> {
         let mut shape =
             shape::read(text, &schema()).map_err(|problems| ScenarioErrors::new(file_name, problems))?;
+        if let Some(found) =
+            shape.value.get("format").filter(|found| found.as_integer() != Some(FORMAT.into()))
+        {
+            // Keys of another version would be called misspelt.
+            let message = format!(
+                "this file is of format {found}, and this twin reads {FORMAT}: run it with the twin that wrote it (a shrunk one \
+                 names its commit in its first lines), or write it anew"
+            );
+            shape.problems.clear();
+            shape.problem_at("format", message);
+            return Err(ScenarioErrors::new(file_name, shape.problems));
+        }
         // What has the wrong shape was left out, so most of the rest can still be judged in the same pass.
         match shape.value.clone().try_into::<Self>() {
             Ok(scenario) => check::check(&scenario, &mut shape),

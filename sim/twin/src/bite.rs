@@ -15,7 +15,7 @@ use crate::sweep::Sweep;
 use crate::{Stop, complain, files, show};
 
 /// Every bug that can be planted, and what it is.
-const BUGS: [(&str, &str); 12] = [
+const BUGS: [(&str, &str); 14] = [
     ("ack_before_commit", "persistence answers before the transaction has committed"),
     ("outage_taken_as_stored", "persistence takes a refused connection for a commit"),
     ("unknown_taken_as_stored", "persistence takes a lost answer for a commit"),
@@ -24,6 +24,8 @@ const BUGS: [(&str, &str); 12] = [
         "persistence refuses a fix that is stored already, as if its identity had been used again",
     ),
     ("dedupe_off", "the table has no unique index"),
+    ("deadline_taken_as_answer", "the bus takes a call that nobody answered in time for answered"),
+    ("answer_to_another", "the bus hands an answer to the newest call that waits, whatever it answers"),
     ("ack_without_outcome", "the gateway acknowledges a batch that was not persisted"),
     ("ack_off_by_one", "the gateway acknowledges the fix after the batch too"),
     ("ack_ignores_gaps", "the gateway acknowledges from the first to the last, whatever is missing between"),

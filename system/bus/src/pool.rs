@@ -226,7 +226,12 @@ impl Pool {
                 own_stream: T::STREAMED,
                 on_progress: options.on_progress.take(),
             };
-            let answer = session.call(outgoing).await;
+            let mut answer = session.call(outgoing).await;
+            if matches!(answer, Err(CallError::Deadline(_)))
+                && self.inner.env.planted("deadline_taken_as_answer")
+            {
+                answer = Ok(Bytes::new());
+            }
             let error = match answer {
                 Ok(bytes) => {
                     let unreadable =

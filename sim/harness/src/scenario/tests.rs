@@ -196,6 +196,18 @@ fn roads_come_from_exactly_one_known_source() {
 }
 
 #[test]
+fn a_file_of_another_version_is_refused_as_a_whole() {
+    check(
+        &format!("format = 2\nwether = \"rain\"\n{}", small("")),
+        &[
+            "1:10: this file is of format 2, and this twin reads 1: run it with the twin that wrote it (a shrunk one names its commit in its first lines), or write it anew",
+        ],
+    );
+    let written = Scenario::parse(&small(""), "small.toml").expect("a good scenario").to_toml();
+    assert!(written.starts_with("format = 1\n"), "{written}");
+}
+
+#[test]
 fn kinds_and_modes_of_later_versions_are_refused() {
     check(
         &small("kind = \"tram\"\n"),
