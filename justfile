@@ -69,6 +69,10 @@ bench-world:
 bench-roads *extracts:
     cargo bench -p drover-world --bench roads -- {{extracts}}
 
+# Traffic against SUMO: flow against density, and its plot; installs eclipse-sumo
+traffic:
+    .ci/traffic
+
 # Vehicle updates per CPU second of the whole world and of SUMO, by turns
 bench-sumo:
     .ci/bench-sumo

@@ -58,6 +58,9 @@ pub struct Report {
     pub latency_ms: BTreeMap<String, Latency>,
     /// Rates ([`metrics::THROUGHPUTS`]).
     pub throughput: BTreeMap<String, f64>,
+    /// How vehicles got on ([`metrics::DRIVING`]).
+    #[serde(default)]
+    pub driving: BTreeMap<String, f64>,
     /// How often each recovery path was taken ([`metrics::EVENTS`]).
     pub events: BTreeMap<String, u64>,
     /// CPU time per fix by service, in microseconds. Live runs only.
@@ -340,6 +343,7 @@ impl Report {
                 .map(|(name, _)| ((*name).to_owned(), Latency::default()))
                 .collect(),
             throughput: metrics::THROUGHPUTS.iter().map(|(name, _)| ((*name).to_owned(), 0.0)).collect(),
+            driving: metrics::DRIVING.iter().map(|(name, _)| ((*name).to_owned(), 0.0)).collect(),
             events: metrics::EVENTS.iter().map(|(name, _)| ((*name).to_owned(), 0)).collect(),
             cpu_us_per_fix: BTreeMap::new(),
             gates: Vec::new(),

@@ -1,6 +1,7 @@
 //! One run in virtual time: builds the cluster, lets the world drive, breaks what the scenario says, waits until
 //! everything has settled, and reports.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -12,7 +13,7 @@ use drover_env::{Chain, SeedTree};
 use drover_model::{NodeKind, NodeName, VehicleId};
 use drover_simnet::{Capture, Profile, Sim, SimConfig, Sites, TraceRecord};
 use drover_tracker::Spool;
-use drover_world::{Falsified, Preparing, Roads, World};
+use drover_world::{Conduct, Falsified, Preparing, Roads, World};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::{Cluster, DB, OBSERVER, vehicle_id};
@@ -186,6 +187,8 @@ struct Run<'a> {
     world: World,
     history: History,
     cluster: Cluster,
+    /// The longest queue at the end of any second.
+    queue_longest: u32,
     settled_after: Option<Duration>,
     interrupted: bool,
 }
@@ -221,6 +224,7 @@ impl<'a> Run<'a> {
             world,
             history,
             cluster,
+            queue_longest: 0,
             settled_after: None,
             interrupted: false,
         })
@@ -248,6 +252,8 @@ impl<'a> Run<'a> {
             self.carry_out()?;
             if now.subsec_nanos() == 0 {
                 self.history.end_second();
+                let queue = self.world.traffic().map_or(0, |traffic| traffic.queue_longest);
+                self.queue_longest = self.queue_longest.max(queue);
                 let totals = self.history.totals();
                 if let Some(watcher) = &mut self.options.progress {
                     watcher(Progress { now, duration, settling, totals });
@@ -354,6 +360,7 @@ impl<'a> Run<'a> {
         let fixes = (0..self.world.vehicles_len()).flat_map(|vehicle| self.world.fixes(vehicle));
         let falsified = fixes.filter(|fix| fix.falsified != Falsified::No).count() as u64;
         report.events.insert("fix_falsified".to_owned(), falsified);
+        report.driving = self.driving();
         report.series = self.history.series();
         report.attribution.extend(self.options.roads.attribution().map(str::to_owned));
         let driven = self.sim.now().min(self.scenario.duration);
@@ -370,6 +377,26 @@ impl<'a> Run<'a> {
         report.throughput =
             rates.into_iter().map(|(name, fixes)| (name.to_owned(), fixes as f64 / driven_s)).collect();
         report.run.speed.virtual_s = self.sim.now().as_secs_f64();
+    }
+
+    /// How vehicles got on: [`crate::report::metrics::DRIVING`].
+    fn driving(&self) -> BTreeMap<String, f64> {
+        let world = &self.world;
+        let driven_m: f64 = (0..world.vehicles_len()).map(|vehicle| world.truth(vehicle).odometer_m).sum();
+        let traffic = world.traffic().unwrap_or_default();
+        let standing = if traffic.on_road_s > 0.0 { traffic.standing_s / traffic.on_road_s } else { 0.0 };
+        let count = |conduct| world.conduct_count(conduct) as f64;
+        let figures = [
+            ("driven_km", driven_m / 1_000.0),
+            ("standing_share", standing),
+            ("queue_longest", f64::from(self.queue_longest)),
+            ("pulled_over", traffic.pulled_over as f64),
+            ("harsh_braking", count(Conduct::HarshBraking)),
+            ("harsh_acceleration", count(Conduct::HarshAcceleration)),
+            ("harsh_cornering", count(Conduct::HarshCornering)),
+            ("speeding", count(Conduct::Speeding)),
+        ];
+        figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// What the spools still hold, read from the disks themselves.

@@ -14,6 +14,7 @@ mod problem;
 mod quantity;
 mod radio;
 mod shape;
+mod traffic;
 mod wear;
 mod world;
 
@@ -32,6 +33,7 @@ pub use link::{Link, LinkError};
 pub use problem::{Problem, ScenarioErrors};
 pub use radio::{Border, BurstLoss, Crowd, Radio, Zone};
 pub use shape::nearest;
+pub use traffic::{Curve, Drivers, GroupDemand, Traffic};
 pub use wear::{Decay, Wear};
 pub use world::{City, Grid, Roads, VehicleKind, Vehicles, World};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use drover_model::{NodeKind, NodeName};
 use drover_world::{BusSpec, Crowd, Fleet, RadioSpec, Recording, ReplaySpec, Roads, WorldSpec, Zone};
 
-use crate::scenario::{AtEnd, Problem, Radio, Replay, Scenario, ScenarioErrors};
+use crate::scenario::{AtEnd, Problem, Radio, Replay, Scenario, ScenarioErrors, Traffic};
 
 /// The world of a scenario. `services` are the nodes beside the vehicles that faults can name; `file` is the scenario's
 /// name, for errors.
@@ -20,14 +20,13 @@ pub(crate) fn world_spec(
     file: &str,
 ) -> Result<WorldSpec, ScenarioErrors> {
     let vehicles = (0..scenario.vehicles_len()).map(|index| NodeName::new(NodeKind::Vehicle, index));
+    let wrong = |message: String| ScenarioErrors::new(file, vec![Problem::new(1, 1, message)]);
     let mut fleets = Vec::new();
     for (index, group) in scenario.vehicles.iter().enumerate() {
         let replay = group.replay.as_ref().map(|replay| {
-            read_drive(replay).map_err(|message| {
-                let message = format!("vehicles[{index}].replay: {message}");
-                ScenarioErrors::new(file, vec![Problem::new(1, 1, message)])
-            })
+            read_drive(replay).map_err(|message| wrong(format!("vehicles[{index}].replay: {message}")))
         });
+        let drivers = group.drivers.resolve();
         fleets.push(Fleet {
             count: group.count,
             kind: group.kind.resolve(),
@@ -37,8 +36,11 @@ pub(crate) fn world_spec(
             receiver: group.receiver.spec(),
             device: group.device.spec(),
             replay: replay.transpose()?,
+            drivers: drivers.map_err(|error| wrong(format!("vehicles[{index}].drivers: {error}")))?,
+            demand: group.demand.into(),
         });
     }
+    let traffic = scenario.world.traffic.as_ref().map(Traffic::resolve);
     Ok(WorldSpec {
         seed: scenario.seed,
         start: scenario.world.start,
@@ -47,6 +49,9 @@ pub(crate) fn world_spec(
         radio: radio_spec(&scenario.radio),
         nodes: services.chain(vehicles).collect(),
         faults: scenario.faults(),
+        traffic: traffic
+            .transpose()
+            .map_err(|error| wrong(format!("world.traffic.demand_by_hour: {error}")))?,
     })
 }
 

@@ -6,10 +6,10 @@
 use std::fs;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drover_model::WallTime;
-use drover_world::{Fleet, RadioSpec, Roads, World, WorldSpec};
+use drover_world::{Fleet, RadioSpec, Roads, TrafficSpec, World, WorldSpec};
 
 const HELSINKI: &[u8] = include_bytes!("../../../fixtures/roads/helsinki_center.osm.pbf");
 
@@ -25,12 +25,13 @@ fn main() {
     let before = cpu_time();
     let roads = Arc::new(Roads::from_osm_pbf("helsinki_center.osm.pbf", HELSINKI).expect("a valid extract"));
     println!("roads of Helsinki: {:.0} ms", (cpu_time() - before).as_secs_f64() * 1e3);
-    for side in [40, 100, 200] {
+    for side in [40, 100] {
         let before = cpu_time();
         black_box(Roads::grid(side, side, 120.0));
         println!("roads of a grid of {side} x {side}: {:.0} ms", (cpu_time() - before).as_secs_f64() * 1e3);
     }
     let never = Duration::from_secs(1_000_000);
+    print_traffic(&roads);
     println!("vehicles  motion ns  (goal 200)  step ns  (goal 1000)  fix ns  (goal 2000)");
     for vehicles in [100, 1_000, 5_000] {
         let motion = measure(world(&roads, vehicles, never, None), World::step_motion_only);
@@ -42,8 +43,53 @@ fn main() {
     }
 }
 
+/// Motion as if everybody were alone, and among the others: the shortest step, and the mean.
+fn print_traffic(helsinki: &Arc<Roads>) {
+    let town = Arc::new(Roads::grid(60, 60, 120.0));
+    println!(
+        "motion  alone: least ns  mean ns  in traffic: least ns  mean ns  (goal 150)  on the road  mean m/s"
+    );
+    for (roads, vehicles) in [(helsinki, 300), (&town, 2_000), (&town, 10_000), (&town, 20_000)] {
+        let (alone_least, alone) = cost(&mut world_of(roads, vehicles, None));
+        let mut busy = world_of(roads, vehicles, Some(TrafficSpec::default()));
+        let (least, mean) = cost(&mut busy);
+        let counts = busy.traffic().unwrap_or_default();
+        let speed_mps = counts.driven_m / busy.now().as_secs_f64() / f64::from(vehicles);
+        println!(
+            "{vehicles:6}  {alone_least:15.1}  {alone:7.1}  {least:20.1}  {mean:7.1}  {:22}  {speed_mps:8.1}",
+            counts.on_road
+        );
+    }
+}
+
+fn world_of(roads: &Arc<Roads>, count: u32, traffic: Option<TrafficSpec>) -> World {
+    let mut spec = spec(roads, count, Duration::from_secs(1_000_000), None);
+    spec.traffic = traffic;
+    World::new(spec)
+}
+
+/// Nanoseconds per vehicle and step: of the shortest step, which is least disturbed by whoever shares the cores but plans
+/// no trips, and of CPU on average.
+#[expect(clippy::disallowed_methods, reason = "a measurement of the machine, outside of any world")]
+fn cost(world: &mut World) -> (f64, f64) {
+    (0..WARM_UP_STEPS * 2).for_each(|_| world.step_motion_only());
+    let (mut least, before) = (Duration::MAX, cpu_time());
+    for _ in 0..STEPS {
+        let start = Instant::now();
+        world.step_motion_only();
+        least = least.min(start.elapsed());
+    }
+    let vehicles = f64::from(world.vehicles_len());
+    let mean = (cpu_time() - before).as_nanos() as f64 / f64::from(STEPS) / vehicles;
+    (least.as_nanos() as f64 / vehicles, mean)
+}
+
 fn world(roads: &Arc<Roads>, count: u32, fix_interval: Duration, cell_m: Option<f64>) -> World {
-    World::new(WorldSpec {
+    World::new(spec(roads, count, fix_interval, cell_m))
+}
+
+fn spec(roads: &Arc<Roads>, count: u32, fix_interval: Duration, cell_m: Option<f64>) -> WorldSpec {
+    WorldSpec {
         seed: 1,
         start: WallTime::from_secs(1_772_434_800),
         roads: roads.clone(),
@@ -51,7 +97,8 @@ fn world(roads: &Arc<Roads>, count: u32, fix_interval: Duration, cell_m: Option<
         radio: RadioSpec { cell_m, ..RadioSpec::default() },
         nodes: Vec::new(),
         faults: Vec::new(),
-    })
+        traffic: None,
+    }
 }
 
 /// Nanoseconds of CPU per vehicle and step.

@@ -59,6 +59,7 @@ fn world(roads: &Arc<Roads>, vehicles: u32) -> World {
         radio: RadioSpec { cell_m: Some(500.0), ..RadioSpec::default() },
         nodes: Vec::new(),
         faults: Vec::new(),
+        traffic: None,
     })
 }
 

@@ -35,6 +35,7 @@ fn main() -> std::io::Result<()> {
         radio: RadioSpec::default(),
         nodes: Vec::new(),
         faults: Vec::new(),
+        traffic: None,
     });
     world.park();
     let mut out = BufWriter::new(std::io::stdout().lock());

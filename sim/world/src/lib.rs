@@ -1,4 +1,4 @@
-//! The simulated world: roads, vehicles, receivers, radio; nodes, links and faults as entities. No sockets.
+//! The simulated world: roads, vehicles, drivers, traffic, receivers, radio; nodes, links and faults as entities. No sockets.
 //!
 //! The world moves in ticks of a tenth of a second and says what comes of it: what receivers write, which vehicles
 //! change cell or lose coverage, which faults begin and end. Whoever owns it waits, and carries that out. It holds no
@@ -6,6 +6,7 @@
 
 mod can;
 mod device;
+mod drivers;
 mod engine;
 mod faults;
 mod math;
@@ -20,6 +21,7 @@ mod roads;
 mod spec;
 mod threads;
 mod tick;
+mod traffic;
 mod truth;
 mod vehicle;
 mod wear;
@@ -27,6 +29,8 @@ mod world;
 
 pub use can::{BusSpec, CanFrame};
 pub use device::{ClockError, DeviceSpec};
+pub use drivers::conduct::{Conduct, DrivingEvent};
+pub use drivers::{DriverShares, DriverStyle, NoShares};
 pub use faults::{Action, CellOutage, Fault, Frozen, GpsFault, LinkEffect, LinkRule, TimelineEntry, Verb};
 pub use outputs::Outputs;
 pub use radio::{Cell, Crowd, Fading, RadioSpec, Zone};
@@ -38,6 +42,8 @@ pub use roads::{
 };
 pub use spec::{Fleet, VehicleKind, WorldSpec};
 pub use tick::TICK;
+pub use traffic::lab;
+pub use traffic::{DayCurve, Demand, NoCurve, TrafficCounts, TrafficSpec};
 pub use truth::{EngineTruth, Falsified, FixTruth, Truth};
 pub use wear::{Decay, Part, PartTruth, TroubleCode, Wear};
 pub use world::World;

@@ -203,6 +203,7 @@ impl Replay {
             odometer_m: self.odometer_m,
             limit: MetersPerSecond::MAX,
             driving: self.speed_mps > DRIVING_MPS,
+            style: None,
             ignition: true,
             in_tunnel: false,
             covered,

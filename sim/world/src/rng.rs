@@ -17,6 +17,12 @@ pub(crate) enum Purpose {
     Wear = 17,
     /// How wrong its device's clock is.
     Device = 20,
+    /// Its driver's style, and how the driver follows others.
+    Manner = 24,
+    /// As `Driver`, of a background car. They are numbered apart, so that a fleet's size leaves them alone.
+    BackgroundDriver = 25,
+    /// As `Manner`, of a background car.
+    BackgroundManner = 26,
 }
 
 /// The stream of one vehicle for one purpose.

@@ -15,6 +15,7 @@ mod osm;
 mod pbf;
 mod pieces;
 mod restrictions;
+mod ring;
 mod router;
 mod speed;
 mod strong;
@@ -35,7 +36,8 @@ pub use control::{Control, ControlAt};
 pub use notes::Note;
 pub(crate) use router::Paths;
 use router::{Goal, Router};
-use turns::{NONE, Turns};
+use turns::NONE;
+pub(crate) use turns::Turns;
 
 /// A network of streets, prepared for routing. Expensive to make, cheap to share.
 pub struct Roads {
@@ -49,7 +51,7 @@ pub struct Roads {
     /// What stands along edges, edge after edge.
     controls: Vec<ControlAt>,
     junctions: Vec<Junction>,
-    turns: Turns,
+    pub(crate) turns: Turns,
     router: Router,
     /// No route is faster than this anywhere.
     fastest_mps: f64,
@@ -238,6 +240,11 @@ impl Roads {
         grid::build(columns, rows, block_m)
     }
 
+    /// A round road of one lane, open one way: a polygon of straight pieces, for measuring traffic.
+    pub(crate) fn ring(length_m: f64, corners: u32, limit_mps: f64) -> Self {
+        ring::build(length_m, corners, limit_mps)
+    }
+
     /// A made-up city around the middle of Helsinki. `progress` is told what goes on.
     ///
     /// # Errors
@@ -408,6 +415,12 @@ impl Roads {
         // Rounding can leave a trace of `rest` after the last segment.
         let last = edge.last_point - 1;
         (last, self.segments[last as usize].length_m)
+    }
+
+    /// Where on an edge one of its segments begins, in metres from the edge's start.
+    pub(crate) fn before(&self, edge: u32, segment: u32) -> f64 {
+        let first = self.edges[edge as usize].first_point;
+        self.segments[first as usize..segment as usize].iter().map(|segment| segment.length_m).sum()
     }
 
     /// The edges between the end of one edge and the start of another, by the fastest way that turns allow.

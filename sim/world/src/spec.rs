@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use drover_model::{NodeName, WallTime};
 
-use crate::{BusSpec, DeviceSpec, Fault, RadioSpec, ReceiverSpec, ReplaySpec, Roads, Wear};
+use crate::{
+    BusSpec, Demand, DeviceSpec, DriverShares, Fault, RadioSpec, ReceiverSpec, ReplaySpec, Roads,
+    TrafficSpec, Wear,
+};
 
 /// Everything that decides what a world does.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub struct WorldSpec {
     pub nodes: Vec<NodeName>,
     /// What breaks, in any order.
     pub faults: Vec<Fault>,
+    /// Others on the road. `None`: vehicles do not see each other, and no signal stops them.
+    pub traffic: Option<TrafficSpec>,
 }
 
 /// A group of like vehicles.
@@ -45,10 +50,14 @@ pub struct Fleet {
     pub device: DeviceSpec,
     /// The drive that they do again, in place of one of their own; kind and receiver are then the recording's.
     pub replay: Option<ReplaySpec>,
+    /// Who drives them.
+    pub drivers: DriverShares,
+    /// When they drive. Counts with traffic only, which has the day's curve.
+    pub demand: Demand,
 }
 
 impl Default for Fleet {
-    /// One new van, a fix and a turn of its bus every second.
+    /// One new van with a calm driver, a fix and a turn of its bus every second.
     fn default() -> Self {
         let second = Duration::from_secs(1);
         Self {
@@ -60,6 +69,8 @@ impl Default for Fleet {
             receiver: ReceiverSpec::default(),
             device: DeviceSpec::default(),
             replay: None,
+            drivers: DriverShares::CALM,
+            demand: Demand::Steady,
         }
     }
 }

@@ -5,6 +5,7 @@ mod engine;
 use bevy_ecs::prelude::*;
 use drover_model::{Degrees, MetersPerSecond, Position, WallTime};
 
+use crate::DriverStyle;
 pub(crate) use engine::EngineLog;
 pub use engine::EngineTruth;
 
@@ -23,6 +24,8 @@ pub struct Truth {
     pub limit: MetersPerSecond,
     /// True while it is on the way to an address.
     pub driving: bool,
+    /// How its driver drives; `None` if it replays a recording.
+    pub style: Option<DriverStyle>,
     /// True while the engine runs or could.
     pub ignition: bool,
     /// True in a tunnel, where no satellite is seen.

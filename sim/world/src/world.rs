@@ -9,8 +9,10 @@ use drover_model::{Degrees, MetersPerSecond};
 
 use crate::can::{self, Bus};
 use crate::device::{self, Device, StayAwake};
+use crate::drivers::Manner;
+use crate::drivers::conduct::{self, EventLog, Watch};
 use crate::engine::{self, Engine};
-use crate::motion::{self, Drive, Map, Parking, Phase};
+use crate::motion::{self, Drive, Errand, Map, Parking, Phase};
 use crate::outputs::{self, Outputs};
 use crate::radio::{self, Modem, Network};
 use crate::receiver::{self, Constellation, Receiver, Sky};
@@ -18,11 +20,12 @@ use crate::replay::{self, Replay};
 use crate::rng::{Purpose, stream};
 use crate::threads::Threads;
 use crate::tick::{self, Tick};
+use crate::traffic::{self, Day, Traffic};
 use crate::truth::{EngineLog, Log};
 use crate::wear::Parts;
 use crate::{
-    Action, Cell, ClockError, EngineTruth, Fading, FixTruth, PartTruth, TimelineEntry, Truth, VehicleKind,
-    WorldSpec, faults,
+    Action, Cell, ClockError, Conduct, DriverShares, DrivingEvent, EngineTruth, Fading, FixTruth, Fleet,
+    PartTruth, TimelineEntry, TrafficCounts, Truth, VehicleKind, WorldSpec, faults,
 };
 
 /// A world under way. The same spec gives the same outputs, step by step.
@@ -48,6 +51,8 @@ impl World {
         ecs.insert_resource(StayAwake::default());
         ecs.insert_resource(Sky::new(spec.start, spec.seed));
         ecs.insert_resource(Constellation::over(spec.roads.middle()));
+        ecs.insert_resource(EventLog::default());
+        add_traffic(&mut ecs, &spec);
         ecs.insert_resource(Map::new(spec.roads));
         Self { ecs, schedule: steps(), vehicles }
     }
@@ -132,7 +137,8 @@ impl World {
             heading: Degrees::new(heading_deg).expect("bearings are 0 to 360"),
             odometer_m: drive.odometer_m,
             limit: speed(edge.limit_mps),
-            driving: drive.phase == Phase::Driving,
+            driving: matches!(drive.phase, Phase::Driving | Phase::Detouring(_)),
+            style: Some(self.component::<Manner>(vehicle).style),
             ignition: drive.ignition,
             in_tunnel: edge.tunnel,
             covered,
@@ -180,6 +186,27 @@ impl World {
         self.component::<Log>(vehicle).iter()
     }
 
+    /// What drivers did that a tracker would report, once it is over, in the order in which it ended: harsh braking,
+    /// harsh acceleration, fast corners, speeding. The newest 200,000; see [`Self::driving_events_dropped`].
+    pub fn driving_events(&self) -> impl ExactSizeIterator<Item = DrivingEvent> + '_ {
+        self.ecs.resource::<EventLog>().iter()
+    }
+
+    /// Number of events that were too old to be kept.
+    pub fn driving_events_dropped(&self) -> u64 {
+        self.ecs.resource::<EventLog>().dropped()
+    }
+
+    /// How often drivers did something so far, events that were too old to be kept included.
+    pub fn conduct_count(&self, conduct: Conduct) -> u64 {
+        self.ecs.resource::<EventLog>().count(conduct)
+    }
+
+    /// What traffic there is; `None` in a world without.
+    pub fn traffic(&self) -> Option<TrafficCounts> {
+        self.ecs.get_resource::<Traffic>().map(Traffic::counts)
+    }
+
     /// The cell in which a vehicle is registered.
     ///
     /// # Panics
@@ -222,13 +249,19 @@ impl World {
         self.ecs.insert_resource(single);
     }
 
+    /// Everything, for tests of one part of it.
+    #[cfg(test)]
+    pub(crate) fn ecs(&mut self) -> &mut ecs::World {
+        &mut self.ecs
+    }
+
     /// Only the steps that move vehicles, for measuring them.
     #[doc(hidden)]
     pub fn step_motion_only(&mut self) {
         let mut only = std::mem::take(&mut self.schedule);
         if !self.ecs.contains_resource::<MotionOnly>() {
             only = ordered();
-            only.add_systems((tick::advance, motion::deliver, motion::drive).chain());
+            only.add_systems((tick::advance, motion::deliver, motion::drive, traffic::drive).chain());
             self.ecs.insert_resource(MotionOnly);
         }
         only.run(&mut self.ecs);
@@ -247,8 +280,7 @@ struct MotionOnly;
 /// Vehicles are spawned in the order of their numbers, with the same components (but for those that replay a recording,
 /// which have no driver and no receiver), and never despawned: that is the order in which every system meets them.
 fn spawn_vehicles(ecs: &mut ecs::World, spec: &WorldSpec, network: &Network) -> Vec<ecs::Entity> {
-    let fleets = spec.fleets.iter().flat_map(|fleet| (0..fleet.count).map(move |_| fleet));
-    let spawn = |(vehicle, fleet): (u32, &crate::Fleet)| {
+    let spawn = |(vehicle, fleet): (u32, &Fleet)| {
         let rng = |purpose| stream(spec.seed, vehicle, purpose);
         let device = Device::new(vehicle, fleet.device, rng(Purpose::Device));
         if let Some(recorded) = &fleet.replay {
@@ -256,20 +288,46 @@ fn spawn_vehicles(ecs: &mut ecs::World, spec: &WorldSpec, network: &Network) -> 
             let modem = Modem::new(vehicle, spec.roads.plane.point(replay.position()), network);
             return ecs.spawn((replay, modem, device, Log::default(), EngineLog::default())).id();
         }
-        let (drive, route, driver) = match fleet.kind {
-            VehicleKind::DeliveryVan | VehicleKind::Truck | VehicleKind::Car => {
-                motion::start(&spec.roads, rng(Purpose::Driver))
-            }
-        };
+        let mut manner = Manner::draw(vehicle, fleet.drivers, &mut rng(Purpose::Manner));
+        let errand = Errand::Round(fleet.demand);
+        let (drive, route, driver) =
+            motion::start(&spec.roads, rng(Purpose::Driver), fleet.kind.build(), &mut manner, errand);
         let receiver = Receiver::new(vehicle, fleet, spec.start, rng(Purpose::Receiver));
         let modem = Modem::new(vehicle, spec.roads.place_on_plane(drive.segment, drive.along_m), network);
         let engine = Engine::new(vehicle, fleet.kind, rng(Purpose::Engine));
         let parts = Parts::new(fleet.kind, &fleet.wear, rng(Purpose::Wear));
         let bus = Bus::new(vehicle, fleet.kind, fleet.can);
+        let watch = Watch::new(vehicle);
         let vehicle = (drive, route, driver, receiver, modem, device, Log::default());
-        ecs.spawn((vehicle, engine, parts, bus, EngineLog::default())).id()
+        ecs.spawn((vehicle, manner, watch, engine, parts, bus, EngineLog::default())).id()
     };
-    (0..).zip(fleets).map(spawn).collect()
+    (0..).zip(members(spec)).map(spawn).collect()
+}
+
+/// The fleet of every vehicle, in the order of their numbers.
+fn members(spec: &WorldSpec) -> impl Iterator<Item = &Fleet> {
+    spec.fleets.iter().flat_map(|fleet| (0..fleet.count).map(move |_| fleet))
+}
+
+/// Adds what vehicles of a world with traffic share, and the background cars, which have neither receiver nor modem.
+fn add_traffic(ecs: &mut ecs::World, spec: &WorldSpec) {
+    let Some(traffic) = &spec.traffic else { return };
+    let car = VehicleKind::Car.build();
+    let fleets = members(spec).map(|fleet| fleet.kind.build().length_m);
+    let background = (0..traffic.background).map(|_| car.length_m);
+    ecs.insert_resource(Traffic::new(&spec.roads, traffic, fleets.chain(background)));
+    ecs.insert_resource(Day::new(traffic.curve, spec.start, traffic.utc_offset_s));
+    let first = members(spec).count() as u32;
+    let drivers = DriverShares::BACKGROUND;
+    for index in 0..traffic.background {
+        let rng = |purpose| stream(spec.seed, index, purpose);
+        let mut manner = Manner::draw(first + index, drivers, &mut rng(Purpose::BackgroundManner));
+        // Evenly from 0 up to 1: as the day's curve rises, car after car comes out.
+        let errand = Errand::Fill(f64::from(index) / f64::from(traffic.background));
+        let (drive, route, driver) =
+            motion::start(&spec.roads, rng(Purpose::BackgroundDriver), car, &mut manner, errand);
+        ecs.spawn((drive, route, driver, manner));
+    }
 }
 
 /// A step, system after system; and each system as a step of its own, by name, for measuring.
@@ -299,6 +357,8 @@ in_order! {
     receiver::falsify,
     motion::deliver,
     motion::drive,
+    traffic::drive,
+    conduct::label,
     engine::run,
     can::talk,
     radio::listen,

@@ -186,6 +186,7 @@ mod tests {
             radio: RadioSpec::default(),
             nodes: Vec::new(),
             faults: Vec::new(),
+            traffic: None,
         });
         (0..1_200).for_each(|_| world.step());
         let now = world.now();

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::chart::{Curve, Reduce, Scale, TimeAxis, chart, fault_lanes};
-use super::summary::{events, grouped, millis};
+use super::summary::{driving_text, events, grouped, millis};
 use super::{FaultWindow, Mode, OracleOutcome, Report, Verdict, metrics};
 use crate::gates::GateOutcome;
 
@@ -272,7 +272,11 @@ fn latencies(html: &mut String, report: &Report) {
             format!("{} {value:.1}", escape(&name.replace('_', " ").replace(" per s", " per s:")))
         })
         .collect();
-    let _ = writeln!(html, "<p class=facts>{}</p>\n</section>", rates.join(" · "));
+    let _ = writeln!(html, "<p class=facts>{}</p>", rates.join(" · "));
+    if let Some(driving) = driving_text(report) {
+        let _ = writeln!(html, "<p class=facts>Driving: {}</p>", escape(&driving));
+    }
+    html.push_str("</section>\n");
 }
 
 fn recovery(html: &mut String, report: &Report) {

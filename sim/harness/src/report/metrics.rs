@@ -21,6 +21,18 @@ pub const THROUGHPUTS: [(&str, &str); 4] = [
     ("published_per_s", "fixes that the live path delivered"),
 ];
 
+/// How vehicles got on, as it really was.
+pub const DRIVING: [(&str, &str); 8] = [
+    ("driven_km", "driven by all vehicles with a tracker"),
+    ("standing_share", "of their time on the road, how much all vehicles stood: in traffic, 0 to 1"),
+    ("queue_longest", "vehicles that stood in one lane between two junctions, at most"),
+    ("pulled_over", "a vehicle was stuck for five minutes and let others pass"),
+    ("harsh_braking", "a driver braked harder than 2.7 m/s²"),
+    ("harsh_acceleration", "a driver sped up by more than 2.5 m/s²"),
+    ("harsh_cornering", "a driver took a corner with more than 3.4 m/s² sideways"),
+    ("speeding", "a driver went more than 3 km/h over the limit"),
+];
+
 /// Recovery paths and their causes: how often each was taken.
 pub const EVENTS: [(&str, &str); 20] = [
     ("connect", "a vehicle's first session was set up"),
@@ -66,9 +78,17 @@ pub fn all() -> Vec<String> {
         LATENCY_FIGURES.iter().map(move |figure| format!("latency_ms.{name}.{figure}"))
     });
     let throughputs = THROUGHPUTS.iter().map(|(name, _)| format!("throughput.{name}"));
+    let driving = DRIVING.iter().map(|(name, _)| format!("driving.{name}"));
     let events = EVENTS.iter().map(|(name, _)| format!("events.{name}"));
     let settled = std::iter::once("settled_after_s".to_owned());
-    ledger.chain(refused).chain(latencies).chain(throughputs).chain(events).chain(settled).collect()
+    ledger
+        .chain(refused)
+        .chain(latencies)
+        .chain(throughputs)
+        .chain(driving)
+        .chain(events)
+        .chain(settled)
+        .collect()
 }
 
 /// True if a report has this metric.

@@ -27,6 +27,7 @@ pub fn summary(report: &Report, colour: bool) -> String {
     lines.push(String::new());
     lines.extend(ledger_lines(report));
     lines.extend(latency_lines(report));
+    lines.extend(driving_text(report).map(|text| row("driving", &text)));
     lines.push(row("events", &events_text(report)));
     lines.push(row("gates", &gates_text(report, paint)));
     lines.push(row("oracles", &oracles_text(report, paint)));
@@ -145,6 +146,24 @@ fn latency_lines(report: &Report) -> Vec<String> {
         row("", &format!("{name:<18}{:>10}{}", grouped(latency.count), figures.concat()))
     };
     std::iter::once(row("latency", &head)).chain(report.latency_ms.iter().map(line)).collect()
+}
+
+/// How vehicles got on; nothing where each drives as if it were alone.
+pub(super) fn driving_text(report: &Report) -> Option<String> {
+    report.scenario.world.traffic.as_ref()?;
+    let figure = |name: &str| report.driving.get(name).copied().unwrap_or_default();
+    let mut text = format!(
+        "{:.0} km, {:.0} % of the time standing, longest queue {}",
+        figure("driven_km"),
+        figure("standing_share") * 100.0,
+        figure("queue_longest"),
+    );
+    for name in ["pulled_over", "harsh_braking", "harsh_acceleration", "harsh_cornering", "speeding"] {
+        if figure(name) > 0.0 {
+            text.push_str(&format!(", {} {}", name.replace('_', " "), grouped(figure(name) as u64)));
+        }
+    }
+    Some(text)
 }
 
 /// Events that happened, in the order of [`metrics::EVENTS`], then any others.

@@ -6,13 +6,14 @@ use drover_model::{NodeKind, NodePattern, Position};
 
 use super::fault::{Cells, FaultSpec, Target, VERBS};
 use super::shape::{Shape, list};
-use super::{Chaos, GateSpec, Receiver, Roads, Scenario, Vehicles};
+use super::{Chaos, GateSpec, GroupDemand, Receiver, Roads, Scenario, Traffic, Vehicles};
 use crate::report::metrics;
 
 /// Adds every problem of `scenario` to `shape`, which knows the places.
 pub(super) fn check(scenario: &Scenario, shape: &mut Shape<'_>) {
     check_head(scenario, shape);
     check_world(scenario, shape);
+    check_traffic(scenario, shape);
     check_cluster(scenario, shape);
     for (index, fault) in scenario.faults.iter().enumerate() {
         check_fault(scenario, fault, &format!("faults[{index}]"), shape);
@@ -108,6 +109,29 @@ fn check_center(center: [f64; 2], path: &str, shape: &mut Shape<'_>) {
     if let Err(error) = Position::new(lat, lon) {
         let message = format!("`center` is [longitude, latitude] in degrees: {error}");
         shape.problem_at(&format!("{path}.center"), message);
+    }
+}
+
+fn check_traffic(scenario: &Scenario, shape: &mut Shape<'_>) {
+    let path = "world.traffic.demand_by_hour";
+    if let Some(Err(error)) = scenario.world.traffic.as_ref().map(Traffic::resolve)
+        && !shape.is_broken(path)
+    {
+        shape.problem_at(path, format!("`demand_by_hour`: {error}"));
+    }
+    for (index, group) in scenario.vehicles.iter().enumerate() {
+        let path = format!("vehicles[{index}].drivers");
+        if let Err(error) = group.drivers.resolve()
+            && !shape.is_broken(&path)
+        {
+            shape.problem_at(&path, format!("`drivers`: {error}"));
+        }
+        let path = format!("vehicles[{index}].demand");
+        if group.demand == GroupDemand::Day && scenario.world.traffic.is_none() && !shape.is_broken(&path) {
+            let message = "`demand` = \"day\" follows the curve of [world.traffic]: add that table, or leave it \
+                           out";
+            shape.problem_at(&path, message.to_owned());
+        }
     }
 }
 

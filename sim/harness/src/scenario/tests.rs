@@ -405,6 +405,23 @@ fn problems_of_different_kinds_come_together() {
 }
 
 #[test]
+fn traffic_that_can_not_be_is_refused_with_its_place() {
+    check(
+        &small("drivers = { calm = 0 }\n"),
+        &["6:11: `drivers`: calm 0, hurried 0, tired 0 are no shares: give each 0 or more, and one above 0"],
+    );
+    let hours = format!("[world.traffic]\ndemand_by_hour = [2.0{}]\n", ", 0.5".repeat(23));
+    check(
+        &small(&hours),
+        &["7:18: `demand_by_hour`: the share of hour 0 is 2; shares of the peak are 0 to 1"],
+    );
+    check(
+        &small("demand = \"day\"\n"),
+        &["6:10: `demand` = \"day\" follows the curve of [world.traffic]: add that table, or leave it out"],
+    );
+}
+
+#[test]
 fn a_resolved_scenario_reads_back_as_the_same() {
     let full = small(
         r#"kind = "delivery_van"
@@ -420,8 +437,17 @@ can_interval_s = 0.1
 [vehicles.wear]
 battery = { life_s = 600 }
 tyre = { share = 0.25, onset_s = 30, life_s = 120.5, spread = 0 }
+[[vehicles]]
+count = 3
+drivers = { hurried = 2, tired = 0.5 }
+demand = "day"
 [world]
 roads = { grid = { columns = 5, rows = 4, block_m = 99.5 } }
+[world.traffic]
+background = 30
+demand = "steady"
+utc_offset_h = -3.5
+signals_every = 0
 [radio]
 latency_ms = 12.5
 loss = 1

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Wear;
 use super::device::{Device, Receiver, Replay};
 use super::quantity::seconds;
+use super::traffic::{Drivers, GroupDemand, Traffic};
 
 /// Roads and the time of day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,11 +21,14 @@ pub struct World {
     pub start: WallTime,
     /// Where the roads come from: `{ osm_pbf = "file" }`, `{ city = { .. } }` or `{ grid = { .. } }`.
     pub roads: Roads,
+    /// Others on the road. Without this table every vehicle drives as if it were alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
 }
 
 impl Default for World {
     fn default() -> Self {
-        Self { start: WallTime::from_secs(1_772_434_800), roads: Roads::Grid(Grid::default()) }
+        Self { start: WallTime::from_secs(1_772_434_800), roads: Roads::Grid(Grid::default()), traffic: None }
     }
 }
 
@@ -201,6 +205,12 @@ pub struct Vehicles {
     /// A recorded drive that they do again, in place of drives of their own. Absent: they drive themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<Replay>,
+    /// Who drives them, by shares, such as { calm = 0.7, hurried = 0.2, tired = 0.1 }. Default { calm = 1 }.
+    #[serde(default)]
+    pub drivers: Drivers,
+    /// When they drive, in a world with traffic. Default `steady`.
+    #[serde(default)]
+    pub demand: GroupDemand,
 }
 
 fn connected() -> bool {

@@ -21,6 +21,7 @@ fn world(wear: Wear) -> World {
         radio: RadioSpec::default(),
         nodes: Vec::new(),
         faults: Vec::new(),
+        traffic: None,
     })
 }
 

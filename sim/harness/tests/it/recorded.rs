@@ -128,6 +128,7 @@ fn replayed(recording: Recording) -> Vec<u8> {
         radio: RadioSpec::default(),
         nodes: Vec::new(),
         faults: Vec::new(),
+        traffic: None,
     });
     let mut said = Vec::new();
     for _ in 0..steps {

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::trip::{Stop, Style, corner_speed_squared};
+use super::trip::corner_speed_squared;
 use super::*;
+use crate::VehicleKind;
 use crate::math::turn_deg;
 use crate::rng::{Purpose, stream};
 
@@ -18,35 +19,38 @@ struct Lone {
 }
 
 impl Lone {
-    fn new(roads: Roads, seed: u64) -> Self {
-        let (drive, route, driver) = start(&roads, stream(seed, 0, Purpose::Driver));
+    fn new(roads: Roads, seed: u64, style: DriverStyle) -> Self {
+        let mut manner = Manner::exact(0, style, 1.5, 2.0);
+        let (rng, build) = (stream(seed, 0, Purpose::Driver), VehicleKind::DeliveryVan.build());
+        let (drive, route, driver) = start(&roads, rng, build, &mut manner, Errand::Round(Demand::Steady));
         let paths = roads.paths();
         Self { roads, paths, drive, route, driver, tick: Tick::default() }
     }
 
     /// Starts at once from wherever it stands.
     fn depart(&mut self) {
-        self.drive.depart(&self.roads, &mut self.paths, &mut self.route, &mut self.driver);
+        self.drive.depart(self.tick, &self.roads, &mut self.paths, &mut self.route, &mut self.driver);
+        self.drive.phase = Phase::Driving;
     }
 
     fn step(&mut self, parking: bool) {
         self.tick.0 += 1;
         if self.drive.phase == Phase::Driving {
-            self.drive.step(&mut self.route, parking);
+            self.drive.step(&mut self.route, f64::INFINITY, parking);
         }
     }
 }
 
 /// Drives some trips and holds every tick to the limits.
-fn check_trips(block_m: f64, seed: u64) {
-    let mut van = Lone::new(Roads::grid(5, 4, block_m), seed);
+fn check_trips(block_m: f64, seed: u64, style: DriverStyle) {
+    let mut van = Lone::new(Roads::grid(5, 4, block_m), seed, style);
     for _ in 0..3 {
         van.depart();
         let mut ticks = 0;
         while van.drive.phase == Phase::Driving {
             let before = van.drive.clone();
             van.step(false);
-            check_step(&van.roads, &before, &van.drive, van.driver.lateral);
+            check_step(&van.roads, &before, &van.drive, &van.driver, Character::of(style));
             ticks += 1;
             assert!(ticks < 200_000, "a trip ends");
         }
@@ -55,11 +59,11 @@ fn check_trips(block_m: f64, seed: u64) {
     assert!(van.drive.odometer_m > 0.0);
 }
 
-fn check_step(roads: &Roads, before: &Drive, after: &Drive, lateral: f64) {
+fn check_step(roads: &Roads, before: &Drive, after: &Drive, driver: &Driver, character: &Character) {
     let change = (after.speed_mps - before.speed_mps) / TICK_S;
-    assert!(change <= limits::ACCELERATION.1 + 1e-9, "speeds up by {change} m/s²");
-    assert!(change >= -limits::BRAKING.1 - 1e-6, "brakes by {change} m/s²");
-    let limit = roads.edges[after.edge as usize].limit_mps;
+    assert!(change <= character.acceleration.1 + 1e-9, "speeds up by {change} m/s²");
+    assert!(change >= -character.braking.1 - 1e-6, "brakes by {change} m/s²");
+    let limit = roads.edges[after.edge as usize].limit_mps * character.of_limit.1;
     assert!(after.speed_mps <= limit + 1e-9, "{} m/s where {limit} are allowed", after.speed_mps);
     let edge = roads.edges[after.edge as usize];
     assert!((edge.first_point..edge.last_point).contains(&after.segment), "on its edge");
@@ -70,9 +74,9 @@ fn check_step(roads: &Roads, before: &Drive, after: &Drive, lateral: f64) {
     if after.segment != before.segment {
         let bearing = |drive: &Drive| roads.segments[drive.segment as usize].bearing_deg;
         let (turn, half) = (turn_deg(bearing(before), bearing(after)), length_m / 2.0);
-        let corner = corner_speed_squared(turn, half, lateral).sqrt();
+        let corner = corner_speed_squared(turn, half, driver.lateral).0.sqrt();
         // Past the corner it may have sped up for the rest of the tick.
-        let slack = limits::ACCELERATION.1 * TICK_S + 1e-6;
+        let slack = character.acceleration.1 * TICK_S + 1e-6;
         assert!(after.speed_mps <= corner + slack, "{} m/s after a corner of {turn} deg", after.speed_mps);
     }
 }
@@ -81,7 +85,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn no_van_leaves_its_limits(block_m in 20.0..400.0, seed in any::<u64>()) {
-        check_trips(block_m, seed);
+        check_trips(block_m, seed, DriverStyle::Calm);
+        check_trips(block_m, seed, DriverStyle::Hurried);
     }
 
     #[test]
@@ -93,10 +98,12 @@ proptest! {
             Stop { edge, segment, along_m }
         };
         let from = stop(below(&mut rng, roads.edges.len() as u32), 30.0);
-        let to = trip::next_address(&roads, from, &mut rng);
+        let to = trip::next_address(&roads, from, false, &mut rng);
         let mut route = Route::default();
-        let style = Style { braking, lateral: 2.0, of_limit: 0.9 };
+        let style = Style { braking, lateral: 2.0, of_limit: 0.9, top_mps: 30.0 };
         route.plan(&roads, &mut roads.paths(), from, to, style);
+        prop_assert_eq!(route.edges().first(), Some(&from.edge));
+        prop_assert_eq!(route.unfinished(), Some(to));
         let legs = route.legs();
         let last = legs.last().copied().expect("the trip has a leg");
         prop_assert_eq!((last.segment, last.end_m, last.end_speed_squared), (to.segment, to.along_m, 0.0));
@@ -110,7 +117,7 @@ proptest! {
 
 #[test]
 fn a_van_that_is_told_to_park_stands_still_within_seconds() {
-    let mut van = Lone::new(Roads::grid(10, 10, 200.0), 3);
+    let mut van = Lone::new(Roads::grid(10, 10, 200.0), 3, DriverStyle::Calm);
     van.depart();
     for _ in 0..80 {
         van.step(false);
@@ -119,14 +126,14 @@ fn a_van_that_is_told_to_park_stands_still_within_seconds() {
     for _ in 0..100 {
         let before = van.drive.clone();
         van.step(true);
-        check_step(&van.roads, &before, &van.drive, van.driver.lateral);
+        check_step(&van.roads, &before, &van.drive, &van.driver, &Character::CALM);
     }
     assert_eq!(van.drive.speed_mps, 0.0);
 }
 
 #[test]
 fn sharper_corners_are_slower_and_straight_roads_are_none() {
-    let speed = |turn| corner_speed_squared(turn, 6.0, 2.0).sqrt();
+    let speed = |turn| corner_speed_squared(turn, 6.0, 2.0).0.sqrt();
     assert!((speed(90.0) - 12.0_f64.sqrt()).abs() < 1e-9);
     assert!(speed(30.0) > speed(90.0) && speed(90.0) > speed(150.0));
     assert_eq!(speed(180.0), limits::CREEP);

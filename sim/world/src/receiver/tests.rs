@@ -19,6 +19,7 @@ fn spec(start: WallTime, fix_interval: Duration, count: u32) -> WorldSpec {
         radio: RadioSpec::default(),
         nodes: Vec::new(),
         faults: Vec::new(),
+        traffic: None,
     }
 }
 
@@ -211,6 +212,7 @@ mod faults {
             radio: RadioSpec::default(),
             nodes: vec![node],
             faults: vec![Fault { at: FROM, lasts: Some(LASTS), verb: Verb::Gps { nodes, fault } }],
+            traffic: None,
         });
         world.park();
         let said =

@@ -35,6 +35,7 @@ fn world(recording: Recording, looped: bool) -> World {
         radio: RadioSpec { cell_m: Some(300.0), ..RadioSpec::default() },
         nodes: Vec::new(),
         faults: Vec::new(),
+        traffic: None,
     })
 }
 

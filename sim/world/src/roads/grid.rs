@@ -12,7 +12,7 @@ use super::{Roads, speed};
 use crate::plane::{Plane, Point};
 
 /// Middle of the town: the middle of Helsinki, as good as any.
-const CENTRE: (f64, f64) = (60.17, 24.94);
+pub(super) const CENTRE: (f64, f64) = (60.17, 24.94);
 const LIMIT_KM_PER_HOUR: f64 = 40.0;
 const STREETS_MIN: u32 = 2;
 const BLOCK_MIN_M: f64 = 20.0;

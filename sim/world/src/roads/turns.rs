@@ -16,7 +16,7 @@ pub(super) struct Link {
 
 /// The turns of a network whose edges are sorted by the junction where they start.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Turns {
+pub(crate) struct Turns {
     links: Vec<Link>,
     /// The edges out of junction `j` are `first_out[j]..first_out[j + 1]`.
     first_out: Vec<u32>,
@@ -44,7 +44,7 @@ impl Turns {
         Self { links, first_out, first_into, into, banned }
     }
 
-    pub(super) fn junctions_len(&self) -> usize {
+    pub(crate) fn junctions_len(&self) -> usize {
         self.first_out.len() - 1
     }
 
@@ -58,12 +58,12 @@ impl Turns {
     }
 
     /// The edges out of a junction.
-    pub(super) fn out(&self, junction: u32) -> Range<u32> {
+    pub(crate) fn out(&self, junction: u32) -> Range<u32> {
         self.first_out[junction as usize]..self.first_out[junction as usize + 1]
     }
 
     /// The edges into a junction.
-    pub(super) fn into(&self, junction: u32) -> &[u32] {
+    pub(crate) fn into(&self, junction: u32) -> &[u32] {
         let first = self.first_into[junction as usize] as usize;
         &self.into[first..self.first_into[junction as usize + 1] as usize]
     }
@@ -89,7 +89,7 @@ impl Turns {
     }
 
     /// True if `next` may follow `edge`; both meet.
-    pub(super) fn may(&self, edge: u32, next: u32) -> bool {
+    pub(crate) fn may(&self, edge: u32, next: u32) -> bool {
         !self.is_banned(edge, next) && (next != self.links[edge as usize].reverse || self.is_dead_end(edge))
     }
 

@@ -20,6 +20,7 @@ fn spec(count: u32, radio: RadioSpec) -> WorldSpec {
         radio,
         nodes,
         faults: vec![Fault { at: Duration::from_secs(5), lasts: Some(Duration::from_secs(2)), verb }],
+        traffic: None,
     }
 }
 

@@ -30,6 +30,7 @@ fn spec(roads: Arc<Roads>, seed: u64, count: u32) -> WorldSpec {
         radio: RadioSpec { cell_m: Some(300.0), zones: vec![zone], ..RadioSpec::default() },
         nodes: Vec::new(),
         faults: Vec::new(),
+        traffic: None,
     }
 }
 

@@ -153,6 +153,7 @@ fn stand(grade: Grade, seconds: usize) -> Vec<Vec<(f64, f64)>> {
         radio: RadioSpec::default(),
         nodes: Vec::new(),
         faults: Vec::new(),
+        traffic: None,
     });
     world.park();
     let mut places = vec![Vec::new(); RECEIVERS as usize];
