@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::gates::GateOutcome;
 use crate::report::{OracleOutcome, Report, Verdict};
 use crate::run::RunError;
+use crate::scenario::Comparison;
 
 /// Failing seeds of one cause that the summary names.
 const SEEDS_NAMED_MAX: usize = 5;
@@ -24,7 +25,7 @@ pub enum Cause {
     Nondeterminism,
     /// An invariant was broken.
     Oracle(String),
-    /// A gate failed.
+    /// A gate failed: its metric and its comparison.
     Gate(String),
     /// The run said too little.
     Invalid,
@@ -36,7 +37,7 @@ impl fmt::Display for Cause {
             Self::Harness(what) => write!(f, "the harness failed: {what}"),
             Self::Nondeterminism => f.write_str("two runs of the same seed differ"),
             Self::Oracle(name) => write!(f, "invariant {name} broken"),
-            Self::Gate(metric) => write!(f, "gate on {metric} failed"),
+            Self::Gate(metric) => write!(f, "gate {metric} failed"),
             Self::Invalid => f.write_str("the run says too little"),
         }
     }
@@ -57,10 +58,15 @@ impl Cause {
                 (None, _) if report.ledger.duplicates_stored > 0 => {
                     Self::Oracle("durable_is_stored_once".to_owned())
                 }
-                (None, Some(gate)) => Self::Gate(gate.metric.clone()),
+                (None, Some(gate)) => Self::gate(&gate.metric, gate.comparison),
                 (None, None) => Self::Invalid,
             }),
         }
+    }
+
+    /// A gate that failed. One metric may have several, and they fail for opposite reasons.
+    pub fn gate(metric: &str, comparison: Comparison) -> Self {
+        Self::Gate(format!("{metric} {}", comparison.key()))
     }
 
     /// What a run that gave no report failed of.

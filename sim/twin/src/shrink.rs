@@ -103,7 +103,9 @@ pub(crate) fn smallest(
 /// The scenario with only the gate that failed, if one did.
 fn focused(scenario: &Scenario, cause: &Cause) -> Scenario {
     let mut focused = scenario.clone();
-    focused.gates.retain(|gate| matches!(cause, Cause::Gate(metric) if *metric == gate.metric));
+    focused.gates.retain(|gate| {
+        gate.comparisons().iter().any(|(comparison, _)| Cause::gate(&gate.metric, *comparison) == *cause)
+    });
     focused
 }
 
