@@ -9,11 +9,12 @@ use std::time::Duration;
 use drover_env::{BoxFuture, Env};
 use drover_model::NodeName;
 use drover_simnet::Sim;
-use drover_store::{MemoryStore, RowOutcome, Store, StoreError, Transaction};
+use drover_store::{MemoryStore, Row, RowOutcome, Store, StoreError, Transaction};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::history::History;
 use crate::scenario;
@@ -47,8 +48,14 @@ struct DbState {
 }
 
 impl Db {
-    pub(crate) fn new(name: NodeName, behaviour: scenario::Store, history: History) -> Self {
-        let store = MemoryStore::new();
+    pub(crate) fn new(name: NodeName, behaviour: scenario::Store, history: History, seed: u64) -> Self {
+        let mut store = MemoryStore::new();
+        if behaviour.bad_rows > 0.0 {
+            store = store.with_constraint(move |row| {
+                let bad = share_of(seed, row) < behaviour.bad_rows;
+                if bad { Err("no partition for this row".to_owned()) } else { Ok(()) }
+            });
+        }
         store.set_flush_off(behaviour.lost_unflushed);
         Self { store, name, behaviour, history, state: Arc::default() }
     }
@@ -78,11 +85,15 @@ impl Db {
                 // A closed pool can not be: it lives here.
                 let Ok(connection) = pool.clone().acquire_owned().await else { return };
                 let work = db.behaviour.latency + jitter(db.behaviour.jitter, &mut rng);
-                let answer_lost = rng.random_bool(db.behaviour.commit_unknown);
+                let cut_off = rng.random_bool(db.behaviour.commit_unknown);
+                if cut_off && rng.random_bool(0.5) {
+                    // The request itself was lost: its client can not know.
+                    continue;
+                }
                 let (db, sim, env) = (db.clone(), sim.clone(), server_env.clone());
                 drop(server_env.spawn("db.transaction", async move {
                     sleep(work).await;
-                    db.execute(&sim, &env, request, answer_lost);
+                    db.execute(&sim, &env, request, cut_off);
                     drop(connection);
                 }));
             }
@@ -117,6 +128,12 @@ impl Db {
     pub(crate) fn client(&self, sim: &Sim, client: NodeName, env: Env) -> DbClient {
         DbClient { db: self.clone(), sim: sim.clone(), client, env }
     }
+}
+
+/// A number of 0 to 1 that belongs to a row, whoever brings it and however often.
+fn share_of(seed: u64, row: &Row) -> f64 {
+    let identity = format!("{} {:?} {}", row.vehicle, row.origin, row.fix.sequence);
+    (xxh3_64_with_seed(identity.as_bytes(), seed) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 fn jitter(most: Duration, rng: &mut ChaCha8Rng) -> Duration {

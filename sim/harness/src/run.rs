@@ -206,7 +206,7 @@ impl<'a> Run<'a> {
             sites: Sites { buggify: scenario.buggify, planted: options.planted.clone() },
             profile: options.profile.clone(),
         });
-        let db = Db::new(DB, scenario.store, history.clone());
+        let db = Db::new(DB, scenario.store, history.clone(), scenario.seed);
         db.store.set_unique_off(drover_env::BITE && options.planted.as_deref() == Some("dedupe_off"));
         let mut cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
         let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER);

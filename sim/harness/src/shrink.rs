@@ -89,6 +89,7 @@ impl Work<'_> {
         self.with(|scenario| (scenario.radio.cell_m, scenario.radio.cell_change_interval) = (None, None));
         self.with(|scenario| scenario.radio.zones.clear());
         self.with(|scenario| scenario.store.commit_unknown = 0.0);
+        self.with(|scenario| scenario.store.bad_rows = 0.0);
     }
 
     fn shorten(&mut self) {

@@ -57,7 +57,8 @@ pub(crate) fn bite(args: &BiteArgs) -> Result<u8, Stop> {
             continue;
         };
         let failing: Scenario = scenario.clone().with_seed(seed).resolved();
-        let Shrunk { small, cause, .. } = smallest(&failing, &file, &roads, Some(name), &mut |_, _, _| true);
+        let Shrunk { small, last, .. } = smallest(&failing, &file, &roads, Some(name), &mut |_, _, _| true);
+        let cause = last.cause.map(|cause| cause.to_string()).unwrap_or_default();
         let left = format!(
             "{} faults, {} vehicles, {} s",
             small.faults.len(),

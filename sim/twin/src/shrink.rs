@@ -45,11 +45,11 @@ pub(crate) fn shrink(args: &ShrinkArgs) -> Result<u8, Stop> {
         args.budget.is_none_or(|budget| watch.wall() < budget) && !INTERRUPT.load(Ordering::Relaxed)
     });
     line.clear();
-    let Shrunk { small, cause, last, tried } = shrunk;
+    let Shrunk { small, last, tried } = shrunk;
     let out = args.out.clone().unwrap_or_else(|| default_file(&scenario));
-    write(&out, &small, &scenario, &path, &cause, &last)?;
+    write(&out, &small, &scenario, &path, &last)?;
     show(&format!(
-        "{} faults, {} vehicles and {} s are left of {}, {} and {}; {tried} runs in {:.0} s\n{cause}: {}\n{}\nrepeat with: {}\n",
+        "{} faults, {} vehicles and {} s are left of {}, {} and {}; {tried} runs in {:.0} s\n{}\n{}\nrepeat with: {}\n",
         small.faults.len(),
         small.vehicles_len(),
         small.duration.as_secs(),
@@ -67,8 +67,7 @@ pub(crate) fn shrink(args: &ShrinkArgs) -> Result<u8, Stop> {
 /// What is left of a failing scenario.
 pub(crate) struct Shrunk {
     pub(crate) small: Scenario,
-    pub(crate) cause: Cause,
-    last: SeedResult,
+    pub(crate) last: SeedResult,
     tried: u64,
 }
 
@@ -94,9 +93,9 @@ pub(crate) fn smallest(
     let last = result(&small, file, roads, planted);
     // Without its gates it may not fail any more: then it is the smallest as it was.
     if last.cause.as_ref() == Some(&cause) {
-        Shrunk { small, cause, last, tried }
+        Shrunk { small, last, tried }
     } else {
-        Shrunk { small: scenario.clone(), cause, last: first, tried }
+        Shrunk { small: scenario.clone(), last: first, tried }
     }
 }
 
@@ -137,13 +136,12 @@ fn write(
     small: &Scenario,
     original: &Scenario,
     path: &Path,
-    cause: &Cause,
     result: &SeedResult,
 ) -> Result<(), Stop> {
     let mut scenario = small.clone();
     scenario.question = format!("Does it still fail as {} did with seed {}?", original.name, original.seed);
     let text = format!(
-        "# {cause}: {}\n#\n# Shrunk from {} with seed {} at commit {COMMIT}. Trace {}.\n{}",
+        "# {}\n#\n# Shrunk from {} with seed {} at commit {COMMIT}. Trace {}.\n{}",
         result.detail,
         path.display(),
         original.seed,

@@ -48,9 +48,12 @@ pub struct Store {
     #[serde(rename = "jitter_ms", with = "millis")]
     #[schemars(with = "f64", range(min = 0.0, max = 60_000.0))]
     pub jitter: Duration,
-    /// Probability that the answer to a commit is lost, so that its outcome is unknown, 0 to 1. Default 0.
+    /// Probability that the connection is lost in the middle of a commit, 0 to 1; half of those are carried out. Default 0.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub commit_unknown: f64,
+    /// Share of the fixes that no table can hold, 0 to 1: always the same ones. Default 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub bad_rows: f64,
     /// True if a crash of the database loses commits that it answered but had not flushed. Default false.
     pub lost_unflushed: bool,
     /// Connections that all persistence agents share. Default 16.
@@ -64,6 +67,7 @@ impl Default for Store {
             latency: Duration::from_millis(2),
             jitter: Duration::from_millis(1),
             commit_unknown: 0.0,
+            bad_rows: 0.0,
             lost_unflushed: false,
             pool_size: 16,
         }

@@ -154,6 +154,15 @@ fn slow_nodes_and_clogged_links_cost_time_only() {
 }
 
 #[test]
+fn rows_that_no_table_can_hold_end_as_dead_letters_and_hold_up_nobody() {
+    let report = ask(&scenario("[store]\nbad_rows = 0.02\n"), &NEVER).report;
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
+    let letters = report.ledger.refused["dead_letter"];
+    assert!((2..60).contains(&letters) && letters == count(&report, "dead_letter"), "{letters}");
+    assert_eq!(report.ledger.recorded, report.ledger.stored + letters);
+}
+
+#[test]
 fn a_gateway_whose_clock_is_an_hour_behind_refuses_and_says_why() {
     let report = survives("for_s = 20\nclock_skew = \"gateway/*\"\nskew_ms = -3600000");
     assert!(report.ledger.refused["future"] > 0, "{:?}", report.ledger.refused);
