@@ -35,6 +35,14 @@ pub struct HighWater {
     pub max: u64,
 }
 
+impl HighWater {
+    /// The one that is nearer to its limit: a node that starts again may have another.
+    fn fuller(self, other: Self) -> Self {
+        let share = |this: Self, of: Self| u128::from(this.len) * u128::from(of.max);
+        if share(other, self) > share(self, other) { other } else { self }
+    }
+}
+
 struct State {
     vehicles: Vec<VehicleHistory>,
     by_name: BTreeMap<VehicleId, usize>,
@@ -278,9 +286,9 @@ impl Observer for History {
             }
             "queue" => {
                 let key = (node, values.text("name").to_owned());
-                let (len, max) = (values.number("len"), values.number("max"));
-                let high = state.queues.entry(key).or_insert(HighWater { len, max });
-                high.len = high.len.max(len);
+                let seen = HighWater { len: values.number("len"), max: values.number("max") };
+                let high = state.queues.entry(key).or_insert(seen);
+                *high = high.fuller(seen);
                 None
             }
             _ => None,

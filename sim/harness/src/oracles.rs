@@ -1,12 +1,14 @@
 //! The invariants, each read from recorded history alone.
 
 mod durable_is_stored_once;
+mod identities_used_once;
 mod nothing_missing;
 mod protocol_kept;
 mod queues_bounded;
 mod readings_are_true;
 
 pub use durable_is_stored_once::durable_is_stored_once;
+pub use identities_used_once::identities_used_once;
 pub use nothing_missing::nothing_missing;
 pub use protocol_kept::protocol_kept;
 pub use queues_bounded::queues_bounded;

@@ -343,6 +343,7 @@ impl<'a> Run<'a> {
             oracles::nothing_missing(&report.ledger, self.interrupted || self.settled_after.is_some()),
             oracles::queues_bounded(&self.history),
             oracles::protocol_kept(&self.history),
+            oracles::identities_used_once(&self.history),
             oracles::readings_are_true(self.scenario, &self.world, &self.cluster.db.store, &self.vehicles),
         ];
         report.judge(self.interrupted);
