@@ -106,6 +106,14 @@ pub enum RunError {
         /// The terms.
         detail: String,
     },
+    /// A service's task was ready again and again, so that virtual time stood still.
+    #[error("virtual time stands still: at {} s a task of {node} is always ready; `twin replay` shows what it does", at.as_secs_f64())]
+    Standstill {
+        /// Whose task.
+        node: NodeName,
+        /// When, to a tick.
+        at: Duration,
+    },
     /// A service could not even start.
     #[error("{count} services could not start; see the log")]
     Service {
@@ -245,6 +253,9 @@ impl<'a> Run<'a> {
             }
             let now = self.world.now();
             sleep_until(origin + now).await;
+            if let Some(node) = self.sim.stuck() {
+                return Err(RunError::Standstill { node, at: now });
+            }
             while waiting.last().is_some_and(|(due, _)| *due <= now) {
                 let Some((_, node)) = waiting.pop() else { break };
                 self.cluster.start(node)?;

@@ -17,6 +17,7 @@ mod speaker;
 mod streams;
 mod tasks;
 mod trace;
+mod turns;
 
 pub use link::{Access, Burst, Effect, Medium, Rule};
 pub use profile::{Cost, Profile};

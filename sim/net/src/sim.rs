@@ -26,6 +26,7 @@ use crate::speaker::Speaker;
 use crate::streams::Accept;
 use crate::tasks::{NodeExecutor, Tasks};
 use crate::trace::{Capture, Trace};
+use crate::turns::Turns;
 
 /// Sees every event of every node, at its virtual time.
 pub trait Observer: Send + Sync {
@@ -72,6 +73,7 @@ pub(crate) struct Shared {
     observer: Arc<dyn Observer>,
     profile: Option<Profile>,
     pump: Notify,
+    turns: Arc<Turns>,
     state: Mutex<State>,
 }
 
@@ -110,7 +112,8 @@ impl Shared {
     pub(crate) fn executor(self: &Arc<Self>, node: NodeName, tasks: Arc<Tasks>) -> NodeExecutor {
         let profile = self.profile.clone().map(|profile| (node.kind, profile));
         let heard = self.lock().trace.is_captured();
-        NodeExecutor { tasks, profile, speaker: heard.then(|| Speaker { shared: self.clone(), node }) }
+        let speaker = heard.then(|| Speaker { shared: self.clone(), node });
+        NodeExecutor { node, tasks, profile, speaker, turns: self.turns.clone() }
     }
 
     /// Tells the pump about a datagram that is due before it would look.
@@ -135,6 +138,7 @@ impl Sim {
             observer: config.observer,
             profile: config.profile,
             pump: Notify::new(),
+            turns: Arc::default(),
             state: Mutex::new(State {
                 nodes: Vec::new(),
                 by_name: BTreeMap::new(),
@@ -395,6 +399,11 @@ impl Sim {
     /// An event of the harness itself, on behalf of a node.
     pub fn event(&self, name: NodeName, event: &'static str, fields: &[(&'static str, Value<'_>)]) {
         NodeEvents { shared: self.shared.clone(), name }.event(event, fields);
+    }
+
+    /// The node whose task did not let virtual time go on since the last look, if there was one; it has been stopped.
+    pub fn stuck(&self) -> Option<NodeName> {
+        self.shared.turns.look()
     }
 
     /// Reads the trace.

@@ -10,13 +10,14 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use drover_env::{BoxFuture, Executor, Shards, WorkUnits};
-use drover_model::NodeKind;
+use drover_model::{NodeKind, NodeName};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep};
 
 use crate::profile::Profile;
 use crate::speaker::Speaker;
+use crate::turns::Turns;
 
 /// One incarnation of a node: what runs, and whether it may.
 #[derive(Debug, Default)]
@@ -67,10 +68,12 @@ impl Tasks {
 
 /// Runs the tasks of one incarnation on the simulation's only thread.
 pub(crate) struct NodeExecutor {
+    pub(crate) node: NodeName,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) profile: Option<(NodeKind, Profile)>,
     /// If somebody reads along.
     pub(crate) speaker: Option<Speaker>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 impl Executor for NodeExecutor {
@@ -85,8 +88,18 @@ impl Executor for NodeExecutor {
             state.next
         };
         let abort = {
-            let (tasks, profile, speaker) = (self.tasks.clone(), self.profile.clone(), self.speaker.clone());
-            tokio::spawn(NodeTask { future, tasks, id, name, profile, speaker, turn: None }).abort_handle()
+            tokio::spawn(NodeTask {
+                node: self.node,
+                future,
+                tasks: self.tasks.clone(),
+                id,
+                name,
+                profile: self.profile.clone(),
+                speaker: self.speaker.clone(),
+                turns: self.turns.clone(),
+                turn: None,
+            })
+            .abort_handle()
         };
         let mut state = self.tasks.lock();
         if state.dead {
@@ -128,12 +141,14 @@ impl Executor for NodeExecutor {
 }
 
 struct NodeTask {
+    node: NodeName,
     future: BoxFuture<'static, ()>,
     tasks: Arc<Tasks>,
     id: u64,
     name: &'static str,
     profile: Option<(NodeKind, Profile)>,
     speaker: Option<Speaker>,
+    turns: Arc<Turns>,
     /// When a slow node's task has its turn.
     turn: Option<Pin<Box<Sleep>>>,
 }
@@ -162,6 +177,10 @@ impl Future for NodeTask {
         }
         let this = &mut *self;
         ready!(this.poll_turn(cx));
+        if !this.turns.take(this.node) {
+            this.tasks.abort_all();
+            return Poll::Pending;
+        }
         let future = this.future.as_mut();
         match (&this.profile, &this.speaker) {
             (None, None) => future.poll(cx),
