@@ -37,6 +37,7 @@ const BUGS: [(&str, &str); 14] = [
 
 /// Plants every bug and reports what found it. Returns the exit code.
 pub(crate) fn bite(args: &BiteArgs) -> Result<u8, Stop> {
+    let bugs = chosen(args.only.as_deref())?;
     let (scenario, path) = files::read(&args.scenario)?;
     virtual_only(&scenario, &path)?;
     let file = path.display().to_string();
@@ -44,9 +45,7 @@ pub(crate) fn bite(args: &BiteArgs) -> Result<u8, Stop> {
     watch_interrupt();
     let mut rows = String::new();
     let mut missed = 0;
-    for (name, what) in
-        BUGS.into_iter().filter(|(name, _)| args.only.as_deref().is_none_or(|only| only == *name))
-    {
+    for &(name, what) in &bugs {
         let watch = Stopwatch::start();
         let sweep = Sweep::new(&scenario, &path, roads.clone(), args.seeds).planting(name);
         let found = sweep.first_failure();
@@ -80,6 +79,19 @@ pub(crate) fn bite(args: &BiteArgs) -> Result<u8, Stop> {
     let (folder, name) =
         (args.out.parent().unwrap_or(Path::new(".")), args.out.file_name().unwrap_or_default());
     files::write(folder, &name.to_string_lossy(), &text)?;
-    show(&format!("{missed} of {} bugs missed; {}\n", BUGS.len(), args.out.display()));
+    show(&format!("{} of {} bugs found; {}\n", bugs.len() - missed, bugs.len(), args.out.display()));
     Ok(u8::from(missed > 0))
+}
+
+/// All bugs, or the one that is asked for.
+fn chosen(only: Option<&str>) -> Result<Vec<(&'static str, &'static str)>, Stop> {
+    let bugs: Vec<_> = BUGS.into_iter().filter(|(name, _)| only.is_none_or(|only| only == *name)).collect();
+    if bugs.is_empty() {
+        let names = BUGS.map(|(name, _)| name).join(", ");
+        return Err(Stop::Usage(format!(
+            "--only {}: there is no such bug; there are {names}",
+            only.unwrap_or_default()
+        )));
+    }
+    Ok(bugs)
 }
