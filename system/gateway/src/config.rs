@@ -43,7 +43,7 @@ pub struct Config {
     /// Batches of one stream on their way to persistence. At the bound the stream is not read.
     pub batches_in_flight_max: usize,
     /// Fixes of all streams on their way to persistence. At the bound a batch is not passed on and not acknowledged: the
-    /// vehicle keeps it and sends it again.
+    /// vehicle keeps it and sends it again. A batch that is larger takes all of it, alone.
     pub fixes_in_flight_max: usize,
     /// Backlog that one vehicle may send ahead of its acknowledgements. Withheld while persistence is away.
     pub credit_fixes: u64,

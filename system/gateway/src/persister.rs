@@ -33,7 +33,8 @@ impl Persister {
     ///
     /// `batch` is an encoded `RecordBatch` of that many `fixes`.
     pub(crate) async fn record(&self, batch: Bytes, fixes: usize) -> Option<RecordOutcome> {
-        let places = u32::try_from(fixes).unwrap_or(u32::MAX);
+        // A batch that is larger than all room takes it alone: refused for its size it would come again for ever.
+        let places = u32::try_from(fixes.min(self.config.fixes_in_flight_max)).unwrap_or(u32::MAX);
         let Ok(_room) = self.room.try_acquire_many(places) else {
             self.env.event("gateway.persist_failed", &[("reason", Value::Str("full"))]);
             return None;
