@@ -18,7 +18,7 @@ pub struct Config {
     #[serde(rename = "flush_age_ms", with = "drover_env::millis")]
     pub flush_age: Duration,
     /// Rows accepted and not yet committed. At the bound calls are refused as overloaded: gateways try another agent,
-    /// and vehicles keep what is not acknowledged.
+    /// and vehicles keep what is not acknowledged. A call with more rows than the bound is taken when no other row waits.
     pub rows_pending_max: usize,
     /// Commits under way at once: one encodes while the other is flushed.
     pub commits_in_flight: usize,

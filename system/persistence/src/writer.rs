@@ -45,7 +45,8 @@ impl Inbox {
     pub(crate) fn put(&self, rows: Vec<Row>, deadline: Instant) -> Result<oneshot::Receiver<Verdicts>, Full> {
         let (reply, verdicts) = oneshot::channel();
         // An empty batch takes room too: it asks whether the store answers, and must not be free.
-        let places = u32::try_from(rows.len().max(1)).map_err(|_| Full)?;
+        // One call that is larger than the bound goes alone: it would never have room.
+        let places = u32::try_from(rows.len().clamp(1, self.rows_max.max(1))).map_err(|_| Full)?;
         let room = self.room.clone().try_acquire_many_owned(places).map_err(|_| Full)?;
         self.fill.see(&self.env, self.rows_max.saturating_sub(self.room.available_permits()) as u64);
         let waiting = Waiting { rows, deadline, reply, _room: room };

@@ -21,10 +21,6 @@ impl Driver {
 
     /// Tells what commits did, also those that failed half-way.
     pub(super) fn tell_committed(&mut self) {
-        for (epoch, shed) in std::mem::take(&mut self.committed.shed) {
-            self.summary.shed += shed.len();
-            self.tell_ranges("tracker.shed", epoch, &shed);
-        }
         let epoch = self.spool.holdings().current().epoch;
         for (sequence, time) in self.committed.recorded.drain(..) {
             self.summary.recorded += 1;
@@ -35,9 +31,15 @@ impl Driver {
             ];
             self.env.event("tracker.recorded", &fields);
         }
-        // Segments come and go by the mebibyte; less is not worth an event.
-        let bytes = self.spool.bytes();
-        if bytes >= self.told.spool_bytes + self.config.segment_bytes_max {
+        // After a full disk, a long queue can push out its own beginning.
+        for (epoch, shed) in std::mem::take(&mut self.committed.shed) {
+            self.summary.shed += shed.len();
+            self.tell_ranges("tracker.shed", epoch, &shed);
+        }
+        // Segments come and go by the mebibyte; less is not worth an event, unless it passes the bound.
+        let (bytes, told) = (self.spool.bytes(), self.told.spool_bytes);
+        let passes = bytes > self.config.spool_bytes_max && bytes > told;
+        if bytes >= told + self.config.segment_bytes_max || passes {
             self.told.spool_bytes = bytes;
             self.tell_queue("tracker.spool_bytes", bytes, self.config.spool_bytes_max);
         }
