@@ -16,9 +16,10 @@ use tokio::sync::mpsc;
 
 use crate::complain;
 
-/// Batches that wait for the tracker. When they are this many, the bus is not read: a socket's own buffer fills and the
+/// Batches that wait for the tracker, which reads them every second or when its disk lets it: of a busy bus of 500 kbit/s two
+/// seconds' worth, each frame by itself. When they are this many, the bus is not read: a socket's own buffer fills and the
 /// kernel drops frames, a pipe's writer waits.
-const BATCHES_MAX: usize = 64;
+const BATCHES_MAX: usize = 8_192;
 /// Bytes of a log that are read at once.
 const CHUNK_BYTES: usize = 1 << 16;
 /// Stands in the list of files for the one that is built in.

@@ -23,7 +23,6 @@ use tracing::{info, warn};
 
 use self::can::Can;
 use crate::Arrived;
-use crate::can::CanFrame;
 use crate::dialer::Dialer;
 use crate::link::{AttemptError, Fresh, Link, LinkEvent, Loss};
 use crate::liveness::{Doubt, Liveness};
@@ -80,7 +79,6 @@ struct Told {
 enum Input {
     Time,
     Cancelled,
-    Can(Option<Arrived<Vec<CanFrame>>>),
     Gps(Option<Arrived<Bytes>>),
     Attempted(Result<Fresh, AttemptError>),
     Link(LinkEvent),
@@ -141,11 +139,6 @@ impl Driver {
             match self.input(&mut timer, cancel).await {
                 Input::Time => {}
                 Input::Cancelled => return,
-                Input::Can(frames) => {
-                    if let Some(can) = &mut self.can {
-                        can.take(frames);
-                    }
-                }
                 Input::Gps(bytes) => self.take_gps(bytes),
                 Input::Attempted(result) => self.take_attempt(result),
                 Input::Link(event) => self.take_link_event(event),
@@ -155,15 +148,11 @@ impl Driver {
 
     async fn input(&mut self, timer: &mut Pin<Box<Sleep>>, cancel: &CancellationToken) -> Input {
         let (attempt, link) = (&mut self.attempt, &mut self.link);
-        let can = self.can.as_mut().filter(|can| can.is_open());
-        let has_can = can.is_some();
         tokio::select! {
             biased;
             () = timer => Input::Time,
             () = cancel.cancelled() => Input::Cancelled,
-            // The receiver first: it takes the frames that came before.
             bytes = self.gps.recv(), if !self.gps_ended => Input::Gps(bytes),
-            frames = next_frames(can), if has_can => Input::Can(frames),
             result = attempted(attempt), if attempt.is_some() => Input::Attempted(result),
             event = next_event(link), if link.is_some() => Input::Link(event),
         }
@@ -236,6 +225,7 @@ impl Driver {
     /// Looks at what changes without a word: the local address, and whether the gateway is heard.
     fn look_around(&mut self, now: Instant) {
         self.look_at = now + LOOK_INTERVAL;
+        self.read_bus(now);
         self.tell_skipped();
         self.follow_address();
         let Some(link) = &self.link else { return };
@@ -281,13 +271,6 @@ const fn rebind_addr(mut bind: SocketAddr) -> SocketAddr {
 async fn attempted(attempt: &mut Option<Attempt>) -> Result<Fresh, AttemptError> {
     match attempt {
         Some(attempt) => attempt.await,
-        None => pending().await,
-    }
-}
-
-async fn next_frames(can: Option<&mut Can>) -> Option<Arrived<Vec<CanFrame>>> {
-    match can {
-        Some(can) => can.next().await,
         None => pending().await,
     }
 }

@@ -1,7 +1,8 @@
 //! From the vehicle's bus to the fixes.
 //!
 //! A live bus and a live receiver tell the same time by arriving: a fix takes the readings that had arrived when it was
-//! made. Its own time is the receiver's, and the frames have none.
+//! made. Its own time is the receiver's, and the frames have none. They wake nobody: they are read when a fix is made, and
+//! now and then where none is.
 
 use drover_env::{Env, Value};
 use drover_model::Fix;
@@ -16,36 +17,13 @@ pub(super) struct Can {
     input: CanInput,
     /// Frames that came after the newest fix was made.
     ahead: Option<Arrived<Vec<CanFrame>>>,
-    ended: bool,
     began: Instant,
     told: CanCounts,
 }
 
 impl Can {
     pub(super) fn new(input: CanInput, now: Instant) -> Self {
-        Self { input, ahead: None, ended: false, began: now, told: CanCounts::default() }
-    }
-
-    /// True until the bus has ended. Safe to drop: frames stay in the channel.
-    pub(super) const fn is_open(&self) -> bool {
-        !self.ended
-    }
-
-    /// The next frames; `None` at the end. Safe to drop.
-    pub(super) async fn next(&mut self) -> Option<Arrived<Vec<CanFrame>>> {
-        match self.ahead.take() {
-            None => self.input.frames.recv().await,
-            ahead => ahead,
-        }
-    }
-
-    pub(super) fn take(&mut self, frames: Option<Arrived<Vec<CanFrame>>>) {
-        let Some(Arrived { at, what: frames }) = frames else {
-            self.ended = true;
-            return;
-        };
-        let at_us = self.micros(at);
-        frames.iter().for_each(|frame| self.input.reader.handle_frame(at_us, frame));
+        Self { input, ahead: None, began: now, told: CanCounts::default() }
     }
 
     /// Takes what came until a moment, and nothing that came later.
@@ -55,7 +33,8 @@ impl Can {
                 self.ahead = Some(frames);
                 return;
             }
-            self.take(Some(frames));
+            let at_us = self.micros(frames.at);
+            frames.what.iter().for_each(|frame| self.input.reader.handle_frame(at_us, frame));
         }
     }
 

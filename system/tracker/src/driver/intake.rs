@@ -18,9 +18,7 @@ impl Driver {
         if let Some(due) = self.cycle_due(at) {
             self.end_cycle(due);
         }
-        if let Some(can) = &mut self.can {
-            can.take_until(at);
-        }
+        self.hear_bus(at);
         self.nmea.push(at, &bytes, &mut self.fixes);
         self.offer_fixes(at);
     }
@@ -40,11 +38,22 @@ impl Driver {
     }
 
     fn end_cycle(&mut self, due: Instant) {
-        if let Some(can) = &mut self.can {
-            can.take_until(due);
-        }
+        self.hear_bus(due);
         self.nmea.handle_timeout(due, &mut self.fixes);
         self.offer_fixes(due);
+    }
+
+    /// Reads the bus where no fix has: unless the receiver's bytes wait, and earlier readings with them.
+    pub(super) fn read_bus(&mut self, now: Instant) {
+        if self.gps.is_empty() {
+            self.hear_bus(now);
+        }
+    }
+
+    fn hear_bus(&mut self, until: Instant) {
+        if let Some(can) = &mut self.can {
+            can.take_until(until);
+        }
     }
 
     /// Hands new fixes, made at `at`, to the spool, to be written with the next commit.
