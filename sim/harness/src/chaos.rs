@@ -51,6 +51,11 @@ pub(crate) fn draw(scenario: &Scenario, chaos: &Chaos) -> Vec<FaultSpec> {
     }
 }
 
+/// Whether ready work is done in an order of the seed's. A stream of its own: the faults of a seed stay what they were.
+pub(crate) fn draws_shuffle(seed: u64, chaos: &Chaos) -> bool {
+    SeedTree::from_number(seed).rng("chaos shuffle").random::<f64>() < chaos.shuffle
+}
+
 /// Half of the slow disks lose their power meanwhile: nothing else tears a write, and by chance alone it is rare.
 fn power_cut(rng: &mut ChaCha8Rng, chaos: &Chaos, slow: &FaultSpec) -> Option<FaultSpec> {
     let (nodes, lasts) = (slow.disk_slow?, slow.lasts?);

@@ -1,5 +1,6 @@
 //! What happened, as the oracles and the report need it. Filled by events alone: it never asks a service anything.
 
+mod quiet;
 mod vehicle;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,9 @@ use drover_store::{Origin, Row};
 use hdrhistogram::Histogram;
 
 use crate::ledger::Identities;
+use crate::model::{Model, Step};
 use crate::report::{Latency, Series, TimelineEvent, metrics};
+use quiet::Quiet;
 pub use vehicle::{EpochHistory, VehicleHistory};
 
 /// Lines of the timeline that are kept; a storm of reconnects must not fill memory.
@@ -46,6 +49,10 @@ impl HighWater {
 struct State {
     vehicles: Vec<VehicleHistory>,
     by_name: BTreeMap<VehicleId, usize>,
+    model: Model,
+    quiet: Option<Quiet>,
+    /// Sessions that each gateway has open.
+    sessions: BTreeMap<NodeName, u64>,
     events: BTreeMap<&'static str, u64>,
     raw_events: BTreeMap<&'static str, u64>,
     to_durable: Histogram<u64>,
@@ -93,6 +100,9 @@ impl History {
         let state = State {
             vehicles: vehicles.iter().map(|_| VehicleHistory::default()).collect(),
             by_name: vehicles.iter().enumerate().map(|(index, id)| (*id, index)).collect(),
+            model: Model::new(vehicles.len()),
+            quiet: None,
+            sessions: BTreeMap::new(),
             events: metrics::EVENTS.iter().map(|(name, _)| (*name, 0)).collect(),
             raw_events: BTreeMap::new(),
             to_durable: Latency::histogram(),
@@ -124,9 +134,36 @@ impl History {
         let state = &mut *guard;
         let waited = self.start.plus(at).since(row.fix.time);
         state.to_stored.saturating_record(micros(waited));
-        if let Some(&vehicle) = state.by_name.get(&row.vehicle) {
-            state.vehicles[vehicle].epoch(epoch).stored.insert(row.fix.sequence);
+        let (vehicle, sequence) = (state.index(row.vehicle), row.fix.sequence);
+        if let Some(of_vehicle) = state.vehicles.get_mut(vehicle) {
+            of_vehicle.epoch(epoch).stored.insert(sequence);
         }
+        state.model.take(at, vehicle, epoch, sequence..=sequence, Step::Stored(row.fix.time));
+    }
+
+    /// Faults are over, and the cluster is whole again: from now on nothing may wait for long.
+    pub fn heal(&self, at: Duration) {
+        self.lock().quiet.get_or_insert_with(|| Quiet::new(at));
+    }
+
+    /// What waited longest since the faults were over, if they are; the run has ended at `end`.
+    pub fn quiet(&self, end: Duration) -> Option<Quiet> {
+        let state = self.lock();
+        let mut quiet = state.quiet.clone()?;
+        quiet.end(end, self.start, &state.vehicles);
+        Some(quiet)
+    }
+
+    /// How many sessions each gateway has open.
+    pub fn sessions(&self) -> BTreeMap<NodeName, u64> {
+        self.lock().sessions.clone()
+    }
+
+    /// What the reference model says of all that happened, once it has seen what spools and the store hold at the end.
+    pub fn model(&self, end: Duration, held: &Identities, rows: &Identities) -> Model {
+        let mut model = self.lock().model.clone();
+        model.end(end, held, rows);
+        model
     }
 
     /// Closes a second: one more value in each series.
@@ -234,6 +271,13 @@ impl Fields<'_> {
         }
     }
 
+    fn vehicle(&self) -> Option<VehicleId> {
+        self.0.iter().find_map(|(_, value)| match value {
+            Value::Vehicle(vehicle) => Some(*vehicle),
+            _ => None,
+        })
+    }
+
     fn text(&self, name: &str) -> &str {
         match self.0.iter().find(|(key, _)| *key == name) {
             Some((_, Value::Str(value))) => value,
@@ -248,6 +292,7 @@ impl Observer for History {
         let state = &mut *guard;
         *state.raw_events.entry(name).or_default() += 1;
         let values = Fields(fields);
+        state.session_event(node, name);
         if node.kind == NodeKind::Vehicle {
             let now = self.start.plus(at);
             state.vehicle_event(at, now, node, name, &values);
@@ -282,6 +327,11 @@ impl Observer for History {
             "hub.fix" => {
                 let time = WallTime::from_micros(values.number("time_us") as i64);
                 state.to_published.saturating_record(micros(self.start.plus(at).since(time)));
+                state.fix_event(at, &values, Step::Published(time));
+                None
+            }
+            "gateway.refused" => {
+                state.fix_event(at, &values, Step::Denied(values.text("reason")));
                 None
             }
             "queue" => {
@@ -307,6 +357,33 @@ impl Observer for History {
 }
 
 impl State {
+    /// The number of the vehicle with this name; one that nobody has if there is none.
+    fn index(&self, vehicle: VehicleId) -> usize {
+        self.by_name.get(&vehicle).copied().unwrap_or(usize::MAX)
+    }
+
+    fn session_event(&mut self, node: NodeName, name: &'static str) {
+        match name {
+            "gateway.connected" => *self.sessions.entry(node).or_default() += 1,
+            "gateway.disconnected" => {
+                let open = self.sessions.entry(node).or_default();
+                *open = open.saturating_sub(1);
+            }
+            // Whatever it had is gone with it.
+            "node.crashed" | "node.stopped" | "node.started_again" => {
+                self.sessions.remove(&node);
+            }
+            _ => {}
+        }
+    }
+
+    /// Something that a service did with one fix.
+    fn fix_event(&mut self, at: Duration, values: &Fields<'_>, step: Step<'_>) {
+        let vehicle = values.vehicle().map_or(usize::MAX, |vehicle| self.index(vehicle));
+        let (epoch, sequence) = (Epoch::from_bits(values.number("epoch")), values.number("sequence"));
+        self.model.take(at, vehicle, epoch, sequence..=sequence, step);
+    }
+
     fn count(&mut self, event: &'static str, count: u64) {
         *self.events.entry(event).or_default() += count;
     }
@@ -322,14 +399,22 @@ impl State {
         let Some(vehicle) = self.vehicles.get_mut(node.index as usize) else { return };
         let epoch = Epoch::from_bits(values.number("epoch"));
         let (first, last) = (values.number("first"), values.number("last"));
+        let sequence = values.number("sequence");
+        let index = node.index as usize;
+        let model = &mut self.model;
         match name {
             "tracker.recorded" => {
                 let time = WallTime::from_micros(values.number("time_us") as i64);
-                let added = vehicle.epoch(epoch).record(values.number("sequence"), time);
+                let added = vehicle.epoch(epoch).record(sequence, time);
                 self.totals.recorded += u64::from(added);
+                model.take(at, index, epoch, sequence..=sequence, Step::Recorded(time));
             }
-            "tracker.recovered" => self.totals.recorded += vehicle.epoch(epoch).recover(first, last),
+            "tracker.recovered" => {
+                self.totals.recorded += vehicle.epoch(epoch).recover(first, last);
+                model.take(at, index, epoch, first..=last, Step::Found);
+            }
             "tracker.durable" => {
+                model.take(at, index, epoch, first..=last, Step::Durable);
                 let history = vehicle.epoch(epoch);
                 for sequence in first..=last {
                     self.totals.durable += u64::from(history.durable.insert(sequence));
@@ -344,23 +429,39 @@ impl State {
                         let waited = micros(now.since(time));
                         self.to_durable.saturating_record(waited);
                         self.this_second.push(waited);
+                        if let Some(quiet) = &mut self.quiet {
+                            quiet.durable(at, now.since(time), index, epoch, sequence);
+                        }
                     }
                 }
             }
             "tracker.refused" => {
                 let reason = values.text("reason").to_owned();
-                let new = vehicle.epoch(epoch).refused.insert(values.number("sequence"), reason).is_none();
+                model.take(at, index, epoch, sequence..=sequence, Step::Refused(&reason));
+                let new = vehicle.epoch(epoch).refused.insert(sequence, reason).is_none();
                 self.totals.refused += u64::from(new);
             }
             "tracker.shed" => {
                 vehicle.epoch(epoch).shed.insert_range(first..=last);
                 self.totals.shed += last - first + 1;
+                model.take(at, index, epoch, first..=last, Step::Shed);
             }
+            "tracker.lost" => model.take(at, index, epoch, first..=last, Step::Lost),
             "tracker.connected" => {
-                self.totals.connected += u64::from(!std::mem::replace(&mut vehicle.connected, true));
+                let before = std::mem::replace(&mut vehicle.connected, true);
+                if !before {
+                    self.totals.connected += 1;
+                    if let Some(quiet) = &mut self.quiet {
+                        quiet.connected(at, vehicle.apart_since, index);
+                    }
+                }
             }
             "tracker.disconnected" | "node.crashed" | "device.slept" => {
-                self.totals.connected -= u64::from(std::mem::take(&mut vehicle.connected));
+                let before = std::mem::take(&mut vehicle.connected);
+                if before {
+                    self.totals.connected -= 1;
+                    vehicle.apart_since = at;
+                }
             }
             _ => {}
         }

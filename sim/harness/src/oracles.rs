@@ -1,18 +1,26 @@
 //! The invariants, each read from recorded history alone.
 
+mod converged_after_quiet;
 mod durable_is_stored_once;
+mod fix_path_kept;
 mod identities_used_once;
 mod nothing_missing;
 mod protocol_kept;
 mod queues_bounded;
 mod readings_are_true;
+mod tasks_given_back;
+mod tracks_match_truth;
 
+pub use converged_after_quiet::converged_after_quiet;
 pub use durable_is_stored_once::durable_is_stored_once;
+pub use fix_path_kept::fix_path_kept;
 pub use identities_used_once::identities_used_once;
 pub use nothing_missing::nothing_missing;
 pub use protocol_kept::protocol_kept;
 pub use queues_bounded::queues_bounded;
 pub use readings_are_true::readings_are_true;
+pub use tasks_given_back::tasks_given_back;
+pub use tracks_match_truth::tracks_match_truth;
 
 use crate::report::{OracleOutcome, OracleResult};
 

@@ -335,7 +335,7 @@ impl Report {
             reasons: Vec::new(),
             trace_hash: None,
             commit: "unknown".to_owned(),
-            duration_s: scenario.duration.as_secs_f64(),
+            duration_s: scenario.driven().as_secs_f64(),
             settled_after_s: None,
             ledger: Ledger::default(),
             latency_ms: metrics::LATENCIES

@@ -212,6 +212,7 @@ impl<'a> Run<'a> {
             capture: options.capture.clone(),
             observer: Arc::new(history.clone()),
             sites: Sites { buggify: scenario.buggify, planted: options.planted.clone() },
+            shuffle: scenario.shuffle,
             profile: options.profile.clone(),
         });
         let db = Db::new(DB, scenario.store, history.clone(), scenario.seed);
@@ -243,8 +244,9 @@ impl<'a> Run<'a> {
             self.cluster.start(node)?;
         }
         let (origin, duration) = (Instant::now(), self.scenario.duration);
-        let end = duration + self.scenario.settle;
-        let mut settling = false;
+        let parking = self.scenario.driven();
+        let end = parking + self.scenario.settle;
+        let (mut healed, mut settling) = (false, false);
         let mut waiting = self.start_times();
         loop {
             match &self.options.profile {
@@ -267,20 +269,24 @@ impl<'a> Run<'a> {
                 self.queue_longest = self.queue_longest.max(queue);
                 let totals = self.history.totals();
                 if let Some(watcher) = &mut self.options.progress {
-                    watcher(Progress { now, duration, settling, totals });
+                    watcher(Progress { now, duration: parking, settling, totals });
                 }
                 self.interrupted = self.options.interrupt.load(Ordering::Relaxed);
             }
-            if now >= duration && !settling {
+            if now >= parking && !settling {
                 settling = true;
                 self.world.stop_sampling();
+            }
+            if now >= duration && !healed {
+                healed = true;
                 for action in self.world.heal() {
                     self.cluster.apply(&action)?;
                 }
+                self.history.heal(now);
             }
-            let rest = settling && now >= duration + LAST_FIX.min(self.scenario.settle);
+            let rest = settling && now >= parking + LAST_FIX.min(self.scenario.settle);
             if rest && self.history.totals().backlog() == 0 {
-                self.settled_after = Some(now - duration);
+                self.settled_after = Some(now - parking);
             }
             if self.interrupted || self.settled_after.is_some() || now >= end {
                 return Ok(());
@@ -331,6 +337,7 @@ impl<'a> Run<'a> {
     }
 
     fn finish(mut self) -> Result<Outcome, RunError> {
+        let ended = self.sim.now();
         let (hash, seconds, captured) =
             self.sim.trace(|trace| (trace.hash(), trace.seconds().to_vec(), trace.captured().to_vec()));
         let failed = self.history.raw_events().get("node.failed").copied().unwrap_or_default();
@@ -340,6 +347,7 @@ impl<'a> Run<'a> {
         let mut report = Report::new(self.scenario, Mode::Virtual, self.options.replay.clone());
         self.commit_facts(&mut report);
         report.trace_hash = Some(format!("{hash:016x}"));
+        let tasks = self.tasks();
         let pending = self.pending()?;
         if self.interrupted {
             self.history.cut_short(&pending);
@@ -356,6 +364,10 @@ impl<'a> Run<'a> {
             oracles::protocol_kept(&self.history),
             oracles::identities_used_once(&self.history),
             oracles::readings_are_true(self.scenario, &self.world, &self.cluster.db.store, &self.vehicles),
+            oracles::tracks_match_truth(self.scenario, &self.world, &self.cluster.db.store, &self.vehicles),
+            oracles::fix_path_kept(&self.history.model(ended, &pending, &found.identities)),
+            oracles::converged_after_quiet(&self.history, self.scenario.converge(), ended),
+            oracles::tasks_given_back(self.scenario, &self.history, &tasks),
         ];
         report.judge(self.interrupted);
         let (timeline, _) = self.history.timeline();
@@ -375,7 +387,7 @@ impl<'a> Run<'a> {
         report.driving = self.driving();
         report.series = self.history.series();
         report.attribution.extend(self.options.roads.attribution().map(str::to_owned));
-        let driven = self.sim.now().min(self.scenario.duration);
+        let driven = self.sim.now().min(self.scenario.driven());
         report.duration_s = driven.as_secs_f64();
         let driven_s = driven.as_secs_f64().max(1.0);
         let totals = self.history.totals();
@@ -409,6 +421,13 @@ impl<'a> Run<'a> {
             ("speeding", count(Conduct::Speeding)),
         ];
         figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// How many tasks every node has.
+    fn tasks(&self) -> BTreeMap<NodeName, u64> {
+        let services = self.cluster.services(self.scenario).into_iter();
+        let vehicles = (0..self.scenario.vehicles_len()).map(|index| NodeName::new(NodeKind::Vehicle, index));
+        services.chain(vehicles).map(|node| (node, self.sim.tasks_len(node) as u64)).collect()
     }
 
     /// What the spools still hold, read from the disks themselves.

@@ -69,11 +69,31 @@ pub struct Scenario {
     #[serde(rename = "duration_s", with = "quantity::seconds")]
     #[schemars(with = "f64", range(min = 1.0, max = 604_800.0))]
     pub duration: Duration,
-    /// Afterwards faults stop and the cluster heals; the run fails if fixes are still pending after this many
-    /// seconds more. Default 120.
+    /// Then faults stop, and vehicles drive on for so long in a cluster that is whole again, in seconds: what it promises
+    /// then is judged on fresh fixes too. Default 0.
+    #[serde(
+        rename = "calm_s",
+        with = "quantity::seconds",
+        default,
+        skip_serializing_if = "Duration::is_zero"
+    )]
+    #[schemars(with = "f64", range(min = 0.0, max = 86_400.0))]
+    pub calm: Duration,
+    /// Then vehicles park in a cluster that is whole; the run fails if fixes are still pending after this many seconds
+    /// more. Default 120.
     #[serde(rename = "settle_s", with = "quantity::seconds", default = "default_settle")]
     #[schemars(with = "f64", range(min = 0.0, max = 86_400.0))]
     pub settle: Duration,
+    /// Once faults have stopped, no fix may wait for its durable ack, and no vehicle for a session, for longer than so
+    /// many seconds, or the run fails. Default: half of `settle_s`.
+    #[serde(
+        rename = "converge_s",
+        with = "quantity::seconds::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<f64>", range(min = 0.0, max = 86_400.0))]
+    pub converge: Option<Duration>,
     /// Where the scenario can run. Default `["virtual"]`.
     #[serde(default = "default_modes")]
     pub modes: Vec<Mode>,
@@ -109,6 +129,10 @@ pub struct Scenario {
     /// True if fault sites inside the services fire: tiny batches, short time-outs, small queues. Default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub buggify: bool,
+    /// True if work that is ready at the same time is done in an order that the seed draws: tasks, and datagrams that arrive
+    /// in the same instant. Default false: first come, first served.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shuffle: bool,
     /// Faults drawn from the seed, on top of those listed. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chaos: Option<Chaos>,
@@ -185,6 +209,7 @@ impl Scenario {
     pub fn resolved(mut self) -> Self {
         if let Some(chaos) = self.chaos.take() {
             self.faults.extend(crate::chaos::draw(&self, &chaos));
+            self.shuffle |= crate::chaos::draws_shuffle(self.seed, &chaos);
             self.faults.sort_by_key(|fault| fault.at);
         }
         self
@@ -206,6 +231,16 @@ impl Scenario {
             }
         }
         self
+    }
+
+    /// How long vehicles drive: while faults happen, and in the calm after them.
+    pub fn driven(&self) -> Duration {
+        self.duration + self.calm
+    }
+
+    /// How long anything may wait once faults have stopped.
+    pub fn converge(&self) -> Duration {
+        self.converge.unwrap_or(self.settle / 2)
     }
 
     /// The faults as the world schedules them, in the order of the file.

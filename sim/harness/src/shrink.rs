@@ -81,8 +81,9 @@ impl Work<'_> {
         }
     }
 
-    /// A calm network and a database that always answers, if the failure does not need them.
+    /// A calm network, the usual order and a database that always answers, if the failure does not need them.
     fn drop_weather(&mut self) {
+        self.with(|scenario| scenario.shuffle = false);
         self.with(|scenario| scenario.radio = Radio::default());
         self.with(|scenario| scenario.store = Store::default());
         self.with(|scenario| scenario.radio.loss = 0.0);

@@ -11,6 +11,7 @@ mod nat;
 mod network;
 mod node;
 mod profile;
+mod shuffle;
 mod sim;
 mod sites;
 mod speaker;

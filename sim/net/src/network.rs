@@ -13,14 +13,16 @@ use drover_env::{BoxFuture, ByteStream, Datagrams, Listener, Net, PollWritable, 
 
 use crate::link::{Effect, Fate};
 use crate::node::INBOX_DATAGRAMS_MAX;
+use crate::shuffle::Shuffle;
 use crate::sim::{Shared, State};
 use crate::streams;
 use crate::trace::Ends;
 
-/// A datagram on its way. Ordered by due time, then by order of sending.
+/// A datagram on its way. Ordered by due time, then by its flow's place if that is drawn, then by order of sending.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct InFlight {
     due: Duration,
+    place: u64,
     order: u64,
     from: SocketAddr,
     to: SocketAddr,
@@ -32,16 +34,22 @@ pub(crate) struct InFlight {
 pub(crate) struct Flights {
     heap: BinaryHeap<Reverse<InFlight>>,
     order: u64,
+    shuffle: Option<Shuffle>,
 }
 
 impl Flights {
+    pub(crate) fn new(shuffle: Option<Shuffle>) -> Self {
+        Self { shuffle, ..Self::default() }
+    }
+
     pub(crate) fn next_due(&self) -> Option<Duration> {
         self.heap.peek().map(|Reverse(next)| next.due)
     }
 
     fn push(&mut self, due: Duration, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
         self.order += 1;
-        self.heap.push(Reverse(InFlight { due, order: self.order, from, to, bytes }));
+        let place = self.shuffle.as_ref().map_or(0, |shuffle| shuffle.place(due, from, to));
+        self.heap.push(Reverse(InFlight { due, place, order: self.order, from, to, bytes }));
     }
 }
 

@@ -21,6 +21,7 @@ use crate::nat::Nat;
 use crate::network::{Flights, Held, NodeNet};
 use crate::node::Node;
 use crate::profile::Profile;
+use crate::shuffle::{Shuffle, Yielding};
 use crate::sites::{NodeSites, Sites};
 use crate::speaker::Speaker;
 use crate::streams::Accept;
@@ -46,6 +47,8 @@ pub struct SimConfig {
     pub observer: Arc<dyn Observer>,
     /// What misbehaves inside the services.
     pub sites: Sites,
+    /// Work that is ready at the same time is done in an order that the seeds draw, and not first come, first served.
+    pub shuffle: bool,
     /// Measures where the real time goes.
     pub profile: Option<Profile>,
 }
@@ -74,6 +77,7 @@ pub(crate) struct Shared {
     profile: Option<Profile>,
     pump: Notify,
     turns: Arc<Turns>,
+    shuffle: bool,
     state: Mutex<State>,
 }
 
@@ -129,6 +133,7 @@ impl Shared {
 impl Sim {
     /// An empty network.
     pub fn new(config: SimConfig) -> Self {
+        let flights = Flights::new(config.shuffle.then(|| Shuffle::new(&config.seeds)));
         let shared = Arc::new(Shared {
             origin: Instant::now(),
             start: config.start,
@@ -139,13 +144,14 @@ impl Sim {
             profile: config.profile,
             pump: Notify::new(),
             turns: Arc::default(),
+            shuffle: config.shuffle,
             state: Mutex::new(State {
                 nodes: Vec::new(),
                 by_name: BTreeMap::new(),
                 by_ip: FxHashMap::default(),
                 rules: Vec::new(),
                 media: BTreeMap::new(),
-                flights: Flights::default(),
+                flights,
                 held: Vec::new(),
                 listeners: FxHashMap::default(),
                 trace: Trace::new(config.capture),
@@ -215,15 +221,16 @@ impl Sim {
             return None;
         }
         node.incarnation += 1;
-        let (incarnation, tasks) = (node.incarnation, Arc::new(Tasks::default()));
-        tasks.set_lag(node.lag);
-        node.running = Some(tasks.clone());
-        let disk = Arc::new(node.disk.clone());
-        drop(state);
+        let incarnation = node.incarnation;
         let label = name.to_string();
         // A new incarnation draws anew: a restarted server that chose the connection ids of the one before would take
         // its packets for its own.
         let seeds = self.shared.seeds.child("node").child(&label).child(&incarnation.to_string());
+        let tasks = Arc::new(Tasks::new(self.shared.shuffle.then(|| Yielding::new(&seeds))));
+        tasks.set_lag(node.lag);
+        node.running = Some(tasks.clone());
+        let disk = Arc::new(node.disk.clone());
+        drop(state);
         Some(Env::new(Parts {
             node: label.as_str().into(),
             clock: Arc::new(NodeClock { shared: self.shared.clone(), node: index }),
@@ -269,6 +276,11 @@ impl Sim {
         if let Some(tasks) = tasks {
             tasks.set_paused(paused);
         }
+    }
+
+    /// Tasks of a node that have not ended; none while it is down.
+    pub fn tasks_len(&self, name: NodeName) -> usize {
+        self.with_node(name, |node| node.running.as_ref().map_or(0, |tasks| tasks.len())).unwrap_or_default()
     }
 
     /// True while the node runs.

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep};
 
 use crate::profile::Profile;
+use crate::shuffle::Yielding;
 use crate::speaker::Speaker;
 use crate::turns::Turns;
 
@@ -25,6 +26,8 @@ pub(crate) struct Tasks {
     paused: AtomicBool,
     /// How long after its waking a task runs, in milliseconds.
     lag_ms: AtomicU64,
+    /// If ready tasks run in an order of the seed's.
+    yielding: Option<Yielding>,
     state: Mutex<State>,
 }
 
@@ -37,8 +40,17 @@ struct State {
 }
 
 impl Tasks {
+    pub(crate) fn new(yielding: Option<Yielding>) -> Self {
+        Self { yielding, ..Self::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many have not ended.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().running.len()
     }
 
     /// Ends every task, without a word to anybody.
@@ -179,6 +191,11 @@ impl Future for NodeTask {
         ready!(this.poll_turn(cx));
         if !this.turns.take(this.node) {
             this.tasks.abort_all();
+            return Poll::Pending;
+        }
+        if this.tasks.yielding.as_ref().is_some_and(Yielding::yields) {
+            // To the end of the queue of ready tasks.
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let future = this.future.as_mut();

@@ -34,7 +34,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), Stop> {
     let roads = prepare(&scenario, &file, false)?;
     watch_interrupt();
     let watch = Stopwatch::start();
-    let end = scenario.duration + scenario.settle;
+    let end = scenario.driven() + scenario.settle;
     let until = args.until.unwrap_or(end);
     let during = until.saturating_sub(args.last)..until;
     let mut line = ProgressLine::new(false);
@@ -72,7 +72,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), Stop> {
         scenario.name,
         scenario.seed
     ));
-    if count == 0 && during.start >= scenario.duration {
+    if count == 0 && during.start >= scenario.driven() {
         complain("the run was over before that; take an earlier moment");
     }
     Ok(())

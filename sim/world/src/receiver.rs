@@ -30,7 +30,7 @@ use self::view::{Street, View};
 use crate::math::{below, between, sin_deg, unit, wrap_deg};
 use crate::motion::{Drive, Map};
 use crate::outputs::Outputs;
-use crate::plane::Plane;
+use crate::plane::{Plane, Point};
 use crate::rng::lot;
 use crate::tick::{TICK_MS, Tick};
 use crate::truth::{Log, Record};
@@ -182,9 +182,10 @@ impl Receiver {
             }
         }
         let falsified = self.faults.falsify(&map.roads.plane, &mut reading);
-        if reading.solution.is_some() {
+        if let Some(solution) = &reading.solution {
             let position = drive.position(&map.roads, earlier_s);
-            log.push(Record::new(self.next_ms, position, drive.speed_mps, falsified));
+            let off_m = Plane::at(position).point(solution.position).distance_to(Point::default());
+            log.push(Record::new(self.next_ms, position, drive.speed_mps, off_m, falsified));
         }
         if self.format.lists_satellites() {
             reading.listed = self.list(constellation, reading.solution.is_some());

@@ -224,7 +224,7 @@ impl Replay {
             outputs.write_chunk(self.vehicle, |out| recording.track.say(moment, utc_ms, out));
             if let Some(fix) = moment.fix {
                 self.go(fix);
-                log.push(Record::new(utc_ms, fix.position, self.speed_mps, Falsified::No));
+                log.push(Record::new(utc_ms, fix.position, self.speed_mps, 0.0, Falsified::No));
             }
             self.next.0 += 1;
         }

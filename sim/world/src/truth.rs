@@ -51,6 +51,14 @@ pub struct FixTruth {
     pub speed: MetersPerSecond,
     /// Whether the receiver was made to give something else.
     pub falsified: Falsified,
+    /// How far from there the receiver put it, errors and falsification together, to the decimetre: up to
+    /// [`Self::OFF_MAX_M`], which stands for all that is farther.
+    pub off_m: f64,
+}
+
+impl FixTruth {
+    /// Largest distance that is kept, in metres.
+    pub const OFF_MAX_M: f64 = OFF_MAX_DM as f64 / 10.0;
 }
 
 /// What a fault made of a fix.
@@ -80,12 +88,14 @@ pub(crate) struct Record {
     utc_ms: [u32; 2],
     lat_e7: i32,
     lon_e7: i32,
-    /// With what became of it in the two highest bits.
-    speed_cm_s: u32,
+    /// Speed, how far off the receiver was, and what became of the fix in the two highest bits.
+    rest: u32,
 }
 
-/// A speed takes 14 bits: 120 m/s.
-const SPEED_BITS: u32 = 30;
+/// A speed takes 14 bits, in cm/s: 120 m/s. How far off a receiver was takes 16, in decimetres.
+const SPEED_BITS: u32 = 14;
+const OFF_BITS: u32 = 16;
+const OFF_MAX_DM: u32 = (1 << OFF_BITS) - 1;
 
 impl Log {
     pub(crate) fn push(&mut self, record: Record) {
@@ -95,30 +105,49 @@ impl Log {
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = FixTruth> + '_ {
         self.records.iter().map(|record| record.read())
     }
+
+    /// The fix that gives this time.
+    pub(crate) fn at(&self, time: WallTime) -> Option<FixTruth> {
+        // Receivers take fixes in the order of their times.
+        let place = self.records.binary_search_by_key(&time.as_micros(), |record| record.utc_ms() * 1000);
+        place.ok().map(|place| self.records[place].read())
+    }
 }
 
 impl Record {
-    pub(crate) fn new(utc_ms: i64, position: Position, speed_mps: f64, falsified: Falsified) -> Self {
+    pub(crate) fn new(
+        utc_ms: i64,
+        position: Position,
+        speed_mps: f64,
+        off_m: f64,
+        falsified: Falsified,
+    ) -> Self {
         let (lat_e7, lon_e7) = position.to_e7();
         let halves = [(utc_ms as u64 >> 32) as u32, utc_ms as u32];
         let speed_cm_s = ((speed_mps * 100.0 + 0.5) as u32).min((1 << SPEED_BITS) - 1);
-        Self { utc_ms: halves, lat_e7, lon_e7, speed_cm_s: speed_cm_s | (falsified as u32) << SPEED_BITS }
+        let off_dm = ((off_m * 10.0 + 0.5) as u32).min(OFF_MAX_DM);
+        let rest = speed_cm_s | off_dm << SPEED_BITS | (falsified as u32) << (SPEED_BITS + OFF_BITS);
+        Self { utc_ms: halves, lat_e7, lon_e7, rest }
+    }
+
+    const fn utc_ms(self) -> i64 {
+        ((self.utc_ms[0] as u64) << 32 | self.utc_ms[1] as u64) as i64
     }
 
     fn read(self) -> FixTruth {
-        let utc_ms = (u64::from(self.utc_ms[0]) << 32 | u64::from(self.utc_ms[1])) as i64;
+        let speed_cm_s = self.rest & ((1 << SPEED_BITS) - 1);
         FixTruth {
-            time: WallTime::from_micros(utc_ms.saturating_mul(1000)),
+            time: WallTime::from_micros(self.utc_ms().saturating_mul(1000)),
             lat_e7: self.lat_e7,
             lon_e7: self.lon_e7,
-            speed: MetersPerSecond::new(f64::from(self.speed_cm_s & ((1 << SPEED_BITS) - 1)) / 100.0)
-                .unwrap_or(MetersPerSecond::MAX),
-            falsified: match self.speed_cm_s >> SPEED_BITS {
+            speed: MetersPerSecond::new(f64::from(speed_cm_s) / 100.0).unwrap_or(MetersPerSecond::MAX),
+            falsified: match self.rest >> (SPEED_BITS + OFF_BITS) {
                 0 => Falsified::No,
                 1 => Falsified::Jumped,
                 2 => Falsified::Frozen,
                 _ => Falsified::Lied,
             },
+            off_m: f64::from(self.rest >> SPEED_BITS & OFF_MAX_DM) / 10.0,
         }
     }
 }
@@ -135,11 +164,24 @@ mod tests {
         for (utc_ms, falsified) in
             [1_772_434_800_123, -1].into_iter().flat_map(|time| all.map(|how| (time, how)))
         {
-            let read = Record::new(utc_ms, position, 8.333, falsified).read();
+            let record = |off_m| Record::new(utc_ms, position, 8.333, off_m, falsified);
+            let read = record(3.12).read();
+            assert_eq!((read.off_m, record(1e6).read().off_m), (3.1, FixTruth::OFF_MAX_M));
             assert_eq!(read.falsified, falsified);
             assert_eq!(read.time, WallTime::from_micros(utc_ms * 1000));
             assert_eq!((read.lat_e7, read.lon_e7), (601_700_000, -249_400_000));
             assert_eq!(read.speed.value(), 8.33);
         }
+    }
+
+    #[test]
+    fn a_fix_is_found_by_its_time_and_none_between() {
+        let position = Position::new(60.17, 24.94).expect("in range");
+        let mut log = Log::default();
+        for utc_ms in [1_000, 2_000, 2_200] {
+            log.push(Record::new(utc_ms, position, utc_ms as f64 / 1000.0, 0.0, Falsified::No));
+        }
+        let speed = |micros| log.at(WallTime::from_micros(micros)).map(|truth| truth.speed.value());
+        assert_eq!([2_000_000, 2_200_000, 2_100_000, 0].map(speed), [Some(2.0), Some(2.2), None, None]);
     }
 }

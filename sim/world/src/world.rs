@@ -5,7 +5,7 @@ use std::time::Duration;
 use bevy_ecs::prelude as ecs;
 use bevy_ecs::schedule::{IntoScheduleConfigs, LogLevel, ScheduleBuildSettings, SingleThreadedExecutor};
 use bevy_ecs::system::RunSystemOnce;
-use drover_model::{Degrees, MetersPerSecond};
+use drover_model::{Degrees, MetersPerSecond, WallTime};
 
 use crate::can::{self, Bus};
 use crate::device::{self, Device, StayAwake};
@@ -184,6 +184,14 @@ impl World {
     /// If there is no vehicle of that number.
     pub fn fixes(&self, vehicle: u32) -> impl ExactSizeIterator<Item = FixTruth> + '_ {
         self.component::<Log>(vehicle).iter()
+    }
+
+    /// Where a vehicle really was at the fix that gives this time, if its receiver took one.
+    ///
+    /// # Panics
+    /// If there is no vehicle of that number.
+    pub fn fix_at(&self, vehicle: u32, time: WallTime) -> Option<FixTruth> {
+        self.component::<Log>(vehicle).at(time)
     }
 
     /// What drivers did that a tracker would report, once it is over, in the order in which it ended: harsh braking,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use drover_bus::{NodeAddr, Pool, PoolConfig};
-use drover_env::{Env, Value};
+use drover_env::{Env, HighWater, Value};
 use drover_model::NodeKind;
 use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
 use drover_wire::{geostream, mcp};
@@ -95,6 +95,7 @@ impl Gateway {
     pub async fn run(self, cancel: CancellationToken) {
         let (shared, probe) = self.start();
         let sessions = TaskTracker::new();
+        let fill = HighWater::new("gateway.sessions", self.config.sessions_max as u64);
         loop {
             let incoming = tokio::select! {
                 biased;
@@ -110,6 +111,7 @@ impl Gateway {
             }
             let serve = session::serve(shared.clone(), incoming, cancel.clone());
             drop(self.env.spawn("gateway.session", sessions.track_future(serve)));
+            fill.see(&self.env, sessions.len() as u64);
         }
         sessions.close();
         if timeout(self.config.drain, sessions.wait()).await.is_err() {

@@ -45,6 +45,20 @@ fn without_a_list_only_what_breaks_the_cluster_is_drawn() {
 }
 
 #[test]
+fn some_seeds_shuffle_and_none_gets_other_faults_for_it() {
+    let drawn = |seed, keys: &str| {
+        let resolved = chaotic(seed, keys).resolved();
+        (resolved.shuffle, resolved.faults)
+    };
+    let shuffled = (0..200).filter(|&seed| drawn(seed, "shuffle = 0.5").0).count();
+    assert!((60..140).contains(&shuffled), "{shuffled} of 200");
+    for seed in 0..50 {
+        let (never, faults) = drawn(seed, "");
+        assert!(!never && drawn(seed, "shuffle = 1") == (true, faults));
+    }
+}
+
+#[test]
 fn faults_come_as_often_as_asked() {
     let total: usize = (0..400).map(|seed| chaotic(seed, "rate_per_min = 6").resolved().faults.len()).sum();
     let per_min = total as f64 / 400.0 / 5.0;

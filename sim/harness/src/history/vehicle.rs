@@ -1,6 +1,7 @@
 //! What is known of one vehicle's fixes, by epoch and sequence.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use drover_model::{Epoch, Sequence, SequenceSet, WallTime};
 
@@ -11,6 +12,8 @@ pub struct VehicleHistory {
     pub epochs: BTreeMap<Epoch, EpochHistory>,
     /// Whether it has a session now.
     pub connected: bool,
+    /// When it lost its session; the start of the run if it never had one.
+    pub apart_since: Duration,
 }
 
 impl VehicleHistory {
@@ -54,5 +57,16 @@ impl EpochHistory {
     /// When the fix was taken. Known until it is durable for the first time.
     pub fn time(&mut self, sequence: Sequence) -> Option<WallTime> {
         self.times.remove(&sequence)
+    }
+
+    /// What is neither durable nor refused nor shed.
+    pub fn waiting(&self) -> SequenceSet {
+        let refused: SequenceSet = self.refused.keys().copied().collect();
+        self.recorded.difference(&self.durable).difference(&refused).difference(&self.shed)
+    }
+
+    /// When the oldest of those that wait was taken; `None` if that is not known.
+    pub fn time_of_waiting(&self, sequence: Sequence) -> Option<WallTime> {
+        self.times.get(&sequence).copied()
     }
 }

@@ -103,7 +103,7 @@ fn header(html: &mut String, report: &Report) {
 
 /// How long vehicles drove: `600 s`, or `6 of 600 s` if the run was cut short.
 pub(super) fn driven(report: &Report) -> String {
-    let planned_s = report.scenario.duration.as_secs_f64();
+    let planned_s = report.scenario.driven().as_secs_f64();
     if report.duration_s < planned_s {
         format!("{} of {planned_s} s", report.duration_s)
     } else {

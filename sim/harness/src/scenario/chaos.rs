@@ -25,6 +25,10 @@ pub struct Chaos {
     /// How many nodes of one kind of service may be down at once, by whatever verb. Default 1.
     #[schemars(range(min = 0, max = 64))]
     pub down_max: u32,
+    /// Share of the seeds in which ready work is done in an order of the seed's, as with `shuffle`, 0 to 1. Default 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub shuffle: f64,
     /// Events of the report that must occur at least once in a sweep over many seeds, or else the sweep fails: a
     /// recovery path that is never taken is not tested. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -38,7 +42,13 @@ impl Default for Chaos {
             rate_per_min: 4.0,
             longest: Duration::from_secs(60),
             down_max: 1,
+            shuffle: 0.0,
             sometimes: Vec::new(),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }

@@ -51,6 +51,15 @@ fn check_head(scenario: &Scenario, shape: &mut Shape<'_>) {
         let message = "`modes` must name `virtual`, `live` or both, each once".to_owned();
         shape.problem_at("modes", message);
     }
+    let judged = scenario.calm + scenario.settle;
+    if scenario.converge() > judged && !shape.is_broken("settle_s") && !shape.is_broken("converge_s") {
+        let (converge_s, judged_s) = (scenario.converge().as_secs_f64(), judged.as_secs_f64());
+        let message = format!(
+            "a run ends {judged_s} s after its faults, before anything can have waited for {converge_s} s: lower \
+             `converge_s`, or raise `settle_s`"
+        );
+        shape.problem_at("converge_s", message);
+    }
     if scenario.vehicles.is_empty() && !shape.is_broken("vehicles") {
         shape.problem_at("vehicles", "`vehicles` is empty: add a [[vehicles]] table with a count".to_owned());
     }

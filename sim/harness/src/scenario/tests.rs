@@ -298,6 +298,17 @@ fn chaos_draws_from_known_verbs_and_waits_for_known_events() {
 }
 
 #[test]
+fn a_wait_that_no_run_can_see_is_refused() {
+    let with = |keys: &str| small("").replace("duration_s", &format!("{keys}\nduration_s"));
+    let scenario = parse(&with("settle_s = 10"));
+    assert_eq!(scenario.converge(), Duration::from_secs(5));
+    parse(&with("calm_s = 1\nsettle_s = 10\nconverge_s = 11"));
+    let errors =
+        Scenario::parse(&with("settle_s = 10\nconverge_s = 11"), "x.toml").expect_err("never judged");
+    assert!(errors.to_string().contains("a run ends 10 s after its faults"), "{errors}");
+}
+
+#[test]
 fn a_fault_lies_within_the_run() {
     check_fault(
         "at_s = 60\nkill = \"gateway/0\"",

@@ -126,6 +126,16 @@ fn run<F: Future<Output = ()>>(
     access: Access,
     script: impl FnOnce(Sim) -> F,
 ) -> (u64, Vec<String>) {
+    run_ordered(seed, access, false, script)
+}
+
+/// The same with ready work in an order of the seed's, if so wanted.
+fn run_ordered<F: Future<Output = ()>>(
+    seed: u64,
+    access: Access,
+    shuffle: bool,
+    script: impl FnOnce(Sim) -> F,
+) -> (u64, Vec<String>) {
     let runtime = drover_simnet::runtime().expect("a runtime");
     let lines = Arc::new(Lines::default());
     let hash = runtime.block_on(async {
@@ -137,6 +147,7 @@ fn run<F: Future<Output = ()>>(
             capture: None,
             observer: lines.clone(),
             sites: Sites::default(),
+            shuffle,
             profile: None,
         });
         sim.add_node(SERVER, Ipv4Addr::new(10, 0, 0, 1).into(), Access::data_centre());
@@ -185,6 +196,64 @@ fn same_seed_same_bytes_and_another_seed_others() {
     assert!(count(&lines, "client.answered") > 80, "only {} answers", count(&lines, "client.answered"));
     assert_eq!(run(7, mobile(), quiet).0, first);
     assert_ne!(run(8, mobile(), quiet).0, first);
+}
+
+#[test]
+fn a_shuffled_run_is_another_day_of_the_same_service_and_the_same_each_time() {
+    let first_come = run(7, mobile(), quiet).0;
+    let (shuffled, lines) = run_ordered(7, mobile(), true, quiet);
+    assert_ne!(shuffled, first_come);
+    assert_eq!(run_ordered(7, mobile(), true, quiet).0, shuffled);
+    assert_ne!(run_ordered(8, mobile(), true, quiet).0, shuffled);
+    assert!(count(&lines, "client.answered") > 60, "only {} answers", count(&lines, "client.answered"));
+    assert_eq!((count(&lines, "client.connected"), count(&lines, "client.lost")), (1, 0));
+}
+
+/// In which order twelve tasks run that were all started at one instant, on two nodes.
+fn order_of_tasks(seed: u64, shuffle: bool) -> Vec<String> {
+    let runtime = drover_simnet::runtime().expect("a runtime");
+    let lines = Arc::new(Lines::default());
+    runtime.block_on(async {
+        let sim = Sim::new(SimConfig {
+            seeds: SeedTree::from_number(seed),
+            start: WallTime::from_secs(0),
+            capture: None,
+            observer: lines.clone(),
+            sites: Sites::default(),
+            shuffle,
+            profile: None,
+        });
+        for (node, last) in [(SERVER, 1), (CLIENT, 2)] {
+            sim.add_node(node, Ipv4Addr::new(10, 0, 0, last).into(), Access::data_centre());
+            let env = sim.start(node).expect("it was down");
+            for number in 0..6 {
+                let of_task = env.clone();
+                drop(env.spawn("task", async move {
+                    sleep(Duration::from_secs(1)).await;
+                    of_task.event("ran", &[("number", Value::U64(number))]);
+                }));
+            }
+        }
+        sim.carry_while(sleep(Duration::from_secs(2))).await;
+    });
+    std::mem::take(&mut *lines.0.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[test]
+fn tasks_that_are_ready_at_one_instant_run_in_an_order_of_the_seed() {
+    let first_come = order_of_tasks(1, false);
+    assert_eq!(first_come.len(), 12);
+    assert!(first_come[..6].iter().all(|line| line.contains("gateway/0")), "{first_come:?}");
+    assert_eq!(order_of_tasks(2, false), first_come);
+    let (one, other) = (order_of_tasks(1, true), order_of_tasks(2, true));
+    assert_eq!(order_of_tasks(1, true), one);
+    assert!(one != first_come && other != first_come && one != other, "{one:?} {other:?}");
+    let sorted = |mut lines: Vec<String>| {
+        lines.sort();
+        lines
+    };
+    // The same twelve at the same instant.
+    assert_eq!(sorted(one), sorted(first_come));
 }
 
 #[test]
