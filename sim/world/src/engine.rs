@@ -24,12 +24,9 @@ use crate::motion::Drive;
 use crate::threads::{self, Threads};
 use crate::tick::{TICK_S, Tick};
 use crate::truth::EngineTruth;
-use crate::vehicle::{Build, Motor};
+use crate::vehicle::{AIR_DENSITY, Build, GRAVITY, Motor};
 use crate::wear::{Parts, Use};
 
-const GRAVITY: f64 = 9.81;
-/// At 8 degrees and sea level, in kg/m³.
-const AIR_DENSITY: f64 = 1.25;
 /// Ticks from one slow step to the next: a second.
 const SLOW_TICKS: u64 = 10;
 /// Speed of the crank while the starter turns it.

@@ -18,7 +18,7 @@ use crate::math::{below, between, unit};
 use crate::roads::Paths;
 use crate::tick::{TICK_MS, TICK_S, Tick};
 use crate::traffic::{Day, Traffic};
-use crate::vehicle::Build;
+use crate::vehicle::{Build, Pull};
 use crate::{Demand, Roads};
 pub(crate) use trip::{Leg, Route, Stop, Style};
 
@@ -114,6 +114,7 @@ pub(crate) struct Drive {
     /// Where on the odometer the corner ends that it is in, and the sideways acceleration there, in m/s².
     corner_end_m: f64,
     lateral: f32,
+    pull: Pull,
     pub(crate) segment: u32,
     pub(crate) edge: u32,
     pub(crate) phase: Phase,
@@ -144,7 +145,7 @@ pub(crate) fn start(
     let mut draw = |range: (f64, f64)| between(&mut rng, range.0, range.1);
     let (acceleration, braking) = (draw(character.acceleration), draw(character.braking));
     let hurry = if manner.style == DriverStyle::Hurried { limits::HURRIED_ACCELERATION } else { 1.0 };
-    let mut drive = Drive::standing(acceleration.min(build.acceleration_mps2 * hurry), braking);
+    let mut drive = Drive::standing(acceleration.min(build.acceleration_mps2 * hurry), braking, build.pull());
     (drive.edge, drive.segment, drive.along_m, drive.leg_end_m) = (edge, segment, along_m, along_m);
     manner.takes(drive.acceleration, drive.braking);
     let (lateral, of_limit) = (draw(character.lateral), draw(character.of_limit));
@@ -264,7 +265,7 @@ pub(crate) fn braking_speed(speed: f64, room_m: f64, end_squared: f64, braking: 
 
 impl Drive {
     /// A vehicle that stands at the start of the first edge.
-    pub(crate) fn standing(acceleration: f64, braking: f64) -> Self {
+    pub(crate) fn standing(acceleration: f64, braking: f64, pull: Pull) -> Self {
         Self {
             along_m: 0.0,
             before_m: 0.0,
@@ -277,6 +278,7 @@ impl Drive {
             braking,
             corner_end_m: 0.0,
             lateral: 0.0,
+            pull,
             segment: 0,
             edge: 0,
             phase: Phase::Waiting(Tick::default()),
@@ -345,7 +347,8 @@ impl Drive {
         let wanted = if parking {
             self.speed_mps - self.braking * TICK_S
         } else {
-            self.fastest().min(self.cruise_mps).min(self.speed_mps + self.acceleration * TICK_S)
+            let faster = self.acceleration.min(self.pull.most_mps2(self.speed_mps));
+            self.fastest().min(self.cruise_mps).min(self.speed_mps + faster * TICK_S)
         };
         let speed = wanted.min(allowed_mps).max(0.0);
         let moved = (self.speed_mps + speed) * (0.5 * TICK_S);

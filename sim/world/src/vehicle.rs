@@ -48,6 +48,45 @@ pub(crate) struct Build {
     pub(crate) tyre_kpa: f64,
 }
 
+pub(crate) const GRAVITY: f64 = 9.81;
+/// At 8 degrees and sea level, in kg/m³.
+pub(crate) const AIR_DENSITY: f64 = 1.25;
+/// Of its rated power, what an engine gives on the way through its gears.
+const POWER_SHARE: f64 = 0.85;
+
+/// What a vehicle's power is worth in acceleration, with all that it may carry.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Pull {
+    /// At the wheels, in W/kg.
+    power: f32,
+    /// What rolling takes of it, in m/s², and what the air does, in m/s² per (m/s)².
+    rolling: f32,
+    drag: f32,
+}
+
+impl Build {
+    /// What its power is worth.
+    pub(crate) fn pull(&self) -> Pull {
+        let mass_kg = self.kerb_kg + self.payload_kg;
+        Pull {
+            power: (POWER_SHARE * self.driveline * self.power_w / mass_kg) as f32,
+            rolling: (GRAVITY * self.rolling) as f32,
+            drag: (0.5 * AIR_DENSITY * self.drag_area_m2 / mass_kg) as f32,
+        }
+    }
+}
+
+impl Pull {
+    /// Of a vehicle whose driver alone says how fast it speeds up.
+    pub(crate) const ENDLESS: Self = Self { power: f32::INFINITY, rolling: 0.0, drag: 0.0 };
+
+    /// The most at this speed, in m/s²: without bound from a standstill, below zero where power does not keep the speed.
+    pub(crate) fn most_mps2(self, speed_mps: f64) -> f64 {
+        let [power, rolling, drag] = [self.power, self.rolling, self.drag].map(f64::from);
+        power / speed_mps - rolling - drag * speed_mps * speed_mps
+    }
+}
+
 impl VehicleKind {
     /// How this kind is built.
     pub(crate) const fn build(self) -> &'static Build {

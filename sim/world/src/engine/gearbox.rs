@@ -8,7 +8,7 @@ use crate::vehicle::Build;
 /// Nobody shifts up sooner than this after the last shift, nor down, in ticks.
 const HOLD_UP: u8 = 10;
 const HOLD_DOWN: u8 = 4;
-/// A gear is taken only if it still pulls with this share of full load.
+/// A higher gear is taken if it pulls with less than this share of full load, or with more than the lower one has left.
 const PULLS: f64 = 0.9;
 
 /// The gear that is in.
@@ -50,7 +50,7 @@ impl Gearbox {
         let rpm = speed_mps * rpm_per_mps(build, self.gear);
         if rpm > between(shifts.up_rpm) {
             let ready = self.since >= HOLD_UP || rpm > shifts.up_rpm.1;
-            if ready && self.pulls_in(build, self.gear + 1, speed_mps, wheels_w) {
+            if ready && self.wants_higher(build, speed_mps, wheels_w) {
                 self.shift_to(self.gear + 1);
             }
         } else if self.gear > 1 && self.since >= HOLD_DOWN {
@@ -61,14 +61,18 @@ impl Gearbox {
         }
     }
 
-    fn pulls_in(self, build: &Build, gear: u8, speed_mps: f64, wheels_w: f64) -> bool {
-        if usize::from(gear) > build.gears.len() {
+    /// True if the next gear pulls enough, or more than this one, whose engine turns too fast.
+    fn wants_higher(self, build: &Build, speed_mps: f64, wheels_w: f64) -> bool {
+        if usize::from(self.gear) == build.gears.len() {
             return false;
         }
-        let rpm = speed_mps * rpm_per_mps(build, gear);
+        let most_w = |gear: u8| {
+            let rpm = speed_mps * rpm_per_mps(build, gear);
+            build.motor.full_load_nm(rpm) * rpm * (std::f64::consts::PI / 30.0)
+        };
         let crank_w = wheels_w / build.driveline + build.motor.auxiliaries_w;
-        let torque_nm = crank_w / (rpm * (std::f64::consts::PI / 30.0));
-        torque_nm < PULLS * build.motor.full_load_nm(rpm)
+        let next_w = most_w(self.gear + 1);
+        crank_w < PULLS * next_w || most_w(self.gear) < next_w
     }
 
     fn shift_to(&mut self, gear: u8) {

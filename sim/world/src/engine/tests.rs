@@ -300,3 +300,31 @@ fn nothing_is_ever_out_of_range() {
         }
     }
 }
+
+#[test]
+fn an_engine_gives_what_a_hurried_driver_may_ask_of_it() {
+    for kind in KINDS {
+        let mut bench = Bench::warm(kind);
+        let build = bench.build();
+        bench.engine.mass_kg = build.kerb_kg + build.payload_kg;
+        bench.reach(0.0, 1.0);
+        let (mut ticks, mut overloaded, mut asked_j, mut given_j) = (0, 0, 0.0, 0.0);
+        while bench.speed_mps < 0.9 * build.top_speed_mps.min(25.0) {
+            let most = (1.5 * build.acceleration_mps2).min(build.pull().most_mps2(bench.speed_mps));
+            let before_mps = bench.speed_mps;
+            bench.step(before_mps + most * TICK_S, true);
+            let mean_mps = 0.5 * (before_mps + bench.speed_mps);
+            let engine = &bench.engine;
+            asked_j += engine.road_force_n(build, mean_mps, most) * mean_mps * TICK_S;
+            let crank_w = engine.torque_nm * engine.rpm * (std::f64::consts::PI / 30.0);
+            given_j += build.driveline * (crank_w - build.motor.auxiliaries_w) * TICK_S;
+            ticks += 1;
+            overloaded += u32::from(engine.gearbox.overloaded);
+        }
+        println!(
+            "{kind:?}: {overloaded} of {ticks} ticks at the limit, {:.3} of the work",
+            given_j / asked_j
+        );
+        assert!(given_j > 0.97 * asked_j, "{kind:?}: {given_j} of {asked_j} J");
+    }
+}

@@ -15,6 +15,7 @@ use super::{Traffic, TrafficSpec};
 use crate::drivers::{DriverStyle, Manner};
 use crate::motion::{Drive, Parking, Phase, Route, Stop, Style};
 use crate::tick::{TICK, TICK_S, Tick};
+use crate::vehicle::Pull;
 use crate::{Roads, tick};
 
 /// Corners of the polygon that stands for a circle. Nobody brakes for them here.
@@ -122,7 +123,8 @@ impl Ring {
             (edge..edge + edges_len.max(2)).map(|edge| (edge % roads.edges.len()) as u32).collect();
         let style =
             Style { braking: self.braking, lateral: NO_CORNERS, of_limit: 1.0, top_mps: self.limit_mps };
-        let (mut drive, mut route) = (Drive::standing(self.acceleration, self.braking), Route::default());
+        let (mut drive, mut route) =
+            (Drive::standing(self.acceleration, self.braking, Pull::ENDLESS), Route::default());
         route.follow(roads, Stop { edge: edge as u32, segment, along_m }, &edges, style);
         drive.along_m = along_m;
         drive.set_off(Tick::default(), roads, &mut route);
