@@ -1,4 +1,7 @@
 //! A bus recording, as `candump -l` of can-utils writes it: `(1436509052.249713) can0 18FEF100#F7FFFF07CCFF7DFF`.
+//!
+//! The tracker reads such files too, and counts what it can not read; a scenario with a line that is none is wrong, and says
+//! where. The world has no door to the tracker, so that it can not share its mistakes either.
 
 use super::RecordingError;
 use super::nmea::BYTES_MAX;

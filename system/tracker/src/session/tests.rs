@@ -38,6 +38,18 @@ fn send(
     Some((wanted.sequences, resent))
 }
 
+/// A session with much credit, whose first three fixes are on their way.
+fn three_under_way() -> (Instant, Session, Holdings) {
+    let (now, mut session) = session();
+    let mut holdings = Holdings::new(vec![], recorded(epoch(1), 0, 0));
+    session.begin(&holdings);
+    session.credit(500);
+    session.expect_live(now);
+    holdings.current_mut().next = 3;
+    send(&mut session, now, Channel::Live, &holdings);
+    (now, session, holdings)
+}
+
 #[tokio::test(start_paused = true)]
 async fn fresh_fixes_go_live_at_their_slot_and_older_ones_as_backlog_within_the_credit() {
     let (now, mut session) = session();
@@ -65,13 +77,7 @@ async fn fresh_fixes_go_live_at_their_slot_and_older_ones_as_backlog_within_the_
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_without_an_answer_is_backlog_and_counted_when_sent_again() {
-    let (now, mut session) = session();
-    let mut holdings = Holdings::new(vec![], recorded(epoch(1), 0, 0));
-    session.begin(&holdings);
-    session.expect_live(now);
-    holdings.current_mut().next = 3;
-    send(&mut session, now, Channel::Live, &holdings);
-    session.credit(500);
+    let (now, mut session, mut holdings) = three_under_way();
     holdings.current_mut().remove(&set(&[(1, 1)]));
     session.settled(&holdings);
     session.expire(now + 9 * SECOND);
@@ -87,13 +93,7 @@ async fn a_batch_without_an_answer_is_backlog_and_counted_when_sent_again() {
 
 #[tokio::test(start_paused = true)]
 async fn no_time_counts_while_the_gateway_can_not_be_reached() {
-    let (now, mut session) = session();
-    let mut holdings = Holdings::new(vec![], recorded(epoch(1), 0, 0));
-    session.begin(&holdings);
-    session.credit(500);
-    session.expect_live(now);
-    holdings.current_mut().next = 3;
-    send(&mut session, now, Channel::Live, &holdings);
+    let (now, mut session, holdings) = three_under_way();
     session.set_reachable(now + 4 * SECOND, false);
     assert_eq!(session.poll_timeout(true), None);
     session.expire(now + 60 * SECOND);
@@ -106,13 +106,7 @@ async fn no_time_counts_while_the_gateway_can_not_be_reached() {
 
 #[tokio::test(start_paused = true)]
 async fn a_link_that_falls_silent_again_and_again_does_not_stop_the_clock_for_ever() {
-    let (now, mut session) = session();
-    let mut holdings = Holdings::new(vec![], recorded(epoch(1), 0, 0));
-    session.begin(&holdings);
-    session.credit(500);
-    session.expect_live(now);
-    holdings.current_mut().next = 3;
-    send(&mut session, now, Channel::Live, &holdings);
+    let (now, mut session, holdings) = three_under_way();
     // Four seconds heard, one silent: ten that count have passed in the third round.
     for round in 0..3 {
         session.set_reachable(now + (5 * round + 4) * SECOND, false);
