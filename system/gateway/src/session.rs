@@ -1,12 +1,14 @@
 //! One vehicle's connection: who it is, and its streams.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use drover_env::{Chain, Env, Value};
 use drover_model::{TenantId, VehicleId};
 use drover_quic::Principal;
 use drover_wire::geostream::close;
 use quinn::{Connection, Incoming, VarInt};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -14,6 +16,10 @@ use tracing::{debug, info, warn};
 use crate::live::Live;
 use crate::persister::Persister;
 use crate::{Config, legacy, stream};
+
+/// A handshake may take this long: in a crowded cell some take half a minute. Without it a vehicle that is heard and not
+/// reached holds a session for the gateway's own idle timeout, which is for tunnels.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(60);
 
 /// What all sessions share.
 pub(crate) struct Shared {
@@ -37,14 +43,18 @@ pub(crate) struct Session {
 /// Serves one connection until it ends.
 pub(crate) async fn serve(shared: Arc<Shared>, incoming: Incoming, drain: CancellationToken) {
     let peer = incoming.remote_address();
-    let connection = match incoming.await {
-        Ok(connection) => connection,
-        Err(error) => {
-            info!(%peer, error = %Chain(&error), "handshake failed");
-            shared.env.event("gateway.handshake_failed", &[]);
-            return;
-        }
+    let error = match timeout(HANDSHAKE_MAX, incoming.into_future()).await {
+        Ok(Ok(connection)) => return admitted(shared, connection, drain).await,
+        Ok(Err(error)) => Chain(&error).to_string(),
+        Err(_) => "not done in time".to_owned(),
     };
+    info!(%peer, error, "handshake failed");
+    shared.env.event("gateway.handshake_failed", &[]);
+}
+
+/// Serves a vehicle whose certificate is one of ours.
+async fn admitted(shared: Arc<Shared>, connection: Connection, drain: CancellationToken) {
+    let peer = connection.remote_address();
     let (tenant, vehicle) = match drover_quic::principal(&connection) {
         Ok(Principal::Vehicle { tenant, vehicle }) => (tenant, vehicle),
         other => {
