@@ -42,8 +42,9 @@ pub struct Config {
     pub rate_burst_fixes: u32,
     /// Batches of one stream on their way to persistence. At the bound the stream is not read.
     pub batches_in_flight_max: usize,
-    /// Fixes of all streams on their way to persistence. At the bound a batch is not passed on and not acknowledged: the
-    /// vehicle keeps it and sends it again. A batch that is larger takes all of it, alone.
+    /// Fixes of all streams on their way to persistence. At the bound a live batch is not passed on and not
+    /// acknowledged, so that its vehicle sends it again as backlog; backlog waits its turn, for as long as a call may take. A
+    /// batch that is larger takes all of it, alone.
     pub fixes_in_flight_max: usize,
     /// Backlog that one vehicle may send ahead of its acknowledgements. Withheld while persistence is away.
     pub credit_fixes: u64,

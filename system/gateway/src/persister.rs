@@ -6,8 +6,10 @@ use bytes::Bytes;
 use drover_bus::{CallError, CallOptions, Pool, RecordTelemetry, RecordTelemetryBatch, Route};
 use drover_env::{Env, HighWater, Value, Watched, Watcher};
 use drover_model::TenantId;
+use drover_wire::geostream::Channel;
 use drover_wire::{Ack, GeoTelemetry, RecordBatch, RecordOutcome};
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 use crate::Config;
 
@@ -31,17 +33,26 @@ impl Persister {
 
     /// Makes a batch durable. `None`: it is not known to be, and the vehicle must keep it.
     ///
-    /// `batch` is an encoded `RecordBatch` of that many `fixes`.
-    pub(crate) async fn record(&self, batch: Bytes, fixes: usize) -> Option<RecordOutcome> {
+    /// `batch` is an encoded `RecordBatch` of that many `fixes`. Backlog waits for its turn when there is no room: its
+    /// vehicle has credit for it, and refused again and again it would starve beside the small batches of others.
+    pub(crate) async fn record(&self, channel: Channel, batch: Bytes, fixes: usize) -> Option<RecordOutcome> {
+        let deadline = Instant::now() + self.config.persist_deadline;
         // A batch that is larger than all room takes it alone: refused for its size it would come again for ever.
         let places = u32::try_from(fixes.min(self.config.fixes_in_flight_max)).unwrap_or(u32::MAX);
-        let Ok(_room) = self.room.try_acquire_many(places) else {
+        let room = match channel {
+            Channel::Live => self.room.try_acquire_many(places).ok(),
+            Channel::Backlog => match timeout_at(deadline, self.room.acquire_many(places)).await {
+                Ok(room) => room.ok(),
+                Err(_) => None,
+            },
+        };
+        let Some(_room) = room else {
             self.env.event("gateway.persist_failed", &[("reason", Value::Str("full"))]);
             return None;
         };
         let in_flight = self.config.fixes_in_flight_max.saturating_sub(self.room.available_permits());
         self.fill.see(&self.env, in_flight as u64);
-        let options = CallOptions::within(self.config.persist_deadline);
+        let options = CallOptions::within(deadline.saturating_duration_since(Instant::now()));
         let answer = self.pool.call_encoded::<RecordTelemetryBatch>(Route::RoundRobin, batch, options).await;
         self.judge(answer)
     }

@@ -46,6 +46,7 @@ enum StreamError {
 
 /// A batch that is to be persisted: an encoded [`RecordBatch`] of these fixes.
 struct Admitted {
+    channel: Channel,
     batch: Bytes,
     sequences: Vec<Sequence>,
 }
@@ -118,10 +119,10 @@ impl<'a> Stream<'a> {
                     }
                 }
             }
-            for Admitted { batch, sequences } in batches {
+            for Admitted { channel, batch, sequences } in batches {
                 let session = session.clone();
                 flights.push(async move {
-                    let outcome = session.shared.persister.record(batch, sequences.len()).await;
+                    let outcome = session.shared.persister.record(channel, batch, sequences.len()).await;
                     Flight { sequences, outcome }
                 });
             }
@@ -199,7 +200,7 @@ impl<'a> Stream<'a> {
         if channel == Channel::Live {
             session.shared.live.publish(session.vehicle, &batch, sequences.len());
         }
-        Ok(Some(Admitted { batch, sequences }))
+        Ok(Some(Admitted { channel, batch, sequences }))
     }
 
     fn admit(&self, epoch: Epoch, fixes: Vec<GeoTelemetry>) -> (Vec<GeoTelemetry>, Vec<RefusedFix>) {
