@@ -40,7 +40,8 @@ pub struct Config {
     pub rate_fixes_per_s: u32,
     /// Fixes that one stream may bring at once before the rate counts.
     pub rate_burst_fixes: u32,
-    /// Batches of one stream on their way to persistence. At the bound the stream is not read.
+    /// Batches of one stream on their way to persistence. At the bound backlog is not read; live batches are published and
+    /// not passed on, so that their vehicle sends them again as backlog.
     pub batches_in_flight_max: usize,
     /// Fixes of all streams on their way to persistence. At the bound a live batch is not passed on and not
     /// acknowledged, so that its vehicle sends it again as backlog; backlog waits its turn, for as long as a call may take. A

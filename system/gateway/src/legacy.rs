@@ -1,11 +1,11 @@
 //! The contracts' own form: one bare `GeoTelemetry` on a unidirectional stream.
 //!
-//! Stored once by (vehicle, timestamp), outside the ledger. When it is durable, a unidirectional stream of the gateway
-//! carries the contracts' `Ack` back.
+//! Published live at once, as a batch without epoch; stored once by (vehicle, timestamp), outside the ledger. When it is
+//! durable, a unidirectional stream of the gateway carries the contracts' `Ack` back.
 
 use drover_env::Value;
 use drover_model::Refusal;
-use drover_wire::{GeoTelemetry, Invalid, decode, fix_from_wire};
+use drover_wire::{GeoTelemetry, Invalid, RecordBatch, decode, fix_from_wire};
 use prost::Message;
 use quinn::RecvStream;
 use tokio::time::timeout;
@@ -27,6 +27,7 @@ pub(crate) async fn serve(session: &Session, mut recv: RecvStream) {
         Ok(message) => message,
         Err(invalid) => return refuse(session, invalid.reason.name(), &invalid.detail),
     };
+    publish(session, &message);
     match shared.persister.record_one(session.tenant, &message).await {
         Ok(ack) => {
             shared.env.event("gateway.legacy_stored", &[("vehicle", Value::Vehicle(session.vehicle))]);
@@ -60,6 +61,16 @@ fn read(session: &Session, body: &[u8]) -> Result<GeoTelemetry, Invalid> {
     };
     check_time(&rules, fix_from_wire(&message)?)?;
     Ok(message)
+}
+
+fn publish(session: &Session, message: &GeoTelemetry) {
+    let batch = RecordBatch {
+        tenant: Some(session.tenant.as_str().to_owned()),
+        vehicle_id: message.vehicle_id.clone(),
+        epoch: None,
+        fixes: vec![GeoTelemetry { vehicle_id: None, ..message.clone() }],
+    };
+    session.shared.live.publish(session.vehicle, &batch.encode_to_vec().into(), 1);
 }
 
 fn refuse(session: &Session, reason: &str, detail: &str) {

@@ -47,22 +47,38 @@ impl Persister {
             },
         };
         let Some(_room) = room else {
-            self.env.event("gateway.persist_failed", &[("reason", Value::Str("full"))]);
+            self.pass_over();
             return None;
         };
-        let in_flight = self.config.fixes_in_flight_max.saturating_sub(self.room.available_permits());
-        self.fill.see(&self.env, in_flight as u64);
+        self.see_fill();
         let options = CallOptions::within(deadline.saturating_duration_since(Instant::now()));
         let answer = self.pool.call_encoded::<RecordTelemetryBatch>(Route::RoundRobin, batch, options).await;
         self.judge(answer)
     }
 
+    /// Counts a batch for which there is no room: it is not known to be durable, and its vehicle keeps it.
+    pub(crate) fn pass_over(&self) {
+        self.env.event("gateway.persist_failed", &[("reason", Value::Str("full"))]);
+    }
+
+    fn see_fill(&self) {
+        let in_flight = self.config.fixes_in_flight_max.saturating_sub(self.room.available_permits());
+        self.fill.see(&self.env, in_flight as u64);
+    }
+
     /// Makes a bare report of the contracts durable.
+    ///
+    /// # Errors
+    /// The agent's, or overloaded if there is no room for a fix.
     pub(crate) async fn record_one(
         &self,
         tenant: TenantId,
         message: &GeoTelemetry,
     ) -> Result<Ack, CallError> {
+        let Ok(_room) = self.room.try_acquire() else {
+            return Err(CallError::Overloaded("too many fixes are on their way to persistence".to_owned()));
+        };
+        self.see_fill();
         let options = CallOptions::within(self.config.persist_deadline).for_tenant(tenant);
         self.pool.call::<RecordTelemetry>(Route::RoundRobin, message, options).await
     }

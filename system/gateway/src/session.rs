@@ -8,13 +8,14 @@ use drover_model::{TenantId, VehicleId};
 use drover_quic::Principal;
 use drover_wire::geostream::close;
 use quinn::{Connection, Incoming, VarInt};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::live::Live;
 use crate::persister::Persister;
+use crate::settled::Bucket;
 use crate::{Config, legacy, stream};
 
 /// A handshake may take this long: in a crowded cell some take half a minute. Without it a vehicle that is heard and not
@@ -74,15 +75,20 @@ async fn admitted(shared: Arc<Shared>, connection: Connection, drain: Cancellati
 impl Session {
     async fn run(self) {
         let streams = TaskTracker::new();
-        let hello_due = tokio::time::Instant::now() + self.shared.config.silence_max;
+        let config = &self.shared.config;
+        let hello_due = Instant::now() + config.silence_max;
+        let mut reports = Bucket::new(Instant::now(), config.rate_fixes_per_s, config.rate_burst_fixes);
         let mut spoken = false;
         loop {
+            let reports_at = reports.empty_enough_at();
+            let limited = reports_at > Instant::now();
             tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(hello_due), if !spoken => {
+                () = sleep_until(hello_due), if !spoken => {
                     self.refuse(close::SILENT, "no stream was opened in time");
                     break;
                 }
+                () = sleep_until(reports_at), if limited => {}
                 () = self.drain.cancelled() => break,
                 stream = self.connection.accept_bi() => match stream {
                     Ok((send, recv)) => {
@@ -93,9 +99,11 @@ impl Session {
                     }
                     Err(_) => break,
                 },
-                stream = self.connection.accept_uni() => match stream {
+                // A bare report has a stream of its own: over the rate, QUIC's limit of streams holds the vehicle back.
+                stream = self.connection.accept_uni(), if !limited => match stream {
                     Ok(recv) => {
                         spoken = true;
+                        reports.add(Instant::now(), 1);
                         let session = self.clone();
                         let serve = async move { legacy::serve(&session, recv).await };
                         drop(self.shared.env.spawn("gateway.legacy", streams.track_future(serve)));

@@ -25,8 +25,7 @@ pub struct Settled {
 impl Settled {
     /// A stream that may have `window` fixes on their way, at a rate of `per_s` after a burst of `burst`.
     pub fn new(now: Instant, window: u64, per_s: u32, burst: u32) -> Self {
-        let bucket =
-            Bucket { per_s: f64::from(per_s.max(1)), burst: f64::from(burst.max(1)), level: 0.0, at: now };
+        let bucket = Bucket::new(now, per_s, burst);
         Self { durable: SequenceSet::new(), granted: 0, received: 0, finished: 0, window, bucket }
     }
 
@@ -75,7 +74,7 @@ impl Settled {
 
 /// A leaky bucket in fixes.
 #[derive(Debug)]
-struct Bucket {
+pub(crate) struct Bucket {
     per_s: f64,
     burst: f64,
     level: f64,
@@ -83,13 +82,20 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn add(&mut self, now: Instant, fixes: u64) {
+    /// Empty, and leaking `per_s`; more than `burst` is too much.
+    pub(crate) fn new(now: Instant, per_s: u32, burst: u32) -> Self {
+        Self { per_s: f64::from(per_s.max(1)), burst: f64::from(burst.max(1)), level: 0.0, at: now }
+    }
+
+    /// Counts what came in.
+    pub(crate) fn add(&mut self, now: Instant, fixes: u64) {
         let leaked = now.duration_since(self.at).as_secs_f64() * self.per_s;
         self.level = (self.level - leaked).max(0.0) + fixes as f64;
         self.at = now;
     }
 
-    fn empty_enough_at(&self) -> Instant {
+    /// When more may come; in the past if at once.
+    pub(crate) fn empty_enough_at(&self) -> Instant {
         let over = (self.level - self.burst).max(0.0);
         self.at + Duration::from_secs_f64(over / self.per_s)
     }

@@ -1,8 +1,9 @@
 //! One stream of a session: batches in, acknowledgements out.
 //!
-//! Reads no further while too many batches are on their way or the rate is exceeded, so that QUIC's flow control holds
-//! the vehicle back; nothing is dropped.
+//! Reads no further while the rate is exceeded or, of backlog, while too many batches are on their way, so that QUIC's flow
+//! control holds the vehicle back. Live batches are read, and published, however long persistence takes.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -96,12 +97,12 @@ impl<'a> Stream<'a> {
         let hello_due = Instant::now() + config.silence_max;
         let mut open = session.shared.persister.watch();
         let mut flights = FuturesUnordered::new();
+        let mut waiting = VecDeque::new();
         let mut ended = false;
         loop {
             let readable_at = self.settled.readable_at();
             let limited = readable_at > Instant::now();
-            let reading = !ended && !limited && flights.len() < config.batches_in_flight_max;
-            let mut batches = Vec::new();
+            let reading = !ended && !limited && waiting.is_empty();
             tokio::select! {
                 biased;
                 () = sleep_until(hello_due), if self.opened.is_none() => {
@@ -114,17 +115,26 @@ impl<'a> Stream<'a> {
                 () = sleep_until(readable_at), if limited => {}
                 chunk = self.recv.read_chunk(READ_BYTES, true), if reading => {
                     match chunk.map_err(|_| StreamError::Gone)? {
-                        Some(chunk) => batches = self.take(&chunk.bytes)?,
+                        Some(chunk) => waiting.extend(self.take(&chunk.bytes)?),
                         None => ended = true,
                     }
                 }
             }
-            for Admitted { channel, batch, sequences } in batches {
-                let session = session.clone();
-                flights.push(async move {
-                    let outcome = session.shared.persister.record(channel, batch, sequences.len()).await;
-                    Flight { sequences, outcome }
-                });
+            while let Some(Admitted { channel, batch, sequences }) = waiting.pop_front() {
+                if flights.len() < config.batches_in_flight_max {
+                    let session = session.clone();
+                    flights.push(async move {
+                        let outcome = session.shared.persister.record(channel, batch, sequences.len()).await;
+                        Flight { sequences, outcome }
+                    });
+                } else if channel == Channel::Live {
+                    // It is published. The stream is read on, so that what follows is, too.
+                    session.shared.persister.pass_over();
+                    self.land(Flight { sequences, outcome: None });
+                } else {
+                    waiting.push_front(Admitted { channel, batch, sequences });
+                    break;
+                }
             }
             self.tell_credit(open.get());
             self.flush().await?;

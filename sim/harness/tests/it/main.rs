@@ -129,6 +129,18 @@ fn a_database_that_is_away_withholds_credit_and_the_map_goes_on() {
 }
 
 #[test]
+fn the_map_goes_on_when_batches_come_faster_than_a_call_is_given_up() {
+    let text = "[[faults]]\nat_s = 30\nfor_s = 40\ndb_away = \"db/0\"\n";
+    let mut often = scenario(text);
+    often.vehicles[0].send_interval = Duration::from_millis(500);
+    let report = ask(&often, &NEVER).report;
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
+    assert!(count(&report, "store_error") > 0);
+    let published = &report.latency_ms["fix_to_published"];
+    assert!(published.p99.unwrap_or(f64::MAX) < 2_000.0, "{published:?}");
+}
+
+#[test]
 fn a_full_disk_keeps_fixes_waiting_and_loses_none() {
     let report = survives("for_s = 30\ndisk_full = \"vehicle/*\"");
     assert!(report.latency_ms["fix_to_stored"].max.unwrap_or_default() > 25_000.0);
@@ -232,10 +244,9 @@ fn the_same_seed_gives_the_same_bytes_under_faults_and_another_seed_others() {
 
 #[test]
 fn what_can_not_be_run_is_refused_with_place_and_remedy() {
-    let refused = |rest: &str| {
-        let scenario = scenario(rest);
+    let refused = |scenario: &Scenario| {
         let options = Options {
-            roads: roads(&scenario, "small.toml").expect("a grid"),
+            roads: roads(scenario, "small.toml").expect("a grid"),
             file: "small.toml",
             replay: String::new(),
             commit: "test",
@@ -246,9 +257,11 @@ fn what_can_not_be_run_is_refused_with_place_and_remedy() {
             interrupt: &NEVER,
             progress: None,
         };
-        run(&scenario, options).err().map(|error| error.to_string()).unwrap_or_default()
+        run(scenario, options).err().map(|error| error.to_string()).unwrap_or_default()
     };
-    let misspelt = refused("[gateway]\ncredit_fixs = 10\n");
+    let mut changed = scenario("");
+    changed.gateway.insert("credit_fixs".to_owned(), 10.into());
+    let misspelt = refused(&changed);
     assert!(
         misspelt.contains("small.toml") && misspelt.contains("unknown field `credit_fixs`"),
         "{misspelt}"
