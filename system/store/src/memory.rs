@@ -62,15 +62,21 @@ impl MemoryStore {
     /// # Errors
     /// [`StoreError::BadRow`] if the constraint refuses a row.
     pub fn commit_now(&self, transaction: Transaction) -> Result<Vec<RowOutcome>, StoreError> {
-        if let Some(constraint) = &self.constraint {
-            for row in &transaction.rows {
+        for row in &transaction.rows {
+            row.check().map_err(|detail| StoreError::BadRow { detail })?;
+            if let Some(constraint) = &self.constraint {
                 constraint(row).map_err(|detail| StoreError::BadRow { detail })?;
             }
         }
         let mut state = self.lock();
         let outcomes = transaction.rows.into_iter().map(|row| state.insert(row)).collect();
         state.outbox.extend(transaction.events);
-        state.dead_letters.extend(transaction.dead_letters);
+        for letter in transaction.dead_letters {
+            // Put aside once: the outcome of a commit may have been lost on the way.
+            if !state.dead_letters.iter().any(|there| there.is_of(&letter)) {
+                state.dead_letters.push(letter);
+            }
+        }
         Ok(outcomes)
     }
 
