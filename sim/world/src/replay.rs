@@ -32,10 +32,8 @@ const DRIVING_MPS: f64 = 0.5;
 /// Why a recording can not be replayed. Says file and line, and the way out.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
-    /// The last sentence has no end.
-    #[error(
-        "{file}:{line}: the recording ends in the middle of a sentence: copy it again, or cut the line off"
-    )]
+    /// The last line has no end.
+    #[error("{file}:{line}: the recording ends in the middle of a line: copy it again, or cut the line off")]
     Cut {
         /// The file.
         file: String,

@@ -96,7 +96,7 @@ impl CanConfig {
         } else if self.candump.as_os_str().is_empty() {
             return Ok(None);
         } else {
-            let log = Log::open(&self.candump, folder)?;
+            let log = Log::open(&self.candump, folder, CANDUMP)?;
             let reader = CandumpReader::new(&self.interface);
             Box::new(move || play(log, reader, &send))
         };
@@ -109,7 +109,10 @@ impl CanConfig {
     }
 }
 
-/// A log of candump, open.
+/// How a log of a bus is made.
+pub(crate) const CANDUMP: &str = "`candump -l can0` writes such a log";
+
+/// A log, open.
 pub(crate) struct Log {
     input: Box<dyn Read + Send>,
     /// A file has no pace of its own; a pipe's writer has.
@@ -117,15 +120,13 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens a file, a pipe, or standard input for `-`. A path is meant from `folder`.
-    pub(crate) fn open(path: &Path, folder: &Path) -> Result<Self, String> {
+    /// Opens a file, a pipe, or standard input for `-`. A path is meant from `folder`; `remedy` is said where there is none.
+    pub(crate) fn open(path: &Path, folder: &Path, remedy: &str) -> Result<Self, String> {
         if path.as_os_str() == "-" {
             return Ok(Self { input: Box::new(std::io::stdin()), is_file: false });
         }
         let path = folder.join(path);
-        let failed = |error: std::io::Error| {
-            format!("read {}: {error}; `candump -l can0` writes such a log", path.display())
-        };
+        let failed = |error: std::io::Error| format!("read {}: {error}; {remedy}", path.display());
         let file = File::open(&path).map_err(failed)?;
         let is_file = file.metadata().map_err(failed)?.is_file();
         Ok(Self { input: Box::new(file), is_file })

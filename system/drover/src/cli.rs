@@ -48,7 +48,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct ServiceArgs {
     /// The service's config.
-    #[arg(long, value_name = "FILE", required_unless_present = "print_config")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Checks the config and its certificates, says what is wrong, and starts nothing.
     #[arg(long)]
@@ -62,7 +62,7 @@ pub(crate) struct ServiceArgs {
 #[derive(Debug, Args)]
 pub(crate) struct TrackerArgs {
     /// The tracker's config. With --print, its sources and its [tracker.can] are used, and no certificate is needed.
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["print_config", "print"])]
+    #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Checks the config, its certificates and its DBC files, says what is wrong, and starts nothing.
     #[arg(long)]
@@ -74,7 +74,7 @@ pub(crate) struct TrackerArgs {
     #[arg(long, conflicts_with_all = ["check_config", "print_config"])]
     pub(crate) print: bool,
     /// NMEA 0183 to print: a device, a pipe, a file, or - for standard input.
-    #[arg(long, value_name = "FILE", requires = "print", required_unless_present_any = ["config", "print_config"])]
+    #[arg(long, value_name = "FILE", requires = "print")]
     pub(crate) nmea: Option<PathBuf>,
     /// Log of candump to join with it by time: a pipe, a file, or - for standard input.
     #[arg(long, value_name = "FILE", requires = "print")]
@@ -130,8 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn a_service_needs_a_config_unless_it_only_prints_one() {
-        assert!(Cli::try_parse_from(["drover", "gateway"]).is_err());
+    fn a_service_takes_a_config_or_prints_one() {
+        assert!(Cli::try_parse_from(["drover", "gateway", "--check-config", "--print-config"]).is_err());
         assert!(Cli::try_parse_from(["drover", "gateway", "--print-config"]).is_ok());
         assert!(Cli::try_parse_from(["drover", "gateway", "--config", "x", "--check-config"]).is_ok());
     }
@@ -144,7 +144,7 @@ mod tests {
         assert!(takes("drover tracker --config x --print"));
         assert!(takes("drover tracker --config x"));
         assert!(takes("drover tracker --print-config"));
-        for line in ["tracker", "tracker --print", "tracker --nmea a", "tracker --config x --can a"] {
+        for line in ["tracker --nmea a", "tracker --config x --can a"] {
             assert!(!takes(&format!("drover {line}")), "{line}");
         }
     }

@@ -54,11 +54,9 @@ pub(crate) struct Loaded<C> {
     pub(crate) trust: Trust,
 }
 
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Serialize)]
 struct Common {
     tls: Tls,
-    #[serde(default)]
     process: Process,
 }
 
@@ -66,19 +64,30 @@ struct Common {
 pub(crate) fn load<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<Loaded<C>, Stop> {
     let (common, service) = parse::<C>(path, table)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let tls = |file: &Path| {
-        let file = folder.join(file);
-        fs::read(&file).map_err(|error| {
-            usage(path, &format!("[tls]: read {}: {error}; `drover pki` makes certificates", file.display()))
-        })
-    };
     let broken = |error: drover_quic::PkiError| usage(path, &format!("[tls]: {}", drover_env::Chain(&error)));
-    let identity =
-        Identity::from_pem(&tls(&common.tls.certificate)?, &tls(&common.tls.key)?).map_err(broken)?;
-    let trust = Trust::from_pem(&tls(&common.tls.ca)?).map_err(broken)?;
+    let [certificate, key, ca] = read_pem(path, folder, &common.tls)?;
+    let identity = Identity::from_pem(&certificate, &key).map_err(broken)?;
+    let trust = Trust::from_pem(&ca).map_err(broken)?;
     let mut process = common.process;
     process.state_dir = folder.join(process.state_dir);
     Ok(Loaded { process, service, identity, trust })
+}
+
+/// Reads certificate, key and CA; says at once which of them are missing.
+fn read_pem(path: &Path, folder: &Path, tls: &Tls) -> Result<[Vec<u8>; 3], Stop> {
+    let mut problems = Vec::new();
+    let read = [&tls.certificate, &tls.key, &tls.ca].map(|file| {
+        let file = folder.join(file);
+        fs::read(&file).unwrap_or_else(|error| {
+            problems.push(format!("read {}: {error}", file.display()));
+            Vec::new()
+        })
+    });
+    if problems.is_empty() {
+        return Ok(read);
+    }
+    let problems = problems.join("; ");
+    Err(usage(path, &format!("[tls]: {problems}; `drover pki` makes certificates")))
 }
 
 /// The service's own part of a config, without certificates.
@@ -103,9 +112,12 @@ where
 }
 
 fn parse<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<(Common, C), Stop> {
-    let (whole, service) = read(path, table)?;
-    let common = whole.try_into().map_err(|error: toml::de::Error| in_table(path, "tls", error.message()))?;
-    Ok((common, service))
+    let (mut whole, service) = read(path, table)?;
+    let tls = part(path, "tls", whole.remove("tls"))?.ok_or_else(|| {
+        usage(path, "[tls] is missing: it names certificate, key and ca; `drover pki` makes them")
+    })?;
+    let process = part(path, "process", whole.remove("process"))?.unwrap_or_default();
+    Ok((Common { tls, process }, service))
 }
 
 /// Reads the service's table, and gives what is left beside it.
@@ -113,24 +125,24 @@ fn read<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<(toml
     let text =
         fs::read_to_string(path).map_err(|error| Stop::Usage(format!("read {}: {error}", path.display())))?;
     let wrong = |error: toml::de::Error| usage(path, error.to_string().trim_end());
-    // Each part is read from the text itself, so that errors show their line.
     let mut whole: toml::Table = toml::from_str(&text).map_err(wrong)?;
     let known = ["tls", "process", table];
     if let Some(other) = whole.keys().find(|key| !known.contains(&key.as_str())) {
         let known = known.map(|name| format!("[{name}]")).join(", ");
         return Err(usage(path, &format!("unknown table or key `{other}`; this file has {known}")));
     }
-    let service: C = match whole.remove(table) {
-        Some(service) => {
-            service.try_into().map_err(|error: toml::de::Error| in_table(path, table, error.message()))?
-        }
-        None => C::default(),
-    };
+    let service = part(path, table, whole.remove(table))?.unwrap_or_default();
     Ok((whole, service))
 }
 
-fn in_table(path: &Path, table: &str, message: &str) -> Stop {
-    usage(path, &format!("[{table}]: {}", message.trim()))
+/// Reads one table of a config, if it is there.
+fn part<C: DeserializeOwned>(
+    path: &Path,
+    table: &str,
+    value: Option<toml::Value>,
+) -> Result<Option<C>, Stop> {
+    let wrong = |error: toml::de::Error| usage(path, &format!("[{table}]: {}", error.message().trim()));
+    value.map(|value| value.try_into().map_err(wrong)).transpose()
 }
 
 /// A problem with the file at `path`.
@@ -158,7 +170,11 @@ mod tests {
         check("[gatway]", "unknown table or key `gatway`; this file has [tls], [process], [gateway]");
         check(&format!("{tls}[gateway]\nlisten = 7"), "[gateway]: ");
         check(&format!("{tls}[gateway]\nbatchs = 7"), "unknown field `batchs`");
-        check("[gateway]", "missing field `tls`");
+        check("[gateway]", "[tls] is missing");
+        check(
+            "[process]\nthread = 2\n[tls]\ncertificate = \"a\"\nkey = \"b\"\nca = \"c\"\n",
+            "[process]: unknown field `thread`",
+        );
         check(tls, "`drover pki` makes certificates");
     }
 

@@ -14,13 +14,19 @@ use drover_tracker::can::{CanReader, CandumpReader, LogFrame, Stamp};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::can::{CanConfig, Log};
+use crate::can::{CANDUMP, CanConfig, Log};
 use crate::cli::TrackerArgs;
 use crate::services::TrackerConfig;
 use crate::{Stop, config};
 
 /// Reads, joins and prints until the receiver's log ends. At the end standard error gets what was skipped.
 pub(crate) fn run(args: &TrackerArgs) -> Result<(), Stop> {
+    if args.nmea.is_none() && args.config.is_none() {
+        return Err(Stop::Usage(
+            "--print needs --nmea FILE (a receiver's device, or a file of its sentences) or --config FILE"
+                .to_owned(),
+        ));
+    }
     let (folder, mut config) = match &args.config {
         Some(path) => (path.parent().unwrap_or(Path::new("")), config::service(path, "tracker")?),
         None => (Path::new(""), TrackerConfig::default()),
@@ -43,7 +49,8 @@ pub(crate) fn run(args: &TrackerArgs) -> Result<(), Stop> {
             "--nmea and --can are both standard input: give one of them a file".to_owned(),
         ));
     }
-    let receiver = Log::open(nmea, nmea_folder).map_err(Stop::Usage)?;
+    let remedy = "--nmea names a receiver's device, or a file of its sentences";
+    let receiver = Log::open(nmea, nmea_folder, remedy).map_err(Stop::Usage)?;
     let bus = Bus::open(can, can_folder, dbc_folder, args.can_offset_s).map_err(Stop::Usage)?;
     Printer { receiver, bus, span: None, joined: 0, sink: std::io::stdout().lock() }.run()
 }
@@ -67,7 +74,7 @@ impl<W: Write> Printer<W> {
         while !ended {
             match self.receiver.read(&mut buffer) {
                 Ok([]) => {
-                    reader.finish(&mut fixes);
+                    reader.finish(now, &mut fixes);
                     ended = true;
                 }
                 Ok(bytes) => reader.push(now, bytes, &mut fixes),
@@ -158,7 +165,7 @@ impl Bus {
         }
         let offset_us = (offset_s * 1e6) as i64;
         Ok(Some(Self {
-            log: Log::open(&config.candump, folder)?,
+            log: Log::open(&config.candump, folder, CANDUMP)?,
             log_reader: CandumpReader::new(&config.interface),
             buffer: Vec::new(),
             read: Vec::new(),

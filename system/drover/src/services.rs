@@ -105,6 +105,10 @@ pub(crate) fn tracker(args: &TrackerArgs) -> Result<(), Stop> {
         matches!(who, Principal::Vehicle { .. })
     })?;
     if args.check_config {
+        // A receiver may be plugged in later: no error.
+        if let Some(missing) = loaded.service.source.missing(folder) {
+            complain(&format!("{}: {missing}", path.display()));
+        }
         return checked(path);
     }
     let Loaded { process, service, identity, trust } = loaded;
@@ -136,9 +140,26 @@ where
         return Ok(None);
     }
     let Some(path) = args.config.as_deref() else {
-        return Err(Stop::Usage("--config FILE is missing".to_owned()));
+        return Err(Stop::Usage(first_steps(table)));
     };
     Ok(Some((path, config::load(path, table)?)))
+}
+
+/// What a service needs before it can run, for whoever starts it for the first time.
+fn first_steps(table: &str) -> String {
+    let name = if table == "tracker" { "acme/TRUCK-042".to_owned() } else { format!("{table}/0") };
+    let mut text = format!(
+        "{table} needs --config FILE. From nothing:\n  \
+         drover pki init pki                                 a private CA, once for the whole cluster\n  \
+         drover pki issue pki {name:<31} this node's certificate\n  \
+         drover {table} --print-config > {table}.toml\n  \
+         drover {table} --config {table}.toml --check-config\n  \
+         drover {table} --config {table}.toml"
+    );
+    if table == "tracker" {
+        text += "\nWithout any of this, --print --nmea FILE shows the fixes of a receiver or a recording.";
+    }
+    text
 }
 
 fn expect_name(

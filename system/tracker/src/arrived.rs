@@ -15,4 +15,9 @@ impl<T> Arrived<T> {
     pub fn now(what: T) -> Self {
         Self { at: Instant::now(), what }
     }
+
+    /// What came.
+    pub fn into_what(self) -> T {
+        self.what
+    }
 }

@@ -201,7 +201,7 @@ impl Driver {
     /// Records what came before the end, and says goodbye.
     pub(crate) async fn stop(mut self) -> Summary {
         let now = Instant::now();
-        self.nmea.finish(&mut self.fixes);
+        self.nmea.finish(now, &mut self.fixes);
         self.offer_fixes(now);
         self.commit(now).await;
         let closed = self.spool.close(&mut self.committed).await;

@@ -29,6 +29,8 @@ pub struct NmeaCounts {
     pub too_long: u64,
     /// Runs of bytes that are no sentence: binary protocols, noise, lines whose beginning or end is missing.
     pub not_nmea: u64,
+    /// A last line that the end of the input cut off.
+    pub cut_off: u64,
     /// Sentences with a valid checksum whose fields make no sense.
     pub unparsed: u64,
     /// Moments for which the receiver says that it has no fix, or a simulated one.
@@ -43,11 +45,12 @@ pub struct NmeaCounts {
 
 impl NmeaCounts {
     /// What was skipped, by reason, in a fixed order. Sentences that are not needed are no loss and not listed.
-    pub const fn skipped(&self) -> [(&'static str, u64); 8] {
+    pub const fn skipped(&self) -> [(&'static str, u64); 9] {
         [
             ("bad_checksum", self.bad_checksum),
             ("too_long", self.too_long),
             ("not_nmea", self.not_nmea),
+            ("cut_off", self.cut_off),
             ("unparsed", self.unparsed),
             ("no_fix", self.no_fix),
             ("no_date", self.no_date),
@@ -74,13 +77,7 @@ impl NmeaReader {
     /// Takes bytes as they came from the port, cut anywhere; appends what fixes they complete.
     pub fn push(&mut self, now: Instant, bytes: &[u8], fixes: &mut Vec<Fix>) {
         let Self { lines, joiner, counts } = self;
-        lines.push(bytes, counts, &mut |body, counts| {
-            counts.sentences += 1;
-            match sentence::parse(body) {
-                Ok(sentence) => joiner.handle_sentence(now, sentence, counts, fixes),
-                Err(sentence::Unparsed) => counts.unparsed += 1,
-            }
-        });
+        lines.push(bytes, counts, &mut |body, counts| take(joiner, now, body, counts, fixes));
     }
 
     /// When [`Self::handle_timeout`] is next due; `None` while no fix is half-joined.
@@ -95,13 +92,24 @@ impl NmeaReader {
         }
     }
 
-    /// The input has ended: makes the fix that was still being joined.
-    pub fn finish(&mut self, fixes: &mut Vec<Fix>) {
-        self.joiner.finish(&mut self.counts, fixes);
+    /// The input has ended: takes a last line without its end, and makes the fix that was still being joined.
+    pub fn finish(&mut self, now: Instant, fixes: &mut Vec<Fix>) {
+        let Self { lines, joiner, counts } = self;
+        lines.finish(counts, &mut |body, counts| take(joiner, now, body, counts, fixes));
+        joiner.finish(counts, fixes);
     }
 
     /// What became of everything so far.
     pub const fn counts(&self) -> &NmeaCounts {
         &self.counts
+    }
+}
+
+/// Takes a line whose checksum is right.
+fn take(joiner: &mut FixJoiner, now: Instant, body: &str, counts: &mut NmeaCounts, fixes: &mut Vec<Fix>) {
+    counts.sentences += 1;
+    match sentence::parse(body) {
+        Ok(sentence) => joiner.handle_sentence(now, sentence, counts, fixes),
+        Err(sentence::Unparsed) => counts.unparsed += 1,
     }
 }

@@ -96,8 +96,8 @@ fn a_recording_that_can_not_be_read_or_replayed_is_named() {
         record(&scenario, roads, "recorded.toml", 0).err().map(|error| error.to_string()).unwrap_or_default()
     };
     let cut = error(&format!("{{ nmea = {nmea:?} }}"));
-    assert!(cut.starts_with("recorded.toml:1:1: vehicles[0].replay: "), "{cut}");
-    assert!(cut.contains("cut.nmea:") && cut.contains("ends in the middle of a sentence"), "{cut}");
+    assert!(cut.starts_with("recorded.toml:8:10: vehicles[0].replay: "), "{cut}");
+    assert!(cut.contains("cut.nmea:") && cut.contains("ends in the middle of a line"), "{cut}");
     let absent = error("{ nmea = \"no/such.nmea\" }");
     assert!(
         absent.contains("read no/such.nmea") && absent.contains("from the top of the checkout"),
@@ -112,7 +112,7 @@ fn fixes<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Fix> {
         reader.push(now, piece, &mut fixes);
         now += Duration::from_millis(5);
     }
-    reader.finish(&mut fixes);
+    reader.finish(now, &mut fixes);
     fixes
 }
 

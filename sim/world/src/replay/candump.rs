@@ -22,6 +22,10 @@ pub(super) fn read(name: &str, text: &[u8]) -> Result<Vec<Heard>, RecordingError
     }
     let mut frames: Vec<Heard> = Vec::new();
     for (number, line) in (1..).zip(text.split_inclusive(|&byte| byte == b'\n')) {
+        // A frame that is cut between two bytes looks whole.
+        if !line.ends_with(b"\n") && !line.trim_ascii().is_empty() && !line.starts_with(b"#") {
+            return Err(RecordingError::Cut { file: name.to_owned(), line: number });
+        }
         let shown = String::from_utf8_lossy(line.trim_ascii()).into_owned();
         if shown.is_empty() || shown.starts_with('#') {
             continue;
@@ -133,6 +137,10 @@ mod tests {
             check(&format!("{good}{bad}\n"), "bus.log:2: ");
         }
         check(&format!("{good}(1436509051.249713) vcan0 123#01\n"), "bus.log:2: the time goes back by 1 s");
+        check(
+            &format!("{good}(1436509052.349713) vcan0 123#0102"),
+            "bus.log:2: the recording ends in the middle of a line",
+        );
         check("# nothing\n", "bus.log holds no frame");
     }
 

@@ -140,7 +140,7 @@ fn what_can_not_be_replayed_is_named_with_file_and_line() {
     let good = moment("011903.00", "65550") + &moment("011904.00", "65650");
     check(
         &good[..good.len() - 20],
-        "a.nmea:6: the recording ends in the middle of a sentence: copy it again, or cut the line off",
+        "a.nmea:6: the recording ends in the middle of a line: copy it again, or cut the line off",
     );
     check(
         &(good.clone() + &moment("011901.50", "65750")),

@@ -99,7 +99,11 @@ fn a_drive_through_three_processes_is_stored_whole_and_each_ends_well_on_sigterm
 fn what_the_user_can_put_right_ends_with_64_and_what_went_wrong_with_1() {
     let temporary = tempfile::tempdir().expect("a folder");
     let folder = temporary.path();
-    drover(folder, &["persistence"]).expect_code(64).says("--config <FILE>");
+    drover(folder, &["persistence"])
+        .expect_code(64)
+        .says("drover persistence --print-config > persistence.toml");
+    drover(folder, &["tracker"]).expect_code(64).says("drover pki issue pki acme/TRUCK-042");
+    drover(folder, &["tracker", "--print"]).expect_code(64).says("--print needs --nmea FILE");
     drover(folder, &["persistence", "--config", "none.toml"]).expect_code(64).says("read none.toml");
     drover(folder, &["pki", "issue", "pki", "gateway/0"]).expect_code(64).says("`drover pki init pki` makes");
     make_certificates(folder);
@@ -112,6 +116,17 @@ fn what_the_user_can_put_right_ends_with_64_and_what_went_wrong_with_1() {
     write_config(folder, "gateway", "gateway-0", "info", peer);
     drover(folder, &check).expect_code(0).says("gateway.toml is good");
 
+    write_config(folder, "tracker", "nobody", "info", "");
+    let check = ["tracker", "--config", "tracker.toml", "--check-config"];
+    drover(folder, &check).expect_code(64).says("nobody.pem: No such file").says("nobody.key: No such file");
+    write_config(
+        folder,
+        "tracker",
+        "acme-TRUCK-042",
+        "info",
+        "[tracker.source]\nnmea = \"gone\"\n[tracker.session]\nservers = [\"127.0.0.1:1\"]\n",
+    );
+    drover(folder, &check).expect_code(0).says("gone is not there now");
     write_config(folder, "persistence", "persistence-0", "info", "[persistence]\nlisten = \"127.0.0.1:0\"\n");
     let mut first = Process::start(folder, "persistence");
     let line = first.says("persistence agent listens");

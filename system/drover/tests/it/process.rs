@@ -21,8 +21,9 @@ impl Ended {
         self
     }
 
-    pub(crate) fn says(self, words: &str) {
+    pub(crate) fn says(self, words: &str) -> Self {
         assert!(self.said.contains(words), "{words:?} is not in {}", self.said);
+        self
     }
 }
 

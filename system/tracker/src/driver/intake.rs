@@ -11,8 +11,9 @@ use crate::Arrived;
 impl Driver {
     pub(super) fn take_gps(&mut self, bytes: Option<Arrived<Bytes>>) {
         let Some(Arrived { at, what: bytes }) = bytes else {
+            info!("the receiver's input has ended: no more fixes are recorded");
             self.gps_ended = true;
-            self.nmea.finish(&mut self.fixes);
+            self.nmea.finish(Instant::now(), &mut self.fixes);
             return self.offer_fixes(Instant::now());
         };
         if let Some(due) = self.cycle_due(at) {

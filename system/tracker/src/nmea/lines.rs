@@ -76,6 +76,16 @@ impl LineReader {
         }
     }
 
+    /// The input has ended: a last line without its end counts if its checksum is there and right, and is cut off if not.
+    pub(super) fn finish(&mut self, counts: &mut NmeaCounts, each: &mut impl FnMut(&str, &mut NmeaCounts)) {
+        if std::mem::replace(&mut self.state, State::Between) == State::Line {
+            match checked(&self.line[..self.len]) {
+                Some(body) => each(body, counts),
+                None => counts.cut_off += 1,
+            }
+        }
+    }
+
     /// Takes a run of bytes that belong to the line.
     fn take_text(&mut self, text: &[u8], counts: &mut NmeaCounts) {
         match self.line.get_mut(self.len..self.len + text.len()) {

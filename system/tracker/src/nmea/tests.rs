@@ -14,7 +14,7 @@ fn line(body: &str) -> String {
 fn read(input: &str) -> (Vec<Fix>, NmeaCounts) {
     let (mut reader, mut fixes) = (NmeaReader::new(), Vec::new());
     reader.push(Instant::now(), input.as_bytes(), &mut fixes);
-    reader.finish(&mut fixes);
+    reader.finish(Instant::now(), &mut fixes);
     (fixes, *reader.counts())
 }
 
@@ -143,6 +143,16 @@ async fn a_line_that_is_cut_off_costs_only_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_last_line_without_its_end_counts_if_its_checksum_is_right() {
+    let whole = rmc("120000.00", "6010.2000", "020326");
+    let (fixes, counts) = read(whole.trim_end());
+    assert_eq!((fixes.len(), counts.cut_off), (1, 0));
+    let (fixes, counts) = read(&format!("{whole}{}", &whole[..40]));
+    assert_eq!((fixes.len(), counts.cut_off), (1, 1));
+    assert!(counts.skipped().contains(&("cut_off", 1)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn dead_reckoning_is_marked_and_has_no_accuracy() {
     let estimated = gga("120000.00", "6010.2000").replace(",E,2,", ",E,6,");
     let body = estimated.trim_start_matches('$').split('*').next().expect("a body").to_owned();
@@ -170,7 +180,7 @@ proptest! {
         let run = |cut: usize| {
             let (mut reader, mut fixes) = (NmeaReader::new(), Vec::new());
             bytes.chunks(cut).for_each(|piece| reader.push(now, piece, &mut fixes));
-            reader.finish(&mut fixes);
+            reader.finish(now, &mut fixes);
             (fixes, *reader.counts())
         };
         prop_assert_eq!(run(cut), run(bytes.len().max(1)));

@@ -123,8 +123,10 @@ fn random_frames_of_a_hostile_dbc_mean_the_same_to_cantools() {
 
 #[test]
 fn recordings_mean_the_same_to_cantools() {
-    for (log, least) in [("j1939.log", 2000), ("obd.log", 1000)] {
-        let log = place(&format!("../../fixtures/can/{log}"));
+    for (log, least) in
+        [("can/j1939.log", 2000), ("can/obd.log", 1000), ("drives/helsinki_van/drive.can", 2000)]
+    {
+        let log = place(&format!("../../fixtures/{log}"));
         let compared = check("log", &place("../../fixtures/can/drover.dbc"), &[&log]);
         assert!(compared.is_none_or(|compared| compared > least), "{log}: {compared:?}");
     }

@@ -26,7 +26,7 @@ async fn recordings_of_real_receivers_give_sane_fixes() {
             reader.push(now, piece, &mut fixes);
             now += Duration::from_millis(5);
         }
-        reader.finish(&mut fixes);
+        reader.finish(now, &mut fixes);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         println!("{name}: {:?}", reader.counts());
         assert_eq!(reader.counts().fixes, fixes.len() as u64);
