@@ -3,6 +3,8 @@
 //! Figures: virtual seconds per CPU second (this thread, which runs everything), with and without the first 15 s in which
 //! the fleet connects; resident memory; and a table of the cost by part. `just bench-twin` runs it.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark: the machine's files tell what it costs")]
+
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 

@@ -4,7 +4,23 @@ use drover_model::{NodeKind, NodeName};
 use serde::de::DeserializeOwned;
 
 use crate::cluster::{OBSERVER, service_addr};
-use crate::scenario::{Problem, Scenario, ScenarioErrors};
+use crate::scenario::Scenario;
+
+/// Keys of `[gateway]` that the runner sets, and from what.
+pub(crate) const GATEWAY_SET: [(&str, &str); 4] = [
+    ("listen", "the simulated network"),
+    ("bus_bind", "the simulated network"),
+    ("live", "the runner, which watches"),
+    ("persistence", "`persistence` in [cluster]"),
+];
+/// Keys of `[persistence]` that the runner sets, and from what.
+pub(crate) const PERSISTENCE_SET: [(&str, &str); 1] = [("listen", "the simulated network")];
+/// Keys of `[tracker]` that the runner sets, and from what.
+pub(crate) const TRACKER_SET: [(&str, &str); 3] = [
+    ("servers", "`gateway` in [cluster]"),
+    ("bind", "the simulated network"),
+    ("send_interval_ms", "`send_interval_s` in [[vehicles]]"),
+];
 
 /// Configs of every kind of node.
 #[derive(Debug, Clone)]
@@ -20,15 +36,20 @@ impl Configs {
     /// The defaults with the scenario's `[gateway]`, `[persistence]` and `[tracker]` over them.
     ///
     /// # Errors
-    /// A key that the service does not know, or a wrong value.
-    pub(crate) fn of(scenario: &Scenario, file: &str) -> Result<Self, ScenarioErrors> {
-        let mut gateway: drover_gateway::Config = table(&scenario.gateway, "gateway", file)?;
+    /// Every table that its service refuses, and why: the message begins with the key if it is about one.
+    pub(crate) fn of(scenario: &Scenario) -> Result<Self, Vec<(&'static str, String)>> {
         let of = |kind, count| (0..count).map(move |index| NodeName::new(kind, index));
         let peer = |node| drover_gateway::Peer { node, addr: service_addr(node) };
-        gateway.persistence = of(NodeKind::Persistence, scenario.cluster.persistence).map(peer).collect();
-        gateway.live = vec![peer(OBSERVER)];
-        let mut tracker: drover_tracker::Config = table(&scenario.tracker, "tracker", file)?;
-        tracker.servers = of(NodeKind::Gateway, scenario.cluster.gateway).map(service_addr).collect();
+        let agents = of(NodeKind::Persistence, scenario.cluster.persistence).map(peer).collect();
+        let servers = of(NodeKind::Gateway, scenario.cluster.gateway).map(service_addr).collect();
+        let gateway = table(&scenario.gateway, "gateway").map(|config| drover_gateway::Config {
+            persistence: agents,
+            live: vec![peer(OBSERVER)],
+            ..config
+        });
+        let persistence = table::<drover_persistence::Config>(&scenario.persistence, "persistence");
+        let tracker =
+            table(&scenario.tracker, "tracker").map(|config| drover_tracker::Config { servers, ..config });
         let mut first = 0;
         let groups = scenario.vehicles.iter().map(|group| {
             let begins = first;
@@ -36,8 +57,17 @@ impl Configs {
             (begins, group.send_interval)
         });
         let groups = groups.collect();
-        let persistence = table(&scenario.persistence, "persistence", file)?;
-        Ok(Self { gateway, persistence, tracker, groups })
+        let judged = [
+            judge(&gateway, "gateway", |config| config.check()),
+            judge(&persistence, "persistence", |config| config.check()),
+            judge(&tracker, "tracker", |config| config.check()),
+        ];
+        match (gateway, persistence, tracker) {
+            (Ok(gateway), Ok(persistence), Ok(tracker)) if judged.iter().all(Option::is_none) => {
+                Ok(Self { gateway, persistence, tracker, groups })
+            }
+            _ => Err(judged.into_iter().flatten().collect()),
+        }
     }
 
     /// The config of one vehicle's tracker.
@@ -51,8 +81,19 @@ impl Configs {
     }
 }
 
-fn table<T: DeserializeOwned>(table: &toml::Table, name: &str, file: &str) -> Result<T, ScenarioErrors> {
-    table.clone().try_into().map_err(|error: toml::de::Error| {
-        ScenarioErrors::new(file, vec![Problem::new(1, 1, format!("[{name}]: {}", error.message().trim()))])
-    })
+type Read<T> = Result<T, (&'static str, String)>;
+
+fn table<T: DeserializeOwned>(table: &toml::Table, name: &'static str) -> Read<T> {
+    table.clone().try_into().map_err(|error: toml::de::Error| (name, error.message().trim().to_owned()))
+}
+
+fn judge<T>(
+    read: &Read<T>,
+    name: &'static str,
+    check: impl FnOnce(&T) -> Result<(), String>,
+) -> Option<(&'static str, String)> {
+    match read {
+        Ok(config) => check(config).err().map(|message| (name, message)),
+        Err(problem) => Some(problem.clone()),
+    }
 }

@@ -23,7 +23,7 @@ use crate::history::{History, Totals};
 use crate::ledger::{Identities, balance, find_stored};
 use crate::oracles;
 use crate::report::{Report, TimelineEvent};
-use crate::scenario::{self, Mode, Problem, Scenario, ScenarioErrors};
+use crate::scenario::{self, Mode, Scenario, ScenarioErrors};
 use crate::spec::world_spec;
 
 /// Trackers and receivers may still hold the last fix for this long after the vehicles have parked.
@@ -140,10 +140,7 @@ pub fn watched_roads(
     progress: &mut dyn FnMut(Preparing),
 ) -> Result<Arc<Roads>, RunError> {
     let wrong = |key: &str, message: String| {
-        RunError::from(ScenarioErrors::new(
-            file,
-            vec![Problem::new(1, 1, format!("world.roads.{key}: {message}"))],
-        ))
+        RunError::from(scenario.problem(file, &format!("world.roads.{key}"), &message))
     };
     let roads = match &scenario.world.roads {
         scenario::Roads::Grid(grid) => {
@@ -177,7 +174,10 @@ pub fn read_roads(path: &Path, progress: &mut dyn FnMut(Preparing)) -> Result<Ro
 /// # Errors
 /// The scenario can not be run, or the harness itself failed. A failing run is an outcome, not an error.
 pub fn run<'a>(scenario: &'a Scenario, options: Options<'a>) -> Result<Outcome, RunError> {
-    let configs = Configs::of(scenario, options.file)?;
+    let configs = Configs::of(scenario).map_err(|problems| {
+        let (table, message) = problems.into_iter().next().unwrap_or_default();
+        scenario.problem(options.file, table, &message)
+    })?;
     let runtime = drover_simnet::runtime().map_err(RunError::Runtime)?;
     runtime.block_on(async {
         let mut run = Run::new(scenario, configs, options)?;

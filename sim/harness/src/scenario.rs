@@ -18,6 +18,7 @@ mod traffic;
 mod wear;
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use drover_model::{NodeKind, NodeName, NodePattern};
@@ -139,6 +140,18 @@ pub struct Scenario {
     /// What must hold of the report for the run to pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateSpec>,
+    #[serde(skip)]
+    text: Text,
+}
+
+/// What a scenario was read from, for the place of a problem that is found only when it runs. Equal to any other.
+#[derive(Debug, Clone, Default)]
+struct Text(Option<Arc<str>>);
+
+impl PartialEq for Text {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 const fn current_format() -> u32 {
@@ -189,11 +202,21 @@ impl Scenario {
         }
         if shape.problems.is_empty() {
             // Nothing was left out, so this is the same value again.
-            shape.value.try_into().map_err(|error: toml::de::Error| {
+            let scenario: Self = shape.value.try_into().map_err(|error: toml::de::Error| {
                 ScenarioErrors::new(file_name, vec![Problem::new(1, 1, error.message().to_owned())])
-            })
+            })?;
+            Ok(Self { text: Text(Some(text.into())), ..scenario })
         } else {
             Err(ScenarioErrors::new(file_name, shape.problems))
+        }
+    }
+
+    /// A problem with the value of `key`, such as `world.roads.osm_pbf`, that is found only when the scenario runs.
+    pub(crate) fn problem(&self, file_name: &str, key: &str, message: &str) -> ScenarioErrors {
+        let message = format!("{key}: {message}");
+        match &self.text.0 {
+            Some(text) => ScenarioErrors::at_key(file_name, text, key, message),
+            None => ScenarioErrors::new(file_name, vec![Problem::new(1, 1, message)]),
         }
     }
 

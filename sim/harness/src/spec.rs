@@ -6,7 +6,7 @@ use std::sync::Arc;
 use drover_model::{NodeKind, NodeName};
 use drover_world::{BusSpec, Crowd, Fleet, RadioSpec, Recording, ReplaySpec, Roads, WorldSpec, Zone};
 
-use crate::scenario::{AtEnd, Problem, Radio, Replay, Scenario, ScenarioErrors, Traffic};
+use crate::scenario::{AtEnd, Radio, Replay, Scenario, ScenarioErrors, Traffic};
 
 /// The world of a scenario. `services` are the nodes beside the vehicles that faults can name; `file` is the scenario's
 /// name, for errors.
@@ -20,11 +20,11 @@ pub(crate) fn world_spec(
     file: &str,
 ) -> Result<WorldSpec, ScenarioErrors> {
     let vehicles = (0..scenario.vehicles_len()).map(|index| NodeName::new(NodeKind::Vehicle, index));
-    let wrong = |message: String| ScenarioErrors::new(file, vec![Problem::new(1, 1, message)]);
+    let wrong = |key: &str, message: String| scenario.problem(file, key, &message);
     let mut fleets = Vec::new();
     for (index, group) in scenario.vehicles.iter().enumerate() {
         let replay = group.replay.as_ref().map(|replay| {
-            read_drive(replay).map_err(|message| wrong(format!("vehicles[{index}].replay: {message}")))
+            read_drive(replay).map_err(|message| wrong(&format!("vehicles[{index}].replay"), message))
         });
         let drivers = group.drivers.resolve();
         fleets.push(Fleet {
@@ -36,7 +36,8 @@ pub(crate) fn world_spec(
             receiver: group.receiver.spec(),
             device: group.device.spec(),
             replay: replay.transpose()?,
-            drivers: drivers.map_err(|error| wrong(format!("vehicles[{index}].drivers: {error}")))?,
+            drivers: drivers
+                .map_err(|error| wrong(&format!("vehicles[{index}].drivers"), error.to_string()))?,
             demand: group.demand.into(),
         });
     }
@@ -51,7 +52,7 @@ pub(crate) fn world_spec(
         faults: scenario.faults(),
         traffic: traffic
             .transpose()
-            .map_err(|error| wrong(format!("world.traffic.demand_by_hour: {error}")))?,
+            .map_err(|error| wrong("world.traffic.demand_by_hour", error.to_string()))?,
     })
 }
 

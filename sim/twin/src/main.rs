@@ -3,6 +3,8 @@
 //! Exit codes: 0 every gate and invariant held; 1 one failed; 2 the run is invalid or was interrupted; 3 the harness
 //! itself failed; 64 bad usage or a bad scenario file.
 
+#![expect(clippy::disallowed_methods, reason = "the process itself: its files and threads are the machine's")]
+
 #[cfg(feature = "bite")]
 mod bite;
 mod cli;

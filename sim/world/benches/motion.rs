@@ -3,6 +3,8 @@
 //! Prints figures with their goals beside, and judges nothing: CPU time moves by a quarter from run to run where cores
 //! are shared. `cargo bench -p drover-world`.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark: the machine's files tell what it costs")]
+
 use std::fs;
 use std::hint::black_box;
 use std::sync::Arc;

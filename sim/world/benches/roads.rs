@@ -3,6 +3,8 @@
 //! Prints figures and judges nothing: CPU time moves by a quarter from run to run where cores are shared.
 //! `cargo bench -p drover-world --bench roads`, with extracts of your own behind `--`.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark: the machine's files tell what it costs")]
+
 use std::fs;
 use std::hint::black_box;
 use std::io::BufReader;

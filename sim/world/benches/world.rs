@@ -5,6 +5,8 @@
 //! `cargo bench -p drover-world --bench world`; with `-- --updates VEHICLES` it prints only vehicle updates and the CPU
 //! seconds that they took, for comparing with others.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark: the machine's files tell what it costs")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::hint::black_box;

@@ -3,6 +3,8 @@
 //! `routes FILE COUNT SEED` draws pairs of junctions, `routes FILE` reads pairs of their numbers from standard input,
 //! one pair a line. The first line says what was prepared, and what it took.
 
+#![expect(clippy::disallowed_methods, reason = "a program: its files are the machine's")]
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 

@@ -24,6 +24,10 @@ impl Threads {
 pub(crate) fn share<P: Send>(pieces: impl Iterator<Item = P>, work: impl Fn(P) + Sync) {
     let mut pieces = pieces;
     let Some(first) = pieces.next() else { return };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "all threads have ended when this returns, whatever their order"
+    )]
     std::thread::scope(|scope| {
         for piece in pieces {
             scope.spawn(|| work(piece));

@@ -3,6 +3,8 @@
 //! The peers, in the same run and in turn: a message echoed on one long quinn stream (the least that any answer over
 //! QUIC costs), and one quinn stream per message. `just bench-bus` runs it.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark: the machine's files tell what it costs")]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! What the form of a scenario cannot say: names that must exist, keys that belong together, times within the run.
 
 mod radio;
+mod services;
 
 use drover_model::{NodeKind, NodePattern, Position};
 
@@ -15,6 +16,7 @@ pub(super) fn check(scenario: &Scenario, shape: &mut Shape<'_>) {
     check_world(scenario, shape);
     check_traffic(scenario, shape);
     check_cluster(scenario, shape);
+    services::check(scenario, shape);
     for (index, fault) in scenario.faults.iter().enumerate() {
         check_fault(scenario, fault, &format!("faults[{index}]"), shape);
     }

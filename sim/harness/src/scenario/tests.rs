@@ -471,8 +471,7 @@ name = "tunnel"
 center = [24.945, 60]
 radius_m = 120
 [gateway]
-batch_rows = 10
-nested = { a = [1, 2.5, "x", true] }
+credit_fixes = 10
 [[faults]]
 at_s = 10.25
 for_s = 5
@@ -576,10 +575,38 @@ fn the_scenarios_of_the_tree_are_good() {
     let files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
     assert!(files.len() >= 4, "{files:?}");
     for path in files {
+        #[expect(clippy::disallowed_methods, reason = "the files of the tree")]
         let text = std::fs::read_to_string(&path).expect("a readable file");
         let scenario = parse(&text);
         assert_eq!(path.file_stem().and_then(|stem| stem.to_str()), Some(scenario.name.as_str()));
         assert!(text.starts_with(&format!("# {}\n", scenario.question)), "opens with its question");
         assert_eq!(parse(&scenario.to_toml()), scenario);
     }
+}
+
+#[test]
+fn a_service_s_own_key_is_judged_at_its_place() {
+    let check = |rest: &str, expected: &str| {
+        let text =
+            format!("name = \"x\"\nquestion = \"?\"\nduration_s = 60\n[[vehicles]]\ncount = 1\n{rest}");
+        let shown = Scenario::parse(&text, "x.toml").expect_err(rest).to_string();
+        assert!(shown.contains(expected), "{shown}\ndoes not contain\n{expected}");
+    };
+    check("[gateway]\ncredit_fixes = 0\n", "x.toml:7:16: [gateway]: credit_fixes must be at least 1");
+    check(
+        "[tracker]\nsegment_bytes_max = 10\n",
+        "x.toml:7:21: [tracker]: segment_bytes_max of 10 is not between",
+    );
+    check(
+        "[gateway]\ncredit_fix = 5\n",
+        "x.toml:7:14: unknown key `credit_fix` in [gateway]; did you mean `credit_fixes`?",
+    );
+    check(
+        "[persistence]\nbatch_rows_max = \"many\"\n",
+        "x.toml:7:18: `batch_rows_max`: invalid type: string",
+    );
+    check(
+        "[tracker]\nsend_interval_ms = 5\n",
+        "`send_interval_ms` is set by `send_interval_s` in [[vehicles]]: leave it out",
+    );
 }

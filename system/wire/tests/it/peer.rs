@@ -4,6 +4,11 @@
 //! `DROVER_PEER_MESSAGES` says how many messages go each way, and `DROVER_PEER_REQUIRED` makes a missing one a failure
 //! instead of a skipped test.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test beside a foreign program: its threads are the machine's"
+)]
+
 use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 use std::process::{Child, Command, Stdio};
 
