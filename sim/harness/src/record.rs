@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_model::{NodeKind, NodeName, WallTime};
-use drover_world::{Falsified, FixTruth, Roads, World, write_candump};
+use drover_world::{EngineTruth, Falsified, FixTruth, Roads, World, write_candump};
 use serde::Serialize;
 
 use crate::run::RunError;
@@ -29,6 +29,8 @@ pub struct Drive {
     pub frames: usize,
     /// Driven, in metres.
     pub odometer_m: f64,
+    /// Driving events of the whole fleet that were seen.
+    events: u64,
     /// Whom to name wherever the drive is shown: it follows their roads.
     pub attribution: Option<String>,
 }
@@ -46,8 +48,41 @@ struct Second {
     driving: bool,
     ignition: bool,
     in_tunnel: bool,
+    /// The engine as its controllers last said it; absent before they first speak.
+    engine: Option<Engine>,
+    /// Trouble codes that are active, as SPN and FMI.
+    codes: Vec<(u32, u8)>,
+    /// What the driver did that a tracker would report, of what was over since the line before.
+    conduct: Vec<Labelled>,
     /// Fixes taken since the line before, each with what a fault made of it.
     fixes: Vec<Taken>,
+}
+
+#[derive(Serialize)]
+struct Engine {
+    running: bool,
+    gear: u8,
+    engine_speed_rpm: f64,
+    engine_load_percent: f64,
+    throttle_percent: f64,
+    brake_percent: f64,
+    wheel_speed_mps: f64,
+    fuel_rate_l_per_h: f64,
+    fuel_used_l: f64,
+    fuel_level_percent: f64,
+    coolant_celsius: f64,
+    battery_volts: f64,
+    tyre_kpa: f64,
+    lining_percent: f64,
+}
+
+#[derive(Serialize)]
+struct Labelled {
+    conduct: &'static str,
+    start: WallTime,
+    end: WallTime,
+    /// In m/s², or m/s when speeding.
+    peak: f64,
 }
 
 #[derive(Serialize)]
@@ -75,6 +110,7 @@ pub fn record(scenario: &Scenario, roads: Arc<Roads>, file: &str, vehicle: u32) 
         fixes: 0,
         frames: 0,
         odometer_m: 0.0,
+        events: 0,
         attribution,
     };
     while world.now() < scenario.duration {
@@ -137,12 +173,58 @@ impl Drive {
             driving: truth.driving,
             ignition: truth.ignition,
             in_tunnel: truth.in_tunnel,
+            engine: world.engine_between(vehicle, Duration::ZERO, world.now()).next_back().map(Engine::of),
+            codes: world
+                .parts(vehicle)
+                .filter_map(|part| part.code)
+                .map(|code| (code.spn, code.fmi))
+                .collect(),
+            conduct: self.conduct(world, start, vehicle),
             fixes: fixes.skip(self.fixes).map(Taken::of).collect(),
         };
         (self.fixes, self.odometer_m) = (known, truth.odometer_m);
         let text = serde_json::to_string(&line).expect("numbers and texts have a JSON form");
         // Writing into memory does not fail.
         let _ = writeln!(self.truth, "{text}");
+    }
+}
+
+impl Drive {
+    /// Labels of this vehicle since the last time.
+    fn conduct(&mut self, world: &World, start: WallTime, vehicle: u32) -> Vec<Labelled> {
+        let events = world.driving_events();
+        let known = world.driving_events_dropped() + events.len() as u64;
+        let new = (known - std::mem::replace(&mut self.events, known)) as usize;
+        let of_vehicle = events.skip(world.driving_events().len().saturating_sub(new));
+        let of_vehicle = of_vehicle.filter(|event| event.vehicle == vehicle);
+        let labelled = of_vehicle.map(|event| Labelled {
+            conduct: event.conduct.name(),
+            start: start.plus(event.start),
+            end: start.plus(event.end),
+            peak: event.peak,
+        });
+        labelled.collect()
+    }
+}
+
+impl Engine {
+    fn of(truth: EngineTruth) -> Self {
+        Self {
+            running: truth.running,
+            gear: truth.gear,
+            engine_speed_rpm: truth.engine_speed_rpm,
+            engine_load_percent: truth.engine_load_percent,
+            throttle_percent: truth.throttle_percent,
+            brake_percent: truth.brake_percent,
+            wheel_speed_mps: truth.wheel_speed_mps,
+            fuel_rate_l_per_h: truth.fuel_rate_l_per_h,
+            fuel_used_l: truth.fuel_used_l,
+            fuel_level_percent: truth.fuel_level_percent,
+            coolant_celsius: truth.coolant_celsius,
+            battery_volts: truth.battery_volts,
+            tyre_kpa: truth.tyre_kpa,
+            lining_percent: truth.lining_percent,
+        }
     }
 }
 

@@ -7,10 +7,8 @@ use drover_harness::run as harness_run;
 use drover_harness::scenario::Scenario;
 
 use crate::cli::{RecordArgs, Which};
-use crate::run::stop;
+use crate::run::{COMMIT, stop};
 use crate::{Stop, files, show};
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Records a drive and says where it is.
 pub(crate) fn record(args: &RecordArgs) -> Result<(), Stop> {
@@ -68,9 +66,10 @@ fn note(scenario: &Scenario, path: &Path, args: &RecordArgs, drive: &Drive) -> S
         "# A drive of the twin\n\n\
          Vehicle {vehicle} of the scenario `{name}`, seed {seed}, from {start} for {seconds} s. Made, not recorded on a road:\n\n\
          ```sh\n{command}\n```\n\n\
-         by twin {VERSION}. A later version may drive otherwise; the same one writes the same bytes.\n\n\
+         by the commit {COMMIT}. Another may drive otherwise; the same one writes the same bytes.{dirty}\n\n\
          - `drive.nmea`: what its receiver wrote, {fixes} fixes, {metres:.0} m driven\n\
-         - `truth.jsonl`: where it really was, second by second\n{can}\n{licence}",
+         - `truth.jsonl`: where it really was and what its engine and driver did, second by second\n{can}\n{licence}",
+        dirty = if COMMIT.ends_with("-dirty") { " It was changed: nobody else has that." } else { "" },
         vehicle = args.vehicle,
         name = scenario.name,
         seed = scenario.seed,

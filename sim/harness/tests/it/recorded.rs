@@ -47,7 +47,7 @@ fn write(path: &Path, bytes: &[u8]) {
 
 #[test]
 fn a_recorded_drive_is_the_same_each_time_and_has_all_that_happened() {
-    let town = town("count = 3");
+    let town = town("count = 3\ndrivers = { hurried = 1.0 }");
     let first = drive(&town, 2);
     assert_eq!(first, drive(&town, 2));
     assert_ne!(first.nmea, drive(&town, 1).nmea);
@@ -57,6 +57,10 @@ fn a_recorded_drive_is_the_same_each_time_and_has_all_that_happened() {
         lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let fixes: usize = parsed.iter().map(|line| line["fixes"].as_array().map_or(0, Vec::len)).sum();
     assert!(fixes == first.fixes && fixes > 100, "{fixes}");
+    let labels: usize = parsed.iter().map(|line| line["conduct"].as_array().map_or(0, Vec::len)).sum();
+    assert!(labels > 0, "a hurried driver is labelled");
+    let burned = |line: &serde_json::Value| line["engine"]["fuel_used_l"].as_f64().expect("an engine");
+    assert!(burned(&parsed[119]) > burned(&parsed[20]));
     assert_eq!(parsed[0]["time"], "2026-03-02T07:00:01Z");
     assert!(first.frames > 100 && first.can.starts_with(b"(17724348"), "{} frames", first.frames);
 }

@@ -44,6 +44,18 @@ pub enum Conduct {
     Speeding,
 }
 
+impl Conduct {
+    /// The name in reports and recordings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HarshBraking => "harsh_braking",
+            Self::HarshAcceleration => "harsh_acceleration",
+            Self::HarshCornering => "harsh_cornering",
+            Self::Speeding => "speeding",
+        }
+    }
+}
+
 /// In the order of their numbers.
 const KINDS: [Conduct; 4] =
     [Conduct::HarshBraking, Conduct::HarshAcceleration, Conduct::HarshCornering, Conduct::Speeding];

@@ -51,7 +51,7 @@ pub(crate) struct EngineLog {
     records: Vec<Record>,
 }
 
-/// An [`EngineTruth`] in 36 bytes, with steps finer than those of the bus.
+/// An [`EngineTruth`] in 36 bytes, in steps of about those of the bus.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Record {
     tick: u32,

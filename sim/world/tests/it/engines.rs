@@ -82,7 +82,7 @@ fn what_is_on_the_bus_is_the_truth_of_that_moment() {
 }
 
 #[test]
-fn the_log_is_the_truth_in_steps_finer_than_the_bus() {
+fn the_log_is_the_truth_in_steps_of_the_bus() {
     let fleets = vec![Fleet { count: 3, ..Fleet::default() }];
     let mut world = world(fleets);
     let mut seen: Vec<Vec<EngineTruth>> = vec![Vec::new(); 3];

@@ -72,3 +72,30 @@ fn services_do_not_import_each_other_and_nothing_below_knows_the_twin() {
         }
     }
 }
+
+/// Which rooms a room may use.
+const DOORS: [(&str, &[&str]); 9] = [
+    ("model", &[]),
+    ("wire", &["model"]),
+    ("env", &["model"]),
+    ("quic", &["model", "env"]),
+    ("store", &["model", "env"]),
+    ("bus", &["model", "wire", "env", "quic"]),
+    ("tracker", &["model", "wire", "env", "quic", "bus"]),
+    ("gateway", &["model", "wire", "env", "quic", "bus"]),
+    ("persistence", &["model", "wire", "env", "quic", "bus", "store"]),
+];
+
+#[test]
+fn doors_open_one_way() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (room, doors) in DOORS {
+        let manifest = fs::read_to_string(top.join(room).join("Cargo.toml")).expect("a manifest");
+        let (_, rest) = manifest.split_once("[dependencies]").expect("dependencies");
+        let dependencies = rest.split("\n[").next().unwrap_or_default();
+        for used in dependencies.lines().filter_map(|line| line.strip_prefix("drover-")) {
+            let used = used.split(['.', ' ']).next().unwrap_or_default();
+            assert!(doors.contains(&used), "{room} uses {used}; it may use {doors:?}");
+        }
+    }
+}
