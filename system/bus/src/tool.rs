@@ -86,3 +86,40 @@ pub struct ToolList {
 impl Iibin for ToolList {
     const SCHEMA: &'static Schema = &schema(&[(1, Kind::Messages(ToolInfo::SCHEMA, TOOLS_MAX))]);
 }
+
+#[cfg(test)]
+mod tests {
+    use drover_wire::decode;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_listing_keeps_its_bytes() {
+        let tool = ToolInfo {
+            name: Some("A.b".to_owned()),
+            deadline_ms: Some(300),
+            safe_to_repeat: Some(false),
+            ..ToolInfo::default()
+        };
+        let list = ToolList { tools: vec![tool] };
+        let golden = [0x0A, 0x0A, 0x0A, 3, b'A', b'.', b'b', 0x28, 0xAC, 2, 0x30, 0];
+        assert_eq!(list.encode_to_vec(), golden);
+        assert_eq!(decode::<ToolList>(&golden), Ok(list));
+    }
+
+    #[test]
+    fn a_listing_of_too_many_tools_is_refused() {
+        let list = ToolList { tools: vec![ToolInfo::default(); TOOLS_MAX + 1] };
+        assert!(decode::<ToolList>(&list.encode_to_vec()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(list) = decode::<ToolList>(&bytes) {
+                prop_assert_eq!(decode::<ToolList>(&list.encode_to_vec()), Ok(list));
+            }
+        }
+    }
+}

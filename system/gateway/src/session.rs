@@ -62,7 +62,10 @@ async fn admitted(shared: Arc<Shared>, connection: Connection, drain: Cancellati
             let found = other.map_or_else(|error| error.to_string(), |who| who.to_string());
             warn!(%peer, %found, "peer is no vehicle");
             shared.env.event("gateway.identity_refused", &[]);
-            connection.close(close::IDENTITY.into(), b"the certificate names no vehicle");
+            connection.close(
+                close::IDENTITY.into(),
+                b"the certificate names no vehicle: it must be drover://<tenant>/vehicle/<id>",
+            );
             return;
         }
     };

@@ -154,7 +154,7 @@ mod tests {
     fn row(sequence: u64, lat: f64) -> Row {
         let fix = Fix {
             sequence,
-            time: WallTime::from_secs(1_772_434_800 + sequence as i64),
+            time: WallTime::from_secs(1_772_434_800 + (sequence % 1000) as i64),
             position: Position::new(lat, 24.94).expect("in range"),
             speed: None,
             heading: None,
@@ -195,6 +195,49 @@ mod tests {
         });
         let refused = Err(StoreError::BadRow { detail: "no partition for this row".to_owned() });
         assert_eq!(commit(&store, vec![row(0, 60.0), row(1, 60.0)]), refused);
+        assert_eq!(store.rows_len(), 0);
+    }
+
+    #[test]
+    fn events_and_dead_letters_are_written_with_their_rows_or_not_at_all() {
+        let store = MemoryStore::new().with_constraint(|row| match row.fix.sequence {
+            1 => Err("no partition for this row".to_owned()),
+            _ => Ok(()),
+        });
+        let event = OutboxEvent { topic: "telemetry.stored", rows: 1 };
+        let letter = DeadLetter {
+            row: row(1, 60.0),
+            reason: drover_model::Refusal::DeadLetter,
+            detail: String::new(),
+        };
+        let with = |row| Transaction {
+            rows: vec![row],
+            events: vec![event.clone()],
+            dead_letters: vec![letter.clone()],
+        };
+        assert!(store.commit_now(with(row(1, 60.0))).is_err());
+        assert_eq!((store.outbox(), store.dead_letters()), (vec![], vec![]));
+        assert!(store.commit_now(with(row(0, 60.0))).is_ok());
+        // The outcome was lost on the way: the same again.
+        assert!(store.commit_now(with(row(0, 60.0))).is_ok());
+        assert_eq!(store.outbox(), [event.clone(), event]);
+        assert_eq!(store.dead_letters(), [letter], "put aside once");
+    }
+
+    #[test]
+    fn what_no_store_can_hold_is_refused() {
+        let store = MemoryStore::new();
+        let mut of_1970 = row(0, 60.0);
+        of_1970.fix.time = WallTime::from_secs(5);
+        let mut of_nothing = row(1, 60.0);
+        of_nothing.fix.engine.fuel_level_percent = Some(f32::NAN);
+        for (bad, detail) in [
+            (of_1970, "time of 1970-01-01T00:00:05Z is outside the years 2000 to 2099"),
+            (of_nothing, "fuel level of NaN is no number"),
+            (row(1 << 63, 60.0), "sequence of 9223372036854775808 exceeds 63 bits"),
+        ] {
+            assert_eq!(commit(&store, vec![bad]), Err(StoreError::BadRow { detail: detail.to_owned() }));
+        }
         assert_eq!(store.rows_len(), 0);
     }
 

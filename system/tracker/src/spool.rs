@@ -39,7 +39,7 @@ use scan::{Segment, scan};
 
 /// Why the disk did not do what was asked. Nothing that was recorded is lost by it.
 #[derive(Debug, thiserror::Error)]
-#[error("{action} {what} of the spool")]
+#[error("{action} {what} of the spool (its folder is `state_dir` in [process])")]
 pub struct SpoolError {
     action: &'static str,
     what: String,

@@ -141,6 +141,19 @@ fn the_map_goes_on_when_batches_come_faster_than_a_call_is_given_up() {
 }
 
 #[test]
+fn a_pool_that_is_too_small_makes_commits_wait_and_loses_none() {
+    let p99 = |pool_size: u32| {
+        let mut scenario = scenario("");
+        (scenario.store.pool_size, scenario.store.latency) = (pool_size, Duration::from_millis(400));
+        let report = ask(&scenario, &NEVER).report;
+        assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
+        report.latency_ms["fix_to_stored"].p99.unwrap_or_default()
+    };
+    let (narrow, wide) = (p99(1), p99(16));
+    assert!(narrow > wide + 300.0, "{narrow} ms with one connection, {wide} ms with sixteen");
+}
+
+#[test]
 fn a_full_disk_keeps_fixes_waiting_and_loses_none() {
     let report = survives("for_s = 30\ndisk_full = \"vehicle/*\"");
     assert!(report.latency_ms["fix_to_stored"].max.unwrap_or_default() > 25_000.0);
