@@ -190,6 +190,17 @@ impl History {
         self.lock().totals
     }
 
+    /// Fixes that have got so far, by the name of the rate that they make.
+    pub fn delivered(&self) -> [(&'static str, u64); 4] {
+        let state = self.lock();
+        [
+            ("recorded_per_s", state.totals.recorded),
+            ("durable_per_s", state.totals.durable),
+            ("stored_per_s", state.to_stored.len()),
+            ("published_per_s", state.to_published.len()),
+        ]
+    }
+
     /// How often each recovery path was taken.
     pub fn events(&self) -> BTreeMap<String, u64> {
         self.lock().events.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()

@@ -198,6 +198,8 @@ struct Run<'a> {
     /// The longest queue at the end of any second.
     queue_longest: u32,
     settled_after: Option<Duration>,
+    /// What had got where when vehicles parked.
+    delivered: Option<[(&'static str, u64); 4]>,
     interrupted: bool,
 }
 
@@ -235,6 +237,7 @@ impl<'a> Run<'a> {
             cluster,
             queue_longest: 0,
             settled_after: None,
+            delivered: None,
             interrupted: false,
         })
     }
@@ -276,6 +279,7 @@ impl<'a> Run<'a> {
             if now >= parking && !settling {
                 settling = true;
                 self.world.stop_sampling();
+                self.delivered = Some(self.history.delivered());
             }
             if now >= duration && !healed {
                 healed = true;
@@ -390,16 +394,9 @@ impl<'a> Run<'a> {
         let driven = self.sim.now().min(self.scenario.driven());
         report.duration_s = driven.as_secs_f64();
         let driven_s = driven.as_secs_f64().max(1.0);
-        let totals = self.history.totals();
-        let count = |metric: &str| report.latency_ms.get(metric).map_or(0, |latency| latency.count);
-        let rates = [
-            ("recorded_per_s", totals.recorded),
-            ("durable_per_s", totals.durable),
-            ("stored_per_s", count("fix_to_stored")),
-            ("published_per_s", count("fix_to_published")),
-        ];
+        let delivered = self.delivered.unwrap_or_else(|| self.history.delivered());
         report.throughput =
-            rates.into_iter().map(|(name, fixes)| (name.to_owned(), fixes as f64 / driven_s)).collect();
+            delivered.into_iter().map(|(name, fixes)| (name.to_owned(), fixes as f64 / driven_s)).collect();
         report.run.speed.virtual_s = self.sim.now().as_secs_f64();
     }
 

@@ -13,7 +13,7 @@ pub const LATENCIES: [(&str, &str); 3] = [
 /// Figures of one latency.
 pub const LATENCY_FIGURES: [&str; 6] = ["count", "p50", "p90", "p99", "p999", "max"];
 
-/// Rates: fixes that got there before faults stopped, divided by `duration_s`.
+/// Rates: fixes that had got there when vehicles parked, divided by the seconds that they drove.
 pub const THROUGHPUTS: [(&str, &str); 4] = [
     ("recorded_per_s", "fixes appended to a spool"),
     ("durable_per_s", "fixes whose durable ack the tracker saw"),
