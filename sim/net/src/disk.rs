@@ -50,6 +50,31 @@ impl SimDisk {
         self.lock().slow = by;
     }
 
+    /// Forgets every file.
+    pub(crate) fn wipe(&self) {
+        let mut state = self.lock();
+        state.files.clear();
+        state.removed.clear();
+    }
+
+    /// Changes so many bytes, each in some file at some place, as a card that wears out does.
+    pub(crate) fn damage(&self, bytes: u32) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let total: usize = state.files.values().map(|file| file.bytes.len()).sum();
+        for _ in 0..if total == 0 { 0 } else { bytes } {
+            let mut at = state.rng.random_range(0..total);
+            let flipped = state.rng.random_range(1..=u8::MAX);
+            for file in state.files.values_mut() {
+                if let Some(byte) = file.bytes.get_mut(at) {
+                    *byte ^= flipped;
+                    break;
+                }
+                at -= file.bytes.len();
+            }
+        }
+    }
+
     /// Loses what was not synced: of each file's unsynced bytes a random first part survives, most often none.
     pub(crate) fn crash(&self) {
         let mut guard = self.lock();
@@ -163,5 +188,40 @@ impl DiskFile for SimFile {
                 Ok(())
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_env::SeedTree;
+
+    use super::*;
+
+    fn disk() -> SimDisk {
+        let disk = SimDisk::new(SeedTree::from_number(1).rng("disk"));
+        for name in ["a", "b"] {
+            disk.open(name).and_then(|mut file| file.append(&[0; 500])).expect("it is not full");
+        }
+        disk
+    }
+
+    fn bytes(disk: &SimDisk) -> Vec<u8> {
+        disk.lock().files.values().flat_map(|file| file.bytes.clone()).collect()
+    }
+
+    #[test]
+    fn damage_changes_bytes_and_no_lengths() {
+        let disk = disk();
+        disk.damage(20);
+        let changed = bytes(&disk).iter().filter(|byte| **byte != 0).count();
+        assert!((15..=20).contains(&changed) && bytes(&disk).len() == 1_000, "{changed}");
+    }
+
+    #[test]
+    fn a_wiped_disk_is_empty_and_has_nothing_to_damage() {
+        let disk = disk();
+        disk.wipe();
+        disk.damage(20);
+        assert_eq!(disk.list().expect("it can be read"), Vec::<String>::new());
     }
 }

@@ -84,6 +84,8 @@ pub enum Effect {
     Partition,
     /// Lost with this probability.
     Loss(f64),
+    /// Lost in bursts: each pair of nodes has a good and a bad state of its own.
+    BurstLoss(Burst),
     /// Later by `delay` and a uniform extra of up to `jitter`.
     Delay {
         /// Added to every datagram.
@@ -97,6 +99,10 @@ pub enum Effect {
     Corrupt(f64),
     /// Held back until the rule ends, then all let go.
     Clog,
+    /// Datagrams take turns, each way between two nodes by itself.
+    Narrow(Medium),
+    /// Lost if it has more bytes of UDP payload.
+    Mtu(usize),
 }
 
 /// What several nodes share in front of their own links: a radio cell.
@@ -108,9 +114,29 @@ pub struct Medium {
     pub queue: Duration,
 }
 
+/// What a rule remembers of one way between two nodes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Way {
+    /// In the bad state of a burst.
+    bad: bool,
+    /// When the last datagram of a narrow way has passed.
+    busy_until: Duration,
+}
+
 /// How long a datagram takes to pass.
 fn on_wire(len_bytes: usize, bits_per_s: u64) -> Duration {
     Duration::from_nanos(len_bytes as u64 * 8_000_000_000 / bits_per_s.max(1))
+}
+
+/// Lets a datagram wait until those before it have passed. What would wait longer than the queue is lost.
+fn take_turn(busy_until: &mut Duration, medium: &Medium, now: Duration, len_bytes: usize, fate: &mut Fate) {
+    let start = (*busy_until).max(now);
+    if start - now > medium.queue {
+        fate.lost = true;
+        return;
+    }
+    *busy_until = start + on_wire(len_bytes, medium.bandwidth_bit_s);
+    fate.delay += *busy_until - now;
 }
 
 /// What has been decided for one datagram so far.
@@ -137,7 +163,7 @@ impl Lane {
 
     /// Carries one datagram of `len_bytes` that enters at `now`.
     pub(crate) fn carry(&mut self, access: &Access, now: Duration, len_bytes: usize, fate: &mut Fate) {
-        if len_bytes > access.mtu_bytes || self.chance(access.loss) || self.burst_loses(access.burst) {
+        if len_bytes > access.mtu_bytes || self.chance(access.loss) || self.own_burst_loses(access.burst) {
             fate.lost = true;
             return;
         }
@@ -159,19 +185,27 @@ impl Lane {
     ///
     /// Turns are taken in the order of sending: what is under way longer elsewhere must not hold up the others here.
     pub(crate) fn share(&mut self, medium: &Medium, now: Duration, len_bytes: usize, fate: &mut Fate) {
-        let start = self.busy_until.max(now);
-        if start - now > medium.queue {
-            fate.lost = true;
-            return;
-        }
-        self.busy_until = start + on_wire(len_bytes, medium.bandwidth_bit_s);
-        fate.delay += self.busy_until - now;
+        take_turn(&mut self.busy_until, medium, now, len_bytes, fate);
     }
 
-    pub(crate) fn apply(&mut self, effect: Effect, fate: &mut Fate) {
+    /// Does to a datagram what a rule says; `way` is what the rule remembers of its sender and receiver.
+    pub(crate) fn apply(
+        &mut self,
+        effect: Effect,
+        way: &mut Way,
+        now: Duration,
+        len_bytes: usize,
+        fate: &mut Fate,
+    ) {
         match effect {
             Effect::Partition => fate.lost = true,
             Effect::Loss(probability) => fate.lost |= self.chance(probability),
+            Effect::BurstLoss(burst) => fate.lost |= self.burst_loses(burst, &mut way.bad),
+            Effect::Narrow(medium) if !fate.lost => {
+                take_turn(&mut way.busy_until, &medium, now, len_bytes, fate);
+            }
+            Effect::Narrow(_) => {}
+            Effect::Mtu(most) => fate.lost |= len_bytes > most,
             Effect::Delay { delay, jitter } => fate.delay += delay + self.up_to(jitter),
             Effect::Duplicate(probability) => fate.duplicate |= self.chance(probability),
             // The network holds it, not the lane.
@@ -188,11 +222,19 @@ impl Lane {
         }
     }
 
-    fn burst_loses(&mut self, burst: Option<Burst>) -> bool {
+    fn own_burst_loses(&mut self, burst: Option<Burst>) -> bool {
         let Some(burst) = burst else { return false };
-        let turns = if self.bad { burst.leave } else { burst.enter };
-        self.bad ^= self.chance(turns);
-        self.bad && self.chance(burst.loss)
+        let mut bad = self.bad;
+        let lost = self.burst_loses(burst, &mut bad);
+        self.bad = bad;
+        lost
+    }
+
+    /// Turns `bad` as the burst says, and says whether a datagram is lost.
+    fn burst_loses(&mut self, burst: Burst, bad: &mut bool) -> bool {
+        let turns = if *bad { burst.leave } else { burst.enter };
+        *bad ^= self.chance(turns);
+        *bad && self.chance(burst.loss)
     }
 
     /// True with this probability. Draws only where the answer is open, so that a link without faults draws nothing.
@@ -209,5 +251,56 @@ impl Lane {
             return Duration::ZERO;
         }
         Duration::from_nanos(self.rng.random_range(0..=most.as_nanos() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_env::SeedTree;
+
+    use super::*;
+
+    /// Which of so many datagrams, one a millisecond, an effect loses; and how late the last of those that pass is.
+    fn pass(effect: Effect, count: u64, len_bytes: usize) -> (Vec<bool>, Duration) {
+        let (mut lane, mut way) = (Lane::new(SeedTree::from_number(1).rng("lane")), Way::default());
+        let mut late = Duration::ZERO;
+        let lost = |ms| {
+            let mut fate = Fate::default();
+            lane.apply(effect, &mut way, Duration::from_millis(ms), len_bytes, &mut fate);
+            late = if fate.lost { late } else { fate.delay };
+            fate.lost
+        };
+        let lost = (0..count).map(lost).collect();
+        (lost, late)
+    }
+
+    #[test]
+    fn losses_of_a_burst_stand_together() {
+        let burst = Burst { enter: 0.01, leave: 0.1, loss: 1.0 };
+        let (lost, _) = pass(Effect::BurstLoss(burst), 20_000, 100);
+        let (count, bursts) = (
+            lost.iter().filter(|lost| **lost).count(),
+            lost.windows(2).filter(|pair| pair[1] && !pair[0]).count(),
+        );
+        // One in eleven is lost, in bursts of ten on average.
+        assert!((1_400..2_300).contains(&count) && (8..13).contains(&(count / bursts)), "{count} {bursts}");
+    }
+
+    #[test]
+    fn a_narrow_way_delays_by_its_queue_and_loses_the_rest() {
+        let narrow = |queue| Effect::Narrow(Medium { bandwidth_bit_s: 400_000, queue });
+        // A datagram of 100 bytes takes two milliseconds, and one comes every millisecond.
+        let (lost, late) = pass(narrow(Duration::from_millis(50)), 1_000, 100);
+        let count = lost.iter().filter(|lost| **lost).count();
+        assert!((440..480).contains(&count), "{count}");
+        assert_eq!(late.as_millis(), 52);
+        let (lost, late) = pass(narrow(Duration::from_secs(5)), 1_000, 100);
+        assert!(lost.iter().all(|lost| !lost) && late > Duration::from_millis(900), "{late:?}");
+    }
+
+    #[test]
+    fn what_is_longer_than_the_largest_payload_is_lost() {
+        assert_eq!(pass(Effect::Mtu(1_200), 2, 1_200).0, [false, false]);
+        assert_eq!(pass(Effect::Mtu(1_200), 2, 1_201).0, [true, true]);
     }
 }

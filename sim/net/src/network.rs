@@ -110,10 +110,11 @@ impl State {
         node.up.carry(&node.access, now, bytes.len(), &mut fate);
         if let Some(receiver) = receiver {
             let (from_name, to_name) = (self.nodes[sender].name, self.nodes[receiver].name);
-            for (id, rule) in self.rules.iter().filter(|(_, rule)| rule.applies(from_name, to_name)) {
-                self.nodes[sender].up.apply(rule.effect, &mut fate);
-                if rule.effect == Effect::Clog {
-                    holder = Some(*id);
+            for active in self.rules.iter_mut().filter(|active| active.rule.applies(from_name, to_name)) {
+                let way = active.ways.entry((sender, receiver)).or_default();
+                self.nodes[sender].up.apply(active.rule.effect, way, now, bytes.len(), &mut fate);
+                if active.rule.effect == Effect::Clog {
+                    holder = Some(active.id);
                 }
             }
             fate.lost |= !self.nodes[receiver].covered;

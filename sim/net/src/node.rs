@@ -47,14 +47,21 @@ pub(crate) struct ClockError {
     /// By itself: at virtual time zero, and thousandths of a millionth a second since.
     pub(crate) offset_us: i64,
     pub(crate) drift_ppb: i64,
+    /// As a fault makes it wander: since when, and thousandths of a millionth a second.
+    pub(crate) wandering: (Duration, i64),
 }
 
 impl ClockError {
     /// The whole error at `now`, in microseconds.
     pub(crate) fn at(self, now: Duration) -> i64 {
-        let drifted_us = now.as_micros() as i128 * i128::from(self.drift_ppb) / 1_000_000_000;
+        let (since, wanders_ppb) = self.wandering;
+        let drifted_us = drifted_us(now, self.drift_ppb) + drifted_us(now.saturating_sub(since), wanders_ppb);
         self.skew_us.saturating_add(self.offset_us).saturating_add(drifted_us as i64)
     }
+}
+
+fn drifted_us(over: Duration, ppb: i64) -> i128 {
+    over.as_micros() as i128 * i128::from(ppb) / 1_000_000_000
 }
 
 /// What a socket has received and not yet read.
@@ -101,5 +108,19 @@ impl Node {
                 return port;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_wanders_is_right_again_when_it_no_longer_does() {
+        let second = Duration::from_secs(1);
+        let mut clock = ClockError { wandering: (10 * second, 2_000_000), ..ClockError::default() };
+        assert_eq!((clock.at(10 * second), clock.at(15 * second)), (0, 10_000));
+        clock.wandering = (15 * second, 0);
+        assert_eq!(clock.at(20 * second), 0);
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::crypto::SeededCrypto;
-use crate::link::{Access, Lane, Medium, Rule};
+use crate::link::{Access, Effect, Lane, Medium, Rule, Way};
 use crate::nat::Nat;
 use crate::network::{Flights, Held, NodeNet};
 use crate::node::Node;
@@ -76,6 +76,8 @@ pub(crate) struct Shared {
     observer: Arc<dyn Observer>,
     profile: Option<Profile>,
     pump: Notify,
+    /// Told whenever a rule has ended.
+    rule_ended: Notify,
     turns: Arc<Turns>,
     shuffle: bool,
     state: Mutex<State>,
@@ -85,7 +87,7 @@ pub(crate) struct State {
     pub(crate) nodes: Vec<Node>,
     pub(crate) by_name: BTreeMap<NodeName, usize>,
     pub(crate) by_ip: FxHashMap<IpAddr, usize>,
-    pub(crate) rules: Vec<(u32, Rule)>,
+    pub(crate) rules: Vec<ActiveRule>,
     pub(crate) media: BTreeMap<u64, SharedMedium>,
     pub(crate) flights: Flights,
     /// Datagrams that rules hold back, each with its rule.
@@ -95,6 +97,14 @@ pub(crate) struct State {
     pub(crate) lost: u64,
     /// When the pump will look next.
     pump_due: Option<Duration>,
+}
+
+/// A rule in force.
+pub(crate) struct ActiveRule {
+    pub(crate) id: u32,
+    pub(crate) rule: Rule,
+    /// What it remembers, by sender and receiver.
+    pub(crate) ways: BTreeMap<(usize, usize), Way>,
 }
 
 /// A medium with both directions' turns.
@@ -143,6 +153,7 @@ impl Sim {
             observer: config.observer,
             profile: config.profile,
             pump: Notify::new(),
+            rule_ended: Notify::new(),
             turns: Arc::default(),
             shuffle: config.shuffle,
             state: Mutex::new(State {
@@ -362,6 +373,13 @@ impl Sim {
         self.with_node(name, |node| node.clock.skew_us = skew_ms.saturating_mul(1000));
     }
 
+    /// From now on a node's wall clock runs too fast by so many thousandths of a millionth, or too slow. With zero it is set
+    /// right again: what it has gained or lost is gone.
+    pub fn set_clock_drift(&self, name: NodeName, drift_ppb: i64) {
+        let now = self.shared.now();
+        self.with_node(name, |node| node.clock.wandering = (now, drift_ppb));
+    }
+
     /// Error that a node's wall clock has by itself: at virtual time zero, in microseconds, and how fast it grows, in
     /// thousandths of a millionth. A skew comes on top.
     pub fn set_clock_error(&self, name: NodeName, offset_us: i64, drift_ppb: i64) {
@@ -383,6 +401,16 @@ impl Sim {
         });
     }
 
+    /// Empties a node's disk.
+    pub fn wipe_disk(&self, name: NodeName) {
+        self.with_node(name, |node| node.disk.wipe());
+    }
+
+    /// Changes so many bytes on a node's disk, each somewhere else.
+    pub fn damage_disk(&self, name: NodeName, bytes: u32) {
+        self.with_node(name, |node| node.disk.damage(bytes));
+    }
+
     /// Fills a node's disk, or gives it space again.
     pub fn set_disk_full(&self, name: NodeName, full: bool) {
         self.with_node(name, |node| node.disk.set_full(full));
@@ -390,22 +418,41 @@ impl Sim {
 
     /// Puts a rule in force; `id` names it for its end.
     pub fn add_rule(&self, id: u32, rule: Rule) {
-        self.shared.lock().rules.push((id, rule));
+        self.shared.lock().rules.push(ActiveRule { id, rule, ways: BTreeMap::new() });
     }
 
     /// Ends a rule; what it held back goes on its way.
     pub fn remove_rule(&self, id: u32) {
         let now = self.shared.now();
         let mut state = self.shared.lock();
-        state.rules.retain(|(known, _)| *known != id);
+        state.rules.retain(|active| active.id != id);
         let first = state.release(now, id);
         self.shared.wake_pump(&mut state, first);
+        drop(state);
+        self.shared.rule_ended.notify_waiters();
     }
 
     /// True if a rule cuts `from` off from `to`, for what reaches its peer by other means than sockets.
     pub fn is_partitioned(&self, from: NodeName, to: NodeName) -> bool {
+        self.effects(from, to).contains(&Effect::Partition)
+    }
+
+    /// What the rules in force do to what goes from `from` to `to`, oldest first.
+    pub fn effects(&self, from: NodeName, to: NodeName) -> Vec<Effect> {
         let state = self.shared.lock();
-        state.rules.iter().any(|(_, rule)| rule.effect == crate::Effect::Partition && rule.applies(from, to))
+        let applying = state.rules.iter().filter(|active| active.rule.applies(from, to));
+        applying.map(|active| active.rule.effect).collect()
+    }
+
+    /// Waits until no rule clogs the way from `from` to `to`, for what reaches its peer by other means than sockets.
+    pub async fn unclogged(&self, from: NodeName, to: NodeName) {
+        loop {
+            let ended = self.shared.rule_ended.notified();
+            if !self.effects(from, to).contains(&Effect::Clog) {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// An event of the harness itself, on behalf of a node.

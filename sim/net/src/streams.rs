@@ -117,12 +117,18 @@ async fn cross(net: &NodeNet, from: usize, to: usize) -> io::Result<()> {
             let (sender, receiver) = (&state.nodes[from], &state.nodes[to]);
             let mut delay = sender.access.latency + receiver.access.latency;
             let mut open = sender.covered && receiver.covered;
-            for (_, rule) in state.rules.iter().filter(|(_, rule)| rule.applies(sender.name, receiver.name)) {
+            let rules = state.rules.iter().map(|active| &active.rule);
+            for rule in rules.filter(|rule| rule.applies(sender.name, receiver.name)) {
                 match rule.effect {
                     Effect::Partition | Effect::Clog => open = false,
                     Effect::Delay { delay: more, .. } => delay += more,
-                    // Losses and flipped bits cost TCP a retransmission, not data.
-                    Effect::Loss(_) | Effect::Duplicate(_) | Effect::Corrupt(_) => {}
+                    // Losses and flipped bits cost TCP a retransmission, not data; and it sends what fits.
+                    Effect::Loss(_)
+                    | Effect::BurstLoss(_)
+                    | Effect::Duplicate(_)
+                    | Effect::Corrupt(_)
+                    | Effect::Narrow(_)
+                    | Effect::Mtu(_) => {}
                 }
             }
             open.then_some(delay)
