@@ -13,9 +13,9 @@ use drover_gateway::Gateway;
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId};
 use drover_persistence::Persistence;
 use drover_quic::{Ca, Identity, PkiError, Principal, Trust};
-use drover_simnet::{Access, Sim};
+use drover_simnet::{Access, Burst, Medium, Sim};
 use drover_tracker::can::{CanFrame, CanId, CanInput, CanReader, Catalog};
-use drover_tracker::{Arrived, Tracker};
+use drover_tracker::{Arrived, Spool, Tracker};
 use drover_world::{Action, LinkEffect, LinkRule};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -100,7 +100,7 @@ impl Cluster {
         let hears_bus = groups.flat_map(|group| (0..group.count).map(|_| group.can));
         let mut cluster = Self {
             links: Links::of(&scenario.radio),
-            translation: Translation::of(&scenario.radio),
+            translation: Translation::of(scenario),
             sim,
             configs,
             ca,
@@ -181,8 +181,25 @@ impl Cluster {
             Action::DiskSlow(node, by) => self.sim.set_disk_slow(*node, *by),
             Action::Slow(node, by) => self.sim.set_slow(*node, *by),
             Action::ClockSkew(node, skew_ms) => self.sim.set_clock_skew(*node, *skew_ms),
-            // The world carries these out itself: its receivers go wrong, its cells are out of order.
-            Action::Gps { .. } | Action::CellOutage { .. } => {}
+            Action::Rebind(node) => self.rebind(node.index),
+            Action::ClockDrift(node, drift_ppm) => {
+                self.sim.set_clock_drift(*node, i64::from(*drift_ppm) * 1_000);
+            }
+            Action::CommitUnknown(_, probability) => self.db.set_unknown(*probability),
+            Action::FailOver(node) => {
+                self.down.insert(*node);
+                self.fail_over(*node);
+            }
+            Action::WipeDisk(node) => {
+                self.sim.wipe_disk(*node);
+                self.count_lost(*node);
+            }
+            Action::DamageDisk(node, bytes) => {
+                self.sim.damage_disk(*node, *bytes);
+                self.count_lost(*node);
+            }
+            // The world carries these out itself: its receivers go wrong, its devices sleep, its cells are out of order.
+            Action::Gps { .. } | Action::Sleep(..) | Action::CellOutage { .. } => {}
         }
         Ok(())
     }
@@ -195,6 +212,24 @@ impl Cluster {
             }
             self.sim.event(node, "node.crashed", &[]);
         }
+    }
+
+    fn fail_over(&mut self, node: NodeName) {
+        self.db.fail_over(&self.sim);
+        if self.sim.crash(node) {
+            self.running.remove(&node);
+            self.sim.event(node, "db.failed_over", &[]);
+        }
+    }
+
+    /// Reads what is left on a vehicle's disk, so that what went with the rest is not taken for lost on the way.
+    fn count_lost(&mut self, node: NodeName) {
+        let Some(env) = self.halt(node) else { return };
+        // A disk that can not be read holds nothing.
+        let held = Spool::inspect(&env).unwrap_or_default();
+        self.sim.stopped(node);
+        let lost = self.db.history().disk_spoilt(self.sim.now(), node.index as usize, &held);
+        self.sim.event(node, "disk.spoilt", &[("lost", Value::U64(lost))]);
     }
 
     fn drain(&mut self, node: NodeName) {
@@ -378,6 +413,14 @@ fn rule_of(rule: &LinkRule) -> drover_simnet::Rule {
         LinkEffect::Duplicate(probability) => drover_simnet::Effect::Duplicate(probability),
         LinkEffect::Clog => drover_simnet::Effect::Clog,
         LinkEffect::Corrupt(probability) => drover_simnet::Effect::Corrupt(probability),
+        LinkEffect::BurstLoss { enter, leave, loss } => {
+            drover_simnet::Effect::BurstLoss(Burst { enter, leave, loss })
+        }
+        LinkEffect::Narrow { bandwidth_kbit_s, queue } => drover_simnet::Effect::Narrow(Medium {
+            bandwidth_bit_s: u64::from(bandwidth_kbit_s) * 1_000,
+            queue,
+        }),
+        LinkEffect::Mtu { bytes } => drover_simnet::Effect::Mtu(bytes as usize),
     };
     drover_simnet::Rule { from: rule.from, to: rule.to, both_ways: rule.both_ways, effect }
 }

@@ -1,26 +1,28 @@
 //! The database of the twin: an in-memory store on a node of its own, reached over the simulated network's weather.
 //!
 //! A database client has its own sockets and can not enter virtual time, so requests travel as messages; latency,
-//! partitions, outages, a full pool and a lost answer are those that a real client would see.
+//! partitions, late and clogged links, outages, a full pool and a lost answer are those that a real client would see.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod client;
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use drover_env::{BoxFuture, Env};
+use drover_env::{Env, SeedTree};
 use drover_model::NodeName;
 use drover_simnet::Sim;
-use drover_store::{MemoryStore, Row, RowOutcome, Store, StoreError, Transaction};
+use drover_store::{MemoryStore, Row, RowOutcome, StoreError, Transaction};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+pub(crate) use client::DbClient;
 
 use crate::history::History;
 use crate::scenario;
 
-/// How long a client waits for an answer.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Requests that wait for a connection of the pool; more are refused.
 const QUEUE_MAX: usize = 256;
 
@@ -30,6 +32,10 @@ struct Request {
     transaction: Transaction,
     answer: oneshot::Sender<Answer>,
 }
+
+/// A request that a connection is at work on, until it is carried out: the connection's task owns it, and a request that
+/// ends with its task has lost its client's connection.
+type AtWork = Mutex<Option<Request>>;
 
 /// The database node: its data, and how it behaves.
 #[derive(Clone)]
@@ -41,10 +47,14 @@ pub(crate) struct Db {
     state: Arc<Mutex<DbState>>,
 }
 
-#[derive(Default)]
 struct DbState {
     requests: Option<mpsc::Sender<Request>>,
     away: bool,
+    at_work: Vec<Weak<AtWork>>,
+    /// Share of the commits whose answer a fault loses.
+    unknown: f64,
+    /// Decides what becomes of transactions when another database takes over.
+    rng: ChaCha8Rng,
 }
 
 impl Db {
@@ -57,7 +67,10 @@ impl Db {
             });
         }
         store.set_flush_off(behaviour.lost_unflushed);
-        Self { store, name, behaviour, history, state: Arc::default() }
+        let rng = SeedTree::from_number(seed).rng("db failover");
+        let (requests, away, at_work, unknown) = (None, false, Vec::new(), 0.0);
+        let state = Arc::new(Mutex::new(DbState { requests, away, at_work, unknown, rng }));
+        Self { store, name, behaviour, history, state }
     }
 
     fn with_state<T>(&self, act: impl FnOnce(&mut DbState) -> T) -> T {
@@ -67,6 +80,30 @@ impl Db {
     /// While away, connections are refused and those that exist are dropped.
     pub(crate) fn set_away(&self, away: bool) {
         self.with_state(|state| state.away = away);
+    }
+
+    /// From now on this share of the commits loses its answer, unless the scenario's own is larger.
+    pub(crate) fn set_unknown(&self, share: f64) {
+        self.with_state(|state| state.unknown = share);
+    }
+
+    /// Another database takes over: of the transactions that are at work half had been committed, and no client hears of
+    /// any. The node itself must then be ended, so that nothing is committed behind its successor's back.
+    pub(crate) fn fail_over(&self, sim: &Sim) {
+        let at_work = self.with_state(|state| std::mem::take(&mut state.at_work));
+        let requests = at_work.iter().filter_map(|weak| take(&*weak.upgrade()?));
+        for Request { transaction, answer } in requests.collect::<Vec<_>>() {
+            if self.with_state(|state| state.rng.random_bool(0.5)) {
+                // Its client does not hear of it, however it came out.
+                let _ = self.commit(sim, transaction);
+            }
+            drop(answer);
+        }
+    }
+
+    /// What happened, as the oracles read it.
+    pub(crate) const fn history(&self) -> &History {
+        &self.history
     }
 
     fn is_away(&self) -> bool {
@@ -85,20 +122,33 @@ impl Db {
                 // A closed pool can not be: it lives here.
                 let Ok(connection) = pool.clone().acquire_owned().await else { return };
                 let work = db.behaviour.latency + jitter(db.behaviour.jitter, &mut rng);
-                let cut_off = rng.random_bool(db.behaviour.commit_unknown);
+                let unknown = db.with_state(|state| state.unknown).max(db.behaviour.commit_unknown);
+                let cut_off = rng.random_bool(unknown);
                 if cut_off && rng.random_bool(0.5) {
                     // The request itself was lost: its client can not know.
                     continue;
                 }
                 let (db, sim, env) = (db.clone(), sim.clone(), server_env.clone());
+                let at_work = db.begin(request);
                 drop(server_env.spawn("db.transaction", async move {
                     sleep(work).await;
-                    db.execute(&sim, &env, request, cut_off);
+                    if let Some(request) = take(&at_work) {
+                        db.execute(&sim, &env, request, cut_off);
+                    }
                     drop(connection);
                 }));
             }
         };
         drop(env.spawn("db", serve));
+    }
+
+    fn begin(&self, request: Request) -> Arc<AtWork> {
+        let at_work = Arc::new(Mutex::new(Some(request)));
+        self.with_state(|state| {
+            state.at_work.retain(|other| other.strong_count() > 0);
+            state.at_work.push(Arc::downgrade(&at_work));
+        });
+        at_work
     }
 
     fn execute(&self, sim: &Sim, env: &Env, request: Request, answer_lost: bool) {
@@ -109,6 +159,14 @@ impl Db {
             let _ = answer.send(Err(StoreError::Unavailable { detail }));
             return;
         }
+        let result = self.commit(sim, transaction);
+        if !answer_lost {
+            // The client may have given up.
+            let _ = answer.send(result);
+        }
+    }
+
+    fn commit(&self, sim: &Sim, transaction: Transaction) -> Answer {
         let rows = transaction.rows.clone();
         let result = self.store.commit_now(transaction);
         if let Ok(outcomes) = &result {
@@ -118,16 +176,17 @@ impl Db {
                 }
             }
         }
-        if !answer_lost {
-            // The client may have given up.
-            let _ = answer.send(result);
-        }
+        result
     }
 
     /// The store as the node `client` reaches it.
     pub(crate) fn client(&self, sim: &Sim, client: NodeName, env: Env) -> DbClient {
-        DbClient { db: self.clone(), sim: sim.clone(), client, env }
+        DbClient::new(self.clone(), sim.clone(), client, env)
     }
+}
+
+fn take(at_work: &AtWork) -> Option<Request> {
+    at_work.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// A number of 0 to 1 that belongs to a row, whoever brings it and however often.
@@ -141,50 +200,5 @@ fn jitter(most: Duration, rng: &mut ChaCha8Rng) -> Duration {
         Duration::ZERO
     } else {
         Duration::from_nanos(rng.random_range(0..=most.as_nanos() as u64))
-    }
-}
-
-/// One client of the database.
-pub(crate) struct DbClient {
-    db: Db,
-    sim: Sim,
-    client: NodeName,
-    env: Env,
-}
-
-impl DbClient {
-    async fn request(&self, transaction: Transaction) -> Answer {
-        let unavailable = |detail: &str| {
-            self.env.event("db.error", &[]);
-            Err(StoreError::Unavailable { detail: detail.to_owned() })
-        };
-        if self.sim.is_partitioned(self.client, self.db.name) {
-            sleep(STATEMENT_TIMEOUT).await;
-            return unavailable("the connection attempt timed out");
-        }
-        let requests = self.db.with_state(|state| state.requests.clone().filter(|_| !state.away));
-        let (Some(requests), true) = (requests, self.sim.is_up(self.db.name)) else {
-            sleep(self.db.behaviour.latency).await;
-            return unavailable("connection refused");
-        };
-        let (answer, wait) = oneshot::channel();
-        if requests.try_send(Request { transaction, answer }).is_err() {
-            return unavailable("no connection of the pool became free in time");
-        }
-        let answer = timeout(STATEMENT_TIMEOUT, wait).await;
-        let cut_off = self.sim.is_partitioned(self.db.name, self.client);
-        match answer {
-            Ok(Ok(answer)) if !cut_off => answer,
-            _ => {
-                self.env.event("db.commit_unknown", &[]);
-                Err(StoreError::Unknown { detail: "the connection was lost before the answer".to_owned() })
-            }
-        }
-    }
-}
-
-impl Store for DbClient {
-    fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Answer> {
-        Box::pin(self.request(transaction))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use drover_env::Value;
-use drover_model::{Epoch, NodeKind, NodeName, VehicleId, WallTime};
+use drover_model::{Epoch, NodeKind, NodeName, SequenceSet, VehicleId, WallTime};
 use drover_simnet::Observer;
 use drover_store::{Origin, Row};
 use hdrhistogram::Histogram;
@@ -81,7 +81,7 @@ pub struct Totals {
     pub durable: u64,
     /// Fixes refused.
     pub refused: u64,
-    /// Fixes shed.
+    /// Fixes shed, or lost with a disk that a fault spoilt.
     pub shed: u64,
     /// Vehicles with a session.
     pub connected: u64,
@@ -251,6 +251,26 @@ impl History {
         state.first_protocol_break.as_ref().map(|first| format!("{first}, and {more} times more"))
     }
 
+    /// A fault has emptied or damaged a vehicle's disk, which now holds no more than `held`: what the vehicle still owed
+    /// besides is lost with it. Returns how much that is.
+    pub fn disk_spoilt(&self, at: Duration, vehicle: usize, held: &[(Epoch, SequenceSet)]) -> u64 {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(of_vehicle) = state.vehicles.get_mut(vehicle) else { return 0 };
+        let (none, mut count) = (SequenceSet::new(), 0);
+        for (epoch, history) in &mut of_vehicle.epochs {
+            let kept = held.iter().find(|(of, _)| of == epoch).map_or(&none, |(_, kept)| kept);
+            let lost = history.waiting().difference(kept);
+            for range in lost.iter_ranges() {
+                state.model.take(at, vehicle, *epoch, range, Step::Lost);
+            }
+            history.lost.extend(&lost);
+            count += lost.len();
+        }
+        state.totals.shed += count;
+        count
+    }
+
     /// Takes what spools hold at the end of a run that was cut short for recorded: a tracker in the middle of a sync had not
     /// told yet.
     pub fn cut_short(&self, pending: &Identities) {
@@ -326,6 +346,9 @@ impl Observer for History {
             "device.slept" => Some(("device_sleep", 1)),
             "device.woke" => Some(("device_wake", 1)),
             "node.crashed" => Some(("node_crash", 1)),
+            "db.failed_over" => Some(("store_failover", 1)),
+            "disk.spoilt" => Some(("disk_spoilt", 1)),
+            "tracker.epoch_abandoned" => Some(("epoch_abandoned", 1)),
             "node.started_again" => Some(("node_restart", 1)),
             "tracker.protocol_error" | "gateway.session_refused" => {
                 if name == "tracker.protocol_error" || values.text("reason") == "protocol" {

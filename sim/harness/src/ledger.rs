@@ -51,7 +51,8 @@ pub fn balance(vehicles: &[VehicleHistory], found: &Found, pending: &Identities)
             here.extend(waiting);
             let refused: SequenceSet = history.refused.keys().copied().collect();
             let kept = here.difference(&refused).difference(&history.shed);
-            let lost = history.recorded.difference(&here).difference(&refused).difference(&history.shed);
+            let gone = history.recorded.difference(&here).difference(&refused).difference(&history.shed);
+            let missing = gone.difference(&history.lost);
             ledger.recorded += history.recorded.len();
             ledger.durable += history.durable.len();
             ledger.stored += stored.len();
@@ -59,7 +60,8 @@ pub fn balance(vehicles: &[VehicleHistory], found: &Found, pending: &Identities)
             ledger.stored_or_pending += kept.len();
             ledger.refused_total += refused.len();
             ledger.shed += history.shed.difference(&refused).len();
-            ledger.missing += lost.len();
+            ledger.lost += gone.len() - missing.len();
+            ledger.missing += missing.len();
             for reason in history.refused.values() {
                 *ledger.refused.entry(reason.clone()).or_default() += 1;
             }

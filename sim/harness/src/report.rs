@@ -140,7 +140,10 @@ pub struct Ledger {
     /// Dropped by a full spool, as its policy says. One whose batch was on its way may be stored all the same: then it is
     /// among `stored` too, but in the sum it counts here alone, since nobody may rely on it.
     pub shed: u64,
-    /// Recorded, not shed, not refused, and neither stored nor pending: lost.
+    /// Gone with a disk that a fault emptied or damaged, before they were acknowledged; those that are stored all the same
+    /// are not among them.
+    pub lost: u64,
+    /// Recorded, not shed, not refused, not lost with a disk, and neither stored nor pending.
     pub missing: u64,
     /// Rows beyond the first with the same identity.
     pub duplicates_stored: u64,
@@ -157,6 +160,7 @@ impl Default for Ledger {
             refused: Refusal::ALL.iter().map(|reason| (reason.name().to_owned(), 0)).collect(),
             refused_total: 0,
             shed: 0,
+            lost: 0,
             missing: 0,
             duplicates_stored: 0,
         }
@@ -164,10 +168,11 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// True if recorded = stored-or-pending + refused + shed + missing, and the reasons add up. If not, the harness
+    /// True if recorded = stored-or-pending + refused + shed + lost + missing, and the reasons add up. If not, the harness
     /// itself is wrong.
     pub fn is_balanced(&self) -> bool {
-        self.recorded == self.stored_or_pending + self.refused_total + self.shed + self.missing
+        let gone = self.refused_total + self.shed + self.lost + self.missing;
+        self.recorded == self.stored_or_pending + gone
             && self.refused_total == self.refused.values().sum::<u64>()
     }
 }
@@ -222,14 +227,9 @@ impl FaultWindow {
 
     /// The fault timeline of a scenario.
     pub fn timeline(scenario: &Scenario) -> Vec<Self> {
-        let end = scenario.duration;
         let window = |fault: &crate::scenario::FaultSpec| {
             let (verb, target) = fault.verb_and_target();
-            let until = match fault.lasts {
-                Some(lasts) => fault.at + lasts,
-                None if verb == "restart" => fault.at,
-                None => end,
-            };
+            let until = fault.until(scenario);
             let mut nodes: Vec<String> = fault
                 .patterns()
                 .into_iter()

@@ -18,7 +18,7 @@ mod traffic;
 mod wear;
 mod world;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use drover_model::{NodeKind, NodeName, NodePattern};
@@ -181,7 +181,7 @@ impl Scenario {
     /// Every problem found, each with its place and the way out.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ScenarioErrors> {
         let mut shape =
-            shape::read(text, &schema()).map_err(|problems| ScenarioErrors::new(file_name, problems))?;
+            shape::read(text, &SCHEMA).map_err(|problems| ScenarioErrors::new(file_name, problems))?;
         if let Some(found) =
             shape.value.get("format").filter(|found| found.as_integer() != Some(FORMAT.into()))
         {
@@ -246,13 +246,9 @@ impl Scenario {
             return self;
         }
         self.duration = until.max(Duration::from_secs(1));
-        self.faults.retain(|fault| fault.at < self.duration);
         self.radio.crowds.retain(|crowd| crowd.at < self.duration);
-        for fault in &mut self.faults {
-            if fault.lasts.is_some_and(|lasts| fault.at + lasts > self.duration) {
-                fault.lasts = Some(self.duration - fault.at);
-            }
-        }
+        let faults = std::mem::take(&mut self.faults);
+        self.faults = faults.into_iter().filter_map(|fault| fault.cut(&self)).collect();
         self
     }
 
@@ -266,9 +262,9 @@ impl Scenario {
         self.converge.unwrap_or(self.settle / 2)
     }
 
-    /// The faults as the world schedules them, in the order of the file.
+    /// The faults as the world schedules them, in the order of the file: some are several.
     pub fn faults(&self) -> Vec<drover_world::Fault> {
-        self.faults.iter().filter_map(FaultSpec::resolve).collect()
+        self.faults.iter().flat_map(|fault| fault.resolve(self)).collect()
     }
 
     /// The groups of vehicles, each with the number of its first.
@@ -327,6 +323,9 @@ impl Scenario {
         texts.join(", ")
     }
 }
+
+/// The grammar does not change while a program runs, and shrinking reads it again and again.
+static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(schema);
 
 /// JSON Schema (draft 7, which TOML editors understand) of the scenario file.
 pub fn schema() -> serde_json::Value {

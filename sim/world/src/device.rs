@@ -5,6 +5,7 @@ use std::time::Duration;
 use bevy_ecs::prelude::*;
 use rand_chacha::ChaCha8Rng;
 
+use crate::Action;
 use crate::math::normal_pair;
 use crate::motion::{Drive, Phase};
 use crate::outputs::Outputs;
@@ -65,6 +66,10 @@ pub(crate) struct Device {
     spec: DeviceSpec,
     pub(crate) clock: ClockError,
     state: State,
+    /// A fault keeps it switched off.
+    switched_off: bool,
+    /// What was last said of it.
+    said_awake: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +88,17 @@ pub(crate) struct StayAwake(pub(crate) bool);
 
 impl Device {
     pub(crate) fn new(vehicle: u32, spec: DeviceSpec, mut rng: ChaCha8Rng) -> Self {
-        Self { vehicle, spec, clock: ClockError::draw(&spec, &mut rng), state: State::Awake }
+        let clock = ClockError::draw(&spec, &mut rng);
+        Self { vehicle, spec, clock, state: State::Awake, switched_off: false, said_awake: true }
     }
 
-    pub(crate) const fn is_awake(&self) -> bool {
-        !matches!(self.state, State::Asleep(_))
+    /// A fault switches it off, or no longer does.
+    pub(crate) fn switch(&mut self, off: bool) {
+        self.switched_off = off;
+    }
+
+    const fn is_awake(&self) -> bool {
+        !self.switched_off && !matches!(self.state, State::Asleep(_))
     }
 
     fn next(&self, tick: Tick, engine: bool, stay: bool) -> State {
@@ -105,27 +116,51 @@ impl Device {
     }
 }
 
+/// Calls `change` for every device that a fault among `actions` switches off, or no longer does.
+pub(crate) fn apply_faults(actions: &[Action], mut change: impl FnMut(u32, bool)) {
+    for action in actions {
+        if let Action::Sleep(node, off) = action {
+            change(node.index, *off);
+        }
+    }
+}
+
+/// Lets faults of this step switch devices off, or end.
+pub(crate) fn switch(outputs: Res<Outputs>, mut devices: Query<&mut Device>) {
+    if outputs.actions.iter().any(|action| matches!(action, Action::Sleep(..))) {
+        let mut devices: Vec<_> = devices.iter_mut().collect();
+        devices.sort_unstable_by_key(|device| device.vehicle);
+        apply_faults(&outputs.actions, |vehicle, off| {
+            if let Ok(place) = devices.binary_search_by_key(&vehicle, |device| device.vehicle) {
+                devices[place].switch(off);
+            }
+        });
+    }
+}
+
 /// Lets devices fall asleep and wake up.
 pub(crate) fn rest(
     tick: Res<Tick>,
     sky: Res<Sky>,
     stay: Res<StayAwake>,
     mut outputs: ResMut<Outputs>,
-    mut vehicles: Query<(&mut Device, &Drive, &mut Receiver)>,
+    mut vehicles: Query<(&mut Device, Option<&Drive>, Option<&mut Receiver>)>,
 ) {
-    for (mut device, drive, mut receiver) in &mut vehicles {
-        if device.spec.sleep_after.is_none() {
-            continue;
-        }
-        let engine = drive.ignition || drive.phase == Phase::Driving;
-        let was = device.is_awake();
-        let next = device.next(*tick, engine, stay.0);
-        if next != device.state {
-            device.state = next;
+    for (mut device, drive, receiver) in &mut vehicles {
+        // One that replays a recording has no engine, and sleeps by a fault alone.
+        if let Some(drive) = drive.filter(|_| device.spec.sleep_after.is_some()) {
+            let engine = drive.ignition || drive.phase == Phase::Driving;
+            let next = device.next(*tick, engine, stay.0);
+            if next != device.state {
+                device.state = next;
+            }
         }
         let awake = device.is_awake();
-        if awake != was {
-            receiver.switch(awake, *tick, *sky);
+        if awake != device.said_awake {
+            device.said_awake = awake;
+            if let Some(mut receiver) = receiver {
+                receiver.switch(awake, *tick, *sky);
+            }
             outputs.power.push((device.vehicle, awake));
         }
     }
@@ -172,6 +207,16 @@ mod tests {
     fn the_engine_wakes_it_at_once_and_keeps_it_awake() {
         let engine = |second| (100..200).contains(&second);
         assert_eq!(changes(device(None), 400, engine), [(60, false), (100, true), (260, false)]);
+    }
+
+    #[test]
+    fn a_device_that_a_fault_switches_off_sleeps_whatever_the_engine_does() {
+        let mut device = device(None);
+        device.switch(true);
+        device.state = device.next(seconds(1), true, false);
+        assert!(!device.is_awake());
+        device.switch(false);
+        assert!(device.is_awake());
     }
 
     #[test]

@@ -66,6 +66,35 @@ pub enum Verb {
     },
     /// Cells of the mobile network are out of order: nothing passes in them.
     CellOutage(CellOutage),
+    /// The vehicles' address translation starts afresh, behind their backs.
+    Rebind(NodePattern),
+    /// The vehicles' devices are switched off, and on again at the fault's end.
+    Sleep(NodePattern),
+    /// The node's wall clock runs too fast by so many millionths, or too slow. Set right at the fault's end.
+    ClockDrift {
+        /// Whose clock.
+        node: NodePattern,
+        /// In millionths.
+        drift_ppm: i32,
+    },
+    /// The answer to a commit is lost with this probability, and half of those commits with it.
+    CommitUnknown {
+        /// Which database.
+        node: NodePattern,
+        /// 0 to 1.
+        probability: f64,
+    },
+    /// The database ends in the middle of what it does; another takes its place at the fault's end, with what was committed.
+    FailOver(NodePattern),
+    /// As `Kill`, and the node's disk is empty when it starts again.
+    Wipe(NodePattern),
+    /// As `Kill`, and bytes on the node's disk have changed when it starts again.
+    DiskDamage {
+        /// Whose disk.
+        node: NodePattern,
+        /// How many bytes.
+        bytes: u32,
+    },
 }
 
 /// How a receiver gives wrong positions. Where a bearing is absent, each receiver draws its own.
@@ -138,7 +167,19 @@ impl Verb {
             Self::Gps { fault: GpsFault::Freeze(_), .. } => "gps_freeze",
             Self::Gps { fault: GpsFault::Lie { .. }, .. } => "gps_lie",
             Self::CellOutage(_) => "cell_outage",
+            Self::Rebind(_) => "rebind",
+            Self::Sleep(_) => "sleep",
+            Self::ClockDrift { .. } => "clock_drift",
+            Self::CommitUnknown { .. } => "commit_unknown",
+            Self::FailOver(_) => "failover",
+            Self::Wipe(_) => "wipe",
+            Self::DiskDamage { .. } => "disk_damage",
         }
+    }
+
+    /// True if it is over as soon as it has happened.
+    pub const fn is_instant(&self) -> bool {
+        matches!(self, Self::Restart(_) | Self::Rebind(_))
     }
 
     /// True if `node` is affected. For links: if it is on either side.
@@ -153,6 +194,13 @@ impl Verb {
             | Self::DiskSlow { node: nodes, .. }
             | Self::Slow { node: nodes, .. }
             | Self::ClockSkew { node: nodes, .. }
+            | Self::Rebind(nodes)
+            | Self::Sleep(nodes)
+            | Self::ClockDrift { node: nodes, .. }
+            | Self::CommitUnknown { node: nodes, .. }
+            | Self::FailOver(nodes)
+            | Self::Wipe(nodes)
+            | Self::DiskDamage { node: nodes, .. }
             | Self::Gps { nodes, .. } => nodes.matches(node),
             // Which vehicles are in those cells is seen only then.
             Self::CellOutage(_) => false,
@@ -166,7 +214,7 @@ impl Verb {
 pub struct TimelineEntry {
     /// When it starts, after the start of the run.
     pub at: Duration,
-    /// When it ends; `None` if everything heals first. A restart ends as it starts.
+    /// When it ends; `None` if everything heals first. What is instant ends as it starts.
     pub until: Option<Duration>,
     /// What happens.
     pub verb: Verb,
@@ -207,6 +255,27 @@ pub enum LinkEffect {
     Corrupt(f64),
     /// Held back until the fault ends, then all let go.
     Clog,
+    /// Lost in bursts (Gilbert's model), each way between two nodes by itself.
+    BurstLoss {
+        /// Probability per datagram that a good way turns bad, 0 to 1.
+        enter: f64,
+        /// Probability per datagram that a bad way turns good, 0 to 1.
+        leave: f64,
+        /// Probability of loss while it is bad, 0 to 1.
+        loss: f64,
+    },
+    /// Datagrams take turns, each way between two nodes by itself.
+    Narrow {
+        /// What passes, in kbit/s.
+        bandwidth_kbit_s: u32,
+        /// How long one may wait for its turn; what would wait longer is lost.
+        queue: Duration,
+    },
+    /// Lost if it has more bytes of UDP payload.
+    Mtu {
+        /// Most that pass.
+        bytes: u32,
+    },
 }
 
 impl LinkEffect {
@@ -219,6 +288,9 @@ impl LinkEffect {
             Self::Duplicate(_) => "duplicate",
             Self::Corrupt(_) => "corrupt",
             Self::Clog => "clog",
+            Self::BurstLoss { .. } => "burst_loss",
+            Self::Narrow { .. } => "narrow",
+            Self::Mtu { .. } => "mtu",
         }
     }
 }
@@ -267,6 +339,21 @@ pub enum Action {
         /// How it is wrong; `None` at the end.
         fault: Option<GpsFault>,
     },
+    /// Start the vehicle's address translation afresh.
+    Rebind(NodeName),
+    /// The vehicle's device is switched off (true), or may be on again (false). Carried out by the world itself, which then
+    /// says so in [`crate::Outputs::power`].
+    Sleep(NodeName, bool),
+    /// The wall clock runs too fast by so many millionths; 0 sets it right.
+    ClockDrift(NodeName, i32),
+    /// The answer to a commit is lost with this probability; 0 heals it.
+    CommitUnknown(NodeName, f64),
+    /// End the database, and decide what it was doing.
+    FailOver(NodeName),
+    /// Empty the disk of a node that is down.
+    WipeDisk(NodeName),
+    /// Change so many bytes on the disk of a node that is down.
+    DamageDisk(NodeName, u32),
     /// Cells go out of order, or come back. Carried out by the world itself.
     CellOutage {
         /// Index of the fault in the timeline.

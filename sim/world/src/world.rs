@@ -103,6 +103,11 @@ impl World {
                 receiver.change_fault(sky, id, fault);
             }
         });
+        device::apply_faults(&actions, |vehicle, off| {
+            if let Some(mut device) = self.ecs.get_mut::<Device>(self.vehicles[vehicle as usize]) {
+                device.switch(off);
+            }
+        });
         actions
     }
 
@@ -363,6 +368,7 @@ in_order! {
     tick::advance,
     faults::break_and_heal,
     receiver::falsify,
+    device::switch,
     motion::deliver,
     motion::drive,
     traffic::drive,

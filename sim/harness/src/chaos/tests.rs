@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use drover_model::NodeKind;
+
 use super::*;
 use crate::scenario::VERBS;
 
@@ -68,16 +70,17 @@ fn faults_come_as_often_as_asked() {
 
 #[test]
 fn no_more_nodes_of_a_kind_are_down_than_allowed() {
-    let keys = "kinds = [\"kill\", \"pause\", \"drain\", \"restart\"]\nrate_per_min = 60\ndown_max = 1";
+    let verbs = ["kill", "pause", "drain", "restart", "rolling", "failover"];
+    let keys = format!("kinds = {verbs:?}\nrate_per_min = 60\ndown_max = 1");
     for seed in 0..50 {
-        let faults = chaotic(seed, keys).resolved().faults;
-        for kind in [NodeKind::Gateway, NodeKind::Persistence] {
+        let scenario = chaotic(seed, &keys).resolved();
+        let faults = &scenario.faults;
+        for kind in [NodeKind::Gateway, NodeKind::Persistence, NodeKind::Db] {
             let of_kind: Vec<_> = faults
                 .iter()
                 .filter(|fault| fault.patterns().iter().any(|nodes| nodes.kind == kind))
                 .collect();
-            let overlap =
-                of_kind.windows(2).find(|pair| pair[0].at + pair[0].lasts.unwrap_or_default() >= pair[1].at);
+            let overlap = of_kind.windows(2).find(|pair| pair[0].until(&scenario) >= pair[1].at);
             assert!(overlap.is_none(), "seed {seed}: {overlap:?}");
         }
     }

@@ -9,7 +9,7 @@ use drover_world::{Cell, ClockError};
 
 use super::Cluster;
 use crate::links::medium_key;
-use crate::scenario::Radio;
+use crate::scenario::{Radio, Scenario};
 
 /// Addresses behind a translation: 172.16.0.0/12 (RFC 1918) has a million, which then come again.
 const PRIVATE: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 0);
@@ -22,10 +22,12 @@ pub(super) struct Translation {
 }
 
 impl Translation {
-    /// The scenario's, if it has any.
-    pub(super) fn of(radio: &Radio) -> Option<Self> {
-        let wanted = radio.nat_timeout.is_some() || radio.nat_rebind_interval.is_some();
-        wanted.then_some(Self { timeout: radio.nat_timeout })
+    /// The scenario's, if its radio or a fault wants any.
+    pub(super) fn of(scenario: &Scenario) -> Option<Self> {
+        let Radio { nat_timeout, nat_rebind_interval, .. } = scenario.radio;
+        let rebinds = scenario.faults.iter().any(|fault| fault.rebind.is_some());
+        let wanted = nat_timeout.is_some() || nat_rebind_interval.is_some() || rebinds;
+        wanted.then_some(Self { timeout: nat_timeout })
     }
 }
 

@@ -36,6 +36,8 @@ pub struct EpochHistory {
     pub refused: BTreeMap<Sequence, String>,
     /// Dropped by a full spool.
     pub shed: SequenceSet,
+    /// Gone with a disk that a fault emptied or damaged.
+    pub lost: SequenceSet,
     times: BTreeMap<Sequence, WallTime>,
 }
 
@@ -59,10 +61,11 @@ impl EpochHistory {
         self.times.remove(&sequence)
     }
 
-    /// What is neither durable nor refused nor shed.
+    /// What is neither durable nor refused, shed or lost.
     pub fn waiting(&self) -> SequenceSet {
         let refused: SequenceSet = self.refused.keys().copied().collect();
-        self.recorded.difference(&self.durable).difference(&refused).difference(&self.shed)
+        let owed = self.recorded.difference(&self.durable).difference(&refused);
+        owed.difference(&self.shed).difference(&self.lost)
     }
 
     /// When the oldest of those that wait was taken; `None` if that is not known.

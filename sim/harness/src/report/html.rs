@@ -122,11 +122,16 @@ fn ledger(html: &mut String, report: &Report) {
     let term = |sign: &str, count: u64, label: &str, class: &str| {
         format!("<div class=term><i>{sign}</i>{}</div>", card(count, label, class))
     };
+    let lost = match ledger.lost {
+        0 => String::new(),
+        lost => term("+", lost, "lost with a disk", notice(lost)),
+    };
     let sum = [
         card(ledger.recorded, "recorded", ""),
         term("=", ledger.stored_or_pending, "stored or pending", ""),
         term("+", ledger.refused_total, "refused", notice(ledger.refused_total)),
         term("+", ledger.shed, "shed", notice(ledger.shed)),
+        lost,
         term("+", ledger.missing, "missing", alarm(ledger.missing)),
     ];
     let _ = writeln!(html, "<section>\n<h2>Ledger</h2>\n<div class=sum>{}</div>", sum.concat());

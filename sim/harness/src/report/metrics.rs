@@ -34,7 +34,7 @@ pub const DRIVING: [(&str, &str); 8] = [
 ];
 
 /// Recovery paths and their causes: how often each was taken.
-pub const EVENTS: [(&str, &str); 20] = [
+pub const EVENTS: [(&str, &str); 23] = [
     ("connect", "a vehicle's first session was set up"),
     ("reconnect", "a vehicle set up a session after it had lost one"),
     ("migration", "a session went on from another address"),
@@ -49,16 +49,19 @@ pub const EVENTS: [(&str, &str); 20] = [
     ("duplicate_dropped", "a fix arrived that was stored already, and was acknowledged again"),
     ("credit_withheld", "a gateway held back credit for backlog"),
     ("store_error", "the database refused or dropped a request"),
+    ("store_failover", "another database took over"),
     ("commit_unknown", "the answer to a commit was lost"),
     ("bus_retry", "a call between services was made again"),
     ("dead_letter", "a fix was put aside because the store can not hold it"),
     ("refused", "a fix was refused for good"),
     ("shed", "a full spool dropped a fix"),
     ("torn_tail_cut", "a spool's half-written end was cut off after a crash"),
+    ("disk_spoilt", "a fault emptied or damaged a vehicle's disk"),
+    ("epoch_abandoned", "a spool began a new epoch, since damage may have taken the end of the one before"),
 ];
 
 /// Terms of the ledger that are plain counts.
-const LEDGER: [&str; 9] = [
+const LEDGER: [&str; 10] = [
     "recorded",
     "durable",
     "stored",
@@ -66,6 +69,7 @@ const LEDGER: [&str; 9] = [
     "stored_or_pending",
     "refused_total",
     "shed",
+    "lost",
     "missing",
     "duplicates_stored",
 ];

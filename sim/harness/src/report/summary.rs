@@ -110,8 +110,13 @@ fn run_line(report: &Report) -> String {
 
 fn ledger_lines(report: &Report) -> Vec<String> {
     let ledger = &report.ledger;
+    // A term that only few scenarios have.
+    let lost = match ledger.lost {
+        0 => String::new(),
+        lost => format!(" + {} lost with a disk", grouped(lost)),
+    };
     let terms = format!(
-        "{} recorded = {} stored or pending + {} refused + {} shed + {} missing",
+        "{} recorded = {} stored or pending + {} refused + {} shed{lost} + {} missing",
         grouped(ledger.recorded),
         grouped(ledger.stored_or_pending),
         grouped(ledger.refused_total),

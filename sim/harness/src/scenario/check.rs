@@ -5,9 +5,9 @@ mod services;
 
 use drover_model::{NodeKind, NodePattern, Position};
 
-use super::fault::{Cells, FaultSpec, Target, VERBS};
+use super::fault::{Cells, DB_LINK_VERBS, FaultSpec, Target, VERBS, kinds_of, parameters_of, speak};
 use super::shape::{Shape, list};
-use super::{Chaos, GateSpec, GroupDemand, Receiver, Roads, Scenario, Traffic, Vehicles};
+use super::{Chaos, GateSpec, GroupDemand, Link, Receiver, Roads, Scenario, Traffic, Vehicles};
 use crate::report::metrics;
 
 /// Adds every problem of `scenario` to `shape`, which knows the places.
@@ -181,8 +181,15 @@ fn check_fault(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &mut S
             shape.problem_at(&place, message);
         }
     }
-    if let Target::Cells(cells) = target {
-        check_cells(scenario, *cells, &place, shape);
+    match target {
+        Target::Nodes(_) => {}
+        // A node that is not there is said already.
+        Target::Link(link) if target.patterns().iter().all(|nodes| !scenario.nodes(*nodes).is_empty()) => {
+            let problem = link_problem(verb, *link);
+            problem.into_iter().for_each(|message| shape.problem_at(&place, message));
+        }
+        Target::Link(_) => {}
+        Target::Cells(cells) => check_cells(scenario, *cells, &place, shape),
     }
     check_fault_parameters(fault, verb, path, shape);
 }
@@ -206,15 +213,35 @@ fn node_problem(scenario: &Scenario, verb: &str, pattern: NodePattern) -> Option
         let there = scenario.nodes_text();
         return Some(format!("`{verb}`: {pattern} is not in the cluster, which has {there}"));
     }
-    match verb {
-        "db_away" if pattern.kind != NodeKind::Db => {
-            Some(format!("`db_away` is for the database: write \"db/0\", found \"{pattern}\""))
+    let kinds = kinds_of(verb).filter(|kinds| !kinds.contains(&pattern.kind))?;
+    Some(match kinds {
+        [NodeKind::Db] => format!("`{verb}` is for the database: write \"db/0\", found \"{pattern}\""),
+        [NodeKind::Vehicle] => {
+            format!("`{verb}` is for vehicles, such as \"vehicle/*\", found \"{pattern}\"")
         }
-        "gps_jump" | "gps_freeze" | "gps_lie" if pattern.kind != NodeKind::Vehicle => {
-            Some(format!("`{verb}` is for vehicles, such as \"vehicle/*\", found \"{pattern}\""))
+        kinds => {
+            let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            format!("`{verb}` does nothing to {pattern}: it is for nodes of {}", list(&kinds))
         }
-        _ => None,
+    })
+}
+
+/// A link over which nothing goes, or on which the verb does nothing.
+fn link_problem(verb: &str, link: Link) -> Option<String> {
+    let (from, to) = (link.from.kind, link.to.kind);
+    if !speak(from, to) {
+        return Some(format!(
+            "`{verb}`: nothing goes between {from} and {to}; links are vehicle and gateway, gateway and persistence, \
+             persistence and db"
+        ));
     }
+    let db = from == NodeKind::Db || to == NodeKind::Db;
+    (db && !DB_LINK_VERBS.contains(&verb)).then(|| {
+        format!(
+            "`{verb}` does nothing on the way to the database, where no datagrams go: use {}",
+            list(&DB_LINK_VERBS)
+        )
+    })
 }
 
 fn check_fault_time(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &mut Shape<'_>) {
@@ -222,6 +249,7 @@ fn check_fault_time(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &
         return;
     }
     let (at_s, end_s) = (fault.at.as_secs_f64(), scenario.duration.as_secs_f64());
+    let until = fault.until(scenario);
     if fault.at >= scenario.duration {
         let message = format!(
             "the fault starts at {at_s} s, but faults stop at {end_s} s: start it earlier, or raise `duration_s`"
@@ -236,6 +264,13 @@ fn check_fault_time(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &
             (fault.at + lasts).as_secs_f64()
         );
         shape.problem_at(&format!("{path}.for_s"), message);
+    } else if until > scenario.duration && !shape.is_broken("vehicles") && !shape.is_broken("cluster") {
+        let message = format!(
+            "the last node would be back at {} s, but faults stop at {end_s} s: lower `each_s`, start earlier, or raise \
+             `duration_s`",
+            until.as_secs_f64()
+        );
+        shape.problem_at(&format!("{path}.each_s"), message);
     }
 }
 
@@ -267,20 +302,6 @@ fn check_chaos(scenario: &Scenario, chaos: &Chaos, shape: &mut Shape<'_>) {
     }
 }
 
-/// The parameters that a verb needs, and those that it may have.
-fn parameters_of(verb: &str) -> (&'static [&'static str], &'static [&'static str]) {
-    match verb {
-        "loss" | "duplicate" | "corrupt" => (&["probability"], &["probability"]),
-        "delay" => (&["delay_ms"], &["delay_ms", "jitter_ms"]),
-        "disk_slow" | "slow" => (&["delay_ms"], &["delay_ms"]),
-        "clock_skew" => (&["skew_ms"], &["skew_ms"]),
-        "gps_jump" => (&["distance_m"], &["distance_m", "bearing_deg", "fixes"]),
-        "gps_freeze" => (&[], &["frozen"]),
-        "gps_lie" => (&[], &["distance_m", "drift_mps", "bearing_deg", "simulated"]),
-        _ => (&[], &[]),
-    }
-}
-
 fn check_fault_parameters(fault: &FaultSpec, verb: &str, path: &str, shape: &mut Shape<'_>) {
     let (needed, allowed) = parameters_of(verb);
     let given = fault.parameters();
@@ -297,9 +318,16 @@ fn check_fault_parameters(fault: &FaultSpec, verb: &str, path: &str, shape: &mut
         let message = "`gps_lie` needs `distance_m` or `drift_mps` beside it".to_owned();
         shape.problem_at(&format!("{path}.{verb}"), message);
     }
-    if verb == "restart" && fault.lasts.is_some() {
-        let message = "`restart` starts the node again at once: leave `for_s` out, or use `kill`".to_owned();
-        shape.problem_at(&format!("{path}.for_s"), message);
+    let at_once = match verb {
+        "restart" => "`restart` starts the node again at once: leave `for_s` out, or use `kill`",
+        "rebind" => "`rebind` is over as soon as it has happened: leave `for_s` out",
+        "rolling" => {
+            "`rolling` lasts as long as its nodes take, `each_s` one after the other: leave `for_s` out"
+        }
+        _ => return,
+    };
+    if fault.lasts.is_some() {
+        shape.problem_at(&format!("{path}.for_s"), at_once.to_owned());
     }
 }
 

@@ -1,42 +1,20 @@
 //! Faults as scenario files write them: one table, one verb.
 
+mod resolve;
+mod verbs;
+
 use std::fmt;
 use std::time::Duration;
 
 use drover_model::NodePattern;
-use drover_world::{CellOutage, Fault, GpsFault, LinkEffect, LinkRule, Verb};
+use drover_world::CellOutage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Link;
 use super::quantity::{millis, seconds};
-
-/// Every verb of the grammar, in the order that messages show them.
-pub const VERBS: [&str; 19] = [
-    "kill",
-    "pause",
-    "restart",
-    "drain",
-    "partition",
-    "loss",
-    "delay",
-    "duplicate",
-    "corrupt",
-    "clog",
-    "db_away",
-    "disk_full",
-    "disk_slow",
-    "slow",
-    "clock_skew",
-    "gps_jump",
-    "gps_freeze",
-    "gps_lie",
-    "cell_outage",
-];
-
-/// Verbs that break the cluster or the way to it, which come first: what chaos draws from unless told otherwise. Receivers
-/// that are wrong break nothing.
-pub(super) const CLUSTER_VERBS: usize = 15;
+pub use verbs::VERBS;
+pub(super) use verbs::{CLUSTER_VERBS, DB_LINK_VERBS, Target, kinds_of, parameters_of, speak};
 
 /// One fault: when, for how long, and exactly one verb.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +45,10 @@ pub struct FaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
     pub drain: Option<NodePattern>,
+    /// Verb: drains these nodes one after the other, each for `each_s`, as an upgrade does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub rolling: Option<NodePattern>,
 
     /// Verb: nothing passes this link, `a -> b` or `a <-> b`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,6 +58,11 @@ pub struct FaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "link"))]
     pub loss: Option<Link>,
+    /// Verb: datagrams on this link are lost in bursts: a way turns bad with `enter`, and good again with `leave`, at each datagram;
+    /// while it is bad, datagrams are lost with `probability`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "link"))]
+    pub burst_loss: Option<Link>,
     /// Verb: datagrams on this link are late by `delay_ms` and up to `jitter_ms` more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "link"))]
@@ -93,11 +80,43 @@ pub struct FaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "link"))]
     pub clog: Option<Link>,
+    /// Verb: clogs this link for some of its nodes, one by one, and lets them go in another order. Which ones follows from the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "link"))]
+    pub swizzle: Option<Link>,
+    /// Verb: each node's way over this link carries no more than `bandwidth_kbit_s`, behind a queue of `queue_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "link"))]
+    pub narrow: Option<Link>,
+    /// Verb: datagrams of more than `mtu_bytes` do not pass this link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "link"))]
+    pub mtu: Option<Link>,
+
+    /// Verb: these vehicles' address translation starts afresh, behind their backs: each time with another port, every second time
+    /// with another address too. Without translation in [radio], it only ever starts afresh by this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub rebind: Option<NodePattern>,
+    /// Verb: these vehicles' devices are switched off, and on again at the fault's end: with or without a goodbye, as
+    /// `power_cut` says of their group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub sleep: Option<NodePattern>,
 
     /// Verb: this database refuses connections and drops those that it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
     pub db_away: Option<NodePattern>,
+    /// Verb: the answer to a commit of this database is lost with `probability`, and half of those commits with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub commit_unknown: Option<NodePattern>,
+    /// Verb: this database ends in the middle of what it does, and another takes its place at the fault's end: with everything
+    /// that was committed, answered or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub failover: Option<NodePattern>,
     /// Verb: writes to these nodes' disks fail for lack of space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
@@ -106,6 +125,14 @@ pub struct FaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
     pub disk_slow: Option<NodePattern>,
+    /// Verb: as `kill`, and `damaged_bytes` bytes on the disks of these vehicles have changed when they start again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub disk_damage: Option<NodePattern>,
+    /// Verb: as `kill`, and the disks of these vehicles are empty when they start again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub wipe: Option<NodePattern>,
     /// Verb: these nodes' tasks run `delay_ms` after they were woken, as on an overloaded machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
@@ -114,6 +141,10 @@ pub struct FaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
     pub clock_skew: Option<NodePattern>,
+    /// Verb: these nodes' wall clocks run too fast by `drift_ppm`, and are set right at the fault's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub clock_drift: Option<NodePattern>,
 
     /// Verb: these vehicles' receivers give positions that are `distance_m` off, for `fixes` fixes or until the fault's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,10 +162,41 @@ pub struct FaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cell_outage: Option<Cells>,
 
-    /// For loss, duplicate and corrupt: how likely each datagram is hit, 0 to 1.
+    /// For loss, duplicate and corrupt: how likely each datagram is hit, 0 to 1. For burst_loss: the same while a way is bad;
+    /// absent: 1. For commit_unknown: how likely each commit is hit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub probability: Option<f64>,
+    /// For burst_loss: how likely a good way turns bad at a datagram, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub enter: Option<f64>,
+    /// For burst_loss: how likely a bad way turns good at a datagram, 0 to 1. Bursts are 1 / `leave` datagrams long on average.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub leave: Option<f64>,
+    /// For narrow: what passes in each direction, in kbit/s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub bandwidth_kbit_s: Option<u32>,
+    /// For narrow: longest queue, in milliseconds of sending; what comes on top is dropped. A large one is bufferbloat.
+    /// Absent: 200.
+    #[serde(rename = "queue_ms", with = "millis::option", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<f64>", range(min = 1.0, max = 60_000.0))]
+    pub queue: Option<Duration>,
+    /// For mtu: largest UDP payload that passes, in bytes. With less than 1200 QUIC makes no connection, and those that there
+    /// are pass only what is small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 64, max = 9_000))]
+    pub mtu_bytes: Option<u32>,
+    /// For rolling: how long each node is away, in seconds; then comes the next.
+    #[serde(rename = "each_s", with = "seconds::option", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<f64>", range(min = 0.1, max = 86_400.0))]
+    pub each: Option<Duration>,
+    /// For disk_damage: how many bytes change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub damaged_bytes: Option<u32>,
     /// For delay, disk_slow and slow: how late everything is, in milliseconds.
     #[serde(rename = "delay_ms", with = "millis::option", default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<f64>", range(min = 0.0, max = 600_000.0))]
@@ -147,6 +209,10 @@ pub struct FaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -315_360_000_000_i64, max = 315_360_000_000_i64))]
     pub skew_ms: Option<i64>,
+    /// For clock_drift: how fast the clock gains, in millionths; negative is slow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -100_000, max = 100_000))]
+    pub drift_ppm: Option<i32>,
     /// For gps_jump and gps_lie: how far positions are off, in metres.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1_000_000.0))]
@@ -222,186 +288,5 @@ impl fmt::Display for Cells {
             Some(CellOutage::Share(share)) => write!(f, "{share} of all cells"),
             None => f.write_str("cells"),
         }
-    }
-}
-
-/// What a verb applies to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Target {
-    Nodes(NodePattern),
-    Link(Link),
-    Cells(Cells),
-}
-
-impl Target {
-    /// The groups of nodes named.
-    pub(super) fn patterns(self) -> Vec<NodePattern> {
-        match self {
-            Self::Nodes(nodes) => vec![nodes],
-            Self::Link(link) => vec![link.from, link.to],
-            Self::Cells(_) => Vec::new(),
-        }
-    }
-}
-
-impl FaultSpec {
-    /// The verbs given, with what each applies to, in the order of [`VERBS`]. A checked fault has exactly one.
-    pub(super) fn verbs(&self) -> Vec<(&'static str, Target)> {
-        let nodes = |pattern: Option<NodePattern>| pattern.map(Target::Nodes);
-        let link = |link: Option<Link>| link.map(Target::Link);
-        let targets = [
-            nodes(self.kill),
-            nodes(self.pause),
-            nodes(self.restart),
-            nodes(self.drain),
-            link(self.partition),
-            link(self.loss),
-            link(self.delay),
-            link(self.duplicate),
-            link(self.corrupt),
-            link(self.clog),
-            nodes(self.db_away),
-            nodes(self.disk_full),
-            nodes(self.disk_slow),
-            nodes(self.slow),
-            nodes(self.clock_skew),
-            nodes(self.gps_jump),
-            nodes(self.gps_freeze),
-            nodes(self.gps_lie),
-            self.cell_outage.map(Target::Cells),
-        ];
-        VERBS.into_iter().zip(targets).filter_map(|(verb, target)| Some((verb, target?))).collect()
-    }
-
-    /// The parameters given, by their keys.
-    pub(super) fn parameters(&self) -> Vec<&'static str> {
-        let given = [
-            ("probability", self.probability.is_some()),
-            ("delay_ms", self.delay_by.is_some()),
-            ("jitter_ms", self.jitter.is_some()),
-            ("skew_ms", self.skew_ms.is_some()),
-            ("distance_m", self.distance_m.is_some()),
-            ("bearing_deg", self.bearing_deg.is_some()),
-            ("fixes", self.fixes.is_some()),
-            ("drift_mps", self.drift_mps.is_some()),
-            ("simulated", self.simulated.is_some()),
-            ("frozen", self.frozen.is_some()),
-        ];
-        given.into_iter().filter_map(|(key, given)| given.then_some(key)).collect()
-    }
-
-    /// The verb and its target as text: `("kill", "gateway/1")`; empty texts without a verb.
-    pub fn verb_and_target(&self) -> (&'static str, String) {
-        match self.verbs().first() {
-            Some(&(verb, Target::Nodes(nodes))) => (verb, nodes.to_string()),
-            Some(&(verb, Target::Link(link))) => (verb, link.to_string()),
-            Some(&(verb, Target::Cells(cells))) => (verb, cells.to_string()),
-            None => ("", String::new()),
-        }
-    }
-
-    /// The groups of nodes that the verb names: of a link, senders first.
-    pub fn patterns(&self) -> Vec<NodePattern> {
-        self.verbs().into_iter().flat_map(|(_, target)| target.patterns()).collect()
-    }
-
-    /// Changes every group of nodes that the verb names.
-    pub(crate) fn each_pattern(&mut self, change: impl Fn(&mut NodePattern)) {
-        let nodes = [
-            &mut self.kill,
-            &mut self.pause,
-            &mut self.restart,
-            &mut self.drain,
-            &mut self.db_away,
-            &mut self.disk_full,
-            &mut self.disk_slow,
-            &mut self.slow,
-            &mut self.clock_skew,
-        ];
-        nodes.into_iter().flatten().for_each(&change);
-        let links = [
-            &mut self.partition,
-            &mut self.loss,
-            &mut self.delay,
-            &mut self.duplicate,
-            &mut self.corrupt,
-            &mut self.clog,
-        ];
-        for link in links.into_iter().flatten() {
-            change(&mut link.from);
-            change(&mut link.to);
-        }
-    }
-
-    /// The parameters as text, such as `probability 0.3`; empty without.
-    pub fn detail(&self) -> String {
-        let millis = |time: Duration| time.as_secs_f64() * 1_000.0;
-        let parts = [
-            self.probability.map(|probability| format!("probability {probability}")),
-            self.delay_by.map(|delay| format!("{} ms late", millis(delay))),
-            self.jitter.map(|jitter| format!("up to {} ms more", millis(jitter))),
-            self.skew_ms.map(|skew_ms| format!("{skew_ms} ms wrong")),
-            self.distance_m.map(|distance_m| format!("{distance_m} m off")),
-            self.bearing_deg.map(|bearing_deg| format!("towards {bearing_deg} degrees")),
-            self.fixes.map(|fixes| format!("{fixes} fixes")),
-            self.drift_mps.map(|drift_mps| format!("drifting by {drift_mps} m/s")),
-            self.simulated.filter(|simulated| *simulated).map(|_| "saying so".to_owned()),
-            self.frozen.filter(|frozen| *frozen == Frozen::Sentences).map(|_| "whole sentences".to_owned()),
-        ];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-    }
-
-    /// The fault as the world schedules it; `None` for a verb that this version cannot show, which parsing refuses.
-    pub(super) fn resolve(&self) -> Option<Fault> {
-        Some(Fault { at: self.at, lasts: self.lasts, verb: self.verb()? })
-    }
-
-    fn verb(&self) -> Option<Verb> {
-        let rule = |link: Link, effect| {
-            Verb::Link(LinkRule { from: link.from, to: link.to, both_ways: link.both_ways, effect })
-        };
-        let &(verb, target) = self.verbs().first()?;
-        Some(match (verb, target) {
-            ("kill", Target::Nodes(nodes)) => Verb::Kill(nodes),
-            ("pause", Target::Nodes(nodes)) => Verb::Pause(nodes),
-            ("restart", Target::Nodes(nodes)) => Verb::Restart(nodes),
-            ("drain", Target::Nodes(nodes)) => Verb::Drain(nodes),
-            ("db_away", Target::Nodes(nodes)) => Verb::DbAway(nodes),
-            ("disk_full", Target::Nodes(nodes)) => Verb::DiskFull(nodes),
-            ("disk_slow", Target::Nodes(node)) => Verb::DiskSlow { node, by: self.delay_by? },
-            ("slow", Target::Nodes(node)) => Verb::Slow { node, by: self.delay_by? },
-            ("clog", Target::Link(link)) => rule(link, LinkEffect::Clog),
-            ("clock_skew", Target::Nodes(node)) => Verb::ClockSkew { node, skew_ms: self.skew_ms? },
-            ("gps_jump" | "gps_freeze" | "gps_lie", Target::Nodes(nodes)) => {
-                Verb::Gps { nodes, fault: self.gps_fault(verb)? }
-            }
-            ("cell_outage", Target::Cells(cells)) => Verb::CellOutage(cells.outage()?),
-            ("partition", Target::Link(link)) => rule(link, LinkEffect::Partition),
-            ("loss", Target::Link(link)) => rule(link, LinkEffect::Loss(self.probability?)),
-            ("duplicate", Target::Link(link)) => rule(link, LinkEffect::Duplicate(self.probability?)),
-            ("corrupt", Target::Link(link)) => rule(link, LinkEffect::Corrupt(self.probability?)),
-            ("delay", Target::Link(link)) => rule(
-                link,
-                LinkEffect::Delay { delay: self.delay_by?, jitter: self.jitter.unwrap_or_default() },
-            ),
-            _ => return None,
-        })
-    }
-
-    fn gps_fault(&self, verb: &str) -> Option<GpsFault> {
-        let bearing_deg = self.bearing_deg;
-        Some(match verb {
-            "gps_jump" => GpsFault::Jump { distance_m: self.distance_m?, bearing_deg, fixes: self.fixes },
-            "gps_freeze" => GpsFault::Freeze(match self.frozen.unwrap_or_default() {
-                Frozen::Position => drover_world::Frozen::Position,
-                Frozen::Sentences => drover_world::Frozen::Sentences,
-            }),
-            _ => GpsFault::Lie {
-                distance_m: self.distance_m.unwrap_or_default(),
-                drift_mps: self.drift_mps.unwrap_or_default(),
-                bearing_deg,
-                simulated: self.simulated.unwrap_or_default(),
-            },
-        })
     }
 }

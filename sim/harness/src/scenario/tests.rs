@@ -275,8 +275,59 @@ fn a_fault_names_nodes_of_the_cluster() {
 }
 
 #[test]
+fn a_fault_that_would_do_nothing_is_refused() {
+    for verb in ["disk_full", "wipe", "sleep", "rebind", "gps_freeze"] {
+        let column = verb.len() + 4;
+        let message = format!("8:{column}: `{verb}` is for vehicles, such as \"vehicle/*\", found \"db/0\"");
+        check_fault(&format!("at_s = 1\n{verb} = \"db/0\""), &[&message]);
+    }
+    check_fault(
+        "at_s = 1\nclock_skew = \"db/0\"\nskew_ms = 5",
+        &["8:14: `clock_skew` does nothing to db/0: it is for nodes of `gateway`, `persistence`, `vehicle`"],
+    );
+    check_fault(
+        "at_s = 1\ncorrupt = \"persistence/0 -> db/0\"\nprobability = 0.5",
+        &[
+            "8:11: `corrupt` does nothing on the way to the database, where no datagrams go: use `partition`, `loss`, `delay`, `clog`, `swizzle`",
+        ],
+    );
+    check_fault(
+        "at_s = 1\npartition = \"vehicle/* -> persistence/0\"",
+        &[
+            "8:13: `partition`: nothing goes between vehicle and persistence; links are vehicle and gateway, gateway and persistence, persistence and db",
+        ],
+    );
+    for verb in ["delay = \"db/0 -> persistence/*\"\ndelay_ms = 5", "clog = \"persistence/0 <-> db/0\""] {
+        parse(&small(&format!("[[faults]]\nat_s = 1\n{verb}\n")));
+    }
+}
+
+#[test]
+fn a_rolling_fault_is_over_in_time_and_what_is_instant_has_no_length() {
+    check_fault(
+        "at_s = 50\nrolling = \"vehicle/*\"\neach_s = 4",
+        &[
+            "9:10: the last node would be back at 62 s, but faults stop at 60 s: lower `each_s`, start earlier, or raise `duration_s`",
+        ],
+    );
+    check_fault(
+        "at_s = 1\nfor_s = 5\nrebind = \"vehicle/*\"",
+        &["8:9: `rebind` is over as soon as it has happened: leave `for_s` out"],
+    );
+    check_fault("at_s = 1\nrolling = \"gateway/*\"", &["8:11: `rolling` needs `each_s` beside it"]);
+    check_fault(
+        "at_s = 1\nmtu = \"vehicle/* -> gateway/*\"\nmtu_bytes = 20",
+        &["9:13: `mtu_bytes` must be 64 to 9000, found 20"],
+    );
+    check_fault(
+        "at_s = 1\nnarrow = \"vehicle/* -> gateway/*\"\nqueue_ms = 20",
+        &["8:10: `narrow` needs `bandwidth_kbit_s` beside it"],
+    );
+}
+
+#[test]
 fn a_fault_has_exactly_one_verb() {
-    let verbs = "verbs are `kill`, `pause`, `restart`, `drain`, `partition`, `loss`, `delay`, `duplicate`, `corrupt`, `clog`, `db_away`, `disk_full`, `disk_slow`, `slow`, `clock_skew`, `gps_jump`, `gps_freeze`, `gps_lie`, `cell_outage`";
+    let verbs = format!("verbs are {}", shape::list(&VERBS));
     check_fault("at_s = 1", &[&format!("6:1: a fault has exactly one verb, found none; {verbs}")]);
     check_fault(
         "at_s = 1\nkill = \"gateway/0\"\npause = \"gateway/0\"",
@@ -340,7 +391,7 @@ fn a_verb_has_the_parameters_it_needs_and_no_others() {
         "at_s = 1\ndelay = \"vehicle/* -> gateway/0\"\nprobability = 0.5",
         &[
             "8:9: `delay` needs `delay_ms` beside it",
-            "9:15: `probability` means nothing to `delay`: it belongs to `loss`, `duplicate`, `corrupt`",
+            "9:15: `probability` means nothing to `delay`: it belongs to `loss`, `burst_loss`, `duplicate`, `corrupt`, `commit_unknown`",
         ],
     );
     check_fault("at_s = 1\nclock_skew = \"gateway/0\"", &["8:14: `clock_skew` needs `skew_ms` beside it"]);
@@ -534,6 +585,56 @@ fn faults_resolve_to_what_the_world_schedules() {
     let Verb::Link(rule) = &faults[1].verb else { panic!("a link rule") };
     assert_eq!((rule.effect, rule.both_ways), (LinkEffect::Loss(0.25), false));
     assert!(matches!(faults[2].verb, Verb::ClockSkew { skew_ms: -1_500, .. }));
+}
+
+#[test]
+fn a_rolling_fault_takes_one_node_after_the_other() {
+    let scenario = parse(&small("[[faults]]\nat_s = 10\nrolling = \"vehicle/*\"\neach_s = 2.5\n"));
+    let said: Vec<_> = scenario
+        .faults()
+        .iter()
+        .map(|fault| match (&fault.verb, fault.lasts) {
+            (Verb::Drain(node), Some(lasts)) => format!("{:?} {node} {lasts:?}", fault.at),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(said, ["10s vehicle/0 2.5s", "12.5s vehicle/1 2.5s", "15s vehicle/2 2.5s"]);
+    assert_eq!(scenario.faults[0].until(&scenario), Duration::from_millis(17_500));
+    let cut = scenario.with_until(Duration::from_secs(13));
+    assert_eq!(cut.faults[0].each, Some(Duration::from_secs(1)));
+}
+
+#[test]
+fn a_swizzle_clogs_some_one_by_one_and_frees_them_in_another_order() {
+    let of = |seed: u64| {
+        let text = "[[faults]]\nat_s = 10\nfor_s = 30\nswizzle = \"vehicle/* <-> gateway/0\"\n";
+        let text = small(text).replace("count = 3", "count = 12");
+        let faults = parse(&text).with_seed(seed).faults();
+        let clogs = faults.into_iter().map(|fault| match fault.verb {
+            Verb::Link(rule) if rule.effect == LinkEffect::Clog && rule.both_ways => {
+                (rule.from.to_string(), fault.at, fault.at + fault.lasts.unwrap_or_default())
+            }
+            other => panic!("{other:?}"),
+        });
+        clogs.collect::<Vec<_>>()
+    };
+    let clogs = of(1);
+    assert_eq!(clogs.len(), 6);
+    assert!(clogs.is_sorted_by(|one, next| one.1 < next.1) && !clogs.is_sorted_by_key(|clog| clog.2));
+    let (last_begin, first_end) =
+        (clogs.iter().map(|clog| clog.1).max(), clogs.iter().map(|clog| clog.2).min());
+    assert!(last_begin <= first_end && clogs.iter().all(|clog| clog.2 <= Duration::from_secs(40)));
+    assert!(clogs == of(1) && clogs != of(2));
+}
+
+#[test]
+fn a_fault_says_what_its_parameters_are() {
+    let fault = |lines: &str| parse(&small(&format!("[[faults]]\nat_s = 1\n{lines}\n"))).faults.remove(0);
+    let burst = fault("burst_loss = \"vehicle/* -> gateway/*\"\nenter = 0.1\nleave = 0.5");
+    assert_eq!(burst.detail(), "turns bad with 0.1, good again with 0.5");
+    let narrow = fault("narrow = \"vehicle/* -> gateway/*\"\nbandwidth_kbit_s = 64\nqueue_ms = 3000");
+    assert_eq!(narrow.detail(), "64 kbit/s, a queue of 3000 ms");
+    assert_eq!(fault("gps_freeze = \"vehicle/0\"\nfrozen = \"position\"").detail(), "");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Whole runs on a small town: every fault that a scenario can name bites, and costs no fix.
 
+mod faults;
 mod readings;
 mod recorded;
 mod road;

@@ -12,18 +12,25 @@ use crate::outputs::Outputs;
 use crate::tick::{TICK, Tick};
 use crate::{Action, Fault, TimelineEntry, Verb};
 
+/// Shares are counted in billionths, so that levels of all kinds are whole numbers.
+const BILLION: f64 = 1e9;
+
 /// What is broken about one node.
 #[derive(Debug, Clone, Component)]
 pub(crate) struct Node {
     name: NodeName,
     state: State,
-    /// Faults that keep it from running, pause it, fill its disk and keep its database away.
+    /// Faults that keep it from running, pause it, fill its disk, keep its database away and its device switched off.
     down: u32,
     paused: u32,
     full: u32,
     away: u32,
-    /// Error of its clock, in milliseconds.
+    asleep: u32,
+    /// Error of its clock, in milliseconds, and how fast it grows, in millionths.
     skew: Levels,
+    drift: Levels,
+    /// Share of its commits without an answer, in billionths.
+    unknown: Levels,
     /// Delays of its disk and of its tasks, in milliseconds.
     disk: Levels,
     lag: Levels,
@@ -121,7 +128,7 @@ impl Schedule {
                 nodes: affected().map(|(name, _)| *name).collect(),
             };
             schedule.changes.push(Change { at: entry.at, kind: ChangeKind::Begin, id });
-            if !matches!(fault.verb, Verb::Restart(_)) {
+            if !fault.verb.is_instant() {
                 let end = entry.until.map(|at| Change { at, kind: ChangeKind::End, id });
                 schedule.changes.extend(end);
             }
@@ -140,11 +147,11 @@ impl Schedule {
 }
 
 fn until(fault: &Fault) -> Option<Duration> {
-    match fault.verb {
-        Verb::Restart(_) => Some(fault.at),
-        // Shorter than a tick it could not be seen, and at zero length it would end before it began.
-        _ => fault.lasts.map(|lasts| fault.at.saturating_add(lasts.max(TICK))),
+    if fault.verb.is_instant() {
+        return Some(fault.at);
     }
+    // Shorter than a tick it could not be seen, and at zero length it would end before it began.
+    fault.lasts.map(|lasts| fault.at.saturating_add(lasts.max(TICK)))
 }
 
 /// Begins and ends the faults whose time has come.
@@ -192,7 +199,7 @@ impl Breakage {
         } else {
             for_each(nodes, &self.nodes, |node| node.begin(self.id, &self.verb, out));
         }
-        self.in_force = !matches!(self.verb, Verb::Restart(_));
+        self.in_force = !self.verb.is_instant();
     }
 
     fn end(&mut self, nodes: &mut Query<&mut Node>, commands: &mut Commands, out: &mut Vec<Action>) {
@@ -224,15 +231,21 @@ fn for_each(nodes: &mut Query<&mut Node>, affected: &[Entity], mut apply: impl F
 
 impl Node {
     fn new(name: NodeName) -> Self {
-        let [skew, disk, lag] = Default::default();
-        Self { name, state: State::Up, down: 0, paused: 0, full: 0, away: 0, skew, disk, lag }
+        let [skew, drift, unknown, disk, lag] = Default::default();
+        let [down, paused, full, away, asleep] = [0; 5];
+        Self { name, state: State::Up, down, paused, full, away, asleep, skew, drift, unknown, disk, lag }
     }
 
     fn begin(&mut self, fault: u32, verb: &Verb, out: &mut Vec<Action>) {
         match verb {
-            Verb::Kill(_) => {
+            Verb::Kill(_) | Verb::Wipe(_) | Verb::DiskDamage { .. } => {
                 self.down += 1;
-                self.crash(out);
+                self.crash(out, Action::Crash);
+                self.spoil(verb, out);
+            }
+            Verb::FailOver(_) => {
+                self.down += 1;
+                self.crash(out, Action::FailOver);
             }
             Verb::Drain(_) => {
                 self.down += 1;
@@ -242,28 +255,24 @@ impl Node {
                 }
             }
             Verb::Restart(_) => {
-                self.crash(out);
+                self.crash(out, Action::Crash);
                 self.start_if_free(out);
             }
-            Verb::Pause(_) => {
-                self.paused += 1;
-                if self.paused == 1 {
-                    out.push(Action::Pause(self.name));
-                }
-            }
-            Verb::DbAway(_) => {
-                self.away += 1;
-                if self.away == 1 {
-                    out.push(Action::DbAway(self.name, true));
-                }
-            }
-            Verb::DiskFull(_) => {
-                self.full += 1;
-                if self.full == 1 {
-                    out.push(Action::DiskFull(self.name, true));
+            Verb::Rebind(_) => out.push(Action::Rebind(self.name)),
+            Verb::Pause(_) | Verb::DbAway(_) | Verb::DiskFull(_) | Verb::Sleep(_) => {
+                let (count, action) = self.condition(verb);
+                *count += 1;
+                if *count == 1 {
+                    out.push(action(true));
                 }
             }
             Verb::ClockSkew { skew_ms, .. } => self.change_level(fault, verb, Some(*skew_ms), out),
+            Verb::ClockDrift { drift_ppm, .. } => {
+                self.change_level(fault, verb, Some((*drift_ppm).into()), out);
+            }
+            Verb::CommitUnknown { probability, .. } => {
+                self.change_level(fault, verb, Some((probability * BILLION) as i64), out);
+            }
             Verb::DiskSlow { by, .. } | Verb::Slow { by, .. } => {
                 self.change_level(fault, verb, Some(by.as_millis() as i64), out);
             }
@@ -277,42 +286,63 @@ impl Node {
 
     fn end(&mut self, fault: u32, verb: &Verb, out: &mut Vec<Action>) {
         match verb {
-            Verb::Kill(_) | Verb::Drain(_) => {
+            Verb::Kill(_) | Verb::Drain(_) | Verb::FailOver(_) | Verb::Wipe(_) | Verb::DiskDamage { .. } => {
                 self.down -= 1;
                 self.start_if_free(out);
             }
-            Verb::Pause(_) => {
-                self.paused -= 1;
-                if self.paused == 0 {
-                    out.push(Action::Resume(self.name));
+            Verb::Pause(_) | Verb::DbAway(_) | Verb::DiskFull(_) | Verb::Sleep(_) => {
+                let (count, action) = self.condition(verb);
+                *count -= 1;
+                if *count == 0 {
+                    out.push(action(false));
                 }
             }
-            Verb::DbAway(_) => {
-                self.away -= 1;
-                if self.away == 0 {
-                    out.push(Action::DbAway(self.name, false));
-                }
-            }
-            Verb::DiskFull(_) => {
-                self.full -= 1;
-                if self.full == 0 {
-                    out.push(Action::DiskFull(self.name, false));
-                }
-            }
-            Verb::ClockSkew { .. } | Verb::DiskSlow { .. } | Verb::Slow { .. } => {
+            Verb::ClockSkew { .. }
+            | Verb::ClockDrift { .. }
+            | Verb::CommitUnknown { .. }
+            | Verb::DiskSlow { .. }
+            | Verb::Slow { .. } => {
                 self.change_level(fault, verb, None, out);
             }
             Verb::Gps { .. } => out.push(Action::Gps { node: self.name, id: fault, fault: None }),
-            Verb::Restart(_) | Verb::Link(_) | Verb::CellOutage(_) => {}
+            Verb::Restart(_) | Verb::Rebind(_) | Verb::Link(_) | Verb::CellOutage(_) => {}
         }
     }
 
-    /// Ends the node if it is not down already; one that is draining may still be at work.
-    fn crash(&mut self, out: &mut Vec<Action>) {
+    /// Ends the node by `action` if it is not down already; one that is draining may still be at work.
+    fn crash(&mut self, out: &mut Vec<Action>, action: fn(NodeName) -> Action) {
         if self.state != State::Crashed {
             self.state = State::Crashed;
-            out.push(Action::Crash(self.name));
+            out.push(action(self.name));
         }
+    }
+
+    /// What happens to the disk of a node that is down.
+    fn spoil(&self, verb: &Verb, out: &mut Vec<Action>) {
+        match verb {
+            Verb::Wipe(_) => out.push(Action::WipeDisk(self.name)),
+            Verb::DiskDamage { bytes, .. } => out.push(Action::DamageDisk(self.name, *bytes)),
+            _ => {}
+        }
+    }
+
+    /// How many faults bring about the condition of this verb, and what says that it begins or ends.
+    fn condition(&mut self, verb: &Verb) -> (&mut u32, impl Fn(bool) -> Action + use<>) {
+        let name = self.name;
+        let (count, action): (_, fn(NodeName, bool) -> Action) = match verb {
+            Verb::Pause(_) => {
+                (
+                    &mut self.paused,
+                    |node, begins| {
+                        if begins { Action::Pause(node) } else { Action::Resume(node) }
+                    },
+                )
+            }
+            Verb::DbAway(_) => (&mut self.away, Action::DbAway),
+            Verb::DiskFull(_) => (&mut self.full, Action::DiskFull),
+            _ => (&mut self.asleep, Action::Sleep),
+        };
+        (count, move |begins| action(name, begins))
     }
 
     fn start_if_free(&mut self, out: &mut Vec<Action>) {
@@ -330,6 +360,10 @@ impl Node {
     fn change_level(&mut self, fault: u32, verb: &Verb, level: Option<i64>, out: &mut Vec<Action>) {
         let (levels, action): (_, fn(NodeName, i64) -> Action) = match verb {
             Verb::ClockSkew { .. } => (&mut self.skew, Action::ClockSkew),
+            Verb::ClockDrift { .. } => (&mut self.drift, |node, ppm| Action::ClockDrift(node, ppm as i32)),
+            Verb::CommitUnknown { .. } => {
+                (&mut self.unknown, |node, share| Action::CommitUnknown(node, share as f64 / BILLION))
+            }
             Verb::DiskSlow { .. } => (&mut self.disk, |node, ms| Action::DiskSlow(node, millis(ms))),
             Verb::Slow { .. } => (&mut self.lag, |node, ms| Action::Slow(node, millis(ms))),
             _ => return,

@@ -68,6 +68,13 @@ fn text(action: &Action) -> String {
         Action::ClockSkew(node, skew_ms) => format!("{node} skew {skew_ms}"),
         Action::Gps { node, fault, .. } => format!("{node} gps {}", fault.is_some()),
         Action::CellOutage { outage, .. } => format!("cells {}", outage.is_some()),
+        Action::Rebind(node) => format!("rebind {node}"),
+        Action::Sleep(node, asleep) => format!("{node} asleep {asleep}"),
+        Action::ClockDrift(node, drift_ppm) => format!("{node} drift {drift_ppm}"),
+        Action::CommitUnknown(node, probability) => format!("{node} unknown {probability}"),
+        Action::FailOver(node) => format!("fail over {node}"),
+        Action::WipeDisk(node) => format!("wipe {node}"),
+        Action::DamageDisk(node, bytes) => format!("damage {node} {bytes}"),
     }
 }
 
@@ -185,4 +192,40 @@ fn the_timeline_is_sorted_and_names_the_nodes_meant() {
         "5s None partition gateway/0 gateway/1 db/0",
     ];
     assert_eq!(lines.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_disk_is_spoilt_while_its_node_is_down_however_it_came_to_be() {
+    let wipe = Verb::Wipe(pattern("vehicle/0"));
+    let damage = Verb::DiskDamage { node: pattern("vehicle/0"), bytes: 3 };
+    let faults = [fault(1, Some(4), kill("vehicle/0")), fault(2, Some(2), wipe), fault(6, Some(1), damage)];
+    let expected = [
+        "1.0 crash vehicle/0",
+        "2.0 wipe vehicle/0",
+        "5.0 start vehicle/0",
+        "6.0 crash vehicle/0",
+        "6.0 damage vehicle/0 3",
+        "7.0 start vehicle/0",
+    ];
+    check(&faults, &expected, &[]);
+}
+
+#[test]
+fn a_database_that_is_down_already_does_not_fail_over() {
+    let failover = Verb::FailOver(pattern("db/0"));
+    check(&[fault(1, Some(3), failover.clone())], &["1.0 fail over db/0", "4.0 start db/0"], &[]);
+    let faults = [fault(1, Some(3), kill("db/0")), fault(2, None, failover)];
+    check(&faults, &["1.0 crash db/0"], &["start db/0"]);
+}
+
+#[test]
+fn sleep_is_counted_drift_and_lost_answers_have_degrees_and_a_rebind_is_over_at_once() {
+    let sleep = Verb::Sleep(pattern("vehicle/0"));
+    let faults = [fault(1, Some(4), sleep.clone()), fault(2, Some(6), sleep)];
+    check(&faults, &["1.0 vehicle/0 asleep true", "8.0 vehicle/0 asleep false"], &[]);
+    let drift = Verb::ClockDrift { node: pattern("gateway/1"), drift_ppm: -40 };
+    check(&[fault(1, Some(2), drift)], &["1.0 gateway/1 drift -40", "3.0 gateway/1 drift 0"], &[]);
+    let unknown = Verb::CommitUnknown { node: pattern("db/0"), probability: 0.25 };
+    check(&[fault(1, None, unknown)], &["1.0 db/0 unknown 0.25"], &["db/0 unknown 0"]);
+    check(&[fault(1, Some(9), Verb::Rebind(pattern("vehicle/*")))], &["1.0 rebind vehicle/0"], &[]);
 }

@@ -1,0 +1,131 @@
+//! An agent's way to the database and back.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use drover_env::{BoxFuture, Env};
+use drover_model::NodeName;
+use drover_simnet::{Effect, Sim};
+use drover_store::{Store, StoreError, Transaction};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Answer, Db, Request, jitter};
+
+/// How long a client waits for an answer.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A segment that is lost is sent again after so long, and after twice as long each time it is lost again (RFC 6298 would
+/// begin with a second; Linux begins with this).
+const RESEND_AFTER: Duration = Duration::from_millis(200);
+
+/// One client of the database.
+pub(crate) struct DbClient {
+    db: Db,
+    sim: Sim,
+    client: NodeName,
+    env: Env,
+    rng: Mutex<ChaCha8Rng>,
+}
+
+impl DbClient {
+    pub(super) fn new(db: Db, sim: Sim, client: NodeName, env: Env) -> Self {
+        let rng = Mutex::new(env.rng("db client"));
+        Self { db, sim, client, env, rng }
+    }
+
+    fn unavailable(&self, detail: &str) -> Answer {
+        self.env.event("db.error", &[]);
+        Err(StoreError::Unavailable { detail: detail.to_owned() })
+    }
+
+    fn unknown(&self) -> Answer {
+        self.env.event("db.commit_unknown", &[]);
+        Err(StoreError::Unknown { detail: "the connection was lost before the answer".to_owned() })
+    }
+
+    async fn request(&self, transaction: Transaction) -> Answer {
+        let (client, server) = (self.client, self.db.name);
+        let give_up = Instant::now() + STATEMENT_TIMEOUT;
+        if self.sim.is_partitioned(client, server) {
+            sleep(STATEMENT_TIMEOUT).await;
+            return self.unavailable("the connection attempt timed out");
+        }
+        if timeout_at(give_up, self.travel(client, server)).await.is_err() {
+            // It never arrived, but its client can not know.
+            return self.unknown();
+        }
+        let requests = self.db.with_state(|state| state.requests.clone().filter(|_| !state.away));
+        let (Some(requests), true) = (requests, self.sim.is_up(server)) else {
+            sleep(self.db.behaviour.latency).await;
+            return self.unavailable("connection refused");
+        };
+        let (answer, wait) = oneshot::channel();
+        if requests.try_send(Request { transaction, answer }).is_err() {
+            return self.unavailable("no connection of the pool became free in time");
+        }
+        let answered = async {
+            let answer = wait.await.ok()?;
+            self.travel(server, client).await;
+            Some(answer)
+        };
+        let answer = timeout_at(give_up, answered).await;
+        match answer {
+            Ok(Some(answer)) if !self.sim.is_partitioned(server, client) => answer,
+            _ => self.unknown(),
+        }
+    }
+
+    /// Takes as long as the rules in force make one way take.
+    async fn travel(&self, from: NodeName, to: NodeName) {
+        self.sim.unclogged(from, to).await;
+        let late = self.late(&self.sim.effects(from, to));
+        if !late.is_zero() {
+            sleep(late).await;
+        }
+    }
+
+    fn late(&self, effects: &[Effect]) -> Duration {
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = |effect: &Effect| match *effect {
+            Effect::Delay { delay, jitter: most } => delay + jitter(most, &mut rng),
+            Effect::Loss(probability) => resent_for(probability, &mut rng),
+            _ => Duration::ZERO,
+        };
+        effects.iter().map(late).sum()
+    }
+}
+
+/// How late a segment is that is lost with `probability` each time it is sent. Later than a client waits is late enough.
+fn resent_for(probability: f64, rng: &mut ChaCha8Rng) -> Duration {
+    let (mut late, mut wait) = (Duration::ZERO, RESEND_AFTER);
+    while late < STATEMENT_TIMEOUT && rng.random_bool(probability) {
+        late += wait;
+        wait *= 2;
+    }
+    late
+}
+
+impl Store for DbClient {
+    fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Answer> {
+        Box::pin(self.request(transaction))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_env::SeedTree;
+
+    use super::*;
+
+    #[test]
+    fn a_lost_segment_is_late_by_its_resends() {
+        let mut rng = SeedTree::from_number(1).rng("client");
+        assert_eq!(resent_for(0.0, &mut rng), Duration::ZERO);
+        assert!(resent_for(1.0, &mut rng) >= STATEMENT_TIMEOUT);
+        let late: Vec<_> = (0..1_000).map(|_| resent_for(0.5, &mut rng)).collect();
+        let count = |ms| late.iter().filter(|late| late.as_millis() == ms).count();
+        assert!((440..560).contains(&count(0)) && (190..310).contains(&count(200)) && count(600) > 80);
+    }
+}
