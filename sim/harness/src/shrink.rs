@@ -2,50 +2,68 @@
 //!
 //! Runs nothing itself: whoever calls it says whether a candidate still fails. Works on resolved scenarios, whose faults are
 //! data: with another number of vehicles the rest of the day stays as it is, since every vehicle and purpose has random
-//! numbers of its own.
+//! numbers of its own. Every candidate is one that a file can say: what is left over must run by itself.
+
+mod faults;
 
 use std::time::Duration;
 
 use drover_model::{NodeKind, NodePattern};
 
-use crate::scenario::{FaultSpec, Radio, Scenario, Store};
+use crate::scenario::{Radio, Scenario, Store};
+use faults::{certain, halve, simpler, whole_seconds};
 
 /// Rounds over all kinds of steps; each begins with what the one before left.
 const ROUNDS_MAX: usize = 6;
 /// A run goes on at least this long after its last fault has begun.
 const TAIL: Duration = Duration::from_secs(20);
-/// Faults are not made shorter than this.
-const FAULT_MIN: Duration = Duration::from_secs(1);
+/// A run has at least this long to settle in: one that fails for want of time alone shows nothing.
+const SETTLE_MIN: Duration = Duration::from_secs(60);
 
 /// Shrinks `scenario`; `fails` says whether a candidate fails for the same cause, and is also asked when to give up: it
 /// then returns `None`. Returns the smallest that failed and how many candidates were tried.
 pub fn shrink(scenario: Scenario, fails: &mut dyn FnMut(&Scenario) -> Option<bool>) -> (Scenario, u64) {
-    let mut work = Work { smallest: scenario.resolved(), tried: 0, fails, over: false };
-    for _ in 0..ROUNDS_MAX {
-        let before = work.smallest.clone();
-        work.drop_faults();
-        work.drop_weather();
-        work.shorten();
-        work.drop_nodes();
-        work.simplify_faults();
-        if work.over || work.smallest == before {
-            break;
-        }
-    }
+    let mut work = Work::new(scenario, fails);
+    work.run();
     (work.smallest, work.tried)
 }
 
 struct Work<'a> {
     smallest: Scenario,
     tried: u64,
+    /// Candidates that no file can say.
+    refused: u64,
     fails: &'a mut dyn FnMut(&Scenario) -> Option<bool>,
     over: bool,
 }
 
-impl Work<'_> {
-    /// Takes `candidate` if it is another scenario and still fails.
+impl<'a> Work<'a> {
+    fn new(scenario: Scenario, fails: &'a mut dyn FnMut(&Scenario) -> Option<bool>) -> Self {
+        Self { smallest: scenario.resolved(), tried: 0, refused: 0, fails, over: false }
+    }
+
+    fn run(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            let before = self.smallest.clone();
+            self.drop_faults();
+            self.drop_weather();
+            self.shorten();
+            self.shorten_rest();
+            self.drop_nodes();
+            self.simplify_faults();
+            if self.over || self.smallest == before {
+                break;
+            }
+        }
+    }
+
+    /// Takes `candidate` if it is another scenario, one that a file can say, and still fails.
     fn take(&mut self, candidate: Scenario) -> bool {
         if self.over || candidate == self.smallest {
+            return false;
+        }
+        if Scenario::parse(&candidate.to_toml(), "candidate").is_err() {
+            self.refused += 1;
             return false;
         }
         self.tried += 1;
@@ -81,14 +99,24 @@ impl Work<'_> {
         }
     }
 
-    /// A calm network, the usual order and a database that always answers, if the failure does not need them.
+    /// A calm network, the usual order, services as they are and a database that always answers, if the failure does not
+    /// need them otherwise.
     fn drop_weather(&mut self) {
         self.with(|scenario| scenario.shuffle = false);
-        self.with(|scenario| scenario.radio = Radio::default());
+        self.with(|scenario| scenario.buggify = false);
+        self.with(|scenario| {
+            // Without cells none can be out of order.
+            let cell_m = scenario.radio.cell_m.filter(|_| needs_cells(scenario));
+            scenario.radio = Radio { cell_m, ..Radio::default() };
+        });
         self.with(|scenario| scenario.store = Store::default());
         self.with(|scenario| scenario.radio.loss = 0.0);
-        self.with(|scenario| (scenario.radio.cell_m, scenario.radio.cell_change_interval) = (None, None));
+        self.with(|scenario| scenario.radio.burst_loss = None);
         self.with(|scenario| scenario.radio.zones.clear());
+        self.with(|scenario| scenario.radio.crowds.clear());
+        self.with(|scenario| scenario.radio.cell_change_interval = None);
+        self.with(|scenario| (scenario.radio.nat_timeout, scenario.radio.nat_rebind_interval) = (None, None));
+        self.with(drop_cells);
         self.with(|scenario| scenario.store.commit_unknown = 0.0);
         self.with(|scenario| scenario.store.bad_rows = 0.0);
     }
@@ -100,6 +128,29 @@ impl Work<'_> {
             let whole = Duration::from_secs(until.as_secs().max(1));
             let candidate = self.smallest.clone().with_until(whole);
             self.take(candidate);
+        }
+    }
+
+    /// Less time in a cluster that is whole again: what is allowed then stays, and must still be seen.
+    fn shorten_rest(&mut self) {
+        let converge = self.smallest.converge();
+        let whole = |time: Duration| Duration::from_secs(time.as_secs());
+        for calm in [Duration::ZERO, whole(self.smallest.calm / 2)] {
+            self.take_rest(calm, self.smallest.settle, converge);
+        }
+        let least = SETTLE_MIN.max(converge);
+        for settle in [least, whole(self.smallest.settle / 2)] {
+            if settle >= least && settle < self.smallest.settle {
+                self.take_rest(self.smallest.calm, settle, converge);
+            }
+        }
+    }
+
+    fn take_rest(&mut self, calm: Duration, settle: Duration, converge: Duration) {
+        if calm + settle >= converge && (calm, settle) != (self.smallest.calm, self.smallest.settle) {
+            self.with(|scenario| {
+                (scenario.calm, scenario.settle, scenario.converge) = (calm, settle, Some(converge));
+            });
         }
     }
 
@@ -130,24 +181,25 @@ impl Work<'_> {
         for at in 0..self.smallest.faults.len() {
             self.with(|scenario| scenario.faults[at].at = whole_seconds(scenario.faults[at].at));
             self.with(|scenario| certain(&mut scenario.faults[at]));
-            while self.smallest.faults[at].lasts.is_some_and(|lasts| lasts > FAULT_MIN)
-                && self.with(|scenario| halve(&mut scenario.faults[at]))
-            {}
+            if let Some(other) = simpler(&self.smallest.faults[at]) {
+                self.with(|scenario| scenario.faults[at] = other);
+            }
+            while self.with(|scenario| halve(&mut scenario.faults[at])) {}
         }
     }
 }
 
-fn whole_seconds(at: Duration) -> Duration {
-    Duration::from_secs(at.as_secs())
+fn needs_cells(scenario: &Scenario) -> bool {
+    scenario.faults.iter().any(|fault| fault.cell_outage.is_some())
 }
 
-fn certain(fault: &mut FaultSpec) {
-    fault.probability = fault.probability.map(|_| 1.0);
-    fault.jitter = None;
-}
-
-fn halve(fault: &mut FaultSpec) {
-    fault.lasts = fault.lasts.map(|lasts| (lasts / 2).max(FAULT_MIN));
+/// One cell, and with the borders goes all that needs some; unless some must be there to be out of order.
+fn drop_cells(scenario: &mut Scenario) {
+    if !needs_cells(scenario) {
+        let radio = &mut scenario.radio;
+        (radio.cell_m, radio.border, radio.cell_kbit_s) = (None, None, None);
+        radio.crowds.clear();
+    }
 }
 
 /// Lets faults name only nodes that are there: the last one stands for those beyond it.
@@ -160,59 +212,4 @@ fn fit(scenario: &mut Scenario) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn chaotic() -> Scenario {
-        let text = "name = \"c\"\nquestion = \"?\"\nseed = 5\nduration_s = 300\n[[vehicles]]\ncount = 40\n\
-                    [radio]\nloss = 0.1\n[cluster]\ngateway = 3\npersistence = 3\n\
-                    [chaos]\nrate_per_min = 12\n";
-        let mut scenario =
-            Scenario::parse(text, "c.toml").unwrap_or_else(|errors| panic!("{errors}")).resolved();
-        let needed = "name = \"d\"\nquestion = \"?\"\nduration_s = 300\n[[vehicles]]\ncount = 40\n\
-                      [cluster]\ngateway = 3\npersistence = 3\n\
-                      [[faults]]\nat_s = 70.5\nfor_s = 40\nkill = \"gateway/2\"\n\
-                      [[faults]]\nat_s = 90\nfor_s = 30\nloss = \"vehicle/30 -> gateway/*\"\nprobability = 0.3\n";
-        scenario.faults.extend(Scenario::parse(needed, "d.toml").unwrap_or_else(|e| panic!("{e}")).faults);
-        scenario
-    }
-
-    /// Fails if a gateway is killed after a minute and any loss happens on a vehicle's link.
-    fn fails(scenario: &Scenario) -> bool {
-        let kill = scenario.faults.iter().any(|fault| {
-            fault.at >= Duration::from_secs(60)
-                && fault.kill.is_some_and(|nodes| nodes.kind == NodeKind::Gateway)
-        });
-        let loss = scenario.faults.iter().any(|fault| {
-            fault.loss.is_some_and(|link| link.from.kind == NodeKind::Vehicle && link.from.index.is_some())
-        });
-        kill && loss
-    }
-
-    #[test]
-    fn what_is_not_needed_goes_and_what_is_stays() {
-        let mut valid = 0;
-        let (small, tried) = shrink(chaotic(), &mut |candidate| {
-            Scenario::parse(&candidate.to_toml(), "candidate").unwrap_or_else(|errors| panic!("{errors}"));
-            valid += 1;
-            Some(fails(candidate))
-        });
-        assert!(fails(&small));
-        assert_eq!((small.faults.len(), small.vehicles_len()), (2, 1), "{}", small.to_toml());
-        assert_eq!((small.cluster.gateway, small.cluster.persistence), (1, 1));
-        assert!(small.duration <= Duration::from_secs(150) && small.radio == Radio::default());
-        assert!(small.faults.iter().all(|fault| fault.lasts.is_none_or(|lasts| lasts <= FAULT_MIN * 2)));
-        assert_eq!(tried, valid);
-    }
-
-    #[test]
-    fn it_stops_when_told_and_keeps_the_smallest_so_far() {
-        let mut left = 3;
-        let (small, tried) = shrink(chaotic(), &mut |candidate| {
-            left -= 1;
-            (left > 0).then(|| fails(candidate))
-        });
-        assert!(fails(&small));
-        assert_eq!(tried, 3);
-    }
-}
+mod tests;
