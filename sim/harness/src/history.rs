@@ -335,6 +335,7 @@ impl Observer for History {
             "tracker.resent" => Some(("batch_resent", 1)),
             "tracker.refused" => Some(("refused", 1)),
             "tracker.shed" => Some(("shed", values.number("last") - values.number("first") + 1)),
+            "tracker.lost" => Some(("fix_lost", values.number("last") - values.number("first") + 1)),
             "tracker.torn_tail_cut" => Some(("torn_tail_cut", 1)),
             "gateway.credit_withheld" => Some(("credit_withheld", 1)),
             "persistence.duplicate_dropped" => Some(("duplicate_dropped", values.number("count"))),

@@ -117,4 +117,15 @@ mod tests {
         // Refused here, stored through another gateway.
         check(set(0..=99), none(), none(), set(98..=99), [100, 98, 2, 0, 0]);
     }
+
+    #[test]
+    fn what_went_with_a_disk_is_lost_unless_it_is_stored_and_hides_nothing_else() {
+        let (epoch, mut vehicle) = (Epoch::from_bits(7), VehicleHistory::default());
+        let history = vehicle.epoch(epoch);
+        (history.recorded, history.lost) = (set(0..=99), set(50..=79));
+        let found = Found { identities: Identities::from([((0, epoch), set(0..=59))]), ..Found::default() };
+        let ledger = balance(&[vehicle], &found, &Identities::new());
+        assert!(ledger.is_balanced(), "{ledger:?}");
+        assert_eq!([ledger.stored_or_pending, ledger.lost, ledger.missing], [60, 20, 20]);
+    }
 }

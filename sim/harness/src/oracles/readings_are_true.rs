@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use drover_model::{Engine, VehicleId, WallTime};
+use drover_model::{Engine, NodeKind, NodeName, VehicleId, WallTime};
 use drover_store::MemoryStore;
-use drover_world::{EngineTruth, VehicleKind, World};
+use drover_world::{EngineTruth, Falsified, VehicleKind, World};
 
 use super::result;
 use crate::report::OracleResult;
-use crate::scenario::Scenario;
+use crate::scenario::{FaultSpec, Frozen, Scenario};
 
 /// A receiver's sentences come up to 300 ms later than their time, and the first ones wait as long for more: readings may be
 /// so much newer than the fix.
@@ -138,7 +138,11 @@ pub fn readings_are_true(
         for reading in &READINGS {
             let Some(stored) = (reading.stored)(&row.fix.engine) else { continue };
             checks += 1;
-            if violation.is_none() && !reading.is_true(world, vehicle, kind, at, stored) {
+            let is_true = |until| reading.is_true(world, vehicle, kind, (at, until), stored);
+            if violation.is_none()
+                && !is_true(at + MADE_AFTER_MAX)
+                && !repeated_until(scenario, world, vehicle, at).is_some_and(is_true)
+            {
                 let name = reading.name;
                 violation = Some(format!(
                     "vehicle/{vehicle} has {name} {stored} stored for {:.3} s",
@@ -151,17 +155,39 @@ pub fn readings_are_true(
 }
 
 impl Reading {
-    fn is_true(&self, world: &World, vehicle: u32, kind: VehicleKind, at: Duration, stored: f64) -> bool {
+    /// Whether a fix of the first time, made before the second, may have it.
+    fn is_true(
+        &self,
+        world: &World,
+        vehicle: u32,
+        kind: VehicleKind,
+        (at, until): (Duration, Duration),
+        stored: f64,
+    ) -> bool {
         let bus_step = match kind {
             VehicleKind::DeliveryVan | VehicleKind::Truck => self.bus_steps.0,
             VehicleKind::Car => self.bus_steps.1,
         };
         // Half a step of each, and what single precision takes.
         let within = 0.5 * (bus_step + self.log_step) + 1e-6 + stored.abs() * f64::from(f32::EPSILON);
-        let (since, until) = (at.saturating_sub(self.age_max), at + MADE_AFTER_MAX);
-        let truths = world.engine_between(vehicle, since, until);
+        let truths = world.engine_between(vehicle, at.saturating_sub(self.age_max), until);
         truths.rev().any(|truth| ((self.truth)(&truth) - stored).abs() <= within)
     }
+}
+
+/// Until when a fix of this time may have been made, if its receiver then repeated whole sentences: a tracker that starts
+/// meanwhile hears it for the first time, and says what its bus says now.
+fn repeated_until(scenario: &Scenario, world: &World, vehicle: u32, at: Duration) -> Option<Duration> {
+    let time = scenario.world.start.plus(at);
+    let next = world.fixes(vehicle).find(|fix| fix.time > time)?;
+    let node = NodeName::new(NodeKind::Vehicle, vehicle);
+    let repeats = |fault: &&FaultSpec| {
+        fault.frozen == Some(Frozen::Sentences)
+            && fault.gps_freeze.is_some_and(|nodes| nodes.matches(node))
+            && (fault.at..fault.until(scenario) + MADE_AFTER_MAX).contains(&(at + MADE_AFTER_MAX))
+    };
+    let ends = scenario.faults.iter().filter(repeats).map(|fault| fault.until(scenario)).max()?;
+    (next.falsified == Falsified::Frozen).then_some(ends + MADE_AFTER_MAX)
 }
 
 fn since(start: WallTime, time: WallTime) -> Duration {
@@ -193,7 +219,8 @@ mod tests {
         let truth = world.engine(0).last().expect("a van that has been driving for two minutes");
         for reading in &READINGS {
             let (kind, name, stored) = (VehicleKind::DeliveryVan, reading.name, (reading.truth)(&truth));
-            let check = |at, stored| reading.is_true(&world, 0, kind, at, stored);
+            let check =
+                |at: Duration, stored| reading.is_true(&world, 0, kind, (at, at + MADE_AFTER_MAX), stored);
             assert!(check(now, stored), "{name} {stored}");
             // Beyond what the vehicle has ever shown.
             let most = world.engine(0).map(|truth| (reading.truth)(&truth)).fold(0.0, f64::max);
@@ -203,7 +230,8 @@ mod tests {
         let odometer = &READINGS[0];
         assert!(truth.odometer_m > world.engine(0).next().map_or(0.0, |first| first.odometer_m) + 20.0);
         for at in [Duration::ZERO, now + Duration::from_secs(120)] {
-            assert!(!odometer.is_true(&world, 0, VehicleKind::DeliveryVan, at, truth.odometer_m));
+            let made = (at, at + MADE_AFTER_MAX);
+            assert!(!odometer.is_true(&world, 0, VehicleKind::DeliveryVan, made, truth.odometer_m));
         }
     }
 }

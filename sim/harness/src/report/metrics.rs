@@ -34,7 +34,7 @@ pub const DRIVING: [(&str, &str); 8] = [
 ];
 
 /// Recovery paths and their causes: how often each was taken.
-pub const EVENTS: [(&str, &str); 23] = [
+pub const EVENTS: [(&str, &str); 24] = [
     ("connect", "a vehicle's first session was set up"),
     ("reconnect", "a vehicle set up a session after it had lost one"),
     ("migration", "a session went on from another address"),
@@ -57,6 +57,7 @@ pub const EVENTS: [(&str, &str); 23] = [
     ("shed", "a full spool dropped a fix"),
     ("torn_tail_cut", "a spool's half-written end was cut off after a crash"),
     ("disk_spoilt", "a fault emptied or damaged a vehicle's disk"),
+    ("fix_lost", "a tracker found that damage to its spool had taken a fix"),
     ("epoch_abandoned", "a spool began a new epoch, since damage may have taken the end of the one before"),
 ];
 
