@@ -218,7 +218,8 @@ impl<'a> Run<'a> {
             profile: options.profile.clone(),
         });
         let db = Db::new(DB, scenario.store, history.clone(), scenario.seed);
-        db.store.set_unique_off(drover_env::BITE && options.planted.as_deref() == Some("dedupe_off"));
+        #[cfg(feature = "bite")]
+        db.store.set_unique_off(options.planted.as_deref() == Some("dedupe_off"));
         let mut cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
         let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER);
         let mut world = World::new(world_spec(scenario, services, options.roads.clone(), options.file)?);

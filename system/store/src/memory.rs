@@ -31,7 +31,8 @@ struct State {
     unique: FxHashMap<(TenantId, VehicleId), BTreeMap<RowKey, usize>>,
     outbox: Vec<OutboxEvent>,
     dead_letters: Vec<DeadLetter>,
-    /// Rows are not compared with those that are there.
+    /// A planted bug: rows are not compared with those that are there.
+    #[cfg(feature = "bite")]
     unique_off: bool,
     /// First row that a crash takes, while flushing is off.
     flushed: Option<usize>,
@@ -87,7 +88,8 @@ impl MemoryStore {
         state.flushed = off.then_some(state.heap.len());
     }
 
-    /// Takes every row as a new one, as a table without its unique index would.
+    /// A planted bug: takes every row as a new one, as a table without its unique index would.
+    #[cfg(feature = "bite")]
     pub fn set_unique_off(&self, off: bool) {
         self.lock().unique_off = off;
     }
@@ -127,8 +129,12 @@ impl MemoryStore {
 
 impl State {
     fn insert(&mut self, row: Row) -> RowOutcome {
+        #[cfg(feature = "bite")]
+        let unique = !self.unique_off;
+        #[cfg(not(feature = "bite"))]
+        let unique = true;
         let index = self.unique.entry((row.tenant, row.vehicle)).or_default();
-        if let Some(&place) = index.get(&row.key()).filter(|_| !self.unique_off) {
+        if let Some(&place) = index.get(&row.key()).filter(|_| unique) {
             let equal = self.heap[place].as_ref() == Some(&row);
             return if equal { RowOutcome::Duplicate } else { RowOutcome::Conflict };
         }
