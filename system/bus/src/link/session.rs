@@ -52,6 +52,8 @@ pub(crate) struct Session {
     publishes: Outbox,
     calls_max: usize,
     fill: HighWater,
+    calls_fill: HighWater,
+    publishes_fill: HighWater,
     state: Mutex<State>,
 }
 
@@ -83,6 +85,12 @@ impl Session {
             publishes: Outbox::default(),
             calls_max,
             fill: HighWater::new("bus.calls_out", calls_max as u64),
+            // A call is begun below the bound, and may be as long as a frame.
+            calls_fill: HighWater::new(
+                "bus.calls_out_bytes",
+                (OUTBOX_BYTES_MAX + SHARED_FRAME_BYTES_MAX) as u64,
+            ),
+            publishes_fill: HighWater::new("bus.publishes_out", PUBLISH_WINDOW),
             state: Mutex::new(state),
         }
     }
@@ -217,7 +225,8 @@ impl Session {
         }
         let (id, answer) = self.register()?;
         let mut cancel = CancelOnDrop { session: self, id, armed: true };
-        self.calls.push(&Frame::Call(frame(id, outgoing)));
+        let waiting_bytes = self.calls.push(&Frame::Call(frame(id, outgoing)));
+        self.calls_fill.see(&self.env, waiting_bytes as u64);
         let answer = timeout_at(deadline, answer).await.map_err(late)?;
         cancel.armed = false;
         answer.unwrap_or_else(|_| Err(CallError::Unavailable("the connection was lost".to_owned())))
@@ -277,7 +286,7 @@ impl Session {
         if body.len() + HEADER_BYTES > SHARED_FRAME_BYTES_MAX {
             return Err(PublishError::Oversize { len_bytes: body.len() });
         }
-        {
+        let untaken = {
             let mut state = self.lock();
             if state.ended.is_some() {
                 return Err(PublishError::Unavailable);
@@ -286,7 +295,10 @@ impl Session {
                 return Err(PublishError::Full);
             }
             state.published += 1;
-        }
+            // Credit counts from the first message on: so many were taken, and a window more.
+            (state.published + PUBLISH_WINDOW).saturating_sub(state.credit)
+        };
+        self.publishes_fill.see(&self.env, untaken);
         let publish = Publish { topic: Some(topic.to_owned()), body: Some(body), ..Publish::default() };
         self.publishes.push(&Frame::Publish(publish));
         Ok(())
