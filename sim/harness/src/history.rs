@@ -27,6 +27,17 @@ const TIMELINE_MAX: usize = 50_000;
 pub struct History {
     start: WallTime,
     state: Arc<Mutex<State>>,
+/// Events that are counted and have no line in the timeline: there are too many.
+const UNTOLD: [&str; 7] = [
+    "duplicate_dropped",
+    "credit_withheld",
+    "persist_failed",
+    "live_dropped",
+    "disk_error",
+    "unrecorded",
+    "overloaded",
+];
+
 }
 
 /// A queue's fill, at its highest.
@@ -384,7 +395,7 @@ impl Observer for History {
                 state.count("gateway_crash", 1);
             }
             // Per-fix and per-batch events would drown the rest.
-            if !matches!(event, "duplicate_dropped" | "credit_withheld") {
+            if !UNTOLD.contains(&event) {
                 state.note(at, node, event, fields);
             }
         }
@@ -406,6 +417,14 @@ impl State {
             }
             // Whatever it had is gone with it.
             "node.crashed" | "node.stopped" | "node.started_again" => {
+            "tracker.disk_error" => Some(("disk_error", 1)),
+            "tracker.unrecorded" => Some(("unrecorded", values.number("count"))),
+            "tracker.stale_answer" => Some(("stale_answer", 1)),
+            "gateway.stopped" if values.number("drained") == 1 => Some(("drain_completed", 1)),
+            "gateway.overloaded" => Some(("overloaded", 1)),
+            "gateway.persist_failed" => Some(("persist_failed", 1)),
+            "gateway.live_dropped" => Some(("live_dropped", values.number("fixes"))),
+            "persistence.batch_given_up" => Some(("batch_given_up", 1)),
                 self.sessions.remove(&node);
             }
             _ => {}

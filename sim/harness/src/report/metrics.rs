@@ -34,7 +34,7 @@ pub const DRIVING: [(&str, &str); 8] = [
 ];
 
 /// Recovery paths and their causes: how often each was taken.
-pub const EVENTS: [(&str, &str); 24] = [
+pub const EVENTS: [(&str, &str); 32] = [
     ("connect", "a vehicle's first session was set up"),
     ("reconnect", "a vehicle set up a session after it had lost one"),
     ("migration", "a session went on from another address"),
@@ -59,6 +59,14 @@ pub const EVENTS: [(&str, &str); 24] = [
     ("disk_spoilt", "a fault emptied or damaged a vehicle's disk"),
     ("fix_lost", "a tracker found that damage to its spool had taken a fix"),
     ("epoch_abandoned", "a spool began a new epoch, since damage may have taken the end of the one before"),
+    ("disk_error", "a tracker's disk did not write or read what it was asked to"),
+    ("unrecorded", "a fix fell off the queue in front of a full disk before it was recorded"),
+    ("stale_answer", "an answer came for an epoch that was settled and gone"),
+    ("drain_completed", "a gateway that was told to stop had handed over all of its sessions"),
+    ("overloaded", "a gateway turned a vehicle away, because it had too many sessions"),
+    ("persist_failed", "a gateway's call to persistence gave no outcome"),
+    ("live_dropped", "a fix did not go live, because its receiver had no room"),
+    ("batch_given_up", "an agent gave up rows for which nobody waited any longer"),
 ];
 
 /// Terms of the ledger that are plain counts.
