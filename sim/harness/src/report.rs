@@ -7,6 +7,7 @@ mod chart;
 mod html;
 mod latency;
 pub mod metrics;
+mod plan;
 mod summary;
 mod timeline;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use html::page;
 pub use latency::Latency;
+pub use plan::{plan_files, plan_text};
 pub use summary::summary;
 pub use timeline::TimelineEvent;
 
@@ -430,13 +432,13 @@ impl Report {
         value.to_string()
     }
 
+    /// Names of the files of a report's folder.
+    pub const FILES: [&'static str; 3] = ["report.json", "report.html", "timeline.jsonl"];
+
     /// The files of a report's folder: their names and contents. Written by whoever owns the disk.
     pub fn files(&self, timeline: &[TimelineEvent]) -> [(&'static str, String); 3] {
-        [
-            ("report.json", self.to_json()),
-            ("report.html", page(self)),
-            ("timeline.jsonl", timeline::lines(timeline)),
-        ]
+        let [json, html, lines] = Self::FILES;
+        [(json, self.to_json()), (html, page(self)), (lines, timeline::lines(timeline))]
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::gates::GateOutcome;
 use crate::report::{OracleOutcome, Report, Verdict};
 use crate::run::RunError;
-use crate::scenario::Comparison;
+use crate::scenario::{Comparison, Scenario};
 
 /// Failing seeds of one cause that the summary names.
 const SEEDS_NAMED_MAX: usize = 5;
@@ -29,6 +29,8 @@ pub enum Cause {
     Gate(String),
     /// The run said too little.
     Invalid,
+    /// The run was ended by hand: it says nothing either way.
+    Interrupted,
 }
 
 impl fmt::Display for Cause {
@@ -39,6 +41,7 @@ impl fmt::Display for Cause {
             Self::Oracle(name) => write!(f, "invariant {name} broken"),
             Self::Gate(metric) => write!(f, "gate {metric} failed"),
             Self::Invalid => f.write_str("the run says too little"),
+            Self::Interrupted => f.write_str("the run was ended by hand"),
         }
     }
 }
@@ -50,7 +53,8 @@ impl Cause {
         let gate = report.gates.iter().find(|gate| gate.outcome == GateOutcome::Fail);
         match report.verdict {
             Verdict::Pass => None,
-            Verdict::Invalid | Verdict::Interrupted => Some(Self::Invalid),
+            Verdict::Invalid => Some(Self::Invalid),
+            Verdict::Interrupted => Some(Self::Interrupted),
             Verdict::Fail => Some(match (broken, gate) {
                 (Some(oracle), _) => Self::Oracle(oracle.name.clone()),
                 // The ledger judges the same whether or not an oracle stands for it.
@@ -92,8 +96,10 @@ pub struct SeedResult {
     pub repeated: bool,
     /// Fixes recorded.
     pub recorded: u64,
-    /// Faults in the timeline.
-    pub faults: u64,
+    /// Faults in the timeline, by verb.
+    pub faults: BTreeMap<String, u64>,
+    /// The command that repeats the run.
+    pub replay: String,
     /// Virtual seconds.
     pub virtual_s: f64,
     /// How often each recovery path was taken.
@@ -110,26 +116,46 @@ impl SeedResult {
             trace_hash: report.trace_hash.clone(),
             repeated: false,
             recorded: report.ledger.recorded,
-            faults: report.faults.len() as u64,
+            faults: faults_by_verb(&report.scenario),
+            replay: report.replay.clone(),
             virtual_s: report.run.speed.virtual_s,
             events: report.events.clone(),
         }
     }
 
-    /// From a run without a report.
-    pub fn failed(seed: u64, error: &RunError) -> Self {
+    /// From a run of `scenario` without a report, which `replay` repeats.
+    pub fn failed(scenario: &Scenario, replay: String, error: &RunError) -> Self {
         Self {
-            seed,
+            seed: scenario.seed,
             cause: Some(Cause::of_error(error)),
             detail: error.to_string(),
             trace_hash: None,
             repeated: false,
             recorded: 0,
-            faults: 0,
+            faults: faults_by_verb(scenario),
+            replay,
             virtual_s: 0.0,
             events: BTreeMap::new(),
         }
     }
+
+    /// Takes the same seed's second run: a run gives the same bytes each time, and one without a trace the same error.
+    pub fn compare(&mut self, again: &Self) {
+        self.repeated = true;
+        let same = self.trace_hash == again.trace_hash && self.cause == again.cause;
+        if !same || (self.trace_hash.is_none() && self.detail != again.detail) {
+            self.cause = Some(Cause::Nondeterminism);
+            self.detail = "`twin check` with this seed names the first difference".to_owned();
+        }
+    }
+}
+
+fn faults_by_verb(scenario: &Scenario) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for fault in &scenario.faults {
+        *counts.entry(fault.verb_and_target().0.to_owned()).or_default() += 1;
+    }
+    counts
 }
 
 /// Failures of one cause.
@@ -143,12 +169,20 @@ pub struct Group {
     pub seeds: Vec<u64>,
     /// What the lowest one said.
     pub detail: String,
+    /// Its trace hash, if it came to an end.
+    pub trace_hash: Option<String>,
+    /// The command that repeats it.
+    pub replay: String,
 }
 
 /// What a sweep found.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Summary {
-    /// Seeds that were run.
+    /// Commit that the program was built from.
+    pub commit: String,
+    /// True if it was ended by hand: then it found what it found, and says nothing of the rest.
+    pub interrupted: bool,
+    /// Seeds that were run to their end.
     pub seeds: u64,
     /// Seeds that did not pass.
     pub failed: u64,
@@ -158,8 +192,8 @@ pub struct Summary {
     pub virtual_s: f64,
     /// Fixes recorded.
     pub recorded: u64,
-    /// Faults that happened.
-    pub faults: u64,
+    /// How often each verb stands in the timelines of all seeds; a verb that could have been drawn and never was has 0.
+    pub faults: BTreeMap<String, u64>,
     /// How often each recovery path was taken, over all seeds.
     pub events: BTreeMap<String, u64>,
     /// In how many seeds each was taken at all.
@@ -171,21 +205,21 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Sums up the results; `sometimes` are events that must have occurred.
-    pub fn of(mut results: Vec<SeedResult>, sometimes: &[String]) -> Self {
+    /// Sums up the results of a scenario's seeds, by a program of this commit. What its `[chaos]` may draw is counted even if
+    /// it never was, and what that asks for must have occurred.
+    pub fn of(mut results: Vec<SeedResult>, scenario: &Scenario, commit: &str) -> Self {
         results.sort_by_key(|result| result.seed);
-        let mut summary = Self::default();
+        let mut summary = Self { commit: commit.to_owned(), ..Self::default() };
+        if let Some(chaos) = &scenario.chaos {
+            summary.faults.extend(chaos.kinds.iter().map(|verb| (verb.clone(), 0)));
+        }
         let mut groups: BTreeMap<Cause, Group> = BTreeMap::new();
         for result in results {
-            summary.seeds += 1;
-            summary.repeated += u64::from(result.repeated);
-            summary.virtual_s += result.virtual_s;
-            summary.recorded += result.recorded;
-            summary.faults += result.faults;
-            for (event, count) in result.events {
-                *summary.seeds_with.entry(event.clone()).or_default() += u64::from(count > 0);
-                *summary.events.entry(event).or_default() += count;
+            if result.cause == Some(Cause::Interrupted) {
+                summary.interrupted = true;
+                continue;
             }
+            summary.count(&result);
             let Some(cause) = result.cause else { continue };
             summary.failed += 1;
             let group = groups.entry(cause.clone()).or_insert_with(|| Group {
@@ -193,6 +227,8 @@ impl Summary {
                 count: 0,
                 seeds: Vec::new(),
                 detail: result.detail,
+                trace_hash: result.trace_hash,
+                replay: result.replay,
             });
             group.count += 1;
             if group.seeds.len() < SEEDS_NAMED_MAX {
@@ -200,14 +236,42 @@ impl Summary {
             }
         }
         let taken = |event: &String| summary.events.get(event).copied().unwrap_or_default() > 0;
-        summary.never = sometimes.iter().filter(|event| !taken(event)).cloned().collect();
+        let sometimes = scenario.chaos.iter().flat_map(|chaos| &chaos.sometimes);
+        summary.never = sometimes.filter(|event| !taken(event)).cloned().collect();
         summary.groups = groups.into_values().collect();
-        summary
+        if summary.interrupted { summary.cut_short() } else { summary }
     }
 
-    /// True if every seed passed and every path that had to be taken was.
-    pub const fn passed(&self) -> bool {
-        self.seeds > 0 && self.failed == 0 && self.never.is_empty()
+    /// The same of a sweep that was ended by hand: what never happened may have happened later.
+    #[must_use]
+    pub fn cut_short(mut self) -> Self {
+        self.interrupted = true;
+        self.never.clear();
+        self
+    }
+
+    fn count(&mut self, result: &SeedResult) {
+        self.seeds += 1;
+        self.repeated += u64::from(result.repeated);
+        self.virtual_s += result.virtual_s;
+        self.recorded += result.recorded;
+        for (verb, count) in &result.faults {
+            *self.faults.entry(verb.clone()).or_default() += count;
+        }
+        for (event, count) in &result.events {
+            *self.seeds_with.entry(event.clone()).or_default() += u64::from(*count > 0);
+            *self.events.entry(event.clone()).or_default() += count;
+        }
+    }
+
+    /// The answer: `pass` if every seed passed and every path that had to be taken was.
+    pub const fn verdict(&self) -> Verdict {
+        match (self.interrupted, self.seeds, self.failed == 0 && self.never.is_empty()) {
+            (true, ..) => Verdict::Interrupted,
+            (false, 0, _) => Verdict::Invalid,
+            (false, _, true) => Verdict::Pass,
+            (false, _, false) => Verdict::Fail,
+        }
     }
 }
 
@@ -220,13 +284,23 @@ mod tests {
             seed,
             cause,
             detail: format!("detail of {seed}"),
-            trace_hash: None,
+            trace_hash: Some(format!("{seed:016x}")),
             repeated: seed.is_multiple_of(16),
             recorded: 10,
-            faults: 2,
+            faults: BTreeMap::from([("kill".to_owned(), 2)]),
+            replay: format!("twin run c.toml --seed {seed}"),
             virtual_s: 300.0,
             events: BTreeMap::from([("reconnect".to_owned(), reconnects), ("shed".to_owned(), 0)]),
         }
+    }
+
+    /// A scenario whose seeds draw these verbs, and must see these events.
+    fn chaotic(kinds: &str, sometimes: &str) -> Scenario {
+        let text = format!(
+            "name = \"c\"\nquestion = \"?\"\nduration_s = 60\n[[vehicles]]\ncount = 1\n\
+             [chaos]\nkinds = [{kinds}]\nsometimes = [{sometimes}]\n"
+        );
+        Scenario::parse(&text, "c.toml").unwrap_or_else(|errors| panic!("{errors}"))
     }
 
     #[test]
@@ -240,24 +314,53 @@ mod tests {
         ];
         let mut reversed = results.clone();
         reversed.reverse();
-        let sometimes = ["reconnect".to_owned(), "shed".to_owned()];
-        let summary = Summary::of(results, &sometimes);
-        assert_eq!(summary, Summary::of(reversed, &sometimes));
+        let scenario = chaotic("\"kill\", \"pause\"", "\"reconnect\", \"shed\"");
+        let summary = Summary::of(results, &scenario, "abc");
+        assert_eq!(summary, Summary::of(reversed, &scenario, "abc"));
         assert_eq!((summary.seeds, summary.failed, summary.repeated), (4, 3, 1));
         assert_eq!((summary.events["reconnect"], summary.seeds_with["reconnect"]), (4, 2));
+        assert_eq!((summary.faults["kill"], summary.faults["pause"]), (8, 0));
         assert_eq!(summary.never, ["shed"]);
-        assert!(!summary.passed());
+        assert_eq!(summary.verdict(), Verdict::Fail);
         let [first, second] = summary.groups.as_slice() else { panic!("{:?}", summary.groups) };
         assert_eq!(
             (first.count, first.seeds.as_slice(), first.detail.as_str()),
             (2, &[4, 9][..], "detail of 4")
         );
+        assert_eq!(first.trace_hash.as_deref(), Some("0000000000000004"));
+        assert_eq!(first.replay, "twin run c.toml --seed 4");
         assert_eq!(second.cause, Cause::Gate("x".to_owned()));
     }
 
     #[test]
     fn a_sweep_over_nothing_does_not_pass() {
-        assert!(!Summary::of(Vec::new(), &[]).passed());
-        assert!(Summary::of(vec![result(1, None, 1)], &["reconnect".to_owned()]).passed());
+        let scenario = chaotic("\"kill\"", "\"reconnect\"");
+        let verdict = |results| Summary::of(results, &scenario, "abc").verdict();
+        assert_eq!(verdict(Vec::new()), Verdict::Invalid);
+        assert_eq!(verdict(vec![result(1, None, 1)]), Verdict::Pass);
+        assert_eq!(verdict(vec![result(1, None, 0)]), Verdict::Fail);
+    }
+
+    #[test]
+    fn a_run_that_was_ended_by_hand_is_no_failure() {
+        let results = vec![result(1, None, 0), result(2, Some(Cause::Interrupted), 0)];
+        let summary = Summary::of(results, &chaotic("\"kill\"", "\"reconnect\""), "abc");
+        assert_eq!((summary.seeds, summary.failed, summary.never.len()), (1, 0, 0));
+        assert_eq!(summary.verdict(), Verdict::Interrupted);
+    }
+
+    #[test]
+    fn a_second_run_that_differs_is_told_whatever_the_first_failed_of() {
+        let failed = || result(3, Some(Cause::Gate("x".to_owned())), 0);
+        let compared = |change: fn(&mut SeedResult)| {
+            let (mut first, mut again) = (failed(), failed());
+            change(&mut again);
+            first.compare(&again);
+            assert!(first.repeated);
+            first.cause
+        };
+        assert_eq!(compared(|_| {}), failed().cause);
+        assert_eq!(compared(|again| again.cause = None), Some(Cause::Nondeterminism));
+        assert_eq!(compared(|again| again.trace_hash = None), Some(Cause::Nondeterminism));
     }
 }

@@ -3,19 +3,29 @@
 //! The sweep that looks for a bug does not know its name: it sees a run that fails, as it would for a bug of our own.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use drover_harness::report::Verdict;
 use drover_harness::run as harness_run;
 use drover_harness::scenario::Scenario;
+use drover_harness::sweep::Cause;
+use drover_world::Roads;
 
-use crate::cli::BiteArgs;
-use crate::run::{stop, virtual_only, watch_interrupt};
-use crate::shrink::{Shrunk, smallest};
+use crate::cli::{BiteArgs, SeedRange};
+use crate::run::{INTERRUPT, stop, virtual_only, watch_interrupt};
+use crate::shrink::{Runner, Shrunk};
 use crate::stopwatch::Stopwatch;
 use crate::sweep::Sweep;
 use crate::{Stop, complain, files, show};
 
+/// Where the report on all bugs goes.
+const REPORT: &str = "reports/bite.md";
+/// Faults that may be left of a failing run: with more of them nobody sees why it fails.
+const FAULTS_MAX: usize = 3;
+
 /// Every bug that can be planted, and what it is.
-const BUGS: [(&str, &str); 14] = [
+const BUGS: [(&str, &str); 21] = [
     ("ack_before_commit", "persistence answers before the transaction has committed"),
     ("outage_taken_as_stored", "persistence takes a refused connection for a commit"),
     ("unknown_taken_as_stored", "persistence takes a lost answer for a commit"),
@@ -42,45 +52,82 @@ pub(crate) fn bite(args: &BiteArgs) -> Result<u8, Stop> {
     virtual_only(&scenario, &path)?;
     let file = path.display().to_string();
     let roads = harness_run::roads(&scenario, &file).map_err(stop)?;
+/// What became of one bug.
+enum Outcome {
+    /// An invariant was broken, and little is left of the run.
+    Found(String),
+    /// Nothing saw it, or more than [`FAULTS_MAX`] faults are left.
+    Missed(String),
+    /// Somebody ended it.
+    Interrupted,
+}
+
     watch_interrupt();
-    let mut rows = String::new();
-    let mut missed = 0;
+    let (mut rows, mut missed) = (String::new(), 0);
     for &(name, what) in &bugs {
         let watch = Stopwatch::start();
-        let sweep = Sweep::new(&scenario, &path, roads.clone(), args.seeds).planting(name);
-        let found = sweep.first_failure();
-        let Some((seeds, seed)) = found else {
-            missed += 1;
-            complain(&format!("MISSED  {name}: {} seeds passed", args.seeds.len()));
-            rows += &(format!("| `{name}` | {what} | missed in {} seeds | | |", args.seeds.len()) + "\n");
-            continue;
+        let (head, row) = match look_for(name, &scenario, &path, &roads, args.seeds) {
+            Outcome::Found(row) => ("FOUND ", row),
+            Outcome::Missed(row) => {
+                missed += 1;
+                ("MISSED", row)
+            }
+            Outcome::Interrupted => {
+                show(&format!("INTERRUPTED  at {name}: no report is written\n"));
+                return Ok(Verdict::Interrupted.exit_code());
+            }
         };
-        let failing: Scenario = scenario.clone().with_seed(seed).resolved();
-        let Shrunk { small, last, .. } = smallest(&failing, &file, &roads, Some(name), &mut |_, _, _| true);
-        let cause = last.cause.map(|cause| cause.to_string()).unwrap_or_default();
-        let left = format!(
-            "{} faults, {} vehicles, {} s",
-            small.faults.len(),
-            small.vehicles_len(),
-            small.duration.as_secs()
-        );
-        complain(&format!(
-            "FOUND   {name}: seed {seed}, {cause}; {left}; {:.0} s",
-            watch.wall().as_secs_f64()
-        ));
-        rows += &(format!("| `{name}` | {what} | {seeds} | {cause} | {left} |") + "\n");
+        complain(&format!("{head}  {name} | {row} {:.0} s", watch.wall().as_secs_f64()));
+        rows += &(format!("| `{name}` | {what} | {row}") + "\n");
     }
-    let text = format!(
+    let found = format!("{} of {} bugs found", bugs.len() - missed, bugs.len());
+    // The table of all is not overwritten with a single row of it.
+    let whole = args.only.is_none().then_some(Path::new(REPORT));
+    match args.out.as_deref().or(whole) {
+        Some(out) => {
+            let (folder, name) =
+                (out.parent().unwrap_or(Path::new(".")), out.file_name().unwrap_or_default());
+            files::write(folder, &name.to_string_lossy(), &report(&path, &rows))?;
+            show(&format!("{found}; {}\n", out.display()));
+        }
+        None => show(&format!("{found}\n")),
+    }
+    Ok(u8::from(missed > 0))
+}
+
+/// Plants one bug, runs seed by seed until an invariant breaks, and shrinks that run. A run that only fails of the harness, or
+/// says too little, has found nothing. The outcome is the rest of the bug's row.
+fn look_for(name: &str, scenario: &Scenario, path: &Path, roads: &Arc<Roads>, seeds: SeedRange) -> Outcome {
+    let sweep = Sweep::new(scenario, path, roads.clone(), seeds).planting(name);
+    let found = sweep.first_broken();
+    if INTERRUPT.load(Ordering::Relaxed) {
+        return Outcome::Interrupted;
+    }
+    let Some((tried, seed)) = found else {
+        return Outcome::Missed(format!("none of {} | | |", seeds.len()));
+    };
+    let file = path.display().to_string();
+    let runner = Runner { file: &file, roads, planted: Some(name), interrupt: &INTERRUPT };
+    let failing = sweep.day(seed);
+    let first = runner.run(&failing);
+    let cause = first.cause.clone().unwrap_or(Cause::Invalid);
+    let Shrunk { small, interrupted, .. } = runner.smallest(&failing, first, &cause, &mut |_, _, _| true);
+    if interrupted {
+        return Outcome::Interrupted;
+    }
+    let (faults, vehicles) = (small.faults.len(), small.vehicles_len());
+    let row =
+        format!("{tried} | {cause} | {faults} faults, {vehicles} vehicles, {} s |", small.duration.as_secs());
+    if faults > FAULTS_MAX { Outcome::Missed(row) } else { Outcome::Found(row) }
+}
+
+fn report(path: &Path, rows: &str) -> String {
+    format!(
         "# Planted bugs\n\nGenerated by `just bite`: each bug is planted in turn, `{}` is run seed by seed until an oracle fails, and the\n\
-         run is shrunk as long as it fails for the same cause.\n\n\
+         run is shrunk as long as it fails for the same cause. At most {FAULTS_MAX} faults may be left.\n\n\
          | bug | what it does | seeds needed | found by | left of it |\n|---|---|---|---|---|\n{rows}",
         path.display()
-    );
-    let (folder, name) =
-        (args.out.parent().unwrap_or(Path::new(".")), args.out.file_name().unwrap_or_default());
-    files::write(folder, &name.to_string_lossy(), &text)?;
-    show(&format!("{} of {} bugs found; {}\n", bugs.len() - missed, bugs.len(), args.out.display()));
-    Ok(u8::from(missed > 0))
+    )
 }
 
 /// All bugs, or the one that is asked for.

@@ -13,6 +13,7 @@ Examples (in a checkout, `cargo run --release --` stands for `twin`):
   twin run morning_peak --seed 8              the same with another seed
   twin check morning_peak --until 60          run a minute of it twice, compare every byte
   twin sweep chaos --seeds 1..=200            two hundred days, each with faults of its own
+  twin sweep chaos --cpu-budget-s 60          as many of the first hundred as a minute of CPU time gives
   twin shrink chaos --seed 17                 what of day 17 is enough to make it fail
   twin replay chaos --seed 17 --until 92.5 --trace vehicle/17   what that vehicle did just before
   twin record morning_peak --vehicle 7 --out drives/van   one drive of it, to replay
@@ -68,7 +69,8 @@ pub(crate) struct Which {
     /// Root of every random number, instead of the file's.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub(crate) seed: Option<u64>,
-    /// Ends the run after this many seconds of virtual time, if the file's end is later.
+    /// Ends `duration_s` after this many seconds of virtual time, if the file's is longer; `calm_s` and `settle_s` follow it as
+    /// ever.
     #[arg(long, value_name = "SECONDS", value_parser = until)]
     pub(crate) until: Option<Duration>,
     /// How many threads share the world's work; the run is the same for any number. `check` runs once with one thread
@@ -138,10 +140,13 @@ pub(crate) struct SweepArgs {
     /// Begins no further seed after this many seconds of real time.
     #[arg(long = "budget-s", value_name = "SECONDS", value_parser = until)]
     pub(crate) budget: Option<Duration>,
+    /// Begins no further seed once those that have ended took this many seconds of CPU time together.
+    #[arg(long = "cpu-budget-s", value_name = "SECONDS", value_parser = until)]
+    pub(crate) cpu_budget: Option<Duration>,
     /// Runs at once [default: one for each core].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
-    /// Ends each run after this many seconds of virtual time, if the file's end is later.
+    /// Ends each run's `duration_s` after this many seconds of virtual time, as `run --until` does.
     #[arg(long, value_name = "SECONDS", value_parser = until)]
     pub(crate) until: Option<Duration>,
     /// Folder of the summary and of one report for each cause of failure [default: reports/sweeps/<name>].
@@ -179,9 +184,9 @@ pub(crate) struct BiteArgs {
     /// Plants only this bug.
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Option<String>,
-    /// Where the report goes.
-    #[arg(long, value_name = "FILE", default_value = "reports/bite.md")]
-    pub(crate) out: PathBuf,
+    /// Where the report goes [default: reports/bite.md, unless only one bug is planted].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Seeds in a row, at least one.
@@ -203,7 +208,7 @@ impl SeedRange {
     }
 }
 
-fn seeds(text: &str) -> Result<SeedRange, String> {
+pub(crate) fn seeds(text: &str) -> Result<SeedRange, String> {
     let seed = |text: &str| text.parse::<u64>().ok().filter(|seed| i64::try_from(*seed).is_ok());
     let range = match text.split_once("..") {
         None => seed(text).map(|only| (only, only)),

@@ -1,8 +1,9 @@
 //! Finds and reads scenario files, and writes reports.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use drover_harness::report::{Report, TimelineEvent};
+use drover_harness::report::{Report, TimelineEvent, plan_files};
 use drover_harness::scenario::{self, Scenario};
 
 use crate::Stop;
@@ -58,15 +59,40 @@ pub(crate) fn read(given: &Path) -> Result<(Scenario, PathBuf), Stop> {
 
 /// Reads the scenario that `which` means, with its changes made and what its seed draws.
 pub(crate) fn load(which: &Which) -> Result<(Scenario, PathBuf), Stop> {
-    let (mut scenario, path) = read(&which.scenario)?;
-    if let Some(seed) = which.seed {
-        scenario = scenario.with_seed(seed);
+    let (scenario, path) = read(&which.scenario)?;
+    Ok((of_day(scenario, which.seed, which.until), path))
+}
+
+/// The scenario with this seed, with what that draws, cut at `until`: in this order everywhere, since a seed draws other faults
+/// for a shorter day.
+pub(crate) fn of_day(scenario: Scenario, seed: Option<u64>, until: Option<Duration>) -> Scenario {
+    let seeded = match seed {
+        Some(seed) => scenario.with_seed(seed),
+        None => scenario,
+    };
+    match until {
+        Some(until) => seeded.resolved().with_until(until),
+        None => seeded.resolved(),
     }
-    scenario = scenario.resolved();
-    if let Some(until) = which.until {
-        scenario = scenario.with_until(until);
+}
+
+/// Writes what is known of a run before it begins into the folder of its report. A report that an earlier run left there
+/// goes: it would pass for this one's.
+pub(crate) fn write_plan(folder: &Path, scenario: &Scenario, replay: &str, commit: &str) -> Result<(), Stop> {
+    let files = plan_files(scenario, replay, commit);
+    let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+    write_all(folder, &files, "--report DIR")?;
+    for name in Report::FILES {
+        let path = folder.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let message = format!("remove {}, which an earlier run left: {error}", path.display());
+                return Err(Stop::Harness(message.into()));
+            }
+            _ => {}
+        }
     }
-    Ok((scenario, path))
+    Ok(())
 }
 
 /// Writes one file into `folder`, which is made if need be.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use drover_harness::check::{Comparison, Difference};
-use drover_harness::report::{Verdict, summary};
+use drover_harness::report::{Verdict, plan_text, summary};
 use drover_harness::run::{Options, Progress, RunError};
 use drover_harness::scenario::{Mode, Scenario};
 use drover_harness::{check as harness_check, run as harness_run};
@@ -32,12 +32,18 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
     let file = path.display().to_string();
     let roads = prepare(&scenario, &file, args.quiet)?;
     watch_interrupt();
+    let command = replay("run", &path, scenario.seed, args.which.until);
+    let folder = args.report.clone().unwrap_or_else(|| default_folder(&scenario));
+    files::write_plan(&folder, &scenario, &command, COMMIT)?;
+    if !args.quiet {
+        show(&plan_text(&scenario, &command));
+    }
     let watch = Stopwatch::start();
     let mut line = ProgressLine::new(args.quiet);
     let options = Options {
         roads,
         file: &file,
-        replay: replay("run", &path, scenario.seed, args.which.until),
+        replay: command,
         commit: COMMIT,
         capture: None,
         planted: None,
@@ -51,7 +57,6 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
     let mut outcome = outcome.map_err(stop)?;
     let report = &mut outcome.report;
     report.run.speed = watch.speed(report.run.speed.virtual_s);
-    let folder = args.report.clone().unwrap_or_else(|| default_folder(&scenario));
     let page = files::write_report(&folder, report, &outcome.timeline)?;
     if args.quiet && report.verdict == Verdict::Pass {
         show(&format!("{} {} seed {}\n", report.verdict, report.name, report.seed));

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use drover_harness::report::Verdict;
 use drover_harness::run::{self as harness_run, Options};
 use drover_harness::scenario::Scenario;
 use drover_harness::shrink::shrink as harness_shrink;
@@ -15,9 +16,6 @@ use crate::run::{COMMIT, INTERRUPT, ProgressLine, load_virtual, prepare, replay,
 use crate::stopwatch::Stopwatch;
 use crate::{Stop, files, show};
 
-/// Exit code for a scenario that does not fail.
-const EXIT_NOTHING: u8 = 2;
-
 /// Shrinks a failing scenario and writes what is left of it. Returns the exit code.
 pub(crate) fn shrink(args: &ShrinkArgs) -> Result<u8, Stop> {
     let (scenario, path) = load_virtual(&args.which)?;
@@ -25,77 +23,115 @@ pub(crate) fn shrink(args: &ShrinkArgs) -> Result<u8, Stop> {
     let roads = prepare(&scenario, &file, args.quiet)?;
     watch_interrupt();
     let watch = Stopwatch::start();
-    let first = result(&scenario, &file, &roads, None);
-    if first.cause.is_none() {
-        let name = &scenario.name;
-        show(&format!(
-            "PASS  {name} seed {}: it does not fail, so there is nothing to shrink\n",
-            scenario.seed
-        ));
-        return Ok(EXIT_NOTHING);
+    let runner = Runner { file: &file, roads: &roads, planted: None, interrupt: &INTERRUPT };
+    let first = runner.run(&scenario);
+    let (name, seed) = (&scenario.name, scenario.seed);
+    let Some(cause) = first.cause.clone() else {
+        show(&format!("PASS  {name} seed {seed}: it does not fail, so there is nothing to shrink\n"));
+        return Ok(Verdict::Invalid.exit_code());
+    };
+    if cause == Cause::Interrupted {
+        show(&format!("INTERRUPTED  {name} seed {seed}: nothing is known of it yet\n"));
+        return Ok(Verdict::Interrupted.exit_code());
     }
     let mut line = ProgressLine::new(args.quiet);
-    let shrunk = smallest(&scenario, &file, &roads, None, &mut |candidate, tried, taken| {
-        line.write(&format!(
-            "{tried} tried, {taken} smaller: {} faults, {} vehicles, {} s",
-            candidate.faults.len(),
-            candidate.vehicles_len(),
-            candidate.duration.as_secs()
-        ));
-        args.budget.is_none_or(|budget| watch.wall() < budget) && !INTERRUPT.load(Ordering::Relaxed)
+    let shrunk = runner.smallest(&scenario, first, &cause, &mut |candidate, tried, taken| {
+        line.write(&format!("{tried} tried, {taken} smaller: {}", size_of(candidate)));
+        args.budget.is_none_or(|budget| watch.wall() < budget)
     });
     line.clear();
-    let Shrunk { small, last, tried } = shrunk;
+    let Shrunk { small, last, tried, interrupted } = shrunk;
     let out = args.out.clone().unwrap_or_else(|| default_file(&scenario));
     write(&out, &small, &scenario, &path, &last)?;
+    let verdict = if interrupted { Verdict::Interrupted } else { Verdict::Pass };
+    let head = if interrupted { "INTERRUPTED  what was found until then: " } else { "" };
     show(&format!(
-        "{} faults, {} vehicles and {} s are left of {}, {} and {}; {tried} runs in {:.0} s\n{}\n{}\nrepeat with: {}\n",
-        small.faults.len(),
-        small.vehicles_len(),
-        small.duration.as_secs(),
-        scenario.faults.len(),
-        scenario.vehicles_len(),
-        scenario.duration.as_secs(),
+        "{head}{} are left of {}; {tried} runs in {:.0} s\n{}\n{}\nrepeat with: {}\n",
+        size_of(&small),
+        size_of(&scenario),
         watch.wall().as_secs_f64(),
         last.detail,
         out.display(),
         replay("run", &out, small.seed, None)
     ));
-    Ok(0)
+    Ok(verdict.exit_code())
+}
+
+fn size_of(scenario: &Scenario) -> String {
+    let (faults, vehicles) = (scenario.faults.len(), scenario.vehicles_len());
+    format!("{faults} faults, {vehicles} vehicles and {} s", scenario.duration.as_secs())
 }
 
 /// What is left of a failing scenario.
 pub(crate) struct Shrunk {
+    /// The smallest that failed.
     pub(crate) small: Scenario,
+    /// What its run gave.
     pub(crate) last: SeedResult,
     tried: u64,
+    /// True if somebody ended it before nothing more could be left out.
+    pub(crate) interrupted: bool,
 }
 
-/// Shrinks a scenario that fails, for as long as `go_on` says after each candidate and its place in the count.
-pub(crate) fn smallest(
-    scenario: &Scenario,
-    file: &str,
-    roads: &Arc<Roads>,
-    planted: Option<&str>,
-    go_on: &mut dyn FnMut(&Scenario, u64, u64) -> bool,
-) -> Shrunk {
-    let first = result(scenario, file, roads, planted);
-    let cause = first.cause.clone().unwrap_or(Cause::Invalid);
-    let (mut tried, mut taken) = (0_u64, 0_u64);
-    let (small, _) = harness_shrink(focused(scenario, &cause), &mut |candidate| {
-        if !go_on(candidate, tried, taken) {
-            return None;
+/// How candidates are run.
+pub(crate) struct Runner<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) roads: &'a Arc<Roads>,
+    pub(crate) planted: Option<&'a str>,
+    pub(crate) interrupt: &'a AtomicBool,
+}
+
+impl Runner<'_> {
+    /// Shrinks a scenario whose run gave `first` and failed of `cause`, for as long as `go_on` says before each candidate, with
+    /// how many were tried and taken. Whatever ends it, the smallest that has failed so far is kept.
+    pub(crate) fn smallest(
+        &self,
+        scenario: &Scenario,
+        first: SeedResult,
+        cause: &Cause,
+        go_on: &mut dyn FnMut(&Scenario, u64, u64) -> bool,
+    ) -> Shrunk {
+        let (mut last, mut tried, mut taken) = (first, 0_u64, 0_u64);
+        let mut fails = |candidate: &Scenario| {
+            if self.interrupt.load(Ordering::Relaxed) || !go_on(candidate, tried, taken) {
+                return None;
+            }
+            let result = self.run(candidate);
+            if result.cause == Some(Cause::Interrupted) {
+                return None;
+            }
+            let same = result.cause.as_ref() == Some(cause);
+            (tried, taken) = (tried + 1, taken + u64::from(same));
+            if same {
+                last = result;
+            }
+            Some(same)
+        };
+        // Without the gates that held, if it fails then too.
+        let focused = focused(scenario, cause);
+        let start =
+            if focused != *scenario && fails(&focused) == Some(true) { focused } else { scenario.clone() };
+        let (small, _) = harness_shrink(start, &mut fails);
+        Shrunk { small, last, tried, interrupted: self.interrupt.load(Ordering::Relaxed) }
+    }
+
+    pub(crate) fn run(&self, scenario: &Scenario) -> SeedResult {
+        let options = Options {
+            roads: self.roads.clone(),
+            file: self.file,
+            replay: String::new(),
+            commit: COMMIT,
+            capture: None,
+            threads: 1,
+            planted: self.planted.map(str::to_owned),
+            profile: None,
+            interrupt: self.interrupt,
+            progress: None,
+        };
+        match harness_run::run(scenario, options) {
+            Ok(outcome) => SeedResult::of(&outcome.report),
+            Err(error) => SeedResult::failed(scenario, String::new(), &error),
         }
-        let same = result(candidate, file, roads, planted).cause.as_ref() == Some(&cause);
-        (tried, taken) = (tried + 1, taken + u64::from(same));
-        Some(same)
-    });
-    let last = result(&small, file, roads, planted);
-    // Without its gates it may not fail any more: then it is the smallest as it was.
-    if last.cause.as_ref() == Some(&cause) {
-        Shrunk { small, last, tried }
-    } else {
-        Shrunk { small: scenario.clone(), last: first, tried }
     }
 }
 
@@ -106,25 +142,6 @@ fn focused(scenario: &Scenario, cause: &Cause) -> Scenario {
         gate.comparisons().iter().any(|(comparison, _)| Cause::gate(&gate.metric, *comparison) == *cause)
     });
     focused
-}
-
-fn result(scenario: &Scenario, file: &str, roads: &Arc<Roads>, planted: Option<&str>) -> SeedResult {
-    let options = Options {
-        roads: roads.clone(),
-        file,
-        replay: String::new(),
-        commit: COMMIT,
-        capture: None,
-        threads: 1,
-        planted: planted.map(str::to_owned),
-        profile: None,
-        interrupt: &INTERRUPT,
-        progress: None,
-    };
-    match harness_run::run(scenario, options) {
-        Ok(outcome) => SeedResult::of(&outcome.report),
-        Err(error) => SeedResult::failed(scenario.seed, &error),
-    }
 }
 
 fn default_file(scenario: &Scenario) -> PathBuf {
@@ -150,4 +167,33 @@ fn write(
     );
     let (folder, name) = (out.parent().unwrap_or(Path::new(".")), out.file_name().unwrap_or_default());
     files::write(folder, &name.to_string_lossy(), &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_so_far_is_kept_when_somebody_ends_it() {
+        // A database that forgets, and a fault that has nothing to do with it.
+        let text = "name = \"s\"\nquestion = \"?\"\nduration_s = 30\nsettle_s = 30\n[[vehicles]]\ncount = 2\n\
+                    [world]\nroads = { grid = { columns = 3, rows = 3, block_m = 120 } }\n\
+                    [store]\nlost_unflushed = true\n\
+                    [[faults]]\nat_s = 8\nfor_s = 2\npause = \"gateway/0\"\n\
+                    [[faults]]\nat_s = 20\nfor_s = 3\nkill = \"db/0\"\n";
+        let scenario = Scenario::parse(text, "s.toml").unwrap_or_else(|errors| panic!("{errors}"));
+        let roads = harness_run::roads(&scenario, "s.toml").unwrap_or_else(|error| panic!("{error}"));
+        let interrupt = AtomicBool::new(false);
+        let runner = Runner { file: "s.toml", roads: &roads, planted: None, interrupt: &interrupt };
+        let first = runner.run(&scenario);
+        let cause = first.cause.clone().expect("it fails");
+        // In the middle of the run after the first one that failed with less.
+        let shrunk = runner.smallest(&scenario, first, &cause, &mut |_, _, taken| {
+            interrupt.store(taken > 0, Ordering::Relaxed);
+            true
+        });
+        let Shrunk { small, last, interrupted, .. } = shrunk;
+        assert!(interrupted && small.faults.len() == 1, "{}", small.to_toml());
+        assert_eq!(last.cause, Some(cause));
+    }
 }
