@@ -187,8 +187,8 @@ impl Scenario {
         {
             // Keys of another version would be called misspelt.
             let message = format!(
-                "this file is of format {found}, and this twin reads {FORMAT}: run it with the twin that wrote it (a shrunk one \
-                 names its commit in its first lines), or write it anew"
+                "this file is of format {found}, and this twin reads {FORMAT}: run it with the twin that wrote it (one that \
+                 `twin` wrote names its commit in its first lines), or write it anew"
             );
             shape.problems.clear();
             shape.problem_at("format", message);

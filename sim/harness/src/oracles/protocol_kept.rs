@@ -1,4 +1,4 @@
-//! Our own services keep to the protocol, whatever breaks around them.
+//! Invariant 5: our own services keep to the protocol, whatever breaks around them.
 
 use super::result;
 use crate::history::History;

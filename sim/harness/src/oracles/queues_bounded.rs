@@ -1,4 +1,4 @@
-//! Invariant 6.
+//! Invariant 3.
 
 use super::result;
 use crate::history::History;

@@ -1,4 +1,4 @@
-//! Invariant 6.
+//! Invariant 7.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -200,7 +200,7 @@ fn a_file_of_another_version_is_refused_as_a_whole() {
     check(
         &format!("format = 2\nwether = \"rain\"\n{}", small("")),
         &[
-            "1:10: this file is of format 2, and this twin reads 1: run it with the twin that wrote it (a shrunk one names its commit in its first lines), or write it anew",
+            "1:10: this file is of format 2, and this twin reads 1: run it with the twin that wrote it (one that `twin` wrote names its commit in its first lines), or write it anew",
         ],
     );
     let written = Scenario::parse(&small(""), "small.toml").expect("a good scenario").to_toml();
