@@ -61,9 +61,13 @@ impl Db {
     pub(crate) fn new(name: NodeName, behaviour: scenario::Store, history: History, seed: u64) -> Self {
         let mut store = MemoryStore::new();
         if behaviour.bad_rows > 0.0 {
+            let told = history.clone();
             store = store.with_constraint(move |row| {
-                let bad = share_of(seed, row) < behaviour.bad_rows;
-                if bad { Err("no partition for this row".to_owned()) } else { Ok(()) }
+                if share_of(seed, row) >= behaviour.bad_rows {
+                    return Ok(());
+                }
+                told.unstorable(row);
+                Err("no partition for this row".to_owned())
             });
         }
         store.set_flush_off(behaviour.lost_unflushed);

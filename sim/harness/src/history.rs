@@ -1,5 +1,7 @@
 //! What happened, as the oracles and the report need it. Filled by events alone: it never asks a service anything.
 
+mod causes;
+mod drains;
 mod quiet;
 mod vehicle;
 
@@ -16,17 +18,15 @@ use hdrhistogram::Histogram;
 use crate::ledger::Identities;
 use crate::model::{Model, Step};
 use crate::report::{Latency, Series, TimelineEvent, metrics};
+use causes::Refused;
+pub use causes::{Causes, TimeBounds};
+pub use drains::Drains;
 use quiet::Quiet;
 pub use vehicle::{EpochHistory, VehicleHistory};
 
 /// Lines of the timeline that are kept; a storm of reconnects must not fill memory.
 const TIMELINE_MAX: usize = 50_000;
 
-/// The recorded history of one run. Clones share it.
-#[derive(Clone)]
-pub struct History {
-    start: WallTime,
-    state: Arc<Mutex<State>>,
 /// Events that are counted and have no line in the timeline: there are too many.
 const UNTOLD: [&str; 7] = [
     "duplicate_dropped",
@@ -38,6 +38,11 @@ const UNTOLD: [&str; 7] = [
     "overloaded",
 ];
 
+/// The recorded history of one run. Clones share it.
+#[derive(Clone)]
+pub struct History {
+    start: WallTime,
+    state: Arc<Mutex<State>>,
 }
 
 /// A queue's fill, at its highest.
@@ -62,6 +67,8 @@ struct State {
     by_name: BTreeMap<VehicleId, usize>,
     model: Model,
     quiet: Option<Quiet>,
+    causes: Causes,
+    drains: Drains,
     /// Sessions that each gateway has open.
     sessions: BTreeMap<NodeName, u64>,
     events: BTreeMap<&'static str, u64>,
@@ -75,6 +82,9 @@ struct State {
     protocol_breaks: u64,
     first_protocol_break: Option<String>,
     durable_checks: u64,
+    /// Backlogs that began, and the first that did not begin with the oldest fix.
+    backlogs: u64,
+    first_backlog_out_of_order: Option<String>,
     totals: Totals,
     this_second: Vec<u64>,
     durable_before: u64,
@@ -113,6 +123,8 @@ impl History {
             by_name: vehicles.iter().enumerate().map(|(index, id)| (*id, index)).collect(),
             model: Model::new(vehicles.len()),
             quiet: None,
+            causes: Causes::new(),
+            drains: Drains::new(),
             sessions: BTreeMap::new(),
             events: metrics::EVENTS.iter().map(|(name, _)| (*name, 0)).collect(),
             raw_events: BTreeMap::new(),
@@ -124,6 +136,8 @@ impl History {
             protocol_breaks: 0,
             first_protocol_break: None,
             durable_checks: 0,
+            backlogs: 0,
+            first_backlog_out_of_order: None,
             totals: Totals::default(),
             this_second: Vec::new(),
             durable_before: 0,
@@ -150,6 +164,51 @@ impl History {
             of_vehicle.epoch(epoch).stored.insert(sequence);
         }
         state.model.take(at, vehicle, epoch, sequence..=sequence, Step::Stored(row.fix.time));
+    }
+
+    /// The table's constraint has refused a row, whatever its agent makes of it.
+    pub fn unstorable(&self, row: &Row) {
+        let Origin::Spool(epoch) = row.origin else { return };
+        let mut state = self.lock();
+        let vehicle = state.index(row.vehicle);
+        state.causes.unstorable(vehicle, epoch, row.fix.sequence);
+    }
+
+    /// What this run's gateways hold the time of a fix against; their defaults if nobody says so.
+    pub fn set_time_bounds(&self, bounds: TimeBounds) {
+        self.lock().causes.set_bounds(bounds);
+    }
+
+    /// A node's clock is wrong by so much from now on.
+    pub fn set_clock_skew(&self, node: NodeName, skew_ms: i64) {
+        self.lock().causes.set_skew(node, skew_ms);
+    }
+
+    /// Why fixes were refused, so far.
+    pub fn causes(&self) -> Causes {
+        self.lock().causes.clone()
+    }
+
+    /// How long this run's gateways wait for their batches when they are told to stop, and for their goodbyes.
+    pub fn set_drain(&self, drain: Duration) {
+        self.lock().drains.set_wait(drain);
+    }
+
+    /// A node stands still from now on, or goes on.
+    pub fn set_paused(&self, node: NodeName, paused: bool) {
+        self.lock().drains.set_paused(node, paused);
+    }
+
+    /// A node is slow from now on, or as fast as ever.
+    pub fn set_slow(&self, node: NodeName, slow: bool) {
+        self.lock().drains.set_slow(node, slow);
+    }
+
+    /// Gateways that were told to stop; the run has ended at `end`.
+    pub fn drains(&self, end: Duration) -> Drains {
+        let mut drains = self.lock().drains.clone();
+        drains.end(end);
+        drains
     }
 
     /// Faults are over, and the cluster is whole again: from now on nothing may wait for long.
@@ -255,6 +314,12 @@ impl History {
         (state.durable_checks, state.first_violation.clone())
     }
 
+    /// How many backlogs of sessions were judged, and the first that did not begin with the oldest fix that was owed.
+    pub fn backlogs(&self) -> (u64, Option<String>) {
+        let state = self.lock();
+        (state.backlogs, state.first_backlog_out_of_order.clone())
+    }
+
     /// The first session in which one side broke the protocol, and how many more there were.
     pub fn protocol_breaks(&self) -> Option<String> {
         let state = self.lock();
@@ -335,6 +400,7 @@ impl Observer for History {
         *state.raw_events.entry(name).or_default() += 1;
         let values = Fields(fields);
         state.session_event(node, name);
+        state.drains.event(at, node, name);
         if node.kind == NodeKind::Vehicle {
             let now = self.start.plus(at);
             state.vehicle_event(at, now, node, name, &values);
@@ -348,6 +414,15 @@ impl Observer for History {
             "tracker.shed" => Some(("shed", values.number("last") - values.number("first") + 1)),
             "tracker.lost" => Some(("fix_lost", values.number("last") - values.number("first") + 1)),
             "tracker.torn_tail_cut" => Some(("torn_tail_cut", 1)),
+            "tracker.epoch_abandoned" => Some(("epoch_abandoned", 1)),
+            "tracker.disk_error" => Some(("disk_error", 1)),
+            "tracker.unrecorded" => Some(("unrecorded", values.number("count"))),
+            "tracker.stale_answer" => Some(("stale_answer", 1)),
+            "gateway.stopped" if values.number("drained") == 1 => Some(("drain_completed", 1)),
+            "gateway.overloaded" => Some(("overloaded", 1)),
+            "gateway.persist_failed" => Some(("persist_failed", 1)),
+            "gateway.live_dropped" => Some(("live_dropped", values.number("fixes"))),
+            "persistence.batch_given_up" => Some(("batch_given_up", 1)),
             "gateway.credit_withheld" => Some(("credit_withheld", 1)),
             "persistence.duplicate_dropped" => Some(("duplicate_dropped", values.number("count"))),
             "persistence.dead_letter" => Some(("dead_letter", 1)),
@@ -360,7 +435,6 @@ impl Observer for History {
             "node.crashed" => Some(("node_crash", 1)),
             "db.failed_over" => Some(("store_failover", 1)),
             "disk.spoilt" => Some(("disk_spoilt", 1)),
-            "tracker.epoch_abandoned" => Some(("epoch_abandoned", 1)),
             "node.started_again" => Some(("node_restart", 1)),
             "tracker.protocol_error" | "gateway.session_refused" => {
                 if name == "tracker.protocol_error" || values.text("reason") == "protocol" {
@@ -378,6 +452,11 @@ impl Observer for History {
             }
             "gateway.refused" => {
                 state.fix_event(at, &values, Step::Denied(values.text("reason")));
+                state.judge_refusal(at, self.start.plus(at), node, &values);
+                None
+            }
+            "gateway.backlog" => {
+                state.judge_backlog(at, node, &values);
                 None
             }
             "queue" => {
@@ -417,14 +496,6 @@ impl State {
             }
             // Whatever it had is gone with it.
             "node.crashed" | "node.stopped" | "node.started_again" => {
-            "tracker.disk_error" => Some(("disk_error", 1)),
-            "tracker.unrecorded" => Some(("unrecorded", values.number("count"))),
-            "tracker.stale_answer" => Some(("stale_answer", 1)),
-            "gateway.stopped" if values.number("drained") == 1 => Some(("drain_completed", 1)),
-            "gateway.overloaded" => Some(("overloaded", 1)),
-            "gateway.persist_failed" => Some(("persist_failed", 1)),
-            "gateway.live_dropped" => Some(("live_dropped", values.number("fixes"))),
-            "persistence.batch_given_up" => Some(("batch_given_up", 1)),
                 self.sessions.remove(&node);
             }
             _ => {}
@@ -436,6 +507,28 @@ impl State {
         let vehicle = values.vehicle().map_or(usize::MAX, |vehicle| self.index(vehicle));
         let (epoch, sequence) = (Epoch::from_bits(values.number("epoch")), values.number("sequence"));
         self.model.take(at, vehicle, epoch, sequence..=sequence, step);
+    }
+
+    fn judge_refusal(&mut self, at: Duration, now: WallTime, gateway: NodeName, values: &Fields<'_>) {
+        let vehicle = values.vehicle().map_or(usize::MAX, |vehicle| self.index(vehicle));
+        let (epoch, sequence) = (Epoch::from_bits(values.number("epoch")), values.number("sequence"));
+        let time = self.model.time(vehicle, epoch, sequence);
+        let reason = values.text("reason");
+        self.causes.refused(Refused { at, now, gateway, vehicle, epoch, sequence, reason, time });
+    }
+
+    fn judge_backlog(&mut self, at: Duration, gateway: NodeName, values: &Fields<'_>) {
+        let vehicle = values.vehicle().map_or(usize::MAX, |vehicle| self.index(vehicle));
+        let (epoch, first) = (Epoch::from_bits(values.number("epoch")), values.number("first"));
+        // Without any that is owed, it is one whose answer is on its way.
+        let Some(oldest) = self.model.oldest_owed(vehicle, epoch) else { return };
+        self.backlogs += 1;
+        if first > oldest && self.first_backlog_out_of_order.is_none() {
+            self.first_backlog_out_of_order = Some(format!(
+                "at {:.3} s {gateway} got fix {epoch}/{first} of vehicle/{vehicle} first, which owes {oldest} too",
+                at.as_secs_f64()
+            ));
+        }
     }
 
     fn count(&mut self, event: &'static str, count: u64) {

@@ -163,6 +163,18 @@ impl Model {
         }
     }
 
+    /// When a fix was taken, if that was told.
+    pub fn time(&self, vehicle: usize, epoch: Epoch, sequence: Sequence) -> Option<WallTime> {
+        let fixes = self.vehicles.get(vehicle)?.epochs.get(&epoch)?;
+        *fixes.times.get(usize::try_from(sequence).ok()?)?
+    }
+
+    /// The oldest fix of an epoch that its vehicle owes.
+    pub fn oldest_owed(&self, vehicle: usize, epoch: Epoch) -> Option<Sequence> {
+        let fixes = self.vehicles.get(vehicle)?.epochs.get(&epoch)?;
+        Some(fixes.settled.first_missing(0)).filter(|oldest| *oldest < fixes.times.len() as Sequence)
+    }
+
     /// How many steps it has judged.
     pub const fn checks(&self) -> u64 {
         self.checks

@@ -1,6 +1,9 @@
-//! The invariants, each read from recorded history alone.
+//! The invariants, each judged from outside of the services: by what they told as events (the history), and where that is
+//! not enough by what they can not touch, which is the world's truth, the rows of the table and the disks at the end.
 
+mod backlog_in_order;
 mod converged_after_quiet;
+mod drains_end;
 mod durable_is_stored_once;
 mod fix_path_kept;
 mod identities_used_once;
@@ -8,10 +11,13 @@ mod nothing_missing;
 mod protocol_kept;
 mod queues_bounded;
 mod readings_are_true;
+mod refusals_have_a_cause;
 mod tasks_given_back;
 mod tracks_match_truth;
 
+pub use backlog_in_order::backlog_in_order;
 pub use converged_after_quiet::converged_after_quiet;
+pub use drains_end::drains_end;
 pub use durable_is_stored_once::durable_is_stored_once;
 pub use fix_path_kept::fix_path_kept;
 pub use identities_used_once::identities_used_once;
@@ -19,6 +25,7 @@ pub use nothing_missing::nothing_missing;
 pub use protocol_kept::protocol_kept;
 pub use queues_bounded::queues_bounded;
 pub use readings_are_true::readings_are_true;
+pub use refusals_have_a_cause::{Disks, refusals_have_a_cause};
 pub use tasks_given_back::tasks_given_back;
 pub use tracks_match_truth::tracks_match_truth;
 

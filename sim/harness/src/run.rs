@@ -13,15 +13,15 @@ use drover_env::{Chain, SeedTree};
 use drover_model::{NodeKind, NodeName, VehicleId};
 use drover_simnet::{Capture, Profile, Sim, SimConfig, Sites, TraceRecord};
 use drover_tracker::Spool;
-use drover_world::{Conduct, Falsified, Preparing, Roads, World};
+use drover_world::{Action, Conduct, Falsified, Preparing, Roads, World};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::{Cluster, DB, OBSERVER, vehicle_id};
 use crate::configs::Configs;
 use crate::db::Db;
-use crate::history::{History, Totals};
+use crate::history::{History, TimeBounds, Totals};
 use crate::ledger::{Identities, balance, find_stored};
-use crate::oracles;
+use crate::oracles::{self, Disks};
 use crate::report::{Report, TimelineEvent};
 use crate::scenario::{self, Mode, Scenario, ScenarioErrors};
 use crate::spec::world_spec;
@@ -195,6 +195,8 @@ struct Run<'a> {
     world: World,
     history: History,
     cluster: Cluster,
+    /// Bounds of a spool and of its segments, in bytes.
+    spool_bounds: (u64, u64),
     /// The longest queue at the end of any second.
     queue_longest: u32,
     settled_after: Option<Duration>,
@@ -208,6 +210,11 @@ impl<'a> Run<'a> {
         let seeds = SeedTree::from_number(scenario.seed);
         let vehicles: Vec<VehicleId> = (0..scenario.vehicles_len()).map(vehicle_id).collect();
         let history = History::new(scenario.world.start, &vehicles);
+        let drover_gateway::Config { future_max, age_max, drain, .. } = configs.gateway;
+        history.set_time_bounds(TimeBounds { future_max, age_max });
+        history.set_drain(drain);
+        let tracker = configs.tracker(0);
+        let spool_bounds = (tracker.spool_bytes_max, tracker.segment_bytes_max);
         let sim = Sim::new(SimConfig {
             seeds: seeds.child("sim"),
             start: scenario.world.start,
@@ -236,6 +243,7 @@ impl<'a> Run<'a> {
             world,
             history,
             cluster,
+            spool_bounds,
             queue_longest: 0,
             settled_after: None,
             delivered: None,
@@ -285,7 +293,7 @@ impl<'a> Run<'a> {
             if now >= duration && !healed {
                 healed = true;
                 for action in self.world.heal() {
-                    self.cluster.apply(&action)?;
+                    apply(&self.history, &mut self.cluster, &action)?;
                 }
                 self.history.heal(now);
             }
@@ -311,7 +319,7 @@ impl<'a> Run<'a> {
     fn carry_out(&mut self) -> Result<(), RunError> {
         let outputs = self.world.outputs();
         for action in outputs.actions() {
-            self.cluster.apply(action)?;
+            apply(&self.history, &mut self.cluster, action)?;
         }
         for (vehicle, covered) in outputs.coverage() {
             self.sim.set_covered(NodeName::new(NodeKind::Vehicle, vehicle), covered);
@@ -368,11 +376,14 @@ impl<'a> Run<'a> {
             oracles::queues_bounded(&self.history),
             oracles::protocol_kept(&self.history),
             oracles::identities_used_once(&self.history),
+            oracles::refusals_have_a_cause(&self.history, &self.disks()),
             oracles::readings_are_true(self.scenario, &self.world, &self.cluster.db.store, &self.vehicles),
             oracles::tracks_match_truth(self.scenario, &self.world, &self.cluster.db.store, &self.vehicles),
             oracles::fix_path_kept(&self.history.model(ended, &pending, &found.identities)),
             oracles::converged_after_quiet(&self.history, self.scenario.converge(), ended),
             oracles::tasks_given_back(self.scenario, &self.history, &tasks),
+            oracles::backlog_in_order(&self.history),
+            oracles::drains_end(&self.history, ended),
         ];
         report.judge(self.interrupted);
         let (timeline, _) = self.history.timeline();
@@ -421,6 +432,14 @@ impl<'a> Run<'a> {
         figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
+    /// How full the disks of vehicles were when files were removed, and what may be removed.
+    fn disks(&self) -> Disks {
+        let vehicles = (0..self.vehicles.len() as u32).map(|index| NodeName::new(NodeKind::Vehicle, index));
+        let fill_at_removal = vehicles.map(|node| self.sim.disk_fill_at_removal(node)).collect();
+        let (spool_bytes_max, segment_bytes_max) = self.spool_bounds;
+        Disks { spool_bytes_max, segment_bytes_max, fill_at_removal }
+    }
+
     /// How many tasks every node has.
     fn tasks(&self) -> BTreeMap<NodeName, u64> {
         let services = self.cluster.services(self.scenario).into_iter();
@@ -442,4 +461,16 @@ impl<'a> Run<'a> {
         }
         Ok(pending)
     }
+}
+
+/// Carries out one action, and tells the history what oracles need to know of it.
+fn apply(history: &History, cluster: &mut Cluster, action: &Action) -> Result<(), RunError> {
+    match action {
+        Action::ClockSkew(node, skew_ms) => history.set_clock_skew(*node, *skew_ms),
+        Action::Pause(node) => history.set_paused(*node, true),
+        Action::Resume(node) => history.set_paused(*node, false),
+        Action::Slow(node, by) => history.set_slow(*node, !by.is_zero()),
+        _ => {}
+    }
+    Ok(cluster.apply(action)?)
 }

@@ -18,6 +18,8 @@ struct State {
     files: BTreeMap<String, File>,
     /// Removed, but not yet for certain: a crash may bring them back.
     removed: BTreeMap<String, File>,
+    /// Bytes on the disk when a file of that name was removed, itself included: the most, if that happened more than once.
+    fill_at_removal: BTreeMap<String, u64>,
     full: bool,
     /// Added to every sync.
     slow: Duration,
@@ -32,8 +34,9 @@ struct File {
 
 impl SimDisk {
     pub(crate) fn new(rng: ChaCha8Rng) -> Self {
-        let (files, removed) = (BTreeMap::new(), BTreeMap::new());
-        Self(Arc::new(Mutex::new(State { files, removed, full: false, slow: Duration::ZERO, rng })))
+        let (files, removed, fill_at_removal) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let state = State { files, removed, fill_at_removal, full: false, slow: Duration::ZERO, rng };
+        Self(Arc::new(Mutex::new(state)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -75,6 +78,11 @@ impl SimDisk {
         }
     }
 
+    /// How many bytes the disk held when each file was removed that ever was.
+    pub(crate) fn fill_at_removal(&self) -> BTreeMap<String, u64> {
+        self.lock().fill_at_removal.clone()
+    }
+
     /// Loses what was not synced: of each file's unsynced bytes a random first part survives, most often none.
     pub(crate) fn crash(&self) {
         let mut guard = self.lock();
@@ -111,7 +119,10 @@ impl Disk for SimDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.lock();
+        let fill: u64 = state.files.values().map(|file| file.bytes.len() as u64).sum();
         let file = state.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        let most = state.fill_at_removal.entry(name.to_owned()).or_default();
+        *most = fill.max(*most);
         state.removed.insert(name.to_owned(), file);
         Ok(())
     }

@@ -416,6 +416,11 @@ impl Sim {
         self.with_node(name, |node| node.disk.set_full(full));
     }
 
+    /// How many bytes a node's disk held when each file was removed that ever was, by its name.
+    pub fn disk_fill_at_removal(&self, name: NodeName) -> BTreeMap<String, u64> {
+        self.with_node(name, |node| node.disk.fill_at_removal()).unwrap_or_default()
+    }
+
     /// Puts a rule in force; `id` names it for its end.
     pub fn add_rule(&self, id: u32, rule: Rule) {
         self.shared.lock().rules.push(ActiveRule { id, rule, ways: BTreeMap::new() });

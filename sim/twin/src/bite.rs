@@ -43,15 +43,15 @@ const BUGS: [(&str, &str); 21] = [
     ("never_resent", "the tracker does not send again what was never answered"),
     ("credit_ignored", "the tracker sends backlog without credit"),
     ("sync_skipped", "the tracker counts a fix as recorded before it is on disk"),
+    ("good_fix_refused", "the gateway refuses one fix in a hundred as too old"),
+    ("shed_with_room", "the tracker drops its oldest segment although its spool has room"),
+    ("refusal_taken_as_ack", "the tracker takes a refusal for a durable ack"),
+    ("torn_tail_accepted", "the tracker leaves a half-written record where it is, and writes behind it"),
+    ("backlog_newest_first", "the tracker sends the newest of its backlog first"),
+    ("drain_ignored", "the gateway goes on when it is told to stop"),
+    ("epoch_not_changed", "a spool that may have lost its end begins anew under the same epoch"),
 ];
 
-/// Plants every bug and reports what found it. Returns the exit code.
-pub(crate) fn bite(args: &BiteArgs) -> Result<u8, Stop> {
-    let bugs = chosen(args.only.as_deref())?;
-    let (scenario, path) = files::read(&args.scenario)?;
-    virtual_only(&scenario, &path)?;
-    let file = path.display().to_string();
-    let roads = harness_run::roads(&scenario, &file).map_err(stop)?;
 /// What became of one bug.
 enum Outcome {
     /// An invariant was broken, and little is left of the run.
@@ -62,6 +62,12 @@ enum Outcome {
     Interrupted,
 }
 
+/// Plants every bug and reports what found it. Returns the exit code.
+pub(crate) fn bite(args: &BiteArgs) -> Result<u8, Stop> {
+    let bugs = chosen(args.only.as_deref())?;
+    let (scenario, path) = files::read(&args.scenario)?;
+    virtual_only(&scenario, &path)?;
+    let roads = harness_run::roads(&scenario, &path.display().to_string()).map_err(stop)?;
     watch_interrupt();
     let (mut rows, mut missed) = (String::new(), 0);
     for &(name, what) in &bugs {

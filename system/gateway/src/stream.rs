@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use drover_env::{Chain, Value};
-use drover_model::{Epoch, EpochTooLarge, Sequence};
+use drover_model::{Epoch, EpochTooLarge, Refusal, Sequence};
 use drover_wire::geostream::close;
 use drover_wire::geostream::{
     BATCH_FIXES_MAX, Batch, Channel, Credit, DurableAck, FRAME_BYTES_MAX, Frame, Hello, Refused,
@@ -74,6 +74,8 @@ struct Stream<'a> {
     decoder: FrameDecoder,
     /// Set by the hello, which must come first.
     opened: Option<(Channel, Epoch)>,
+    /// Backlog has come on this stream.
+    backlog_begun: bool,
     settled: Settled,
     out: BytesMut,
 }
@@ -88,7 +90,8 @@ impl<'a> Stream<'a> {
             config.rate_burst_fixes,
         );
         let decoder = FrameDecoder::new(FRAME_BYTES_MAX);
-        Self { session, send, recv, decoder, opened: None, settled, out: BytesMut::new() }
+        let (opened, backlog_begun, out) = (None, false, BytesMut::new());
+        Self { session, send, recv, decoder, opened, backlog_begun, settled, out }
     }
 
     async fn run(&mut self) -> Result<(), StreamError> {
@@ -193,6 +196,9 @@ impl<'a> Stream<'a> {
         if !self.settled.receive(Instant::now(), fixes as u64, channel == Channel::Backlog) {
             return Err(StreamError::Protocol("backlog beyond the credit"));
         }
+        if channel == Channel::Backlog {
+            self.tell_backlog(epoch, &batch.fixes);
+        }
         let (admitted, refused) = self.admit(epoch, batch.fixes);
         self.settled.finish(refused.len() as u64);
         self.refuse(epoch, refused);
@@ -213,6 +219,18 @@ impl<'a> Stream<'a> {
         Ok(Some(Admitted { channel, batch, sequences }))
     }
 
+    /// Tells once where the backlog of a stream begins.
+    fn tell_backlog(&mut self, epoch: Epoch, fixes: &[GeoTelemetry]) {
+        let oldest = fixes.iter().filter_map(|fix| fix.sequence).min();
+        let (Some(first), false) = (oldest, std::mem::replace(&mut self.backlog_begun, true)) else { return };
+        let fields = [
+            ("vehicle", Value::Vehicle(self.session.vehicle)),
+            ("epoch", Value::U64(epoch.value())),
+            ("first", Value::U64(first)),
+        ];
+        self.session.shared.env.event("gateway.backlog", &fields);
+    }
+
     fn admit(&self, epoch: Epoch, fixes: Vec<GeoTelemetry>) -> (Vec<GeoTelemetry>, Vec<RefusedFix>) {
         let (shared, vehicle) = (&self.session.shared, self.session.vehicle);
         let rules = Admission {
@@ -221,16 +239,24 @@ impl<'a> Stream<'a> {
             future_max: shared.config.future_max,
             age_max: shared.config.age_max,
         };
+        let planted = shared.env.planted("good_fix_refused");
         let mut refused = Vec::new();
-        let admitted = fixes.into_iter().filter_map(|mut message| match admit(&rules, epoch, &message) {
-            Ok(_) => {
-                // Said once for the whole batch.
-                (message.vehicle_id, message.epoch) = (None, None);
-                Some(message)
+        let admitted = fixes.into_iter().filter_map(|mut message| {
+            let sequence = message.sequence.unwrap_or_default();
+            let mut checked = admit(&rules, epoch, &message).map(|_| ());
+            if planted && sequence % 100 == 99 {
+                checked = Err(Invalid { reason: Refusal::TooOld, detail: String::new() });
             }
-            Err(Invalid { reason, detail }) => {
-                refused.push(RefusedFix::new(message.sequence.unwrap_or_default(), reason, detail));
-                None
+            match checked {
+                Ok(()) => {
+                    // Said once for the whole batch.
+                    (message.vehicle_id, message.epoch) = (None, None);
+                    Some(message)
+                }
+                Err(Invalid { reason, detail }) => {
+                    refused.push(RefusedFix::new(sequence, reason, detail));
+                    None
+                }
             }
         });
         (admitted.collect(), refused)
@@ -242,8 +268,7 @@ impl<'a> Stream<'a> {
         }
         let session = self.session;
         for fix in &fixes {
-            let reason =
-                fix.reason.and_then(drover_model::Refusal::from_code).map_or("unknown", |r| r.name());
+            let reason = fix.reason.and_then(Refusal::from_code).map_or("unknown", Refusal::name);
             session.shared.env.event(
                 "gateway.refused",
                 &[

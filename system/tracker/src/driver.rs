@@ -96,9 +96,11 @@ impl Driver {
         let mut rng = env.rng("phase");
         // Trackers start at all times but also, after a power cut, all at once.
         let phase = now + Duration::from_micros(rng.random_range(0..config.send_interval.as_micros() as u64));
+        let mut session = Session::new(config.send_interval, config.ack_timeout, phase);
+        session.newest_first = env.planted("backlog_newest_first");
         Ok(Self {
             source: config.servers.first().and_then(|server| env.source_ip(*server).ok()),
-            session: Session::new(config.send_interval, config.ack_timeout, phase),
+            session,
             liveness: Liveness::new(config.silence_max, config.stalled_max),
             dialer: Dialer::new(now, &config, env.rng("dial")),
             env,

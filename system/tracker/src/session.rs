@@ -78,13 +78,15 @@ pub(crate) struct Session {
     /// Some slot of the live stream; the others are whole intervals away.
     phase: Instant,
     link: Option<Link>,
+    /// A planted bug: backlog goes newest first.
+    pub(crate) newest_first: bool,
     /// What was ever sent by this process: sending it again is counted.
     sent: BTreeMap<Epoch, SequenceSet>,
 }
 
 impl Session {
     pub(crate) const fn new(send_interval: Duration, ack_timeout: Duration, phase: Instant) -> Self {
-        Self { send_interval, ack_timeout, phase, link: None, sent: BTreeMap::new() }
+        Self { send_interval, ack_timeout, phase, link: None, newest_first: false, sent: BTreeMap::new() }
     }
 
     /// A session begins; returns the hellos of its live and its backlog stream.
@@ -178,6 +180,7 @@ impl Session {
         let link = self.link.as_mut()?;
         match channel {
             Channel::Live => link.live(now, holdings.current()),
+            Channel::Backlog if self.newest_first => link.backlog(holdings).map(newest_of),
             Channel::Backlog => link.backlog(holdings),
         }
     }
@@ -311,6 +314,12 @@ impl Link {
         }
         at
     }
+}
+
+/// A planted bug: the newest few of what is wanted go first.
+fn newest_of(Wanted { epoch, sequences }: Wanted) -> Wanted {
+    let skipped = sequences.len().saturating_sub(10) as usize;
+    Wanted { epoch, sequences: sequences.iter().skip(skipped).collect() }
 }
 
 fn hello(channel: Channel, epoch: &EpochHoldings) -> Hello {

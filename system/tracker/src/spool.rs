@@ -105,8 +105,32 @@ pub struct Spool {
     /// Settled and not yet written.
     unsaved: BTreeMap<Epoch, SequenceSet>,
     buffer: BytesMut,
-    /// A planted bug: fixes count as recorded before they are on disk.
-    sync_skipped: bool,
+    planted: Option<Planted>,
+}
+
+/// A bug that is planted, to see whether it is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Planted {
+    /// Fixes count as recorded before they are on disk.
+    SyncSkipped,
+    /// The oldest segment is dropped although there is room for another.
+    ShedWithRoom,
+    /// What a crash left of a record stays where it is, and the next one is written behind it.
+    TornTailAccepted,
+    /// A new epoch gets the name of the one before.
+    EpochNotChanged,
+}
+
+impl Planted {
+    fn of(env: &Env) -> Option<Self> {
+        let all = [
+            (env.planted("sync_skipped"), Self::SyncSkipped),
+            (env.planted("shed_with_room"), Self::ShedWithRoom),
+            (env.planted("torn_tail_accepted"), Self::TornTailAccepted),
+            (env.planted("epoch_not_changed"), Self::EpochNotChanged),
+        ];
+        all.into_iter().find_map(|(planted, bug)| planted.then_some(bug))
+    }
 }
 
 impl std::fmt::Debug for Spool {
@@ -129,19 +153,26 @@ impl Spool {
         Ok(held.filter(|(_, held)| !held.is_empty()).collect())
     }
 
+    /// The epoch and the first sequence of the segment that a file of this name is; `None` if it is none.
+    pub fn segment_named(file: &str) -> Option<(Epoch, Sequence)> {
+        record::parse_file_name(file)
+    }
+
     /// Opens the spool on the env's disk, or begins one.
     pub(crate) fn open(env: &Env, config: &Config) -> Result<(Self, Recovery), SpoolError> {
-        let (mut spool, recovery) = Self::open_on(env.disk().clone(), config, env.rng("epoch"))?;
-        spool.sync_skipped = env.planted("sync_skipped");
-        Ok((spool, recovery))
+        Self::open_on(env.disk().clone(), config, env.rng("epoch"), Planted::of(env))
     }
 
     fn open_on(
         disk: Arc<dyn Disk>,
         config: &Config,
         rng: ChaCha8Rng,
+        planted: Option<Planted>,
     ) -> Result<(Self, Recovery), SpoolError> {
-        let found = scan(&*disk)?;
+        let mut found = scan(&*disk)?;
+        if planted == Some(Planted::TornTailAccepted) {
+            found.doubtful &= !found.torn;
+        }
         let mut recovery = Recovery { lost: found.lost, ..Recovery::default() };
         for name in &found.useless {
             disk.remove(name).map_err(SpoolError::io("remove", name))?;
@@ -154,7 +185,8 @@ impl Spool {
             Some(newest) if !found.doubtful => newest,
             newest => {
                 epochs.extend(newest);
-                let epoch = new_epoch(rng, &epochs);
+                let same = epochs.last().filter(|_| planted == Some(Planted::EpochNotChanged));
+                let epoch = same.map_or_else(|| new_epoch(rng, &epochs), |before| before.epoch);
                 EpochHoldings::new(epoch, generation, 0)
             }
         };
@@ -177,7 +209,7 @@ impl Spool {
             fresh: VecDeque::new(),
             unsaved: BTreeMap::new(),
             buffer: BytesMut::new(),
-            sync_skipped: false,
+            planted,
         };
         spool.tidy();
         Ok((spool, recovery))

@@ -142,7 +142,12 @@ impl Driver {
         let Some(epoch) = refused.epoch.and_then(known) else { return Ok(()) };
         for fix in &refused.fixes {
             let Some(sequence) = fix.sequence else { continue };
-            if self.settle(epoch, &SequenceSet::from_iter([sequence]))?.is_empty() {
+            let settled = self.settle(epoch, &SequenceSet::from_iter([sequence]))?;
+            if settled.is_empty() {
+                continue;
+            }
+            if self.env.planted("refusal_taken_as_ack") {
+                self.tell_ranges("tracker.durable", epoch, &settled);
                 continue;
             }
             self.summary.refused += 1;

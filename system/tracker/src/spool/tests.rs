@@ -31,7 +31,7 @@ impl TestDisk {
     }
 
     fn open_spool(&self, config: &Config, seed: u64) -> (Spool, Recovery) {
-        Spool::open_on(Arc::new(self.clone()), config, SeedTree::from_number(seed).rng("epoch"))
+        Spool::open_on(Arc::new(self.clone()), config, SeedTree::from_number(seed).rng("epoch"), None)
             .expect("it opens")
     }
 

@@ -9,7 +9,7 @@ use drover_wire::geostream::DurableAck;
 
 use super::record::{BODY_AT, Header, put_fix, put_settled};
 use super::scan::Segment;
-use super::{Committed, Spool, SpoolError};
+use super::{Committed, Planted, Spool, SpoolError};
 
 /// Ranges in one settled record: more go into further records.
 const SETTLED_RANGES_MAX: usize = 64;
@@ -52,7 +52,8 @@ impl Spool {
 
     /// Drops the oldest segments until a whole new one fits.
     async fn make_room(&mut self, done: &mut Committed) -> Result<(), SpoolError> {
-        while self.bytes + self.segment_bytes_max > self.bytes_max && self.segments.len() > 1 {
+        let bytes_max = if self.planted == Some(Planted::ShedWithRoom) { 0 } else { self.bytes_max };
+        while self.bytes + self.segment_bytes_max > bytes_max && self.segments.len() > 1 {
             let Some(oldest) = self.segments.front() else { return Ok(()) };
             let name = oldest.header.file_name();
             match self.disk.remove(&name) {
@@ -185,7 +186,8 @@ impl Spool {
     }
 
     async fn sync_active(&mut self) -> Result<(), SpoolError> {
-        let Some(file) = self.active.as_mut().filter(|_| !self.sync_skipped) else { return Ok(()) };
+        let skipped = self.planted == Some(Planted::SyncSkipped);
+        let Some(file) = self.active.as_mut().filter(|_| !skipped) else { return Ok(()) };
         file.sync().await.map_err(SpoolError::io("sync", "a segment"))
     }
 }
