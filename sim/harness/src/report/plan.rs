@@ -19,12 +19,8 @@ pub fn plan_files(scenario: &Scenario, replay: &str, commit: &str) -> [(&'static
 /// What a terminal shows before a run: the command that repeats it, and its faults.
 pub fn plan_text(scenario: &Scenario, replay: &str) -> String {
     let lines = fault_lines(scenario);
-    let mut text = format!("replay    {replay}\nfaults    ");
-    match lines.len() {
-        0 => text.push_str("none\n"),
-        1 => text.push_str("1\n"),
-        len => text.push_str(&format!("{len}\n")),
-    }
+    let count = if lines.is_empty() { "none".to_owned() } else { lines.len().to_string() };
+    let mut text = format!("replay    {replay}\nfaults    {count}\n");
     for line in lines.iter().take(SHOWN_MAX) {
         text.push_str(&format!("{:<9} {line}\n", ""));
     }
