@@ -40,8 +40,3 @@ fn result(name: &str, statement: &str, checks: u64, violation: Option<String>) -
     };
     OracleResult { name: name.to_owned(), statement: statement.to_owned(), outcome, checks, violation }
 }
-
-/// Same seed, same commit: same trace hash. Judged over two runs, by `twin check`.
-pub fn same_seed_same_hash(checks: u64, violation: Option<String>) -> OracleResult {
-    result("same_seed_same_hash", "Same seed, same commit: same trace hash.", checks, violation)
-}
