@@ -184,6 +184,11 @@ impl History {
         self.lock().causes.set_skew(node, skew_ms);
     }
 
+    /// A node's clock gains so much from now on; 0 sets it right.
+    pub fn set_clock_drift(&self, node: NodeName, at: Duration, drift_ppm: i32) {
+        self.lock().causes.set_drift(node, at, drift_ppm);
+    }
+
     /// Why fixes were refused, so far.
     pub fn causes(&self) -> Causes {
         self.lock().causes.clone()

@@ -293,7 +293,7 @@ impl<'a> Run<'a> {
             if now >= duration && !healed {
                 healed = true;
                 for action in self.world.heal() {
-                    apply(&self.history, &mut self.cluster, &action)?;
+                    apply(&self.history, now, &mut self.cluster, &action)?;
                 }
                 self.history.heal(now);
             }
@@ -319,7 +319,7 @@ impl<'a> Run<'a> {
     fn carry_out(&mut self) -> Result<(), RunError> {
         let outputs = self.world.outputs();
         for action in outputs.actions() {
-            apply(&self.history, &mut self.cluster, action)?;
+            apply(&self.history, self.sim.now(), &mut self.cluster, action)?;
         }
         for (vehicle, covered) in outputs.coverage() {
             self.sim.set_covered(NodeName::new(NodeKind::Vehicle, vehicle), covered);
@@ -464,8 +464,9 @@ impl<'a> Run<'a> {
 }
 
 /// Carries out one action, and tells the history what oracles need to know of it.
-fn apply(history: &History, cluster: &mut Cluster, action: &Action) -> Result<(), RunError> {
+fn apply(history: &History, now: Duration, cluster: &mut Cluster, action: &Action) -> Result<(), RunError> {
     match action {
+        Action::ClockDrift(node, drift_ppm) => history.set_clock_drift(*node, now, *drift_ppm),
         Action::ClockSkew(node, skew_ms) => history.set_clock_skew(*node, *skew_ms),
         Action::Pause(node) => history.set_paused(*node, true),
         Action::Resume(node) => history.set_paused(*node, false),

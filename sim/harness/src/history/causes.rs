@@ -37,6 +37,8 @@ pub struct Causes {
     bounds: TimeBounds,
     /// Errors of clocks, in milliseconds.
     skews_ms: BTreeMap<NodeName, i64>,
+    /// Clocks that run at a wrong rate: since when, and how fast they gain in millionths.
+    drifts: BTreeMap<NodeName, (Duration, i32)>,
     /// Rows that the table's constraint has refused.
     unstorable: Identities,
     checks: u64,
@@ -49,6 +51,7 @@ impl Causes {
         Self {
             bounds: TimeBounds { future_max, age_max },
             skews_ms: BTreeMap::new(),
+            drifts: BTreeMap::new(),
             unstorable: Identities::new(),
             checks: 0,
             first: None,
@@ -61,6 +64,10 @@ impl Causes {
 
     pub(super) fn set_skew(&mut self, node: NodeName, skew_ms: i64) {
         self.skews_ms.insert(node, skew_ms);
+    }
+
+    pub(super) fn set_drift(&mut self, node: NodeName, at: Duration, drift_ppm: i32) {
+        self.drifts.insert(node, (at, drift_ppm));
     }
 
     pub(super) fn unstorable(&mut self, vehicle: usize, epoch: Epoch, sequence: Sequence) {
@@ -78,15 +85,15 @@ impl Causes {
                 "at {:.3} s {gateway} refused fix {epoch}/{sequence} of vehicle/{vehicle}{taken}, as {reason}; its clock was {} ms \
                  wrong",
                 at.as_secs_f64(),
-                self.skew_ms(gateway),
+                self.error_us(gateway, at) / 1_000,
             ));
         }
     }
 
     /// Whether the reason was so; `None` if nobody can know.
     fn is_justified(&self, refused: Refused<'_>) -> Option<bool> {
-        let Refused { now, gateway, vehicle, epoch, sequence, reason, time, .. } = refused;
-        let clock_us = now.as_micros().saturating_add(self.skew_ms(gateway).saturating_mul(1_000));
+        let Refused { at, now, gateway, vehicle, epoch, sequence, reason, time } = refused;
+        let clock_us = now.as_micros().saturating_add(self.error_us(gateway, at));
         let clock = WallTime::from_micros(clock_us);
         // Of the others the tracker's side decides: it takes no fix that is out of range, names nobody else, and uses each
         // identity once.
@@ -100,8 +107,13 @@ impl Causes {
         }
     }
 
-    fn skew_ms(&self, node: NodeName) -> i64 {
-        self.skews_ms.get(&node).copied().unwrap_or_default()
+    /// How wrong a node's clock is, in microseconds.
+    fn error_us(&self, node: NodeName, at: Duration) -> i64 {
+        let skew_us = self.skews_ms.get(&node).copied().unwrap_or_default().saturating_mul(1_000);
+        let drifted_us = self.drifts.get(&node).map_or(0, |(since, drift_ppm)| {
+            at.saturating_sub(*since).as_micros() as i64 * i64::from(*drift_ppm) / 1_000_000
+        });
+        skew_us.saturating_add(drifted_us)
     }
 
     /// How many refusals were judged.

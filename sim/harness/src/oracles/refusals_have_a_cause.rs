@@ -182,6 +182,12 @@ mod tests {
         check(592, "too_old", true);
         check(-70, "out_of_range", false);
         check(-70, "identity_reused", false);
+        // A clock that loses a tenth is 1.2 s behind after 12 s.
+        let drifting = history();
+        drifting.set_clock_skew(GATEWAY, -68_000);
+        drifting.set_clock_drift(GATEWAY, Duration::ZERO, -100_000);
+        refuse(&drifting, 12, 3, "future");
+        assert_eq!(said(&drifting, &disks(&[])).0, OracleOutcome::Pass);
     }
 
     #[test]

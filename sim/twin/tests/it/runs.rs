@@ -20,13 +20,18 @@ fn each_verdict_has_its_exit_code() {
     check("[[vehicles]]\ncuont = 3\n", &[], 64, "did you mean");
 }
 
+/// The scenario with vehicles whose recording is not there: found only when the run begins.
+fn without_recording(place: &Place) -> String {
+    place.read("small.toml").replace("count = 2\n", "count = 2\nreplay = { nmea = \"no/such.nmea\" }\n")
+}
+
 #[test]
-fn what_a_run_was_to_be_is_there_even_if_the_harness_fails() {
-    // A gateway that no config can start.
-    let place =
-        Place::new("plan", "[gateway]\nsessions_max = 0\n[[faults]]\nat_s = 5\nfor_s = 2\nkill = \"db/0\"\n");
+fn what_a_run_was_to_be_is_there_even_if_it_never_begins() {
+    // Its vehicles replay a recording that is not there.
+    let place = Place::new("plan", "[[faults]]\nat_s = 5\nfor_s = 2\nkill = \"db/0\"\n");
+    place.write("small.toml", &without_recording(&place));
     let (exit, text) = place.twin(&["run", &place.scenario, "--report", "r"]);
-    assert_eq!(exit, 3, "{text}");
+    assert_eq!(exit, 64, "{text}");
     assert!(text.starts_with("replay    cargo run --release -- run "), "{text}");
     assert!(text.contains("\nfaults    1\n               5.0 s to      7.0 s  kill db/0\n"), "{text}");
     assert!(place.read("r/faults.txt").contains("kill db/0") && !place.has("r/report.json"));
@@ -48,8 +53,8 @@ fn a_report_of_an_earlier_run_does_not_stay_beside_another_plan() {
     let place = Place::new("stale", "");
     assert_eq!(place.twin(&["run", &place.scenario, "--report", "r"]).0, 0);
     assert!(place.has("r/report.html"));
-    place.write("broken.toml", &format!("{}[gateway]\nsessions_max = 0\n", place.read("small.toml")));
-    assert_eq!(place.twin(&["run", "broken.toml", "--report", "r"]).0, 3);
+    place.write("broken.toml", &without_recording(&place));
+    assert_eq!(place.twin(&["run", "broken.toml", "--report", "r"]).0, 64);
     assert!(place.has("r/scenario.toml") && !place.has("r/report.html"));
 }
 
