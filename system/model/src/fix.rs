@@ -27,6 +27,24 @@ pub struct Fix {
     pub engine: Engine,
 }
 
+impl Fix {
+    /// A fix of which nothing but its place, time and sequence is known.
+    pub fn bare(sequence: Sequence, time: WallTime, position: Position) -> Self {
+        Self {
+            sequence,
+            time,
+            position,
+            speed: None,
+            heading: None,
+            altitude: None,
+            accuracy: None,
+            satellites: None,
+            flags: FixFlags::default(),
+            engine: Engine::default(),
+        }
+    }
+}
+
 /// Marks that the tracker sets on a fix; the fix is sent and stored all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FixFlags(pub u32);

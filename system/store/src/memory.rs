@@ -152,24 +152,14 @@ impl Store for MemoryStore {
 
 #[cfg(test)]
 mod tests {
-    use drover_model::{Engine, Epoch, Fix, FixFlags, Position, WallTime};
+    use drover_model::{Epoch, Fix, Position, WallTime};
 
     use super::*;
     use crate::Origin;
 
     fn row(sequence: u64, lat: f64) -> Row {
-        let fix = Fix {
-            sequence,
-            time: WallTime::from_secs(1_772_434_800 + (sequence % 1000) as i64),
-            position: Position::new(lat, 24.94).expect("in range"),
-            speed: None,
-            heading: None,
-            altitude: None,
-            accuracy: None,
-            satellites: None,
-            flags: FixFlags::default(),
-            engine: Engine::default(),
-        };
+        let time = WallTime::from_secs(1_772_434_800 + (sequence % 1000) as i64);
+        let fix = Fix::bare(sequence, time, Position::new(lat, 24.94).expect("in range"));
         Row {
             tenant: TenantId::new("acme").expect("a valid name"),
             vehicle: VehicleId::new("TRUCK-042").expect("a valid name"),

@@ -86,7 +86,7 @@ mod tests {
     use std::time::Duration;
 
     use drover_env::Value;
-    use drover_model::{Engine, Fix, FixFlags, NodeKind, NodeName, Position, TenantId, VehicleId, WallTime};
+    use drover_model::{Fix, NodeKind, NodeName, Position, TenantId, VehicleId, WallTime};
     use drover_simnet::Observer;
     use drover_store::{Origin, Row};
 
@@ -196,18 +196,7 @@ mod tests {
             tenant: TenantId::new("t").expect("a valid name"),
             vehicle: van(),
             origin: Origin::Spool(EPOCH),
-            fix: Fix {
-                sequence,
-                time: START,
-                position: Position::new(60.0, 24.0).expect("in range"),
-                speed: None,
-                heading: None,
-                altitude: None,
-                accuracy: None,
-                satellites: None,
-                flags: FixFlags::default(),
-                engine: Engine::default(),
-            },
+            fix: Fix::bare(sequence, START, Position::new(60.0, 24.0).expect("in range")),
         };
         let history = history();
         history.unstorable(&row(3));

@@ -86,7 +86,7 @@ fn since(start: WallTime, time: WallTime) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use drover_model::{Engine, FixFlags, MetersPerSecond};
+    use drover_model::MetersPerSecond;
 
     use super::*;
 
@@ -106,18 +106,8 @@ mod tests {
     /// A fix so far north and east of that, in metres.
     fn fix(north_m: f64, east_m: f64, speed_mps: f64) -> Fix {
         let (lat, lon) = (60.17 + north_m / 111_415.7, 24.94 + east_m / 55_515.4);
-        Fix {
-            sequence: 0,
-            time: TIME,
-            position: Position::new(lat, lon).expect("in range"),
-            speed: MetersPerSecond::new(speed_mps).ok(),
-            heading: None,
-            altitude: None,
-            accuracy: None,
-            satellites: None,
-            flags: FixFlags::default(),
-            engine: Engine::default(),
-        }
+        let position = Position::new(lat, lon).expect("in range");
+        Fix { speed: MetersPerSecond::new(speed_mps).ok(), ..Fix::bare(0, TIME, position) }
     }
 
     fn holds(truth: FixTruth, fix: &Fix) -> bool {
