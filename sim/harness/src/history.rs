@@ -562,7 +562,9 @@ impl State {
                 model.take(at, index, epoch, sequence..=sequence, Step::Recorded(time));
             }
             "tracker.recovered" => {
-                self.totals.recorded += vehicle.epoch(epoch).recover(first, last);
+                let (new, unshed) = vehicle.epoch(epoch).recover(first, last);
+                self.totals.recorded += new;
+                self.totals.shed -= unshed;
                 model.take(at, index, epoch, first..=last, Step::Found);
             }
             "tracker.durable" => {
@@ -594,8 +596,10 @@ impl State {
                 self.totals.refused += u64::from(new);
             }
             "tracker.shed" => {
-                vehicle.epoch(epoch).shed.insert_range(first..=last);
-                self.totals.shed += last - first + 1;
+                let shed = &mut vehicle.epoch(epoch).shed;
+                let before = shed.len();
+                shed.insert_range(first..=last);
+                self.totals.shed += shed.len() - before;
                 model.take(at, index, epoch, first..=last, Step::Shed);
             }
             "tracker.lost" => model.take(at, index, epoch, first..=last, Step::Lost),
