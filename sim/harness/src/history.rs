@@ -5,6 +5,7 @@ mod drains;
 mod events;
 mod fixes;
 mod quiet;
+mod restarts;
 mod state;
 mod vehicle;
 
@@ -21,6 +22,7 @@ use crate::report::{Latency, Series, TimelineEvent};
 pub use causes::{Causes, TimeBounds};
 pub use drains::Drains;
 use quiet::Quiet;
+pub use restarts::Restart;
 use state::State;
 pub use state::{HighWater, Totals};
 pub use vehicle::{EpochHistory, VehicleHistory};
@@ -97,6 +99,17 @@ impl History {
     /// A node is slow from now on, or as fast as ever.
     pub fn set_slow(&self, node: NodeName, slow: bool) {
         self.lock().drains.set_slow(node, slow);
+    }
+
+    /// How soon a vehicle that has recorded a fix has sent it and been answered, where nothing hinders it.
+    pub fn set_late_after(&self, late_after: Duration) {
+        self.lock().restarts.set_late_after(late_after);
+    }
+
+    /// Gateways that came back after a crash; the run has ended at `end`.
+    pub fn restarts(&self, end: Duration) -> Vec<Restart> {
+        let restarts = self.lock().restarts.clone();
+        restarts.ended(end)
     }
 
     /// Gateways that were told to stop; the run has ended at `end`.

@@ -57,7 +57,7 @@ impl Observer for History {
         let now = self.start.plus(at);
         let (mut state, values) = (self.lock(), Fields(fields));
         *state.raw_events.entry(name).or_default() += 1;
-        state.session_event(node, name);
+        state.session_event(at, node, name, &values);
         state.drains.event(at, node, name);
         if node.kind == NodeKind::Vehicle {
             state.vehicle_event(at, now, node, name, &values);
@@ -152,9 +152,13 @@ impl State {
         self.first_protocol_break.get_or_insert_with(first);
     }
 
-    fn session_event(&mut self, node: NodeName, name: &'static str) {
+    fn session_event(&mut self, at: Duration, node: NodeName, name: &str, values: &Fields<'_>) {
         match name {
-            "gateway.connected" => *self.sessions.entry(node).or_default() += 1,
+            "gateway.connected" => {
+                *self.sessions.entry(node).or_default() += 1;
+                let vehicle = values.vehicle().map_or(usize::MAX, |vehicle| self.index(vehicle));
+                self.restarts.connected(vehicle, node);
+            }
             "gateway.disconnected" => {
                 let open = self.sessions.entry(node).or_default();
                 *open = open.saturating_sub(1);
@@ -162,6 +166,11 @@ impl State {
             // Whatever it had is gone with it.
             "node.crashed" | "node.stopped" | "node.started_again" => {
                 self.sessions.remove(&node);
+                match name {
+                    "node.crashed" => self.restarts.crashed(node),
+                    "node.started_again" => self.restarts.started_again(at, node),
+                    _ => {}
+                }
             }
             _ => {}
         }

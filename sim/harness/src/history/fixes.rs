@@ -63,6 +63,7 @@ impl State {
         match name {
             "tracker.recorded" => {
                 let time = WallTime::from_micros(values.number("time_us") as i64);
+                self.restarts.recorded(at, index);
                 let added = vehicle.epoch(epoch).record(sequence, time);
                 self.totals.recorded += u64::from(added);
                 model.take(at, index, epoch, sequence..=sequence, Step::Recorded(time));
@@ -119,6 +120,10 @@ impl State {
                 }
             }
             "tracker.disconnected" | "node.crashed" | "device.slept" => {
+                match name {
+                    "tracker.disconnected" => self.restarts.disconnected(at, index, values.text("reason")),
+                    _ => self.restarts.gone(index),
+                }
                 let before = std::mem::take(&mut vehicle.connected);
                 if before {
                     self.totals.connected -= 1;

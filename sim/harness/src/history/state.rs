@@ -6,6 +6,7 @@ use drover_model::{NodeName, VehicleId};
 use hdrhistogram::Histogram;
 
 use super::quiet::Quiet;
+use super::restarts::Restarts;
 use super::{Causes, Drains, VehicleHistory};
 use crate::model::Model;
 use crate::report::{Latency, Series, TimelineEvent, metrics};
@@ -34,6 +35,7 @@ pub(super) struct State {
     pub(super) quiet: Option<Quiet>,
     pub(super) causes: Causes,
     pub(super) drains: Drains,
+    pub(super) restarts: Restarts,
     /// Sessions that each gateway has open.
     pub(super) sessions: BTreeMap<NodeName, u64>,
     pub(super) events: BTreeMap<&'static str, u64>,
@@ -89,6 +91,7 @@ impl State {
             quiet: None,
             causes: Causes::new(),
             drains: Drains::new(),
+            restarts: Restarts::default(),
             sessions: BTreeMap::new(),
             events: metrics::EVENTS.iter().map(|(name, _)| (*name, 0)).collect(),
             raw_events: BTreeMap::new(),
