@@ -221,9 +221,7 @@ impl PostgresStore {
     /// What the server said, or which value is none that this program writes.
     pub async fn rows(&self) -> Result<Vec<Row>, String> {
         let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
-        let rows = read::all_rows(&mut held.connection).await?;
-        held.give_back();
-        Ok(rows)
+        self.after_reading(read::all_rows(&mut held.connection).await, held)
     }
 
     /// Every event of the outbox.
@@ -232,9 +230,7 @@ impl PostgresStore {
     /// As [`Self::rows`].
     pub async fn outbox(&self) -> Result<Vec<OutboxEvent>, String> {
         let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
-        let events = read::all_events(&mut held.connection).await?;
-        held.give_back();
-        Ok(events)
+        self.after_reading(read::all_events(&mut held.connection).await, held)
     }
 
     /// Everything that was put aside, oldest first.
@@ -243,9 +239,15 @@ impl PostgresStore {
     /// As [`Self::rows`].
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, String> {
         let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
-        let letters = letters::all(&mut held.connection).await?;
-        held.give_back();
-        Ok(letters)
+        self.after_reading(letters::all(&mut held.connection).await, held)
+    }
+
+    fn after_reading<T>(&self, read: Result<T, String>, held: Held) -> Result<T, String> {
+        match read {
+            Ok(_) => held.give_back(),
+            Err(_) => self.pool.forget_idle(),
+        }
+        read
     }
 }
 

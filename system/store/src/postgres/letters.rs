@@ -1,5 +1,7 @@
 //! Rows that no table of ours can hold, as text that can hold anything: numbers that are none, times of no year.
 
+use std::str::FromStr;
+
 use drover_model::{Degrees, DriverId, Epoch, Meters, MetersPerSecond, Position, TenantId, VehicleId};
 use drover_model::{Engine, Fix, FixFlags, Refusal, WallTime};
 use serde::{Deserialize, Serialize};
@@ -9,21 +11,35 @@ use super::encode::{EPOCH_OF_LEGACY, identity};
 use super::error::{Failure, Stage};
 use crate::{DeadLetter, Origin, Row};
 
-/// A fix as it is kept aside. Readings are texts where JSON has no number for them.
+/// A number as text: JSON has none for what is not finite, and not every reader of it keeps the last digit of the others.
+#[derive(Debug, Serialize, Deserialize)]
+struct Exact(String);
+
+impl Exact {
+    fn of(value: impl ToString) -> Self {
+        Self(value.to_string())
+    }
+
+    fn value<T: FromStr>(self) -> Result<T, String> {
+        self.0.parse().map_err(|_| format!("{:?} is no number", self.0))
+    }
+}
+
+/// A fix as it is kept aside.
 #[derive(Debug, Serialize, Deserialize)]
 struct Content {
     sequence: u64,
-    lat: f64,
-    lon: f64,
-    speed_mps: Option<f64>,
-    heading_deg: Option<f64>,
-    altitude_m: Option<f64>,
-    accuracy_m: Option<f64>,
+    lat: Exact,
+    lon: Exact,
+    speed_mps: Option<Exact>,
+    heading_deg: Option<Exact>,
+    altitude_m: Option<Exact>,
+    accuracy_m: Option<Exact>,
     satellites: Option<u8>,
     flags: u32,
     odometer_m: Option<u64>,
     /// In the order of [`readings`].
-    readings: [Option<String>; 8],
+    readings: [Option<Exact>; 8],
     ignition: Option<bool>,
     fault_codes: Vec<u32>,
     driver: Option<DriverId>,
@@ -46,16 +62,16 @@ impl From<&Fix> for Content {
     fn from(fix: &Fix) -> Self {
         Self {
             sequence: fix.sequence,
-            lat: fix.position.lat(),
-            lon: fix.position.lon(),
-            speed_mps: fix.speed.map(MetersPerSecond::value),
-            heading_deg: fix.heading.map(Degrees::value),
-            altitude_m: fix.altitude.map(Meters::value),
-            accuracy_m: fix.accuracy.map(Meters::value),
+            lat: Exact::of(fix.position.lat()),
+            lon: Exact::of(fix.position.lon()),
+            speed_mps: fix.speed.map(|speed| Exact::of(speed.value())),
+            heading_deg: fix.heading.map(|heading| Exact::of(heading.value())),
+            altitude_m: fix.altitude.map(|altitude| Exact::of(altitude.value())),
+            accuracy_m: fix.accuracy.map(|accuracy| Exact::of(accuracy.value())),
             satellites: fix.satellites,
             flags: fix.flags.0,
             odometer_m: fix.engine.odometer_m,
-            readings: readings(&fix.engine).map(|reading| reading.map(|value| value.to_string())),
+            readings: readings(&fix.engine).map(|reading| reading.map(Exact::of)),
             ignition: fix.engine.ignition,
             fault_codes: fix.engine.fault_codes.clone(),
             driver: fix.engine.driver,
@@ -67,20 +83,21 @@ impl Content {
     fn into_fix(self, time: WallTime) -> Result<Fix, String> {
         let wrong = |error: drover_model::OutOfRange| error.to_string();
         let mut values = [None; 8];
-        for (value, text) in values.iter_mut().zip(self.readings) {
-            *value = text
-                .map(|text| text.parse::<f32>().map_err(|_| format!("{text:?} is no reading")))
-                .transpose()?;
+        for (value, exact) in values.iter_mut().zip(self.readings) {
+            *value = exact.map(Exact::value).transpose()?;
         }
+        let [speed, heading, altitude, accuracy] =
+            [self.speed_mps, self.heading_deg, self.altitude_m, self.accuracy_m]
+                .map(|exact| exact.map(Exact::value).transpose());
         let [fuel_level, fuel_rate, engine_speed, engine_load, coolant, battery, throttle, brake] = values;
         Ok(Fix {
             sequence: self.sequence,
             time,
-            position: Position::new(self.lat, self.lon).map_err(wrong)?,
-            speed: self.speed_mps.map(MetersPerSecond::new).transpose().map_err(wrong)?,
-            heading: self.heading_deg.map(Degrees::new).transpose().map_err(wrong)?,
-            altitude: self.altitude_m.map(Meters::new).transpose().map_err(wrong)?,
-            accuracy: self.accuracy_m.map(Meters::new).transpose().map_err(wrong)?,
+            position: Position::new(self.lat.value()?, self.lon.value()?).map_err(wrong)?,
+            speed: speed?.map(MetersPerSecond::new).transpose().map_err(wrong)?,
+            heading: heading?.map(Degrees::new).transpose().map_err(wrong)?,
+            altitude: altitude?.map(Meters::new).transpose().map_err(wrong)?,
+            accuracy: accuracy?.map(Meters::new).transpose().map_err(wrong)?,
             satellites: self.satellites,
             flags: FixFlags(self.flags),
             engine: Engine {
@@ -169,6 +186,8 @@ mod tests {
         let time = WallTime::from_micros(i64::MIN);
         let mut fix = Fix::bare(u64::MAX, time, Position::new(-60.5, 24.1).expect("in range"));
         fix.speed = MetersPerSecond::new(1.0 / 3.0).ok();
+        // Once it came back as ...147.
+        fix.heading = Degrees::new(116.991_545_220_171_49).ok();
         fix.flags = FixFlags(u32::MAX);
         fix.engine.odometer_m = Some(u64::MAX);
         fix.engine.coolant_celsius = Some(f32::NEG_INFINITY);
