@@ -16,6 +16,7 @@ mod replicated;
 mod retention;
 mod schema;
 mod staged;
+mod upkeep;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,7 +27,8 @@ use sqlx::postgres::PgConnection;
 use tokio::time::{Instant, timeout_at};
 
 pub use config::{Config, Durability, Tls};
-pub use schema::{ServerError, migrate};
+pub use schema::{ServerError, migrate, status};
+pub use upkeep::Upkeep;
 
 use self::encode::{COLUMNS, Shape};
 use self::error::{Failure, Stage, describe_any};
@@ -73,6 +75,16 @@ impl PostgresStore {
     pub async fn check(&self) -> Result<(), ServerError> {
         self.pool.take().await?.give_back();
         Ok(())
+    }
+
+    /// One round of what the database needs now and then; minutes, if there is much to do.
+    ///
+    /// # Errors
+    /// What failed. What was done before stays done.
+    pub async fn keep_up(&self) -> Result<Upkeep, String> {
+        let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
+        // The connection goes with its settings.
+        upkeep::round(&mut held.connection).await
     }
 
     fn copied(&self) -> MutexGuard<'_, Copied> {

@@ -199,6 +199,26 @@ pub async fn migrate(config: &Config) -> Result<String, ServerError> {
     })
 }
 
+/// Says which version the schema has, and changes nothing.
+///
+/// # Errors
+/// See [`ServerError`]; a schema that is missing or old is none.
+pub async fn status(config: &Config) -> Result<String, ServerError> {
+    config.check().map_err(ServerError::Config)?;
+    let options = config.plain_options().map_err(ServerError::Config)?;
+    let (endpoint, mut connection) = pool::connect_to_primary(&options, config.connect_timeout).await?;
+    let failed = |error: sqlx::Error| ServerError::Migration(describe_any(&error));
+    let server = ask(&mut connection).await.map_err(failed)?;
+    match applied(&mut connection, &server).await.map_err(failed)? {
+        Some(found) if found > VERSION => Err(ServerError::NewSchema { endpoint, found }),
+        Some(VERSION) => Ok(format!("{endpoint}: the schema is version {VERSION}, as it should be")),
+        found => Ok(format!(
+            "{endpoint}: the schema is {}; `drover migrate` would make it version {VERSION}",
+            version_name(&found)
+        )),
+    }
+}
+
 async fn applied(connection: &mut PgConnection, server: &Server) -> Result<Option<i64>, sqlx::Error> {
     if !server.has_migrations {
         return Ok(None);
