@@ -27,10 +27,11 @@ use sqlx::postgres::PgConnection;
 use tokio::time::{Instant, timeout_at};
 
 pub use config::{Config, Durability, Tls};
+pub use encode::{copy_bytes, copy_statement};
 pub use schema::{ServerError, migrate, status};
 pub use upkeep::Upkeep;
 
-use self::encode::{COLUMNS, Shape};
+use self::encode::Shape;
 use self::error::{Failure, Stage, describe_any};
 use self::pool::{Held, Pool};
 use self::retention::{Partition, Placing, REFRESH_AFTER, Retention};
@@ -40,6 +41,9 @@ use crate::{DeadLetter, OutboxEvent, Row, RowOutcome, Store, StoreError, Transac
 const TOPICS: [&str; 1] = ["telemetry.stored"];
 /// Batches that are staged at once after one with a repeat: a gateway that lost its answers repeats more than one batch.
 const STAGED_AFTER_REPEAT: u32 = 8;
+/// Attempts of one commit. More than one is due when another batch brings the same rows at the same time: it is waited for, and
+/// then its rows are there to be compared with.
+const ATTEMPTS_MAX: usize = 4;
 
 /// A store in PostgreSQL. Shared by the tasks of one agent.
 pub struct PostgresStore {
@@ -136,29 +140,29 @@ impl PostgresStore {
         transaction: &Transaction,
         committing: &AtomicBool,
     ) -> Result<Vec<RowOutcome>, Failure> {
-        let connection = &mut held.connection;
-        let placing = self.place(connection, &transaction.rows).await?;
-        let straight = transaction.rows.is_empty() || !self.expects_repeats();
-        if straight {
-            match self.write_once(connection, transaction, &placing, Shape::Telemetry, committing).await {
-                Err(Failure::Repeated) => self.expect_repeats.store(STAGED_AFTER_REPEAT, Ordering::Relaxed),
+        let is_straight = transaction.rows.is_empty() || !self.expects_repeats();
+        let mut shape = if is_straight { Shape::Telemetry } else { Shape::Staged };
+        for _ in 0..ATTEMPTS_MAX {
+            let connection = &mut held.connection;
+            if shape == Shape::Staged && !held.has_staging {
+                staged::prepare(connection).await?;
+                held.has_staging = true;
+            }
+            let placing = self.place(connection, &transaction.rows).await?;
+            match self.write_once(connection, transaction, &placing, shape, committing).await {
+                Err(Failure::Repeated) => {
+                    shape = Shape::Staged;
+                    self.expect_repeats.store(STAGED_AFTER_REPEAT, Ordering::Relaxed);
+                }
+                // Retention dropped it while it was thought to be there.
                 Err(Failure::NoPartition) => self.copied().retention.handle_lost(),
                 other => return other,
             }
             rollback(connection).await?;
         }
-        let placing = self.place(connection, &transaction.rows).await?;
-        match self.write_once(connection, transaction, &placing, Shape::Staged, committing).await {
-            // Retention dropped it between two statements, or another batch stood in the way: the next attempt finds it changed.
-            Err(Failure::NoPartition) => {
-                self.copied().retention.handle_lost();
-                Err(Failure::unavailable("a partition went away while it was written to"))
-            }
-            Err(Failure::Repeated) => {
-                Err(Failure::unavailable("another batch with the same rows stands in the way"))
-            }
-            other => other,
-        }
+        Err(Failure::unavailable(format!(
+            "other batches with the same rows stood in the way {ATTEMPTS_MAX} times"
+        )))
     }
 
     fn expects_repeats(&self) -> bool {
@@ -180,14 +184,8 @@ impl PostgresStore {
         committing.store(false, Ordering::Relaxed);
         sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(failed)?;
         let outcomes = match shape {
-            Shape::Telemetry if rows.is_empty() => Vec::new(),
             Shape::Telemetry => {
-                let bytes = encode::rows(shape, rows, classes);
-                let what = format!("COPY public.vehicle_telemetry ({COLUMNS})");
-                let written = staged::copy(connection, &what, &bytes).await?;
-                if written != rows.len() as u64 {
-                    return Err(Failure::unavailable(format!("{written} of {} rows were taken", rows.len())));
-                }
+                staged::write_straight(connection, rows, classes).await?;
                 vec![RowOutcome::Stored; rows.len()]
             }
             Shape::Staged => {

@@ -27,13 +27,15 @@ struct Shared {
     connect_timeout: Duration,
     /// Where the last primary was: it is asked first.
     primary: AtomicUsize,
-    idle: Mutex<Vec<PgConnection>>,
+    idle: Mutex<Vec<(PgConnection, bool)>>,
     room: Arc<Semaphore>,
 }
 
 /// One connection in use.
 pub(super) struct Held {
     pub(super) connection: PgConnection,
+    /// It has its staging table.
+    pub(super) has_staging: bool,
     shared: Arc<Shared>,
     /// Given back with the connection.
     _room: OwnedSemaphorePermit,
@@ -42,8 +44,8 @@ pub(super) struct Held {
 impl Held {
     /// The connection is in order, outside of any transaction.
     pub(super) fn give_back(self) {
-        let Self { connection, shared, _room } = self;
-        shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        let Self { connection, has_staging, shared, _room } = self;
+        shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push((connection, has_staging));
     }
 }
 
@@ -65,11 +67,11 @@ impl Pool {
         let room = shared.room.clone().acquire_owned().await;
         let room = room.map_err(|_| ServerError::Away("the pool is closed".to_owned()))?;
         let idle = shared.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => shared.connect().await?,
+        let (connection, has_staging) = match idle {
+            Some(idle) => idle,
+            None => (shared.connect().await?, false),
         };
-        Ok(Held { connection, shared, _room: room })
+        Ok(Held { connection, has_staging, shared, _room: room })
     }
 
     /// Closes what is idle: when one connection has died, the others are most likely dead too.

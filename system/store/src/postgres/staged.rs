@@ -1,22 +1,38 @@
-//! A batch of which some rows may be there already: staged in a temporary table, inserted where new, compared where not.
+//! A batch of which some rows may be there already: staged in a temporary table, compared with what is there, and only what is
+//! new written.
 //!
-//! Slower than writing straight, and only taken after a repeat was met: repeats come from answers that were lost.
+//! Slower than writing straight, and only taken after a repeat was met: repeats come from answers that were lost. An INSERT with
+//! ON CONFLICT would do both at once, but takes each row the slow way, and says nothing of the rows that it leaves out.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::encode::{self, COLUMNS, Shape};
+use super::encode::{COLUMNS, Pieces, Shape};
 use super::error::{Failure, Stage};
 use crate::{Row, RowOutcome};
 
-/// Once per connection. `place` is the row's own within the batch.
-const MAKE_TABLE: &str = "CREATE TEMPORARY TABLE IF NOT EXISTS drover_staged \
+/// Once per connection, outside of any transaction. `place` is the row's own within the batch.
+const MAKE_TABLE: &str = "CREATE TEMPORARY TABLE drover_staged \
                           (place integer NOT NULL, LIKE public.vehicle_telemetry) ON COMMIT DELETE ROWS";
 
 /// Columns that make a row the same row.
 const KEY: &str = "(t.retention_class, t.time, t.vehicle_id, t.tenant_id, t.epoch, t.sequence) = \
                    (s.retention_class, s.time, s.vehicle_id, s.tenant_id, s.epoch, s.sequence)";
+
+/// What a batch comes to.
+#[derive(Debug, PartialEq)]
+struct Sorted {
+    outcomes: Vec<RowOutcome>,
+    /// Places of the rows that are written.
+    new: Vec<usize>,
+}
+
+/// Makes the staging table of a connection.
+pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), Failure> {
+    let made = sqlx::raw_sql(MAKE_TABLE).execute(connection).await;
+    made.map(drop).map_err(|error| Failure::of(&error, Stage::Writing))
+}
 
 /// Writes what is new of `rows` in the transaction that is open, and says what became of each.
 pub(super) async fn write(
@@ -24,41 +40,51 @@ pub(super) async fn write(
     rows: &[Row],
     classes: &[i16],
 ) -> Result<Vec<RowOutcome>, Failure> {
-    let failed = |error: sqlx::Error| Failure::of(&error, Stage::Writing);
-    sqlx::raw_sql(MAKE_TABLE).execute(&mut *connection).await.map_err(failed)?;
-    let bytes = encode::rows(Shape::Staged, rows, classes);
-    copy(connection, &format!("COPY drover_staged (place, {COLUMNS})"), &bytes).await?;
-    let insert = insert_statement();
-    sqlx::raw_sql(AssertSqlSafe(insert)).execute(&mut *connection).await.map_err(failed)?;
-    let compare = compare_statement(rows);
-    let found: Vec<(i32, bool, bool)> = sqlx::query_as(AssertSqlSafe(compare))
+    let pieces = Pieces::new(Shape::Staged, rows, classes);
+    copy(connection, &format!("COPY drover_staged (place, {COLUMNS})"), pieces).await?;
+    let there: Vec<(i32, bool)> = sqlx::query_as(AssertSqlSafe(compare_statement(rows)))
         .persistent(false)
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await
-        .map_err(failed)?;
-    outcomes(rows, &found)
+        .map_err(|error| Failure::of(&error, Stage::Writing))?;
+    let Sorted { outcomes, new } = sort(rows, &there);
+    let news: Vec<Row> = new.iter().map(|place| rows[*place].clone()).collect();
+    let classes: Vec<i16> = new.iter().map(|place| classes[*place]).collect();
+    write_straight(connection, &news, &classes).await?;
+    Ok(outcomes)
 }
 
-/// Sends `bytes` through a COPY.
-pub(super) async fn copy(connection: &mut PgConnection, what: &str, bytes: &[u8]) -> Result<u64, Failure> {
+/// Writes rows that are all new. Fails at the first that is not.
+pub(super) async fn write_straight(
+    connection: &mut PgConnection,
+    rows: &[Row],
+    classes: &[i16],
+) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let pieces = Pieces::new(Shape::Telemetry, rows, classes);
+    let written = copy(connection, &format!("COPY public.vehicle_telemetry ({COLUMNS})"), pieces).await?;
+    if written == rows.len() as u64 {
+        Ok(())
+    } else {
+        Err(Failure::unavailable(format!("{written} of {} rows were taken", rows.len())))
+    }
+}
+
+/// Sends everything through a COPY.
+async fn copy(connection: &mut PgConnection, what: &str, pieces: Pieces<'_>) -> Result<u64, Failure> {
     let failed = |error: sqlx::Error| Failure::of(&error, Stage::Writing);
     let statement = format!("{what} FROM STDIN WITH (FORMAT binary)");
     let mut copy = connection.copy_in_raw(&statement).await.map_err(failed)?;
-    copy.send(bytes).await.map_err(failed)?;
+    for piece in pieces {
+        copy.send(piece).await.map_err(failed)?;
+    }
     copy.finish().await.map_err(failed)
 }
 
-/// In the order of the key, so that two such batches never wait for each other in a circle; within it in the order of the
-/// batch, so that the first of equal identities is the one that is kept.
-fn insert_statement() -> String {
-    format!(
-        "INSERT INTO public.vehicle_telemetry ({COLUMNS}) SELECT {COLUMNS} FROM drover_staged \
-         ORDER BY time, vehicle_id, sequence, epoch, tenant_id, place ON CONFLICT DO NOTHING"
-    )
-}
-
-/// For each staged row: is what is there of this transaction, and is it equal? The span of time stands in the text, so that
-/// the planner leaves all other partitions alone.
+/// Which staged rows are there, and is what is there equal? One index probe per row, whatever the planner thinks of a table
+/// without statistics; and the span of time stands in the text, so that it leaves all other partitions alone.
 fn compare_statement(rows: &[Row]) -> String {
     let times = || rows.iter().map(|row| row.fix.time.as_micros());
     let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
@@ -68,9 +94,9 @@ fn compare_statement(rows: &[Row]) -> String {
     };
     let (there, staged) = (of("t"), of("s"));
     format!(
-        "SELECT s.place, f.fresh, f.same FROM drover_staged s CROSS JOIN LATERAL \
-         (SELECT t.xmin = pg_current_xact_id()::xid AS fresh, ROW({there}) IS NOT DISTINCT FROM ROW({staged}) AS same \
-          FROM public.vehicle_telemetry t WHERE {KEY} AND t.time BETWEEN {} AND {} LIMIT 1) f ORDER BY s.place",
+        "SELECT s.place, f.same FROM drover_staged s CROSS JOIN LATERAL \
+         (SELECT ROW({there}) IS NOT DISTINCT FROM ROW({staged}) AS same \
+          FROM public.vehicle_telemetry t WHERE {KEY} AND t.time BETWEEN {} AND {} LIMIT 1) f",
         literal(first),
         literal(last)
     )
@@ -81,24 +107,30 @@ fn literal(micros: i64) -> String {
     format!("timestamptz '{}'", drover_model::WallTime::from_micros(micros))
 }
 
-/// What became of each row. `found` has place, whether this transaction wrote it, and whether it is equal.
-fn outcomes(rows: &[Row], found: &[(i32, bool, bool)]) -> Result<Vec<RowOutcome>, Failure> {
-    if found.len() != rows.len() {
-        let (found, staged) = (found.len(), rows.len());
-        return Err(Failure::unavailable(format!("{found} of {staged} staged rows were found again")));
-    }
-    let mut written = FxHashSet::default();
-    let outcome = |(row, (_, fresh, same)): (&Row, &(i32, bool, bool))| {
-        // The first of equal identities was written, the others are repeats of it.
-        if *fresh && written.insert((row.tenant, row.vehicle, row.key())) {
+/// What becomes of each row. `there` has the places of those that are there, and whether what is there is equal.
+fn sort(rows: &[Row], there: &[(i32, bool)]) -> Sorted {
+    let repeat = |same: bool| if same { RowOutcome::Duplicate } else { RowOutcome::Conflict };
+    let there: FxHashMap<usize, bool> = there.iter().map(|(place, same)| (*place as usize, *same)).collect();
+    let (mut firsts, mut new) = (FxHashMap::default(), Vec::new());
+    let mut outcome = |place: usize, row: &Row| {
+        if let Some(same) = there.get(&place) {
+            return repeat(*same);
+        }
+        // The first of equal identities is written, the others are repeats of it.
+        let first = *firsts.entry((row.tenant, row.vehicle, row.key())).or_insert(place);
+        if first == place {
+            new.push(place);
             RowOutcome::Stored
-        } else if *same {
-            RowOutcome::Duplicate
         } else {
-            RowOutcome::Conflict
+            repeat(rows[first] == *row)
         }
     };
-    Ok(rows.iter().zip(found).map(outcome).collect())
+    let outcomes = rows.iter().enumerate().map(|(place, row)| outcome(place, row)).collect();
+    // In the order of the key two such batches never wait for each other in a circle.
+    new.sort_by_key(|place| {
+        (rows[*place].fix.time, rows[*place].vehicle, rows[*place].key(), rows[*place].tenant)
+    });
+    Sorted { outcomes, new }
 }
 
 #[cfg(test)]
@@ -119,16 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_of_equal_identities_was_written() {
-        let rows = [row(0), row(1), row(1), row(1), row(2)];
-        let found = [(0, false, true), (1, true, true), (2, true, true), (3, true, false), (4, false, false)];
+    fn only_the_first_of_equal_identities_is_written_in_the_order_of_the_key() {
+        let mut other = row(1);
+        other.fix.flags = drover_model::FixFlags::JUMP;
+        let rows = [row(4), row(0), row(1), row(1), other, row(2), row(0)];
         use RowOutcome::{Conflict, Duplicate, Stored};
-        assert_eq!(outcomes(&rows, &found), Ok(vec![Duplicate, Stored, Duplicate, Conflict, Conflict]));
-    }
-
-    #[test]
-    fn a_row_that_is_not_found_again_is_not_taken_as_stored() {
-        assert!(matches!(outcomes(&[row(0), row(1)], &[(0, true, true)]), Err(Failure::Store(_))));
+        let sorted = sort(&rows, &[(1, true), (5, false), (6, true)]);
+        let outcomes = vec![Stored, Duplicate, Stored, Duplicate, Conflict, Conflict, Duplicate];
+        assert_eq!(sorted, Sorted { outcomes, new: vec![2, 0] });
     }
 
     #[test]
