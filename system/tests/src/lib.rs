@@ -2,5 +2,7 @@
 //! PostgreSQL.
 
 pub mod postgres;
+mod small_disk;
 
 pub use postgres::{Disk, Postgres};
+pub use small_disk::SmallDisk;

@@ -3,9 +3,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "a server is a process with files: they are the machine's")]
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ pub enum Disk {
 /// A server. It ends when this is dropped.
 pub struct Postgres {
     folder: TempDir,
+    /// Folder of its programs.
+    programs: PathBuf,
     port: u16,
     settings: Vec<(String, String)>,
     process: Option<Child>,
@@ -45,11 +48,38 @@ impl Postgres {
     /// # Panics
     /// It can not be made: the message has what its programs said.
     pub fn start(disk: Disk) -> Self {
-        let server = Self::unstarted(disk, "primary");
-        let data = server.data();
-        run(program("initdb", &["-N", "-A", "trust", "-U", OWNER, "-E", "UTF8", "--locale=C", "-D"])
-            .arg(&data));
-        server.started()
+        Self::unstarted(disk, "primary").made()
+    }
+
+    /// A server whose machine has no PostGIS: its programs are copies, which look for extensions beside themselves.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn without_postgis() -> Self {
+        let mut server = Self::unstarted(Disk::Cached, "bare");
+        let (from, to) = (binaries(), server.folder.path().to_owned());
+        let version = from.parent().and_then(Path::file_name).and_then(OsStr::to_str).expect("a version");
+        let (library, share) = (to.join("usr/lib/postgresql"), to.join("usr/share/postgresql"));
+        server.programs = library.join(version).join("bin");
+        fs::create_dir_all(&server.programs).expect("a folder");
+        fs::create_dir_all(&share).expect("a folder");
+        for program in ["postgres", "initdb"] {
+            fs::copy(from.join(program), server.programs.join(program)).expect("a copy");
+        }
+        symlink(from.with_file_name("lib"), library.join(version).join("lib")).expect("a link");
+        run(Command::new("cp").arg("-r").arg(Path::new("/usr/share/postgresql").join(version)).arg(&share));
+        for entry in fs::read_dir(share.join(version).join("extension")).expect("extensions").flatten() {
+            if entry.file_name().to_string_lossy().starts_with("postgis") {
+                fs::remove_file(entry.path()).expect("removed");
+            }
+        }
+        server.made()
+    }
+
+    fn made(self) -> Self {
+        let options = ["-N", "-A", "trust", "-U", OWNER, "-E", "UTF8", "--locale=C", "-D"];
+        run(self.program("initdb", &options).arg(self.data()));
+        self.started()
     }
 
     /// A standby that follows this server. It is called `name` where the primary lists its standbys.
@@ -58,9 +88,9 @@ impl Postgres {
     /// As [`Self::start`].
     pub fn standby(&self, name: &str) -> Self {
         let standby = Self::unstarted(Disk::Synced, name);
-        let (data, port) = (standby.data(), self.port.to_string());
+        let port = self.port.to_string();
         let options = ["-h", "127.0.0.1", "-U", OWNER, "-R", "-X", "stream", "-c", "fast", "-p", &port, "-D"];
-        run(program("pg_basebackup", &options).arg(&data));
+        run(standby.program("pg_basebackup", &options).arg(standby.data()));
         standby.started()
     }
 
@@ -82,7 +112,7 @@ impl Postgres {
             ("logging_collector", "off"),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-        Self { folder, port: 0, settings, process: None }
+        Self { folder, programs: binaries(), port: 0, settings, process: None }
     }
 
     fn started(mut self) -> Self {
@@ -118,7 +148,7 @@ impl Postgres {
     /// Starts the server, and waits until it answers or has ended.
     fn try_start(&mut self) -> bool {
         let log = File::options().append(true).create(true).open(self.log_path()).expect("a log");
-        let mut command = program("postgres", &["-D"]);
+        let mut command = self.program("postgres", &["-D"]);
         command.arg(self.data()).args(["-p", &self.port.to_string()]);
         for (key, value) in &self.settings {
             command.arg("-c").arg(format!("{key}={value}"));
@@ -245,6 +275,23 @@ impl Postgres {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    /// A program of the server, run by whoever may run it.
+    fn program(&self, name: &str, args: &[&str]) -> Command {
+        let path = self.programs.join(name);
+        let mut command = match owner() {
+            Some((user, group)) => {
+                let mut command = Command::new("setpriv");
+                command.args([format!("--reuid={user}"), format!("--regid={group}")]);
+                command.arg("--clear-groups").arg(path);
+                command
+            }
+            None => Command::new(path),
+        };
+        // It may not be allowed into the folder that we are in.
+        command.args(args).current_dir("/");
+        command
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
@@ -300,7 +347,7 @@ fn binaries() -> PathBuf {
 }
 
 /// User and group that a server runs as, if it can not be ours.
-fn owner() -> Option<(u32, u32)> {
+pub(crate) fn owner() -> Option<(u32, u32)> {
     if fs::metadata("/proc/self").expect("a process").uid() != 0 {
         return None;
     }
@@ -309,23 +356,6 @@ fn owner() -> Option<(u32, u32)> {
         said(&output.stdout).parse::<u32>().expect("the package of PostgreSQL makes a user for it")
     };
     Some((id("-u"), id("-g")))
-}
-
-/// A program of the server, run by whoever may run it.
-fn program(name: &str, args: &[&str]) -> Command {
-    let path = binaries().join(name);
-    let mut command = match owner() {
-        Some((user, group)) => {
-            let mut command = Command::new("setpriv");
-            command.args([format!("--reuid={user}"), format!("--regid={group}")]);
-            command.arg("--clear-groups").arg(path);
-            command
-        }
-        None => Command::new(path),
-    };
-    // It may not be allowed into the folder that we are in.
-    command.args(args).current_dir("/");
-    command
 }
 
 fn run(command: &mut Command) {

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod failures;
+mod replicated;
 mod schema;
 mod tenants;
 

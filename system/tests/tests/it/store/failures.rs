@@ -5,7 +5,8 @@ use std::time::Duration;
 use drover_model::WallTime;
 use drover_store::postgres::{Config, PostgresStore};
 use drover_store::{Row, RowOutcome, Store, StoreError, Transaction};
-use drover_tests::{Disk, Postgres};
+use drover_tests::{Disk, Postgres, SmallDisk};
+use rand::RngExt;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{DATABASE, START, batch, migrated, row, store};
@@ -13,7 +14,7 @@ use crate::cut::{Cut, Proxy};
 use crate::platform::PATIENCE;
 
 /// Tries again until the store says that all is durable.
-async fn persist(store: &PostgresStore, rows: &[Row]) -> Vec<RowOutcome> {
+pub(super) async fn persist(store: &PostgresStore, rows: &[Row]) -> Vec<RowOutcome> {
     let attempts = async {
         loop {
             match store.commit(batch(rows.to_vec())).await {
@@ -26,11 +27,11 @@ async fn persist(store: &PostgresStore, rows: &[Row]) -> Vec<RowOutcome> {
     timeout(PATIENCE, attempts).await.expect("the store comes back")
 }
 
-fn rows(range: std::ops::Range<u64>) -> Vec<Row> {
+pub(super) fn rows(range: std::ops::Range<u64>) -> Vec<Row> {
     range.map(|sequence| row("V", sequence)).collect()
 }
 
-async fn expect_each_once(store: &PostgresStore, count: u64) {
+pub(super) async fn expect_each_once(store: &PostgresStore, count: u64) {
     let there = store.rows().await.expect("rows");
     let sequences: Vec<u64> = there.iter().map(|row| row.fix.sequence).collect();
     assert_eq!(sequences, (0..count).collect::<Vec<_>>(), "each once, and no other");
@@ -192,4 +193,78 @@ async fn a_database_that_is_set_read_only_is_unavailable_and_says_why() {
     server.sql("postgres", "ALTER DATABASE telemetry RESET default_transaction_read_only");
     persist(&after, &rows(0..2)).await;
     expect_each_once(&after, 2).await;
+}
+
+/// Kills that are tried; more with DROVER_KILLS.
+fn kills() -> u64 {
+    crate::times("DROVER_KILLS", 20)
+}
+
+#[tokio::test]
+async fn servers_and_connections_are_killed_at_random_moments_and_nothing_is_missing_or_doubled() {
+    let mut server = migrated(Disk::Synced).await;
+    let store = store(&server);
+    let mut rng = drover_env::SeedTree::from_number(5).rng("kills");
+    let mut next = 0;
+    for kill in 0..kills() {
+        let (wait_ms, of_server) = (rng.random_range(1..60u64), rng.random_range(0..3) == 0);
+        let mut stored = 0;
+        let load = async {
+            // Two in flight, as an agent has them; the second repeats half of the first.
+            for _ in 0..8 {
+                let (one, other) = (rows(next..next + 100), rows(next + 50..next + 200));
+                let (one, other) = tokio::join!(persist(&store, &one), persist(&store, &other));
+                let news = one.iter().chain(&other).filter(|outcome| **outcome == RowOutcome::Stored);
+                stored += news.count();
+                next += 200;
+            }
+        };
+        let disturb = async {
+            sleep(Duration::from_millis(wait_ms)).await;
+            if of_server {
+                server.kill();
+                server.start_again();
+            } else {
+                let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'drover'";
+                server.sql("postgres", end);
+            }
+        };
+        tokio::join!(load, disturb);
+        // A commit of which no answer came shows its rows as repeats.
+        assert!(stored <= 8 * 200, "kill {kill}: {stored} rows were said to be new");
+        if of_server || kill % 10 == 9 {
+            expect_each_once(&super::store(&server), next).await;
+        }
+    }
+    expect_each_once(&super::store(&server), next).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_is_unavailable_and_room_is_all_that_it_takes() {
+    let Some(disk) = SmallDisk::mount(8) else {
+        println!("SKIP: only root can mount a small disk");
+        return;
+    };
+    let server = migrated(Disk::Cached).await;
+    server.sql(DATABASE, &format!("CREATE TABLESPACE small LOCATION '{}'", disk.path()));
+    // What is made from here on is there: the partitions of the fixes.
+    server.sql("postgres", "ALTER DATABASE telemetry SET default_tablespace = small");
+    let store = store(&server);
+    let mut next = 0;
+    let error = loop {
+        match store.commit(batch(rows(next..next + 2000))).await {
+            Ok(_) => next += 2000,
+            Err(error) => break error,
+        }
+        assert!(next < 200_000, "the disk is never full");
+    };
+    let is_said = |detail: &str| detail.contains("No space left on device") && detail.contains("[53100]");
+    assert!(matches!(&error, StoreError::Unavailable { detail } if is_said(detail)), "{error}");
+    // It stays so, and harms nothing that is there.
+    assert!(store.commit(batch(rows(next..next + 2000))).await.is_err());
+    expect_each_once(&store, next).await;
+    disk.grow(64);
+    assert_eq!(persist(&store, &rows(next..next + 2000)).await, vec![RowOutcome::Stored; 2000]);
+    expect_each_once(&store, next + 2000).await;
+    drop(server);
 }

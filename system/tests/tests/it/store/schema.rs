@@ -87,3 +87,20 @@ async fn of_several_servers_the_one_that_takes_writes_is_found() {
     };
     assert_eq!(PostgresStore::new(silent).expect("a config").check().await, Ok(()));
 }
+
+#[tokio::test]
+async fn a_server_without_postgis_is_refused_before_anything_is_made() {
+    let server = Postgres::without_postgis();
+    server.sql("postgres", "CREATE DATABASE telemetry");
+    server.sql("postgres", "CREATE ROLE drover_writer");
+    for error in [
+        migrate(&server.config(DATABASE)).await.expect_err("no PostGIS"),
+        store(&server).check().await.expect_err("no PostGIS"),
+    ] {
+        assert!(
+            !error.is_retryable() && error.to_string().contains("has no PostGIS: install its package"),
+            "{error}"
+        );
+    }
+    assert_eq!(server.sql(DATABASE, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
+}
