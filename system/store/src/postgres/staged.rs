@@ -12,9 +12,10 @@ use super::encode::{COLUMNS, Pieces, Shape};
 use super::error::{Failure, Stage};
 use crate::{Row, RowOutcome};
 
-/// Once per connection, outside of any transaction. `place` is the row's own within the batch.
+/// Once per connection, outside of any transaction. `place` is the row's own within the batch. Constraints are checked here, so
+/// that a row which breaks one is refused for that, whether or not its identity is taken.
 const MAKE_TABLE: &str = "CREATE TEMPORARY TABLE drover_staged \
-                          (place integer NOT NULL, LIKE public.vehicle_telemetry) ON COMMIT DELETE ROWS";
+                          (place integer NOT NULL, LIKE public.vehicle_telemetry INCLUDING CONSTRAINTS) ON COMMIT DELETE ROWS";
 
 /// Columns that make a row the same row.
 const KEY: &str = "(t.retention_class, t.time, t.vehicle_id, t.tenant_id, t.epoch, t.sequence) = \
