@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_store::postgres::{self, PostgresStore};
+use drover_store::postgres::{self, PostgresStore, Upkeep};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -17,6 +17,8 @@ const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Between two rounds of upkeep. Partitions are made two widths ahead, and the narrowest is an hour wide.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1800);
+/// Between two writes of newest positions: what a map shows before anybody has subscribed.
+const NEWEST_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn migrate(args: &MigrateArgs) -> Result<(), Stop> {
     let mut config = config::database(&args.config)?;
@@ -68,14 +70,24 @@ pub(crate) async fn keep_up(store: Arc<PostgresStore>) {
     loop {
         match store.keep_up().await {
             Ok(done) if done.is_nothing() => {}
-            Ok(done) => info!(
-                made = done.made,
-                sealed = done.sealed,
-                dropped = done.dropped,
-                "upkeep of the database"
-            ),
+            Ok(Upkeep { made, sealed, dropped, derived }) => {
+                info!(made, sealed, dropped, derived, "upkeep of the database");
+            }
             Err(error) => warn!(error, "upkeep of the database failed; it is tried again later"),
         }
         sleep(UPKEEP_INTERVAL).await;
+    }
+}
+
+/// Writes newest positions every second, until the process ends. What fails is written the next time.
+pub(crate) async fn keep_newest(store: Arc<PostgresStore>) {
+    if let Err(error) = store.recover_newest().await {
+        warn!(error, "newest positions may be old until their vehicles report again");
+    }
+    loop {
+        if let Err(error) = store.write_newest().await {
+            warn!(error, "newest positions were not written; they are the next time");
+        }
+        sleep(NEWEST_INTERVAL).await;
     }
 }

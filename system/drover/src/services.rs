@@ -14,7 +14,7 @@ use drover_store::{MemoryStore, Store};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::can::CanConfig;
 use crate::cli::{ServiceArgs, TrackerArgs};
@@ -77,7 +77,7 @@ pub(crate) fn persistence(args: &ServiceArgs) -> Result<(), Stop> {
         let addr = agent.local_addr().map_err(|error| format!("read the address: {error}"))?;
         info!(%addr, "persistence agent listens");
         agent.run(cancel).await;
-        store.say_what_is_left();
+        store.close().await;
         Ok(())
     })
 }
@@ -99,6 +99,7 @@ impl Kept {
         let store = database::open(config, cancel).await?;
         if let Some(store) = &store {
             drop(env.spawn("database.upkeep", database::keep_up(store.clone())));
+            drop(env.spawn("database.newest", database::keep_newest(store.clone())));
         }
         Ok(store.map(Self::Postgres))
     }
@@ -110,13 +111,19 @@ impl Kept {
         }
     }
 
-    fn say_what_is_left(&self) {
+    /// Writes what is still to be written, and says what becomes of the rest.
+    async fn close(&self) {
         match self {
             Self::Memory(store) => {
                 let (rows, dead_letters) = (store.rows_len(), store.dead_letters().len());
                 info!(rows, dead_letters, "persistence agent stopped; what it stored is gone");
             }
-            Self::Postgres(_) => info!("persistence agent stopped"),
+            Self::Postgres(store) => {
+                if let Err(error) = store.write_newest().await {
+                    warn!(error, "newest positions are found again when an agent starts");
+                }
+                info!("persistence agent stopped");
+            }
         }
     }
 }

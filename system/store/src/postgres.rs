@@ -10,29 +10,35 @@ mod config;
 mod encode;
 mod error;
 mod letters;
+mod newest;
 mod pool;
 mod read;
+mod reading;
 mod replicated;
 mod retention;
 mod schema;
 mod staged;
 mod upkeep;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use drover_env::BoxFuture;
+use drover_model::{Position, TenantId, VehicleId};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use tokio::time::{Instant, timeout_at};
 
 pub use config::{Config, Durability, Tls};
 pub use encode::{copy_bytes, copy_statement};
+pub use reading::{Bounds, DailyTotal, Seen, Span, Trip, Visit};
 pub use schema::{ServerError, migrate, status};
 pub use upkeep::Upkeep;
 
 use self::encode::Shape;
 use self::error::{Failure, Stage, describe_any};
+use self::newest::{Newest, day_of};
 use self::pool::{Held, Pool};
 use self::retention::{Partition, Placing, REFRESH_AFTER, Retention};
 use crate::{DeadLetter, OutboxEvent, Row, RowOutcome, Store, StoreError, Transaction};
@@ -50,6 +56,7 @@ pub struct PostgresStore {
     config: Config,
     pool: Pool,
     retention: Mutex<Copied>,
+    newest: Mutex<Newest>,
     /// Batches to stage without trying the straight way first.
     expect_repeats: AtomicU32,
 }
@@ -69,7 +76,8 @@ impl PostgresStore {
     pub fn new(config: Config) -> Result<Self, ServerError> {
         config.check().map_err(ServerError::Config)?;
         let pool = Pool::new(&config)?;
-        Ok(Self { config, pool, retention: Mutex::default(), expect_repeats: AtomicU32::new(0) })
+        let (retention, newest) = (Mutex::default(), Mutex::default());
+        Ok(Self { config, pool, retention, newest, expect_repeats: AtomicU32::new(0) })
     }
 
     /// Connects once, and says whether this store can be used.
@@ -91,6 +99,34 @@ impl PostgresStore {
         upkeep::round(&mut held.connection).await
     }
 
+    /// Writes the newest positions that have come since the last time.
+    ///
+    /// # Errors
+    /// What failed. Nothing is forgotten: it is written the next time.
+    pub async fn write_newest(&self) -> Result<(), String> {
+        let newest = std::mem::take(&mut *self.newest());
+        if newest.is_empty() {
+            return Ok(());
+        }
+        let written = self.reading(async |connection| newest.write(connection).await).await;
+        if written.is_err() {
+            self.newest().handle_failed(newest);
+        }
+        written
+    }
+
+    /// Finds the newest positions that an agent could not write any more before it ended.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn recover_newest(&self) -> Result<(), String> {
+        self.reading(async |connection| newest::recover(connection).await).await
+    }
+
+    fn newest(&self) -> MutexGuard<'_, Newest> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn copied(&self) -> MutexGuard<'_, Copied> {
         self.retention.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,6 +145,7 @@ impl PostgresStore {
         match timeout_at(give_up, self.write(&mut held, &transaction, &committing)).await {
             Ok(Ok(outcomes)) => {
                 held.give_back();
+                self.newest().handle_committed(&transaction.rows, &outcomes);
                 Ok(outcomes)
             }
             Ok(Err(Failure::Store(error))) => Err(self.give_up(held, error).await),
@@ -197,7 +234,7 @@ impl PostgresStore {
             }
         };
         letters::insert(connection, &transaction.dead_letters).await?;
-        let commit = commit_statement(&transaction.events);
+        let commit = commit_statement(transaction);
         committing.store(true, Ordering::Relaxed);
         let committed = sqlx::raw_sql(AssertSqlSafe(commit)).execute(&mut *connection).await;
         committed.map_err(|error| Failure::of(&error, Stage::Committing))?;
@@ -225,13 +262,57 @@ impl PostgresStore {
         Ok(placing)
     }
 
+    /// Newest position of every vehicle of a tenant within `bounds`.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn newest_in(&self, tenant: TenantId, bounds: Bounds) -> Result<Vec<Seen>, String> {
+        self.reading(async |connection| reading::newest_in(connection, tenant, bounds).await).await
+    }
+
+    /// Where a vehicle was, in the order of event time: late fixes in their place.
+    ///
+    /// # Errors
+    /// As [`Self::newest_in`].
+    pub async fn track(&self, tenant: TenantId, vehicle: VehicleId, span: Span) -> Result<Vec<Seen>, String> {
+        self.reading(async |connection| reading::track(connection, tenant, vehicle, span).await).await
+    }
+
+    /// Who entered the area within `ring` in `span`.
+    ///
+    /// # Errors
+    /// As [`Self::newest_in`], or that the ring is none.
+    pub async fn visits(
+        &self,
+        tenant: TenantId,
+        ring: &[Position],
+        span: Span,
+    ) -> Result<Vec<Visit>, String> {
+        self.reading(async |connection| reading::visits(connection, tenant, ring, span).await).await
+    }
+
+    /// Trips of a vehicle.
+    ///
+    /// # Errors
+    /// As [`Self::newest_in`].
+    pub async fn trips(&self, tenant: TenantId, vehicle: VehicleId, span: Span) -> Result<Vec<Trip>, String> {
+        self.reading(async |connection| reading::trips(connection, tenant, vehicle, span).await).await
+    }
+
+    /// Totals of every vehicle of a tenant and day that begins in `span`.
+    ///
+    /// # Errors
+    /// As [`Self::newest_in`].
+    pub async fn daily_totals(&self, tenant: TenantId, span: Span) -> Result<Vec<DailyTotal>, String> {
+        self.reading(async |connection| reading::daily_totals(connection, tenant, span).await).await
+    }
+
     /// Every row, in the order of its key. For tests and small tables: all of it is held in memory.
     ///
     /// # Errors
     /// What the server said, or which value is none that this program writes.
     pub async fn rows(&self) -> Result<Vec<Row>, String> {
-        let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
-        self.after_reading(read::all_rows(&mut held.connection).await, held)
+        self.reading(async |connection| read::all_rows(connection).await).await
     }
 
     /// Every event of the outbox.
@@ -239,8 +320,7 @@ impl PostgresStore {
     /// # Errors
     /// As [`Self::rows`].
     pub async fn outbox(&self) -> Result<Vec<OutboxEvent>, String> {
-        let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
-        self.after_reading(read::all_events(&mut held.connection).await, held)
+        self.reading(async |connection| read::all_events(connection).await).await
     }
 
     /// Everything that was put aside, oldest first.
@@ -248,11 +328,16 @@ impl PostgresStore {
     /// # Errors
     /// As [`Self::rows`].
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, String> {
-        let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
-        self.after_reading(letters::all(&mut held.connection).await, held)
+        self.reading(async |connection| letters::all(connection).await).await
     }
 
-    fn after_reading<T>(&self, read: Result<T, String>, held: Held) -> Result<T, String> {
+    /// Asks on a connection of its own; one on which something failed is not used again.
+    async fn reading<T>(
+        &self,
+        ask: impl AsyncFnOnce(&mut PgConnection) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
+        let read = ask(&mut held.connection).await;
         match read {
             Ok(_) => held.give_back(),
             Err(_) => self.pool.forget_idle(),
@@ -267,14 +352,27 @@ impl Store for PostgresStore {
     }
 }
 
-/// The events and the end of the transaction, in one message: a round trip less while its locks are held.
-fn commit_statement(events: &[OutboxEvent]) -> String {
-    if events.is_empty() {
-        return "COMMIT".to_owned();
-    }
+/// Events, marks of the days that roll-ups have to look at, and the end of the transaction, in one message: a round trip less
+/// while its locks are held.
+fn commit_statement(transaction: &Transaction) -> String {
+    let mut text = String::new();
     let value = |event: &OutboxEvent| format!("('{}', {})", event.topic.replace('\'', "''"), event.rows);
-    let values: Vec<String> = events.iter().map(value).collect();
-    format!("INSERT INTO public.outbox (topic, rows) VALUES {}; COMMIT", values.join(", "))
+    let events: Vec<String> = transaction.events.iter().map(value).collect();
+    if !events.is_empty() {
+        text.push_str(&format!("INSERT INTO public.outbox (topic, rows) VALUES {}; ", events.join(", ")));
+    }
+    let days: BTreeSet<_> = transaction.rows.iter().map(|row| (row.tenant, day_of(row.fix.time))).collect();
+    // A name has no quotes in it.
+    let days: Vec<String> =
+        days.into_iter().map(|(tenant, day)| format!("('{tenant}', date '1970-01-01' + {day})")).collect();
+    if !days.is_empty() {
+        text.push_str(&format!(
+            "INSERT INTO public.touched_days (tenant_id, day) VALUES {}; ",
+            days.join(", ")
+        ));
+    }
+    text.push_str("COMMIT");
+    text
 }
 
 async fn rollback(connection: &mut PgConnection) -> Result<(), Failure> {
@@ -319,16 +417,32 @@ async fn make_partition(connection: &mut PgConnection, partition: Partition) -> 
 
 #[cfg(test)]
 mod tests {
+    use drover_model::{Fix, Position, TenantId, VehicleId, WallTime};
+
     use super::*;
+    use crate::Origin;
 
     #[test]
-    fn events_are_committed_in_one_message_and_quoted() {
-        assert_eq!(commit_statement(&[]), "COMMIT");
+    fn events_and_days_are_committed_in_one_message() {
+        let nothing = Transaction::default();
+        assert_eq!(commit_statement(&nothing), "COMMIT");
         let events =
-            [OutboxEvent { topic: "telemetry.stored", rows: 5 }, OutboxEvent { topic: "it's", rows: 0 }];
+            vec![OutboxEvent { topic: "telemetry.stored", rows: 5 }, OutboxEvent { topic: "it's", rows: 0 }];
+        let time = WallTime::from_secs(86_400 - 1);
+        let fix = Fix::bare(0, time, Position::new(60.0, 24.0).expect("in range"));
+        let row = Row {
+            tenant: TenantId::new("acme").expect("a valid name"),
+            vehicle: VehicleId::new("V").expect("a valid name"),
+            origin: Origin::Legacy,
+            fix,
+        };
+        let later = Row { fix: Fix { time: WallTime::from_secs(86_400), ..row.fix.clone() }, ..row.clone() };
+        let rows = vec![later, row.clone(), row];
         assert_eq!(
-            commit_statement(&events),
-            "INSERT INTO public.outbox (topic, rows) VALUES ('telemetry.stored', 5), ('it''s', 0); COMMIT"
+            commit_statement(&Transaction { rows, events, dead_letters: Vec::new() }),
+            "INSERT INTO public.outbox (topic, rows) VALUES ('telemetry.stored', 5), ('it''s', 0); \
+             INSERT INTO public.touched_days (tenant_id, day) VALUES ('acme', date '1970-01-01' + 0), \
+             ('acme', date '1970-01-01' + 1); COMMIT"
         );
     }
 }

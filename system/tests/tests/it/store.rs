@@ -2,6 +2,7 @@
 
 mod conformance;
 mod failures;
+mod reading;
 mod replicated;
 mod schema;
 mod tenants;

@@ -13,12 +13,18 @@ async fn two_tenants() -> Postgres {
         "INSERT INTO tenants VALUES ('acme'), ('rival');
          INSERT INTO vehicles (tenant_id, vehicle_id) VALUES ('acme', 'V'), ('rival', 'V');
          INSERT INTO orders (tenant_id) VALUES ('acme'), ('rival');
+         INSERT INTO newest_positions SELECT tenant, 'V', now(), ST_Point(24, 60, 4326) FROM (VALUES ('acme'), ('rival')) AS t (tenant);
+         INSERT INTO daily_totals SELECT tenant, now(), 'V', 1, 1, 1, 1, now(), now() FROM (VALUES ('acme'), ('rival')) AS t (tenant);
+         INSERT INTO geofences (tenant_id, area)
+             SELECT tenant, ST_Multi(ST_MakeEnvelope(24, 60, 25, 61, 4326)) FROM (VALUES ('acme'), ('rival')) AS t (tenant);
          INSERT INTO users (tenant_id, email, kind) VALUES ('acme', 'a@acme.example', 'analyst');
          CREATE ROLE analyst LOGIN IN ROLE drover_reader;
          CREATE ROLE nobodys LOGIN IN ROLE drover_reader;
          INSERT INTO reader_tenants VALUES ('analyst', 'acme')",
     );
-    store(&server).commit(batch(vec![row("V", 0)])).await.expect("stored");
+    let mut rivals = row("V", 1);
+    rivals.tenant = drover_model::TenantId::new("rival").expect("a valid name");
+    store(&server).commit(batch(vec![row("V", 0), rivals])).await.expect("stored");
     server
 }
 
@@ -26,7 +32,9 @@ async fn two_tenants() -> Postgres {
 async fn a_reader_sees_one_tenant_in_tables_and_views_and_none_without_a_tenant() {
     let server = two_tenants().await;
     let read = |user: &str, text: &str| server.try_sql(DATABASE, user, text);
-    for room in ["vehicles", "orders", "tenants", "open_orders"] {
+    for room in
+        ["vehicles", "orders", "tenants", "open_orders", "newest_positions", "daily_totals", "fleet_days"]
+    {
         let select = format!("SELECT string_agg(tenant_id, ',') FROM {room}");
         assert_eq!(read("analyst", &select), Ok("acme".to_owned()), "{room}");
         assert_eq!(read("nobodys", &select), Ok(String::new()), "{room}");
@@ -50,6 +58,11 @@ async fn what_a_reader_is_not_granted_is_refused() {
         "SELECT * FROM audit",
         "INSERT INTO vehicles (tenant_id, vehicle_id) VALUES ('acme', 'W')",
         "UPDATE reader_tenants SET tenant_id = 'rival'",
+        "SELECT * FROM touched_days",
+        "SELECT * FROM tenant_track('rival', 'V', '2000-01-01', '2099-01-01')",
+        "SELECT * FROM tenant_trips('rival', 'V', '2000-01-01', '2099-01-01')",
+        "SELECT * FROM tenant_visits('rival', ST_MakeEnvelope(0, 0, 90, 90, 4326), '2000-01-01', '2099-01-01')",
+        "SELECT derive_day('rival', current_date)",
         "SELECT drop_expired()",
         "SELECT make_partitions(0::smallint, now(), now())",
         "SELECT set_retention('acme', 1::smallint, now() + interval '2 days')",
@@ -58,6 +71,25 @@ async fn what_a_reader_is_not_granted_is_refused() {
         let error = server.try_sql(DATABASE, "analyst", text).expect_err(text);
         assert!(error.contains("permission denied"), "{text}: {error}");
     }
+}
+
+#[tokio::test]
+async fn functions_for_readers_ask_for_the_readers_own_tenant() {
+    let server = two_tenants().await;
+    let read = |user: &str, text: &str| server.try_sql(DATABASE, user, text).expect("granted");
+    // Both tenants have a fix of a vehicle of that name.
+    let track = "SELECT count(*) FROM track('V', '2000-01-01', '2099-01-01')";
+    assert_eq!((read("analyst", track), read("nobodys", track)), ("1".to_owned(), "0".to_owned()));
+    let entered = "SELECT count(*) FROM visits('FENCE', '2000-01-01', '2099-01-01')";
+    let of = |tenant: &str| {
+        let fence = format!("SELECT geofence_id FROM geofences WHERE tenant_id = '{tenant}'");
+        entered.replace("FENCE", &server.sql(DATABASE, &fence))
+    };
+    assert_eq!(
+        (read("analyst", &of("acme")), read("analyst", &of("rival"))),
+        ("1".to_owned(), "0".to_owned())
+    );
+    assert_eq!(read("analyst", "SELECT count(*) FROM trips('V', '2000-01-01', '2099-01-01')"), "0");
 }
 
 #[tokio::test]
