@@ -171,7 +171,7 @@ fn an_agent_waits_for_its_database_and_says_so_and_ends_where_waiting_helps_nobo
     server.start_again();
 
     let run = ["persistence", "--config", "persistence.toml"];
-    server.sql("telemetry", "UPDATE _sqlx_migrations SET version = 99 WHERE version = 3");
+    server.sql("telemetry", "UPDATE _sqlx_migrations SET version = 99 WHERE version = (SELECT max(version) FROM _sqlx_migrations)");
     drover(folder, &run).expect_code(1).says("the schema in").says("run a program as new as the schema");
     server.sql("telemetry", "DELETE FROM _sqlx_migrations WHERE version = 99");
     drover(folder, &run).expect_code(1).says("run `drover migrate`");

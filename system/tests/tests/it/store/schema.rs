@@ -38,9 +38,9 @@ async fn a_database_without_the_schema_or_with_a_newer_one_is_refused_with_the_w
     let error = said(store(&server).check().await.expect_err("no schema"));
     assert!(error.contains("is not there") && error.contains("run `drover migrate`"), "{error}");
     migrate(&server.config(DATABASE)).await.expect("the schema");
-    server.sql(DATABASE, "UPDATE _sqlx_migrations SET success = false WHERE version = 3");
+    server.sql(DATABASE, "UPDATE _sqlx_migrations SET success = false WHERE version > 1");
     let error = said(store(&server).check().await.expect_err("an old schema"));
-    assert!(error.contains("is version 2, this program needs version"), "{error}");
+    assert!(error.contains("is version 1, this program needs version"), "{error}");
     server.sql(DATABASE, "UPDATE _sqlx_migrations SET success = true");
     server
         .sql(DATABASE, "INSERT INTO _sqlx_migrations VALUES (99, 'of the future', now(), true, '\\x00', 0)");
