@@ -57,6 +57,10 @@ bench-twin *args:
 bench-bus:
     cargo bench -p drover-bus --bench call
 
+# The whole way into PostgreSQL against bare COPY; with a number, the rate when so many rows are present: just bench-store 50000000
+bench-store *rows:
+    cargo bench -p drover-tests --bench store -- {{rows}}
+
 # Frames of a bus to readings, against dbc-rs and cantools
 bench-can:
     DROVER_PEER_PYTHON="${DROVER_PEER_PYTHON:-target/venv/bin/python}" cargo bench -p drover-tracker --bench can

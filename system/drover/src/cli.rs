@@ -11,6 +11,7 @@ A cluster on one machine:
   drover pki issue pki persistence/0
   drover pki issue pki acme/TRUCK-042
   drover persistence --print-config > persistence.toml      edit, then
+  drover migrate --config persistence.toml                  makes the tables of its [postgres]
   drover persistence --config persistence.toml --check-config
   drover persistence --config persistence.toml
 
@@ -35,10 +36,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Takes fixes from vehicles over QUIC and passes them to persistence agents.
     Gateway(ServiceArgs),
-    /// Stores fixes. This version's store is in memory: nothing is kept.
+    /// Stores fixes in the PostgreSQL of its [postgres]; without one in memory, where nothing is kept.
     Persistence(ServiceArgs),
     /// The on-board client: reads a GPS receiver and the vehicle's bus, keeps fixes in a spool, sends them.
     Tracker(TrackerArgs),
+    /// Makes the tables of the database, or brings them up to date. Never backwards.
+    Migrate(MigrateArgs),
     /// Makes the certificates of a cluster.
     #[command(subcommand)]
     Pki(PkiCommand),
@@ -56,6 +59,20 @@ pub(crate) struct ServiceArgs {
     /// Prints the config with every default filled in; without --config, one to start from.
     #[arg(long, conflicts_with = "check_config")]
     pub(crate) print_config: bool,
+}
+
+/// What `drover migrate` takes.
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// A persistence agent's config: its [postgres] says where.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Who logs in, if not the agent: it makes roles and extensions, and owns the tables. Its password: PGPASSWORD.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Says which version the schema has, and changes nothing.
+    #[arg(long)]
+    pub(crate) check_config: bool,
 }
 
 /// What a tracker takes: a config to run by, or recordings to print.

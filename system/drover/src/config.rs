@@ -4,10 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use drover_quic::{Identity, Trust};
+use drover_store::postgres;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Stop;
+
+/// Table of the service that has a database.
+pub(crate) const PERSISTENCE: &str = "persistence";
+/// Table of the database.
+const POSTGRES: &str = "postgres";
 
 /// Whose certificate this process shows, and whom it believes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +56,8 @@ impl Default for Process {
 pub(crate) struct Loaded<C> {
     pub(crate) process: Process,
     pub(crate) service: C,
+    /// The database, if the file names one.
+    pub(crate) postgres: Option<postgres::Config>,
     pub(crate) identity: Identity,
     pub(crate) trust: Trust,
 }
@@ -58,6 +66,8 @@ pub(crate) struct Loaded<C> {
 struct Common {
     tls: Tls,
     process: Process,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postgres: Option<postgres::Config>,
 }
 
 /// Reads the config of the service called `table`. Paths in it are meant from the file's own folder.
@@ -70,7 +80,32 @@ pub(crate) fn load<C: DeserializeOwned + Default>(path: &Path, table: &str) -> R
     let trust = Trust::from_pem(&ca).map_err(broken)?;
     let mut process = common.process;
     process.state_dir = folder.join(process.state_dir);
-    Ok(Loaded { process, service, identity, trust })
+    let postgres = common.postgres.map(|config| in_folder(config, folder));
+    Ok(Loaded { process, service, postgres, identity, trust })
+}
+
+/// The database of a config, which must name one. Certificates are not looked at.
+pub(crate) fn database(path: &Path) -> Result<postgres::Config, Stop> {
+    let (mut whole, _) = read::<drover_persistence::Config>(path, PERSISTENCE)?;
+    let config: Option<postgres::Config> = part(path, POSTGRES, whole.remove(POSTGRES))?;
+    let config = config.ok_or_else(|| {
+        usage(path, "[postgres] is missing: it names the database; `drover persistence --print-config` shows its keys")
+    })?;
+    config.check().map_err(|problem| usage(path, &format!("[postgres]: {problem}")))?;
+    Ok(in_folder(config, path.parent().unwrap_or(Path::new(""))))
+}
+
+fn in_folder(config: postgres::Config, folder: &Path) -> postgres::Config {
+    postgres::Config { tls_ca: config.tls_ca.as_ref().map(|file| folder.join(file)), ..config }
+}
+
+/// The keys of [postgres] with their defaults, for a file that has none: every line is a comment.
+pub(crate) fn postgres_to_fill_in() -> Result<String, Stop> {
+    let keys = toml::to_string(&postgres::Config::default())
+        .map_err(|error| Stop::Failed(format!("write the config: {error}")))?;
+    let head = "\n# Without this table fixes are kept in memory, and are gone with the process. Password: PGPASSWORD.\n";
+    let lines: String = keys.lines().map(|line| format!("# {line}\n")).collect();
+    Ok(format!("{head}# [postgres]\n{lines}"))
 }
 
 /// Reads certificate, key and CA; says at once which of them are missing.
@@ -117,7 +152,8 @@ fn parse<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<(Com
         usage(path, "[tls] is missing: it names certificate, key and ca; `drover pki` makes them")
     })?;
     let process = part(path, "process", whole.remove("process"))?.unwrap_or_default();
-    Ok((Common { tls, process }, service))
+    let postgres = part(path, POSTGRES, whole.remove(POSTGRES))?;
+    Ok((Common { tls, process, postgres }, service))
 }
 
 /// Reads the service's table, and gives what is left beside it.
@@ -126,9 +162,12 @@ fn read<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<(toml
         fs::read_to_string(path).map_err(|error| Stop::Usage(format!("read {}: {error}", path.display())))?;
     let wrong = |error: toml::de::Error| usage(path, error.to_string().trim_end());
     let mut whole: toml::Table = toml::from_str(&text).map_err(wrong)?;
-    let known = ["tls", "process", table];
+    let mut known = vec!["tls", "process", table];
+    if table == PERSISTENCE {
+        known.push(POSTGRES);
+    }
     if let Some(other) = whole.keys().find(|key| !known.contains(&key.as_str())) {
-        let known = known.map(|name| format!("[{name}]")).join(", ");
+        let known = known.into_iter().map(|name| format!("[{name}]")).collect::<Vec<_>>().join(", ");
         return Err(usage(path, &format!("unknown table or key `{other}`; this file has {known}")));
     }
     let service = part(path, table, whole.remove(table))?.unwrap_or_default();
@@ -176,6 +215,32 @@ mod tests {
             "[process]: unknown field `thread`",
         );
         check(tls, "`drover pki` makes certificates");
+    }
+
+    #[test]
+    fn only_a_persistence_agent_has_a_database() {
+        check("[postgres]", "unknown table or key `postgres`; this file has [tls], [process], [gateway]");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("persistence.toml");
+        let checked = |text: &str| {
+            fs::write(&path, text).expect("written");
+            database(&path).map_err(|stop| match stop {
+                Stop::Usage(message) | Stop::Failed(message) => message,
+            })
+        };
+        let config =
+            checked("[postgres]\nendpoints = [\"/run/postgresql\"]\ntls_ca = \"db.pem\"").expect("a config");
+        assert_eq!(config.tls_ca, Some(folder.path().join("db.pem")));
+        assert!(checked("[persistence]").is_err_and(|problem| problem.contains("[postgres] is missing")));
+        let wrong = checked("[postgres]\nendpoints = []");
+        assert!(wrong.is_err_and(|problem| problem.contains("[postgres]: endpoints must name")));
+        let wrong = checked("[postgres]\nendpoint = \"x\"");
+        assert!(wrong.is_err_and(|problem| problem.contains("[postgres]: unknown field `endpoint`")));
+        // What is printed to be filled in is good once it is no comment any more.
+        let printed = postgres_to_fill_in().unwrap_or_default();
+        let lines = printed.lines().filter(|line| line.contains('[') || line.contains(" = "));
+        let filled: Vec<&str> = lines.map(|line| line.trim_start_matches("# ")).collect();
+        assert_eq!(checked(&filled.join("\n")), Ok(postgres::Config::default()));
     }
 
     #[test]

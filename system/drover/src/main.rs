@@ -1,4 +1,5 @@
-//! The production binary: runs one service, makes the certificates of a cluster, and prints what a tracker would send.
+//! The production binary: runs one service, makes the certificates and the tables of a cluster, and prints what a tracker
+//! would send.
 //!
 //! Exit codes: 0 done; 1 the service failed; 64 bad usage, a bad config or unusable certificates (EX_USAGE).
 
@@ -7,6 +8,7 @@
 mod can;
 mod cli;
 mod config;
+mod database;
 mod pki;
 mod print;
 mod services;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Gateway(args) => services::gateway(&args),
         Command::Persistence(args) => services::persistence(&args),
         Command::Tracker(args) => services::tracker(&args),
+        Command::Migrate(args) => database::migrate(&args),
         Command::Pki(command) => pki::run(&command),
     };
     let (code, message) = match result {

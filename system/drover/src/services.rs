@@ -9,17 +9,18 @@ use std::sync::Arc;
 use drover_env::real::{self, Metrics};
 use drover_env::{Chain, Env};
 use drover_quic::{Identity, Principal};
-use drover_store::MemoryStore;
+use drover_store::postgres::{self, PostgresStore};
+use drover_store::{MemoryStore, Store};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::can::CanConfig;
 use crate::cli::{ServiceArgs, TrackerArgs};
 use crate::config::{self, Loaded, Process, usage};
 use crate::source::Source;
-use crate::{Stop, complain, print, show};
+use crate::{Stop, complain, database, print, show};
 
 pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
     let Some((path, loaded)) = prepare::<drover_gateway::Config>(args, "gateway")? else { return Ok(()) };
@@ -33,7 +34,7 @@ pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
     if args.check_config {
         return checked(path);
     }
-    let Loaded { process, service, identity, trust } = loaded;
+    let Loaded { process, service, identity, trust, .. } = loaded;
     let name = identity.principal();
     run(&process, name, |env, cancel| async move {
         let gateway = drover_gateway::Gateway::bind(env, service, &identity, &trust)
@@ -46,10 +47,13 @@ pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
 }
 
 pub(crate) fn persistence(args: &ServiceArgs) -> Result<(), Stop> {
-    let Some((path, loaded)) = prepare::<drover_persistence::Config>(args, "persistence")? else {
+    let Some((path, loaded)) = prepare::<drover_persistence::Config>(args, config::PERSISTENCE)? else {
         return Ok(());
     };
     loaded.service.check().map_err(|problem| usage(path, &format!("[persistence]: {problem}")))?;
+    if let Some(postgres) = &loaded.postgres {
+        postgres.check().map_err(|problem| usage(path, &format!("[postgres]: {problem}")))?;
+    }
     expect_name(
         path,
         &loaded.identity,
@@ -59,23 +63,69 @@ pub(crate) fn persistence(args: &ServiceArgs) -> Result<(), Stop> {
     if args.check_config {
         return checked(path);
     }
-    complain(
-        "the store is in memory: NOTHING IS KEPT when this process ends, and agents do not share what they store",
-    );
-    let Loaded { process, service, identity, trust } = loaded;
+    let Loaded { process, service, postgres, identity, trust } = loaded;
     let name = identity.principal();
+    if postgres.is_none() {
+        complain(
+            "the store is in memory: NOTHING IS KEPT when this process ends, and agents do not share what they store",
+        );
+    }
     run(&process, name, |env, cancel| async move {
-        let store = MemoryStore::new();
-        let kept = Arc::new(store.clone());
-        let agent = drover_persistence::Persistence::bind(env, service, &identity, &trust, kept)
+        let Some(store) = Kept::open(&env, postgres, &cancel).await? else { return Ok(()) };
+        let agent = drover_persistence::Persistence::bind(env, service, &identity, &trust, store.for_agent())
             .map_err(|error| Chain(&error).to_string())?;
         let addr = agent.local_addr().map_err(|error| format!("read the address: {error}"))?;
         info!(%addr, "persistence agent listens");
         agent.run(cancel).await;
-        let (rows, dead_letters) = (store.rows_len(), store.dead_letters().len());
-        info!(rows, dead_letters, "persistence agent stopped; what it stored is gone");
+        store.close().await;
         Ok(())
     })
+}
+
+/// Where an agent keeps fixes.
+enum Kept {
+    Memory(MemoryStore),
+    Postgres(Arc<PostgresStore>),
+}
+
+impl Kept {
+    /// Waits for the database; `None` if told to stop before it is there.
+    async fn open(
+        env: &Env,
+        postgres: Option<postgres::Config>,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Self>, String> {
+        let Some(config) = postgres else { return Ok(Some(Self::Memory(MemoryStore::new()))) };
+        let store = database::open(config, cancel).await?;
+        if let Some(store) = &store {
+            drop(env.spawn("database.upkeep", database::keep_up(store.clone())));
+            drop(env.spawn("database.newest", database::keep_newest(store.clone())));
+        }
+        Ok(store.map(Self::Postgres))
+    }
+
+    fn for_agent(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Memory(store) => Arc::new(store.clone()),
+            Self::Postgres(store) => store.clone(),
+        }
+    }
+
+    /// Writes what is still to be written, and says what becomes of the rest.
+    async fn close(&self) {
+        match self {
+            Self::Memory(store) => {
+                let (rows, dead_letters) = (store.rows_len(), store.dead_letters().len());
+                info!(rows, dead_letters, "persistence agent stopped; what it stored is gone");
+            }
+            Self::Postgres(store) => {
+                if let Err(error) = store.write_newest().await {
+                    warn!(error, "newest positions are found again when an agent starts");
+                }
+                info!("persistence agent stopped");
+            }
+        }
+    }
 }
 
 /// A tracker's own table, its receiver's and its bus's.
@@ -111,7 +161,7 @@ pub(crate) fn tracker(args: &TrackerArgs) -> Result<(), Stop> {
         }
         return checked(path);
     }
-    let Loaded { process, service, identity, trust } = loaded;
+    let Loaded { process, service, identity, trust, .. } = loaded;
     let gps = service
         .source
         .open(folder)
@@ -136,7 +186,11 @@ where
     C: serde::de::DeserializeOwned + Serialize + Default,
 {
     if args.print_config {
-        show(&config::resolved::<C>(args.config.as_deref(), table)?);
+        let mut text = config::resolved::<C>(args.config.as_deref(), table)?;
+        if table == config::PERSISTENCE && !text.contains("[postgres]") {
+            text.push_str(&config::postgres_to_fill_in()?);
+        }
+        show(&text);
         return Ok(None);
     }
     let Some(path) = args.config.as_deref() else {

@@ -9,7 +9,7 @@ mod planner;
 mod service;
 mod writer;
 
-pub use commit::{RowVerdict, commit_rows};
+pub use commit::{Patience, RowVerdict, commit_rows};
 pub use config::Config;
 pub use planner::{FlushLimits, FlushPlanner};
 pub use service::{BindError, Persistence};

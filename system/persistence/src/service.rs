@@ -146,8 +146,12 @@ async fn record_one(inbox: Inbox, call: CallContext, message: GeoTelemetry) -> R
     let vehicle = VehicleId::new(vehicle).map_err(|error| bad(format!("vehicle: {error}")))?;
     let tenant = call.tenant.as_deref().unwrap_or("default");
     let tenant = TenantId::new(tenant).map_err(|error| bad(format!("tenant: {error}")))?;
-    let fix = fix_from_wire(&message).map_err(|invalid| bad(invalid.to_string()))?;
+    let mut fix = fix_from_wire(&message).map_err(|invalid| bad(invalid.to_string()))?;
     let origin = origin(&message)?;
+    if origin == Origin::Legacy {
+        // Without an epoch it says nothing.
+        fix.sequence = 0;
+    }
     let verdicts = write(&inbox, vec![Row { tenant, vehicle, origin, fix }], call.deadline).await?;
     match verdicts.into_iter().next() {
         Some(RowVerdict::Refused(Refusal::IdentityReused, detail)) => Err(CallError::Refused(detail)),

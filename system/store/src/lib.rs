@@ -1,8 +1,11 @@
-//! Where fixes become durable: the [`Store`] trait, and a store in memory that behaves as a database does.
+//! Where fixes become durable: the [`Store`] trait, a store in memory that behaves as a database does, and one in PostgreSQL
+//! (feature `postgres`). The only SQL is here.
 //!
 //! Knows no sockets, no batching and no acknowledgements: those are the persistence agent's. Holds no clock.
 
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod row;
 
 pub use memory::MemoryStore;

@@ -57,6 +57,10 @@ impl Row {
         if !(TIME_MIN..TIME_MAX).contains(&fix.time) {
             return Err(format!("time of {} is outside the years 2000 to 2099", fix.time));
         }
+        // It would be content that no column has: the identity of such a report is its time.
+        if self.origin == Origin::Legacy && fix.sequence != 0 {
+            return Err(format!("sequence of {} without an epoch", fix.sequence));
+        }
         let counts = [("sequence", Some(fix.sequence)), ("odometer", fix.engine.odometer_m)];
         for (name, value) in counts {
             if let Some(value) = value.filter(|value| i64::try_from(*value).is_err()) {

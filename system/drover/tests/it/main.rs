@@ -6,6 +6,7 @@
 )]
 
 mod process;
+mod store_away;
 
 use std::fs;
 use std::path::Path;
@@ -30,18 +31,16 @@ fn make_certificates(folder: &Path) {
     }
 }
 
-/// RMC and GGA of each second from 12:00:00 on.
-fn drive(fixes: u64) -> String {
+/// RMC and GGA of a second after 12:00:00.
+fn sentences(second: u64) -> String {
     let mut nmea = String::new();
-    for second in 0..fixes {
-        let time = format!("12{:02}{:02}.00", second / 60, second % 60);
-        for body in [
-            format!("GPRMC,{time},A,6010.2000,N,02456.4000,E,19.4,0.0,020326,,,A"),
-            format!("GPGGA,{time},6010.2000,N,02456.4000,E,1,09,0.9,31.5,M,17.0,M,,"),
-        ] {
-            let sum = body.bytes().fold(0, |sum, byte| sum ^ byte);
-            nmea.push_str(&format!("${body}*{sum:02X}\r\n"));
-        }
+    let time = format!("12{:02}{:02}.00", second / 60, second % 60);
+    for body in [
+        format!("GPRMC,{time},A,6010.2000,N,02456.4000,E,19.4,0.0,020326,,,A"),
+        format!("GPGGA,{time},6010.2000,N,02456.4000,E,1,09,0.9,31.5,M,17.0,M,,"),
+    ] {
+        let sum = body.bytes().fold(0, |sum, byte| sum ^ byte);
+        nmea.push_str(&format!("${body}*{sum:02X}\r\n"));
     }
     nmea
 }
@@ -51,7 +50,7 @@ fn a_drive_through_three_processes_is_stored_whole_and_each_ends_well_on_sigterm
     let temporary = tempfile::tempdir().expect("a folder");
     let folder = temporary.path();
     make_certificates(folder);
-    fs::write(folder.join("drive.nmea"), drive(FIXES)).expect("written");
+    fs::write(folder.join("drive.nmea"), (0..FIXES).map(sentences).collect::<String>()).expect("written");
 
     // Port 0 is free whatever else runs here; where each one listens is in its log.
     let listen = "[persistence]\nlisten = \"127.0.0.1:0\"\n";

@@ -1,0 +1,71 @@
+//! What a database of fixes needs now and then: partitions before they are needed, indexes on past ones, none that has
+//! expired, and totals of days that were written to. Several agents may do it at once: each step is done by one of them.
+
+use sqlx::postgres::PgConnection;
+
+use super::error::describe_any;
+
+/// What one round did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Upkeep {
+    /// Partitions made.
+    pub made: i64,
+    /// Past partitions that got their indexes.
+    pub sealed: i64,
+    /// Partitions dropped with all that had expired.
+    pub dropped: i64,
+    /// Days whose totals were made anew.
+    pub derived: i64,
+}
+
+impl Upkeep {
+    /// True if there was nothing to do.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// An index on millions of rows takes minutes.
+const PATIENCE: &str = "SET statement_timeout = '1h'";
+/// The present span and the two after it, of each class.
+const MAKE: &str = "SELECT coalesce(sum(public.make_partitions(retention_class, now(), now() + 2 * partition_width)), 0) \
+                    FROM public.retention_classes";
+/// A day after their end: until then trackers that were out of reach still bring their backlog. One at a time.
+const PAST: &str = "SELECT retention_class, (extract(epoch FROM starts_at) * 1000000)::bigint \
+                    FROM public.telemetry_partitions \
+                    WHERE sealed_at IS NULL AND ends_at < now() - interval '1 day' ORDER BY ends_at";
+const SEAL: &str = "SELECT public.seal_partition($1, timestamptz 'epoch' + $2 * interval '1 microsecond')";
+const DROP: &str = "SELECT public.drop_expired()";
+/// One day per transaction, so that what is done stays done.
+const DERIVE: &str = "SELECT public.derive_touched_days(1)";
+/// Days of one round; the rest waits for the next.
+const DAYS_MAX: i64 = 400;
+
+/// One round. Leaves the connection with a patience that is not a commit's: it is not to be used for anything else.
+pub(super) async fn round(connection: &mut PgConnection) -> Result<Upkeep, String> {
+    let failed = |what: &'static str| move |error: sqlx::Error| format!("{what}: {}", describe_any(&error));
+    sqlx::raw_sql(PATIENCE).execute(&mut *connection).await.map_err(failed("set the patience"))?;
+    let made: i64 =
+        sqlx::query_scalar(MAKE).fetch_one(&mut *connection).await.map_err(failed("make partitions"))?;
+    let dropped: i32 = sqlx::query_scalar(DROP)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed("drop what has expired"))?;
+    let mut done = Upkeep { made, sealed: 0, dropped: i64::from(dropped), derived: 0 };
+    let past: Vec<(i16, i64)> =
+        sqlx::query_as(PAST).fetch_all(&mut *connection).await.map_err(failed("find past partitions"))?;
+    for (class, start_us) in past {
+        let seal = sqlx::query_scalar(SEAL).bind(class).bind(start_us).fetch_one(&mut *connection);
+        let is_sealed: bool = seal.await.map_err(failed("seal a partition"))?;
+        done.sealed += i64::from(is_sealed);
+    }
+    while done.derived < DAYS_MAX {
+        let derived: i32 =
+            sqlx::query_scalar(DERIVE).fetch_one(&mut *connection).await.map_err(failed("derive totals"))?;
+        if derived == 0 {
+            break;
+        }
+        done.derived += i64::from(derived);
+    }
+    Ok(done)
+}

@@ -1,0 +1,111 @@
+//! A way to a PostgreSQL server that is cut at a chosen moment. Messages are those of the manual, chapter 55.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use drover_env::real::{self, Metrics};
+use drover_env::{ByteStream, Env, Task};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::platform::ANY;
+
+/// When the first connection that gets so far is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// The client has asked for the commit; the server never hears of it.
+    BeforeCommit,
+    /// The server has committed; the client never hears of it.
+    AfterCommit,
+    /// Some rows are on their way.
+    InsideRows,
+    /// The server has committed; the connection stays, and says nothing.
+    SilentCommit,
+}
+
+/// Listens on a port of its own and passes everything on to the server.
+pub(crate) struct Proxy {
+    port: u16,
+    task: Task<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl Proxy {
+    pub(crate) async fn start(server: u16, cut: Cut) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let env = real::env("proxy", folder.path(), Arc::new(Metrics::default())).expect("an env");
+        let mut listener = env.listen(ANY).await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let armed = Arc::new(AtomicBool::new(true));
+        let serve = {
+            let env = env.clone();
+            async move {
+                while let Ok(client) = listener.accept().await {
+                    let to = std::net::SocketAddr::new(ANY.ip(), server);
+                    let Ok(server) = env.connect(to).await else { continue };
+                    drop(env.spawn("way", way(env.clone(), client, server, cut, armed.clone())));
+                }
+            }
+        };
+        Self { port, task: env.spawn("proxy", serve), _folder: folder }
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One connection, until either side ends it or it is cut.
+async fn way(
+    _env: Env,
+    mut client: Box<dyn ByteStream>,
+    mut server: Box<dyn ByteStream>,
+    cut: Cut,
+    armed: Arc<AtomicBool>,
+) {
+    let (mut from_client, mut from_server) = ([0; 16_384], [0; 16_384]);
+    // Set once the commit was passed on: the next words of the server answer it.
+    let mut answer_is_due = false;
+    loop {
+        tokio::select! {
+            biased;
+            said = client.read(&mut from_client) => {
+                let Some(said) = said.ok().filter(|len| *len > 0).map(|len| &from_client[..len]) else { return };
+                let has_commit = said.windows(6).any(|word| word == b"COMMIT");
+                let has_rows = said.windows(6).any(|word| word == b"PGCOPY");
+                let is_now = match cut {
+                    Cut::BeforeCommit | Cut::AfterCommit | Cut::SilentCommit => has_commit,
+                    Cut::InsideRows => has_rows,
+                };
+                if is_now && armed.swap(false, Ordering::Relaxed) {
+                    match cut {
+                        Cut::BeforeCommit => return,
+                        Cut::InsideRows => {
+                            // Some of it arrives.
+                            let _ = server.write_all(&said[..said.len() / 2]).await;
+                            return;
+                        }
+                        Cut::AfterCommit | Cut::SilentCommit => answer_is_due = true,
+                    }
+                }
+                if server.write_all(said).await.is_err() {
+                    return;
+                }
+            }
+            said = server.read(&mut from_server) => {
+                let Some(said) = said.ok().filter(|len| *len > 0).map(|len| &from_server[..len]) else { return };
+                if answer_is_due && cut == Cut::AfterCommit {
+                    return;
+                }
+                if !answer_is_due && client.write_all(said).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

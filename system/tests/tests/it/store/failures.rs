@@ -1,0 +1,270 @@
+//! What the store says when the database or the way to it fails, and what is there afterwards.
+
+use std::time::Duration;
+
+use drover_model::WallTime;
+use drover_store::postgres::{Config, PostgresStore};
+use drover_store::{Row, RowOutcome, Store, StoreError, Transaction};
+use drover_tests::{Disk, Postgres, SmallDisk};
+use rand::RngExt;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{DATABASE, START, batch, migrated, row, store};
+use crate::cut::{Cut, Proxy};
+use crate::platform::PATIENCE;
+
+/// Tries again until the store says that all is durable.
+pub(super) async fn persist(store: &PostgresStore, rows: &[Row]) -> Vec<RowOutcome> {
+    let attempts = async {
+        loop {
+            match store.commit(batch(rows.to_vec())).await {
+                Ok(outcomes) => return outcomes,
+                Err(error) => assert!(error.is_retryable(), "{error}"),
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, attempts).await.expect("the store comes back")
+}
+
+pub(super) fn rows(range: std::ops::Range<u64>) -> Vec<Row> {
+    range.map(|sequence| row("V", sequence)).collect()
+}
+
+pub(super) async fn expect_each_once(store: &PostgresStore, count: u64) {
+    let there = store.rows().await.expect("rows");
+    let sequences: Vec<u64> = there.iter().map(|row| row.fix.sequence).collect();
+    assert_eq!(sequences, (0..count).collect::<Vec<_>>(), "each once, and no other");
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_is_unavailable_and_the_same_store_goes_on_when_it_is_back() {
+    let mut server = migrated(Disk::Synced).await;
+    let store = store(&server);
+    assert_eq!(store.commit(batch(rows(0..3))).await, Ok(vec![RowOutcome::Stored; 3]));
+    server.kill();
+    for _ in 0..2 {
+        let error = store.commit(batch(rows(3..5))).await.expect_err("nobody is there");
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+    }
+    let message = store.check().await.expect_err("nobody is there").to_string();
+    assert!(message.contains(&server.endpoint()) && message.contains("refused"), "{message}");
+    server.start_again();
+    assert_eq!(persist(&store, &rows(3..5)).await, [RowOutcome::Stored; 2]);
+    expect_each_once(&store, 5).await;
+}
+
+/// A store whose way to the server is cut at `cut`, for the first connection only.
+async fn cut_off(server: &Postgres, cut: Cut) -> (Proxy, PostgresStore) {
+    let proxy = Proxy::start(server.port(), cut).await;
+    let config = Config { endpoints: vec![proxy.endpoint()], ..server.config(DATABASE) };
+    (proxy, PostgresStore::new(config).expect("a config"))
+}
+
+#[tokio::test]
+async fn a_connection_that_dies_inside_the_commit_leaves_it_unknown_and_a_repeat_tells() {
+    let server = migrated(Disk::Cached).await;
+    for (cut, expected) in
+        [(Cut::BeforeCommit, RowOutcome::Stored), (Cut::AfterCommit, RowOutcome::Duplicate)]
+    {
+        server.sql(DATABASE, "TRUNCATE vehicle_telemetry");
+        let (_proxy, store) = cut_off(&server, cut).await;
+        let error = store.commit(batch(rows(0..4))).await.expect_err("cut off");
+        assert!(matches!(error, StoreError::Unknown { .. }), "{cut:?}: {error}");
+        assert_eq!(persist(&store, &rows(0..4)).await, vec![expected; 4], "{cut:?}");
+        expect_each_once(&store, 4).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_dies_inside_the_rows_has_written_nothing() {
+    let server = migrated(Disk::Cached).await;
+    let (_proxy, store) = cut_off(&server, Cut::InsideRows).await;
+    let error = store.commit(batch(rows(0..2000))).await.expect_err("cut off");
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+    assert_eq!(store.rows().await.expect("rows").len(), 0);
+    assert_eq!(persist(&store, &rows(0..2000)).await, vec![RowOutcome::Stored; 2000]);
+}
+
+#[tokio::test]
+async fn a_server_that_answers_nothing_is_given_up_in_time() {
+    let server = migrated(Disk::Cached).await;
+    let proxy = Proxy::start(server.port(), Cut::SilentCommit).await;
+    let config = Config {
+        endpoints: vec![proxy.endpoint()],
+        commit_timeout: Duration::from_millis(400),
+        ..server.config(DATABASE)
+    };
+    let store = PostgresStore::new(config).expect("a config");
+    let began = Instant::now();
+    let error = store.commit(batch(rows(0..4))).await.expect_err("no answer");
+    assert!(matches!(error, StoreError::Unknown { .. }), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    persist(&store, &rows(0..4)).await;
+    expect_each_once(&store, 4).await;
+}
+
+#[tokio::test]
+async fn a_lock_that_somebody_keeps_is_not_waited_for_without_end() {
+    let server = migrated(Disk::Cached).await;
+    let config = Config { lock_timeout: Duration::from_millis(100), ..server.config(DATABASE) };
+    let store = PostgresStore::new(config).expect("a config");
+    persist(&store, &rows(0..1)).await;
+    let mut keeper = server.session(DATABASE, "BEGIN; LOCK TABLE vehicle_telemetry; SELECT pg_sleep(60)");
+    let locks = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted \
+                 AND relation = 'vehicle_telemetry'::regclass";
+    while server.sql(DATABASE, locks) == "0" {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let error = store.commit(batch(rows(1..2))).await.expect_err("locked");
+    assert!(
+        matches!(&error, StoreError::Unavailable { detail } if detail.contains("lock timeout")),
+        "{error}"
+    );
+    keeper.end();
+    server.sql(
+        "postgres",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)'",
+    );
+    persist(&store, &rows(1..2)).await;
+    expect_each_once(&store, 2).await;
+}
+
+#[tokio::test]
+async fn what_was_said_to_be_durable_is_there_after_the_server_was_killed() {
+    let mut server = migrated(Disk::Synced).await;
+    let store = store(&server);
+    for round in 0..3u64 {
+        persist(&store, &rows(round * 100..round * 100 + 100)).await;
+        server.kill();
+        server.start_again();
+        expect_each_once(&super::store(&server), round * 100 + 100).await;
+    }
+}
+
+#[tokio::test]
+async fn fixes_of_last_year_get_the_partition_they_need_and_one_that_is_gone_is_made_anew() {
+    let server = migrated(Disk::Cached).await;
+    let store = store(&server);
+    let mut late = row("V", 0);
+    late.fix.time = WallTime::from_secs(START.as_secs() - 365 * 86_400);
+    assert_eq!(store.commit(batch(vec![late.clone(), row("V", 1)])).await, Ok(vec![RowOutcome::Stored; 2]));
+    let partitions = "SELECT count(*) FROM telemetry_partitions";
+    assert_eq!(server.sql(DATABASE, partitions), "2");
+    // Retention drops both while the store believes in them.
+    server.sql(DATABASE, "UPDATE retention_classes SET keep = '1 day'");
+    assert_eq!(server.sql(DATABASE, "SET ROLE drover_writer; SELECT drop_expired()"), "2");
+    assert_eq!(store.rows().await.expect("rows"), []);
+    assert_eq!(store.commit(batch(vec![late, row("V", 1)])).await, Ok(vec![RowOutcome::Stored; 2]));
+    assert_eq!(server.sql(DATABASE, partitions), "2");
+}
+
+#[tokio::test]
+async fn no_more_connections_are_opened_than_allowed() {
+    let server = migrated(Disk::Cached).await;
+    let config = Config { connections_max: 2, ..server.config(DATABASE) };
+    let store = PostgresStore::new(config).expect("a config");
+    let commits = (0..12u64).map(|number| store.commit(batch(rows(number * 50..number * 50 + 50))));
+    let mut open_max = 0;
+    let all = futures_util::future::join_all(commits);
+    let watch = async {
+        for _ in 0..5 {
+            let count = server
+                .sql(DATABASE, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'drover'");
+            open_max = open_max.max(count.parse::<u32>().expect("a count"));
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (outcomes, ()) = tokio::join!(all, watch);
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert!((1..=2).contains(&open_max), "{open_max}");
+    expect_each_once(&store, 600).await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_set_read_only_is_unavailable_and_says_why() {
+    let server = migrated(Disk::Cached).await;
+    let before = store(&server);
+    persist(&before, &rows(0..1)).await;
+    server.sql("postgres", "ALTER DATABASE telemetry SET default_transaction_read_only = on");
+    let after = store(&server);
+    let error = after.commit(Transaction::default()).await.expect_err("refused").to_string();
+    assert!(error.contains("read-only (default_transaction_read_only is on)"), "{error}");
+    server.sql("postgres", "ALTER DATABASE telemetry RESET default_transaction_read_only");
+    persist(&after, &rows(0..2)).await;
+    expect_each_once(&after, 2).await;
+}
+
+/// Kills that are tried; more with DROVER_KILLS.
+fn kills() -> u64 {
+    crate::times("DROVER_KILLS", 20)
+}
+
+#[tokio::test]
+async fn servers_and_connections_are_killed_at_random_moments_and_nothing_is_missing_or_doubled() {
+    let mut server = migrated(Disk::Synced).await;
+    let store = store(&server);
+    let mut rng = drover_env::SeedTree::from_number(5).rng("kills");
+    let mut next = 0;
+    for kill in 0..kills() {
+        let (wait_ms, of_server) = (rng.random_range(1..60u64), rng.random_range(0..3) == 0);
+        let mut stored = 0;
+        let load = async {
+            // Two in flight, as an agent has them; the second repeats half of the first.
+            for _ in 0..8 {
+                let (one, other) = (rows(next..next + 100), rows(next + 50..next + 200));
+                let (one, other) = tokio::join!(persist(&store, &one), persist(&store, &other));
+                let news = one.iter().chain(&other).filter(|outcome| **outcome == RowOutcome::Stored);
+                stored += news.count();
+                next += 200;
+            }
+        };
+        let disturb = async {
+            sleep(Duration::from_millis(wait_ms)).await;
+            if of_server {
+                server.kill();
+                server.start_again();
+            } else {
+                let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'drover'";
+                server.sql("postgres", end);
+            }
+        };
+        tokio::join!(load, disturb);
+        // A commit of which no answer came shows its rows as repeats.
+        assert!(stored <= 8 * 200, "kill {kill}: {stored} rows were said to be new");
+        if of_server || kill % 10 == 9 {
+            expect_each_once(&super::store(&server), next).await;
+        }
+    }
+    expect_each_once(&super::store(&server), next).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_is_unavailable_and_room_is_all_that_it_takes() {
+    let Some(disk) = SmallDisk::mount(8) else {
+        println!("SKIP: only root can mount a small disk");
+        return;
+    };
+    let server = migrated(Disk::Cached).await;
+    server.sql(DATABASE, &format!("CREATE TABLESPACE small LOCATION '{}'", disk.path()));
+    // What is made from here on is there: the partitions of the fixes.
+    server.sql("postgres", "ALTER DATABASE telemetry SET default_tablespace = small");
+    let store = store(&server);
+    let mut next = 0;
+    let error = loop {
+        match store.commit(batch(rows(next..next + 2000))).await {
+            Ok(_) => next += 2000,
+            Err(error) => break error,
+        }
+        assert!(next < 200_000, "the disk is never full");
+    };
+    let is_said = |detail: &str| detail.contains("No space left on device") && detail.contains("[53100]");
+    assert!(matches!(&error, StoreError::Unavailable { detail } if is_said(detail)), "{error}");
+    // It stays so, and harms nothing that is there.
+    assert!(store.commit(batch(rows(next..next + 2000))).await.is_err());
+    expect_each_once(&store, next).await;
+    disk.grow(64);
+    assert_eq!(persist(&store, &rows(next..next + 2000)).await, vec![RowOutcome::Stored; 2000]);
+    expect_each_once(&store, next + 2000).await;
+    drop(server);
+}
