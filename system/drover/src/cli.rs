@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 const EXAMPLES: &str = "\
-A cluster on one machine:
+A cluster on one machine, with all that it needs in one folder:
+  drover init cluster                                       says how to start what it has made
+
+The same by hand:
   drover pki init pki
   drover pki issue pki gateway/0
   drover pki issue pki persistence/0
@@ -45,6 +48,48 @@ pub(crate) enum Command {
     /// Makes the certificates of a cluster.
     #[command(subcommand)]
     Pki(PkiCommand),
+    /// Makes a folder with all that a cluster on this machine needs: certificates, a config for each service, a cluster file.
+    Init(InitArgs),
+    /// Asks a running process how it is, or tells it to drain.
+    Ctl(CtlArgs),
+}
+
+/// What `drover init` takes.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Folder to make; files that are there stay as they are.
+    pub(crate) dir: PathBuf,
+    /// Database of the cluster, as host:port or the folder of its socket; without one fixes are kept in memory.
+    #[arg(long, value_name = "ENDPOINT")]
+    pub(crate) postgres: Option<String>,
+    /// A vehicle that may connect, as tenant/id.
+    #[arg(long, value_name = "NAME", default_value = "demo/VAN-001")]
+    pub(crate) vehicle: String,
+    /// First of the ports that the services take, four in all.
+    #[arg(long, value_name = "PORT", default_value_t = 4430, value_parser = clap::value_parser!(u16).range(1..=65_532))]
+    pub(crate) port: u16,
+}
+
+/// What `drover ctl` takes.
+#[derive(Debug, Args)]
+pub(crate) struct CtlArgs {
+    /// The process's `admin` address.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) addr: std::net::SocketAddr,
+    #[command(subcommand)]
+    pub(crate) command: CtlCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CtlCommand {
+    /// Who it is, how far it is, and what happened in it, as JSON.
+    Status,
+    /// Whether it serves: exit code 0, or 1 while it starts or stops.
+    Ready,
+    /// Its counts, as Prometheus reads them.
+    Metrics,
+    /// Takes nothing new, finishes what is under way, and ends, as after SIGTERM. From the same machine only.
+    Drain,
 }
 
 /// What every service takes.

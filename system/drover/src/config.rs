@@ -1,6 +1,7 @@
 //! Config files: `[tls]` and `[process]` for what every process needs, and the service's own table.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use drover_quic::{Identity, Trust};
@@ -41,13 +42,36 @@ pub(crate) struct Process {
     pub(crate) state_dir: PathBuf,
     /// Threads; 0 is one per core.
     pub(crate) threads: usize,
+    /// Where the process answers /live, /ready, /metrics, /status and, from this machine only, POST /drain; nowhere if absent.
+    /// It knows no passwords: not for the open network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) admin: Option<SocketAddr>,
     /// What is logged, as `error`, `warn`, `info`, `debug`, `trace`, or per module: `info,drover_gateway=debug`.
     pub(crate) log: String,
+    /// How: `human`, or `json`, one object a line.
+    pub(crate) log_format: LogFormat,
+}
+
+/// How a log is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
 }
 
 impl Default for Process {
     fn default() -> Self {
-        Self { state_dir: "state".into(), threads: 0, log: "info".to_owned() }
+        Self {
+            state_dir: "state".into(),
+            threads: 0,
+            admin: None,
+            log: "info".to_owned(),
+            log_format: LogFormat::Human,
+        }
     }
 }
 

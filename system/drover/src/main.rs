@@ -5,10 +5,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "the process itself: its files and threads are the machine's")]
 
+mod admin;
 mod can;
 mod cli;
 mod config;
+mod ctl;
 mod database;
+mod init;
+mod metrics;
 mod pki;
 mod print;
 mod services;
@@ -55,6 +59,8 @@ fn main() -> ExitCode {
         Command::Tracker(args) => services::tracker(&args),
         Command::Migrate(args) => database::migrate(&args),
         Command::Pki(command) => pki::run(&command),
+        Command::Init(args) => init::run(&args),
+        Command::Ctl(args) => ctl::run(&args),
     };
     let (code, message) = match result {
         Ok(()) => return ExitCode::SUCCESS,

@@ -21,13 +21,7 @@ pub(crate) fn run(command: &PkiCommand) -> Result<(), Stop> {
 }
 
 fn init(dir: &Path) -> Result<(), Stop> {
-    let seeds = fresh_seeds()?;
-    let ca = Ca::new(&seeds, wall()).map_err(failed)?;
-    fs::create_dir_all(dir).map_err(|error| Stop::Usage(format!("make {}: {error}", dir.display())))?;
-    let (certificate, key) = ca.to_pem();
-    // The key first: a certificate without its key would look like a CA.
-    write_new(&dir.join("ca.key"), key, 0o600)?;
-    write_new(&dir.join("ca.pem"), certificate, 0o644)?;
+    make_ca(dir)?;
     let dir = dir.display();
     show(&format!(
         "wrote {dir}/ca.pem (every node needs it) and {dir}/ca.key (whoever has it can pose as any node)\n\
@@ -36,7 +30,30 @@ fn init(dir: &Path) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Makes a CA in a folder.
+pub(crate) fn make_ca(dir: &Path) -> Result<(), Stop> {
+    let seeds = fresh_seeds()?;
+    let ca = Ca::new(&seeds, wall()).map_err(failed)?;
+    fs::create_dir_all(dir).map_err(|error| Stop::Usage(format!("make {}: {error}", dir.display())))?;
+    let (certificate, key) = ca.to_pem();
+    // The key first: a certificate without its key would look like a CA.
+    write_new(&dir.join("ca.key"), key, 0o600)?;
+    write_new(&dir.join("ca.pem"), certificate, 0o644)
+}
+
 fn issue(dir: &Path, who: &str) -> Result<(), Stop> {
+    let (certificate, key, principal) = issue_into(dir, who)?;
+    show(&format!("wrote {} and {} for {principal}\n", certificate.display(), key.display()));
+    Ok(())
+}
+
+/// Name of the files of a node's certificate and key.
+pub(crate) fn stem(who: &str) -> String {
+    who.replace('/', "-")
+}
+
+/// Issues a certificate by the CA in a folder: where it is, where its key is, and whom it names.
+pub(crate) fn issue_into(dir: &Path, who: &str) -> Result<(PathBuf, PathBuf, Principal), Stop> {
     let principal = parse(who)?;
     let read = |name: &str| {
         let path = dir.join(name);
@@ -50,16 +67,15 @@ fn issue(dir: &Path, who: &str) -> Result<(), Stop> {
     };
     let ca = Ca::from_pem(&read("ca.pem")?, &read("ca.key")?, wall()).map_err(failed)?;
     let (certificate, key) = ca.issue_pem(&principal, &fresh_seeds()?).map_err(failed)?;
-    let stem = who.replace('/', "-");
+    let stem = stem(who);
     let (certificate_path, key_path) = (dir.join(format!("{stem}.pem")), dir.join(format!("{stem}.key")));
     write_new(&key_path, &key, 0o600)?;
     write_new(&certificate_path, &certificate, 0o644)?;
-    show(&format!("wrote {} and {} for {principal}\n", certificate_path.display(), key_path.display()));
-    Ok(())
+    Ok((certificate_path, key_path, principal))
 }
 
 /// `gateway/0`, or `acme/TRUCK-042`.
-fn parse(who: &str) -> Result<Principal, Stop> {
+pub(crate) fn parse(who: &str) -> Result<Principal, Stop> {
     if let Ok(node) = who.parse::<NodeName>() {
         return Ok(Principal::Service(node));
     }
@@ -84,7 +100,7 @@ fn fresh_seeds() -> Result<SeedTree, Stop> {
 }
 
 /// Never over an existing file: a key that is lost can not be made again.
-fn write_new(path: &PathBuf, text: &str, mode: u32) -> Result<(), Stop> {
+pub(crate) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Stop> {
     let wrong = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => Stop::Usage(format!(
             "{} is there already; move it away first if it is to be replaced",

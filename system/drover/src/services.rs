@@ -1,6 +1,5 @@
 //! Starts one service in this process and ends it on SIGTERM or Ctrl-C.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -16,11 +15,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::admin::Admin;
 use crate::can::CanConfig;
 use crate::cli::{ServiceArgs, TrackerArgs};
-use crate::config::{self, Loaded, Process, usage};
+use crate::config::{self, Loaded, LogFormat, Process, usage};
 use crate::source::Source;
-use crate::{Stop, complain, database, print, show};
+use crate::{Stop, complain, database, metrics, print, show};
 
 pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
     let Some((path, loaded)) = prepare::<drover_gateway::Config>(args, "gateway")? else { return Ok(()) };
@@ -36,11 +36,12 @@ pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
     }
     let Loaded { process, service, identity, trust, .. } = loaded;
     let name = identity.principal();
-    run(&process, name, |env, cancel| async move {
+    run(&process, name, |env, cancel, admin| async move {
         let gateway = drover_gateway::Gateway::bind(env, service, &identity, &trust)
             .map_err(|error| Chain(&error).to_string())?;
         let addr = gateway.local_addr().map_err(|error| format!("read the address: {error}"))?;
         info!(%addr, "gateway listens");
+        admin.ready();
         gateway.run(cancel).await;
         Ok(())
     })
@@ -70,12 +71,13 @@ pub(crate) fn persistence(args: &ServiceArgs) -> Result<(), Stop> {
             "the store is in memory: NOTHING IS KEPT when this process ends, and agents do not share what they store",
         );
     }
-    run(&process, name, |env, cancel| async move {
+    run(&process, name, |env, cancel, admin| async move {
         let Some(store) = Kept::open(&env, postgres, &cancel).await? else { return Ok(()) };
         let agent = drover_persistence::Persistence::bind(env, service, &identity, &trust, store.for_agent())
             .map_err(|error| Chain(&error).to_string())?;
         let addr = agent.local_addr().map_err(|error| format!("read the address: {error}"))?;
         info!(%addr, "persistence agent listens");
+        admin.ready();
         agent.run(cancel).await;
         store.close().await;
         Ok(())
@@ -168,12 +170,13 @@ pub(crate) fn tracker(args: &TrackerArgs) -> Result<(), Stop> {
         .map_err(|problem| usage(path, &format!("[tracker.source]: {problem}")))?;
     let bus = service.can.open(folder).map_err(can_problem)?;
     let name = identity.principal();
-    run(&process, name, |env, cancel| async move {
+    run(&process, name, |env, cancel, admin| async move {
         let mut tracker = drover_tracker::Tracker::bind(env, service.session, identity, trust, gps)
             .map_err(|error| Chain(&error).to_string())?;
         if let Some(bus) = bus {
             tracker = tracker.with_can(bus);
         }
+        admin.ready();
         let summary = tracker.run(cancel).await.map_err(|error| Chain(&error).to_string())?;
         info!(?summary, "tracker stopped");
         Ok(())
@@ -239,13 +242,16 @@ fn checked(path: &Path) -> Result<(), Stop> {
 /// Runs a service until it ends by itself or is told to.
 fn run<F, Fut>(process: &Process, name: Option<Principal>, service: F) -> Result<(), Stop>
 where
-    F: FnOnce(Env, CancellationToken) -> Fut,
+    F: FnOnce(Env, CancellationToken, Admin) -> Fut,
     Fut: Future<Output = Result<(), String>>,
 {
     let filter = tracing_subscriber::EnvFilter::try_new(&process.log)
         .map_err(|error| Stop::Usage(format!("[process]: log = {:?}: {error}", process.log)))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    log.with_ansi(std::io::stderr().is_terminal()).init();
+    match process.log_format {
+        LogFormat::Human => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
     let failed = |what: &str, error: &dyn std::fmt::Display| Stop::Failed(format!("{what}: {error}"));
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if process.threads > 0 {
@@ -260,7 +266,12 @@ where
         let cancel = CancellationToken::new();
         let told = cancel.clone();
         drop(env.spawn("signals", async move { told_to_stop(&told).await }));
-        service(env, cancel).await.map_err(Stop::Failed)
+        let admin = Admin::new(node.clone(), metrics.clone(), cancel.clone());
+        if let Some(addr) = process.admin {
+            let listening = admin.clone().listen(&env, addr).await;
+            listening.map_err(|error| failed(&format!("[process]: admin = {addr}"), &error))?;
+        }
+        service(env, cancel, admin).await.map_err(Stop::Failed)
     });
     log_counts(&metrics);
     ended
@@ -287,10 +298,6 @@ async fn told_to_stop(cancel: &CancellationToken) {
 
 /// What happened, in numbers, as the last line of the log.
 fn log_counts(metrics: &Metrics) {
-    let mut counts = BTreeMap::new();
-    for (name, reason, count) in metrics.counts() {
-        let key = if reason.is_empty() { name.to_owned() } else { format!("{name}[{reason}]") };
-        counts.insert(key, count);
-    }
+    let counts = metrics::by_event(metrics);
     info!(?counts, "events of this process");
 }

@@ -5,6 +5,7 @@
     reason = "a test of processes: their files and pipes are the machine's"
 )]
 
+mod operate;
 mod process;
 mod store_away;
 

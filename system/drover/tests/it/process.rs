@@ -21,6 +21,10 @@ impl Ended {
         self
     }
 
+    pub(crate) const fn code(&self) -> Option<i32> {
+        self.code
+    }
+
     pub(crate) fn says(self, words: &str) -> Self {
         assert!(self.said.contains(words), "{words:?} is not in {}", self.said);
         self
@@ -90,11 +94,16 @@ impl Process {
     }
 
     /// Asks the process to end, by its id, and waits until it has; returns all that it said.
-    pub(crate) fn terminate(mut self) -> String {
+    pub(crate) fn terminate(self) -> String {
         let kill = format!("kill -TERM {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
+        self.ended(0)
+    }
+
+    /// Waits until it has ended with this code; returns all that it said.
+    pub(crate) fn ended(mut self, code: i32) -> String {
         self.read_to_end();
-        self.end().expect_code(0).said
+        self.end().expect_code(code).said
     }
 
     /// Its pipes close when it ends.

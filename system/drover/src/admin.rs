@@ -1,0 +1,207 @@
+//! The admin address of a process: what probes, Prometheus and `drover ctl` ask it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use drover_env::real::Metrics;
+use drover_env::{ByteStream, Env};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::metrics;
+
+/// How long a client may take to send a request.
+const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+/// Wait after a connection that could not be taken: out of files, most likely.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+const PATHS: &str = "GET /live, GET /ready, GET /metrics, GET /status, POST /drain";
+
+/// How far a process has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    /// Not ready yet: it may wait for its database.
+    Starting,
+    /// It serves.
+    Ready,
+    /// It was told to stop, and finishes what it has begun.
+    Stopping,
+}
+
+/// What `/status` says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// Whose certificate it shows.
+    pub(crate) node: String,
+    /// Of the program.
+    pub(crate) version: String,
+    pub(crate) state: State,
+    /// Seconds since it was started.
+    pub(crate) uptime_s: u64,
+    /// How often each event occurred: its name, with its reason in brackets if it has one.
+    pub(crate) events: std::collections::BTreeMap<String, u64>,
+}
+
+/// What a process tells about itself. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Admin(Arc<Shared>);
+
+struct Shared {
+    node: String,
+    started: Instant,
+    is_ready: AtomicBool,
+    metrics: Arc<Metrics>,
+    cancel: CancellationToken,
+}
+
+impl Admin {
+    pub(crate) fn new(node: String, metrics: Arc<Metrics>, cancel: CancellationToken) -> Self {
+        let is_ready = AtomicBool::new(false);
+        Self(Arc::new(Shared { node, started: Instant::now(), is_ready, metrics, cancel }))
+    }
+
+    /// The service serves from now on.
+    pub(crate) fn ready(&self) {
+        self.0.is_ready.store(true, Ordering::Relaxed);
+    }
+
+    fn state(&self) -> State {
+        if self.0.cancel.is_cancelled() {
+            State::Stopping
+        } else if self.0.is_ready.load(Ordering::Relaxed) {
+            State::Ready
+        } else {
+            State::Starting
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            node: self.0.node.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: self.state(),
+            uptime_s: self.0.started.elapsed().as_secs(),
+            events: metrics::by_event(&self.0.metrics),
+        }
+    }
+
+    /// Listens for as long as the process lives: whoever drains a node wants to see how far it is.
+    ///
+    /// # Errors
+    /// The address can not be bound.
+    pub(crate) async fn listen(self, env: &Env, addr: SocketAddr) -> std::io::Result<()> {
+        let mut listener = env.listen(addr).await?;
+        let addr = listener.local_addr()?;
+        info!(%addr, "admin address listens");
+        let tasks = env.clone();
+        drop(env.spawn("admin", async move {
+            loop {
+                match listener.accept().await {
+                    Ok(stream) => drop(tasks.spawn("admin.connection", self.clone().serve(stream))),
+                    Err(error) => {
+                        warn!(%error, "a connection to the admin address was lost");
+                        sleep(ACCEPT_AGAIN).await;
+                    }
+                }
+            }
+        }));
+        Ok(())
+    }
+
+    async fn serve(self, stream: Box<dyn ByteStream>) {
+        let peer = stream.peer_addr();
+        let answer = service_fn(|request: Request<Incoming>| {
+            let answer = self.answer(peer, request.method(), request.uri().path());
+            async move { Ok::<_, Infallible>(answer) }
+        });
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(REQUEST_WITHIN);
+        // A client that speaks something else, or goes away, is its own problem.
+        let _ = http.serve_connection(TokioIo::new(stream), answer).await;
+    }
+
+    fn answer(&self, peer: SocketAddr, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let state = self.state();
+        match (path, method) {
+            ("/live", &Method::GET) => text(StatusCode::OK, "live\n"),
+            ("/ready", &Method::GET) if state == State::Ready => text(StatusCode::OK, "ready\n"),
+            ("/ready", &Method::GET) if state == State::Starting => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+            }
+            ("/ready", &Method::GET) => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+            ("/metrics", &Method::GET) => {
+                let body = metrics::prometheus(&self.0.metrics, &self.0.node, self.0.started.elapsed());
+                with_type(StatusCode::OK, "text/plain; version=0.0.4", body)
+            }
+            ("/status", &Method::GET) => match serde_json::to_string_pretty(&self.status()) {
+                Ok(body) => with_type(StatusCode::OK, "application/json", body + "\n"),
+                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+            },
+            ("/drain", &Method::POST) if !peer.ip().to_canonical().is_loopback() => {
+                text(StatusCode::FORBIDDEN, "only from the machine itself\n")
+            }
+            ("/drain", &Method::POST) => {
+                info!("told to drain by its admin address");
+                self.0.cancel.cancel();
+                text(StatusCode::ACCEPTED, "stopping\n")
+            }
+            ("/live" | "/ready" | "/metrics" | "/status", _) => not_allowed("GET"),
+            ("/drain", _) => not_allowed("POST"),
+            _ => text(StatusCode::NOT_FOUND, format!("there are {PATHS}\n")),
+        }
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<String>) -> Response<Full<Bytes>> {
+    with_type(status, "text/plain; charset=utf-8", body.into())
+}
+
+fn with_type(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    response
+}
+
+fn not_allowed(method: &'static str) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("{method} only\n"));
+    response.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static(method));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_sees_how_far_a_process_is_and_only_the_machine_itself_drains_it() {
+        let cancel = CancellationToken::new();
+        let admin = Admin::new("drover://svc/gateway/0".to_owned(), Arc::default(), cancel.clone());
+        let here = SocketAddr::from(([127, 0, 0, 1], 1));
+        let ask = |peer: SocketAddr, method: &Method, path: &str| {
+            admin.answer(peer, method, path).status().as_u16()
+        };
+        let get = |path: &str| ask(here, &Method::GET, path);
+        assert_eq!([get("/live"), get("/ready"), get("/status")], [200, 503, 200]);
+        admin.ready();
+        assert_eq!([get("/ready"), get("/metrics"), get("/drain"), get("/")], [200, 200, 405, 404]);
+        let elsewhere = SocketAddr::from(([10, 0, 0, 1], 1));
+        assert_eq!(ask(elsewhere, &Method::POST, "/drain"), 403);
+        assert!(!cancel.is_cancelled());
+        assert_eq!(ask(here, &Method::POST, "/status"), 405);
+        assert_eq!(ask(here, &Method::POST, "/drain"), 202);
+        assert!(cancel.is_cancelled());
+        assert_eq!([get("/live"), get("/ready")], [200, 503]);
+    }
+}

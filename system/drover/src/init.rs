@@ -1,0 +1,188 @@
+//! `drover init`: a folder with all that a cluster on this machine needs.
+
+use std::path::Path;
+
+use drover_quic::Principal;
+
+use crate::cli::InitArgs;
+use crate::pki::{self, write_new};
+use crate::{Stop, show};
+
+const GATEWAY: &str = "gateway/0";
+const PERSISTENCE: &str = "persistence/0";
+
+/// Where the services listen, on this machine alone.
+struct Addrs {
+    gateway: String,
+    persistence: String,
+    gateway_admin: String,
+    persistence_admin: String,
+}
+
+impl Addrs {
+    fn from_port(first: u16) -> Self {
+        let [gateway, persistence, gateway_admin, persistence_admin] =
+            [0, 1, 2, 3].map(|step| format!("127.0.0.1:{}", first + step));
+        Self { gateway, persistence, gateway_admin, persistence_admin }
+    }
+}
+
+pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
+    let dir = &args.dir;
+    if !matches!(pki::parse(&args.vehicle)?, Principal::Vehicle { .. }) {
+        return Err(Stop::Usage(format!("--vehicle {}: that is a service, not a vehicle", args.vehicle)));
+    }
+    let addrs = Addrs::from_port(args.port);
+    let configs = [
+        ("gateway.toml", gateway_config(&addrs)),
+        ("persistence.toml", persistence_config(&addrs, args.postgres.as_deref())),
+        ("tracker.toml", tracker_config(&addrs, &args.vehicle)),
+        ("cluster.toml", cluster_file(&addrs)),
+    ];
+    // Nothing is half made because the last of it is in the way.
+    let there = ["pki"].into_iter().chain(configs.iter().map(|(name, _)| *name));
+    if let Some(name) = there.into_iter().find(|name| dir.join(name).exists()) {
+        let there = dir.join(name);
+        return Err(Stop::Usage(format!(
+            "{} is there already; move it away first, or choose another folder",
+            there.display()
+        )));
+    }
+    let folder = dir.join("pki");
+    pki::make_ca(&folder)?;
+    for who in [GATEWAY, PERSISTENCE, &args.vehicle] {
+        pki::issue_into(&folder, who)?;
+    }
+    for (name, text) in configs {
+        write_new(&dir.join(name), &text, 0o644)?;
+    }
+    show(&next_steps(dir, &addrs, args.postgres.is_some()));
+    Ok(())
+}
+
+fn next_steps(dir: &Path, addrs: &Addrs, has_database: bool) -> String {
+    let dir = dir.display();
+    let migrate = if has_database {
+        format!("  drover migrate --config {dir}/persistence.toml        makes the tables, once\n")
+    } else {
+        String::new()
+    };
+    format!(
+        "wrote {dir}: certificates, gateway.toml, persistence.toml, tracker.toml, cluster.toml\n\
+         {dir}/pki/ca.key can issue any certificate: keep it away from the machines that run services\n\
+         next, each in a terminal of its own:\n\
+         {migrate}  \
+         drover persistence --config {dir}/persistence.toml\n  \
+         drover gateway --config {dir}/gateway.toml\n  \
+         drover tracker --config {dir}/tracker.toml < drive.nmea\n  \
+         drover ctl --addr {} status\n",
+        addrs.gateway_admin
+    )
+}
+
+/// What every config begins with.
+fn head(service: &str, who: &str, admin: Option<&str>) -> String {
+    let stem = pki::stem(who);
+    let admin = admin.map(|addr| format!("admin = \"{addr}\"\n")).unwrap_or_default();
+    format!(
+        "# Every key with its default: drover {service} --config {service}.toml --print-config\n\n\
+         [tls]\ncertificate = \"pki/{stem}.pem\"\nkey = \"pki/{stem}.key\"\nca = \"pki/ca.pem\"\n\n\
+         [process]\nstate_dir = \"state/{stem}\"\n{admin}"
+    )
+}
+
+fn gateway_config(addrs: &Addrs) -> String {
+    let Addrs { gateway, persistence, gateway_admin, .. } = addrs;
+    format!(
+        "{}\n[gateway]\n# Vehicles connect here, by UDP.\nlisten = \"{gateway}\"\nbus_bind = \"127.0.0.1:0\"\n\n\
+         [[gateway.persistence]]\nnode = \"{PERSISTENCE}\"\naddr = \"{persistence}\"\n",
+        head("gateway", GATEWAY, Some(gateway_admin))
+    )
+}
+
+fn persistence_config(addrs: &Addrs, postgres: Option<&str>) -> String {
+    let Addrs { persistence, persistence_admin, .. } = addrs;
+    let database = match postgres {
+        Some(endpoint) => {
+            format!("\n# Password: PGPASSWORD.\n[postgres]\nendpoints = [{}]\n", toml_string(endpoint))
+        }
+        None => {
+            "\n# Without [postgres] fixes are kept in memory, and are gone with the process.\n".to_owned()
+        }
+    };
+    format!(
+        "{}\n[persistence]\n# Gateways call here, by UDP.\nlisten = \"{persistence}\"\n{database}",
+        head("persistence", PERSISTENCE, Some(persistence_admin))
+    )
+}
+
+fn tracker_config(addrs: &Addrs, vehicle: &str) -> String {
+    format!(
+        "{}\n[tracker.session]\nservers = [\"{}\"]\n\n[tracker.source]\n# Standard input; a receiver is a device such as \
+         /dev/ttyACM0.\nnmea = \"-\"\n",
+        head("tracker", vehicle, None),
+        addrs.gateway
+    )
+}
+
+fn cluster_file(addrs: &Addrs) -> String {
+    let service = |kind: &str, listen: &str, admin: &str| {
+        format!(
+            "[[services]]\nkind = \"{kind}\"\ncount = 1\nconfig = \"{kind}.toml\"\nlisten = \"{listen}\"\nadmin = \"{admin}\"\n"
+        )
+    };
+    format!(
+        "# What runs in this cluster, and where.\n\n{}\n{}",
+        service("persistence", &addrs.persistence, &addrs.persistence_admin),
+        service("gateway", &addrs.gateway, &addrs.gateway_admin)
+    )
+}
+
+fn toml_string(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config;
+
+    fn args(dir: &Path) -> InitArgs {
+        InitArgs { dir: dir.to_owned(), postgres: None, vehicle: "acme/TRUCK-042".to_owned(), port: 4430 }
+    }
+
+    #[test]
+    fn what_is_made_is_good_as_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path().join("cluster");
+        let postgres = Some("/run/a \"b\"".to_owned());
+        assert!(run(&InitArgs { postgres, ..args(&dir) }).is_ok());
+        let gateway = config::load::<drover_gateway::Config>(&dir.join("gateway.toml"), "gateway").ok();
+        let gateway = gateway.expect("a good config");
+        assert_eq!(gateway.service.check(), Ok(()));
+        assert_eq!(gateway.process.admin, "127.0.0.1:4432".parse().ok());
+        let agent =
+            config::load::<drover_persistence::Config>(&dir.join("persistence.toml"), config::PERSISTENCE)
+                .ok();
+        let agent = agent.expect("a good config");
+        assert_eq!(agent.service.listen, gateway.service.persistence[0].addr);
+        assert_eq!(agent.postgres.map(|postgres| postgres.endpoints), Some(vec!["/run/a \"b\"".to_owned()]));
+        let cluster = fs::read_to_string(dir.join("cluster.toml")).expect("it is there");
+        let cluster: toml::Table = toml::from_str(&cluster).expect("TOML");
+        assert_eq!(cluster["services"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn nothing_is_written_over_and_nothing_is_half_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("tracker.toml"), "mine").expect("written");
+        let Err(Stop::Usage(message)) = run(&args(folder.path())) else { panic!("written over") };
+        assert!(message.contains("tracker.toml is there already"), "{message}");
+        assert!(!folder.path().join("pki").exists());
+        let wrong = InitArgs { vehicle: "gateway/1".to_owned(), ..args(folder.path()) };
+        let Err(Stop::Usage(message)) = run(&wrong) else { panic!("taken") };
+        assert!(message.contains("a service, not a vehicle"), "{message}");
+    }
+}
