@@ -28,7 +28,7 @@ use drover_env::BoxFuture;
 use drover_model::{Position, TenantId, VehicleId};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub use config::{Config, Durability, Tls};
 pub use encode::{copy_bytes, copy_statement};
@@ -95,8 +95,9 @@ impl PostgresStore {
     /// What failed. What was done before stays done.
     pub async fn keep_up(&self) -> Result<Upkeep, String> {
         let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
-        // The connection goes with its settings.
-        upkeep::round(&mut held.connection).await
+        // The connection goes with its settings, and is not waited for if its server has gone without a word.
+        let round = timeout(upkeep::ROUND_MAX, upkeep::round(&mut held.connection)).await;
+        round.unwrap_or_else(|_| Err("no answer of the database in time".to_owned()))
     }
 
     /// Writes the newest positions that have come since the last time.
@@ -336,11 +337,16 @@ impl PostgresStore {
         &self,
         ask: impl AsyncFnOnce(&mut PgConnection) -> Result<T, String>,
     ) -> Result<T, String> {
-        let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
-        let read = ask(&mut held.connection).await;
-        match read {
-            Ok(_) => held.give_back(),
-            Err(_) => self.pool.forget_idle(),
+        let asked = async {
+            let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
+            let read = ask(&mut held.connection).await?;
+            held.give_back();
+            Ok(read)
+        };
+        let read = timeout(self.config.commit_timeout, asked).await;
+        let read = read.unwrap_or_else(|_| Err("no answer of the database in time".to_owned()));
+        if read.is_err() {
+            self.pool.forget_idle();
         }
         read
     }
