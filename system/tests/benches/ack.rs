@@ -4,8 +4,6 @@
 //! Load is open-loop: latency counts from when a call was due. The bare batch, measured before in the same run, is what the agent
 //! has to write per window: COPY of as many rows on a connection of its own.
 
-#![expect(clippy::disallowed_methods, reason = "a benchmark: its time is the machine's")]
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
