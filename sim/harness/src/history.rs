@@ -2,41 +2,30 @@
 
 mod causes;
 mod drains;
+mod events;
+mod fixes;
 mod quiet;
+mod restarts;
+mod state;
 mod vehicle;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use drover_env::Value;
-use drover_model::{Epoch, NodeKind, NodeName, SequenceSet, VehicleId, WallTime};
-use drover_simnet::Observer;
+use drover_model::{Epoch, NodeName, SequenceSet, VehicleId, WallTime};
 use drover_store::{Origin, Row};
-use hdrhistogram::Histogram;
 
 use crate::ledger::Identities;
 use crate::model::{Model, Step};
-use crate::report::{Latency, Series, TimelineEvent, metrics};
-use causes::Refused;
+use crate::report::{Latency, Series, TimelineEvent};
 pub use causes::{Causes, TimeBounds};
 pub use drains::Drains;
 use quiet::Quiet;
+pub use restarts::Restart;
+use state::State;
+pub use state::{HighWater, Totals};
 pub use vehicle::{EpochHistory, VehicleHistory};
-
-/// Lines of the timeline that are kept; a storm of reconnects must not fill memory.
-const TIMELINE_MAX: usize = 50_000;
-
-/// Events that are counted and have no line in the timeline: there are too many.
-const UNTOLD: [&str; 7] = [
-    "duplicate_dropped",
-    "credit_withheld",
-    "persist_failed",
-    "live_dropped",
-    "disk_error",
-    "unrecorded",
-    "overloaded",
-];
 
 /// The recorded history of one run. Clones share it.
 #[derive(Clone)]
@@ -45,107 +34,10 @@ pub struct History {
     state: Arc<Mutex<State>>,
 }
 
-/// A queue's fill, at its highest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HighWater {
-    /// Most that it ever held.
-    pub len: u64,
-    /// What it may hold.
-    pub max: u64,
-}
-
-impl HighWater {
-    /// The one that is nearer to its limit: a node that starts again may have another.
-    fn fuller(self, other: Self) -> Self {
-        let share = |this: Self, of: Self| u128::from(this.len) * u128::from(of.max);
-        if share(other, self) > share(self, other) { other } else { self }
-    }
-}
-
-struct State {
-    vehicles: Vec<VehicleHistory>,
-    by_name: BTreeMap<VehicleId, usize>,
-    model: Model,
-    quiet: Option<Quiet>,
-    causes: Causes,
-    drains: Drains,
-    /// Sessions that each gateway has open.
-    sessions: BTreeMap<NodeName, u64>,
-    events: BTreeMap<&'static str, u64>,
-    raw_events: BTreeMap<&'static str, u64>,
-    to_durable: Histogram<u64>,
-    to_published: Histogram<u64>,
-    to_stored: Histogram<u64>,
-    queues: BTreeMap<(NodeName, String), HighWater>,
-    first_violation: Option<String>,
-    /// Sessions in which one side broke the protocol: how many, and the first.
-    protocol_breaks: u64,
-    first_protocol_break: Option<String>,
-    durable_checks: u64,
-    /// Backlogs that began, and the first that did not begin with the oldest fix.
-    backlogs: u64,
-    first_backlog_out_of_order: Option<String>,
-    totals: Totals,
-    this_second: Vec<u64>,
-    durable_before: u64,
-    series: Series,
-    timeline: Vec<TimelineEvent>,
-    timeline_cut: u64,
-}
-
-/// Running sums, for the progress line and the series.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Fixes recorded.
-    pub recorded: u64,
-    /// Fixes whose durable ack a tracker saw.
-    pub durable: u64,
-    /// Fixes refused.
-    pub refused: u64,
-    /// Fixes shed, or lost with a disk that a fault spoilt.
-    pub shed: u64,
-    /// Vehicles with a session.
-    pub connected: u64,
-}
-
-impl Totals {
-    /// Recorded and not yet durable, refused or shed.
-    pub const fn backlog(&self) -> u64 {
-        self.recorded.saturating_sub(self.durable + self.refused + self.shed)
-    }
-}
-
 impl History {
     /// An empty history of these vehicles, in the order of their indices.
     pub fn new(start: WallTime, vehicles: &[VehicleId]) -> Self {
-        let state = State {
-            vehicles: vehicles.iter().map(|_| VehicleHistory::default()).collect(),
-            by_name: vehicles.iter().enumerate().map(|(index, id)| (*id, index)).collect(),
-            model: Model::new(vehicles.len()),
-            quiet: None,
-            causes: Causes::new(),
-            drains: Drains::new(),
-            sessions: BTreeMap::new(),
-            events: metrics::EVENTS.iter().map(|(name, _)| (*name, 0)).collect(),
-            raw_events: BTreeMap::new(),
-            to_durable: Latency::histogram(),
-            to_published: Latency::histogram(),
-            to_stored: Latency::histogram(),
-            queues: BTreeMap::new(),
-            first_violation: None,
-            protocol_breaks: 0,
-            first_protocol_break: None,
-            durable_checks: 0,
-            backlogs: 0,
-            first_backlog_out_of_order: None,
-            totals: Totals::default(),
-            this_second: Vec::new(),
-            durable_before: 0,
-            series: Series::default(),
-            timeline: Vec::new(),
-            timeline_cut: 0,
-        };
-        Self { start, state: Arc::new(Mutex::new(state)) }
+        Self { start, state: Arc::new(Mutex::new(State::new(vehicles))) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -207,6 +99,17 @@ impl History {
     /// A node is slow from now on, or as fast as ever.
     pub fn set_slow(&self, node: NodeName, slow: bool) {
         self.lock().drains.set_slow(node, slow);
+    }
+
+    /// How soon a vehicle that has recorded a fix has sent it and been answered, where nothing hinders it.
+    pub fn set_late_after(&self, late_after: Duration) {
+        self.lock().restarts.set_late_after(late_after);
+    }
+
+    /// Gateways that came back after a crash; the run has ended at `end`.
+    pub fn restarts(&self, end: Duration) -> Vec<Restart> {
+        let restarts = self.lock().restarts.clone();
+        restarts.ended(end)
     }
 
     /// Gateways that were told to stop; the run has ended at `end`.
@@ -369,271 +272,4 @@ impl History {
 
 fn micros(waited: Duration) -> u64 {
     waited.as_micros() as u64
-}
-
-/// The fields of an event, by position.
-struct Fields<'a>(&'a [(&'static str, Value<'a>)]);
-
-impl Fields<'_> {
-    fn number(&self, name: &str) -> u64 {
-        match self.0.iter().find(|(key, _)| *key == name) {
-            Some((_, Value::U64(value))) => *value,
-            Some((_, Value::I64(value))) => *value as u64,
-            _ => 0,
-        }
-    }
-
-    fn vehicle(&self) -> Option<VehicleId> {
-        self.0.iter().find_map(|(_, value)| match value {
-            Value::Vehicle(vehicle) => Some(*vehicle),
-            _ => None,
-        })
-    }
-
-    fn text(&self, name: &str) -> &str {
-        match self.0.iter().find(|(key, _)| *key == name) {
-            Some((_, Value::Str(value))) => value,
-            _ => "",
-        }
-    }
-}
-
-impl Observer for History {
-    fn event(&self, at: Duration, node: NodeName, name: &'static str, fields: &[(&'static str, Value<'_>)]) {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        *state.raw_events.entry(name).or_default() += 1;
-        let values = Fields(fields);
-        state.session_event(node, name);
-        state.drains.event(at, node, name);
-        if node.kind == NodeKind::Vehicle {
-            let now = self.start.plus(at);
-            state.vehicle_event(at, now, node, name, &values);
-        }
-        let counted = match name {
-            "tracker.connected" if values.number("reconnect") == 0 => Some(("connect", 1)),
-            "tracker.connected" => Some(("reconnect", 1)),
-            "tracker.migrated" => Some(("migration", 1)),
-            "tracker.resent" => Some(("batch_resent", 1)),
-            "tracker.refused" => Some(("refused", 1)),
-            "tracker.shed" => Some(("shed", values.number("last") - values.number("first") + 1)),
-            "tracker.lost" => Some(("fix_lost", values.number("last") - values.number("first") + 1)),
-            "tracker.torn_tail_cut" => Some(("torn_tail_cut", 1)),
-            "tracker.epoch_abandoned" => Some(("epoch_abandoned", 1)),
-            "tracker.disk_error" => Some(("disk_error", 1)),
-            "tracker.unrecorded" => Some(("unrecorded", values.number("count"))),
-            "tracker.stale_answer" => Some(("stale_answer", 1)),
-            "gateway.stopped" if values.number("drained") == 1 => Some(("drain_completed", 1)),
-            "gateway.overloaded" => Some(("overloaded", 1)),
-            "gateway.persist_failed" => Some(("persist_failed", 1)),
-            "gateway.live_dropped" => Some(("live_dropped", values.number("fixes"))),
-            "persistence.batch_given_up" => Some(("batch_given_up", 1)),
-            "gateway.credit_withheld" => Some(("credit_withheld", 1)),
-            "persistence.duplicate_dropped" => Some(("duplicate_dropped", values.number("count"))),
-            "persistence.dead_letter" => Some(("dead_letter", 1)),
-            "bus.retry" => Some(("bus_retry", 1)),
-            "db.error" => Some(("store_error", 1)),
-            "db.commit_unknown" => Some(("commit_unknown", 1)),
-            "nat.rebound" => Some(("nat_rebind", 1)),
-            "device.slept" => Some(("device_sleep", 1)),
-            "device.woke" => Some(("device_wake", 1)),
-            "node.crashed" => Some(("node_crash", 1)),
-            "db.failed_over" => Some(("store_failover", 1)),
-            "disk.spoilt" => Some(("disk_spoilt", 1)),
-            "node.started_again" => Some(("node_restart", 1)),
-            "tracker.protocol_error" | "gateway.session_refused" => {
-                if name == "tracker.protocol_error" || values.text("reason") == "protocol" {
-                    state.protocol_breaks += 1;
-                    let first = || format!("at {:.3} s {node} ended a session for it", at.as_secs_f64());
-                    state.first_protocol_break.get_or_insert_with(first);
-                }
-                None
-            }
-            "hub.fix" => {
-                let time = WallTime::from_micros(values.number("time_us") as i64);
-                state.to_published.saturating_record(micros(self.start.plus(at).since(time)));
-                state.fix_event(at, &values, Step::Published(time));
-                None
-            }
-            "gateway.refused" => {
-                state.fix_event(at, &values, Step::Denied(values.text("reason")));
-                state.judge_refusal(at, self.start.plus(at), node, &values);
-                None
-            }
-            "gateway.backlog" => {
-                state.judge_backlog(at, node, &values);
-                None
-            }
-            "queue" => {
-                let key = (node, values.text("name").to_owned());
-                let seen = HighWater { len: values.number("len"), max: values.number("max") };
-                let high = state.queues.entry(key).or_insert(seen);
-                *high = high.fuller(seen);
-                None
-            }
-            _ => None,
-        };
-        if let Some((event, count)) = counted {
-            state.count(event, count);
-            if event == "node_crash" && node.kind == NodeKind::Gateway {
-                state.count("gateway_crash", 1);
-            }
-            // Per-fix and per-batch events would drown the rest.
-            if !UNTOLD.contains(&event) {
-                state.note(at, node, event, fields);
-            }
-        }
-    }
-}
-
-impl State {
-    /// The number of the vehicle with this name; one that nobody has if there is none.
-    fn index(&self, vehicle: VehicleId) -> usize {
-        self.by_name.get(&vehicle).copied().unwrap_or(usize::MAX)
-    }
-
-    fn session_event(&mut self, node: NodeName, name: &'static str) {
-        match name {
-            "gateway.connected" => *self.sessions.entry(node).or_default() += 1,
-            "gateway.disconnected" => {
-                let open = self.sessions.entry(node).or_default();
-                *open = open.saturating_sub(1);
-            }
-            // Whatever it had is gone with it.
-            "node.crashed" | "node.stopped" | "node.started_again" => {
-                self.sessions.remove(&node);
-            }
-            _ => {}
-        }
-    }
-
-    /// Something that a service did with one fix.
-    fn fix_event(&mut self, at: Duration, values: &Fields<'_>, step: Step<'_>) {
-        let vehicle = values.vehicle().map_or(usize::MAX, |vehicle| self.index(vehicle));
-        let (epoch, sequence) = (Epoch::from_bits(values.number("epoch")), values.number("sequence"));
-        self.model.take(at, vehicle, epoch, sequence..=sequence, step);
-    }
-
-    fn judge_refusal(&mut self, at: Duration, now: WallTime, gateway: NodeName, values: &Fields<'_>) {
-        let vehicle = values.vehicle().map_or(usize::MAX, |vehicle| self.index(vehicle));
-        let (epoch, sequence) = (Epoch::from_bits(values.number("epoch")), values.number("sequence"));
-        let time = self.model.time(vehicle, epoch, sequence);
-        let reason = values.text("reason");
-        self.causes.refused(Refused { at, now, gateway, vehicle, epoch, sequence, reason, time });
-    }
-
-    fn judge_backlog(&mut self, at: Duration, gateway: NodeName, values: &Fields<'_>) {
-        let vehicle = values.vehicle().map_or(usize::MAX, |vehicle| self.index(vehicle));
-        let (epoch, first) = (Epoch::from_bits(values.number("epoch")), values.number("first"));
-        // Without any that is owed, it is one whose answer is on its way.
-        let Some(oldest) = self.model.oldest_owed(vehicle, epoch) else { return };
-        self.backlogs += 1;
-        if first > oldest && self.first_backlog_out_of_order.is_none() {
-            self.first_backlog_out_of_order = Some(format!(
-                "at {:.3} s {gateway} got fix {epoch}/{first} of vehicle/{vehicle} first, which owes {oldest} too",
-                at.as_secs_f64()
-            ));
-        }
-    }
-
-    fn count(&mut self, event: &'static str, count: u64) {
-        *self.events.entry(event).or_default() += count;
-    }
-
-    fn vehicle_event(
-        &mut self,
-        at: Duration,
-        now: WallTime,
-        node: NodeName,
-        name: &'static str,
-        values: &Fields<'_>,
-    ) {
-        let Some(vehicle) = self.vehicles.get_mut(node.index as usize) else { return };
-        let epoch = Epoch::from_bits(values.number("epoch"));
-        let (first, last) = (values.number("first"), values.number("last"));
-        let sequence = values.number("sequence");
-        let index = node.index as usize;
-        let model = &mut self.model;
-        match name {
-            "tracker.recorded" => {
-                let time = WallTime::from_micros(values.number("time_us") as i64);
-                let added = vehicle.epoch(epoch).record(sequence, time);
-                self.totals.recorded += u64::from(added);
-                model.take(at, index, epoch, sequence..=sequence, Step::Recorded(time));
-            }
-            "tracker.recovered" => {
-                self.totals.recorded += vehicle.epoch(epoch).recover(first, last);
-                model.take(at, index, epoch, first..=last, Step::Found);
-            }
-            "tracker.durable" => {
-                model.take(at, index, epoch, first..=last, Step::Durable);
-                let history = vehicle.epoch(epoch);
-                for sequence in first..=last {
-                    self.totals.durable += u64::from(history.durable.insert(sequence));
-                    self.durable_checks += 1;
-                    if !history.stored.contains(sequence) && self.first_violation.is_none() {
-                        self.first_violation = Some(format!(
-                            "at {:.3} s {node} saw a durable ack for {epoch}/{sequence}, which was not stored",
-                            at.as_secs_f64()
-                        ));
-                    }
-                    if let Some(time) = history.time(sequence) {
-                        let waited = micros(now.since(time));
-                        self.to_durable.saturating_record(waited);
-                        self.this_second.push(waited);
-                        if let Some(quiet) = &mut self.quiet {
-                            quiet.durable(at, now.since(time), index, epoch, sequence);
-                        }
-                    }
-                }
-            }
-            "tracker.refused" => {
-                let reason = values.text("reason").to_owned();
-                model.take(at, index, epoch, sequence..=sequence, Step::Refused(&reason));
-                let new = vehicle.epoch(epoch).refused.insert(sequence, reason).is_none();
-                self.totals.refused += u64::from(new);
-            }
-            "tracker.shed" => {
-                vehicle.epoch(epoch).shed.insert_range(first..=last);
-                self.totals.shed += last - first + 1;
-                model.take(at, index, epoch, first..=last, Step::Shed);
-            }
-            "tracker.lost" => model.take(at, index, epoch, first..=last, Step::Lost),
-            "tracker.connected" => {
-                let before = std::mem::replace(&mut vehicle.connected, true);
-                if !before {
-                    self.totals.connected += 1;
-                    if let Some(quiet) = &mut self.quiet {
-                        quiet.connected(at, vehicle.apart_since, index);
-                    }
-                }
-            }
-            "tracker.disconnected" | "node.crashed" | "device.slept" => {
-                let before = std::mem::take(&mut vehicle.connected);
-                if before {
-                    self.totals.connected -= 1;
-                    vehicle.apart_since = at;
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn note(&mut self, at: Duration, node: NodeName, event: &str, fields: &[(&'static str, Value<'_>)]) {
-        if self.timeline.len() >= TIMELINE_MAX {
-            self.timeline_cut += 1;
-            return;
-        }
-        let json = |value: &Value<'_>| match value {
-            Value::U64(number) => (*number).into(),
-            Value::I64(number) => (*number).into(),
-            Value::Str(_) | Value::Vehicle(_) => value.to_string().into(),
-        };
-        self.timeline.push(TimelineEvent {
-            t_s: at.as_secs_f64(),
-            node: node.to_string(),
-            event: event.to_owned(),
-            fields: fields.iter().map(|(key, value)| ((*key).to_owned(), json(value))).collect(),
-        });
-    }
 }

@@ -12,6 +12,7 @@ mod protocol_kept;
 mod queues_bounded;
 mod readings_are_true;
 mod refusals_have_a_cause;
+mod restarts_are_noticed;
 mod tasks_given_back;
 mod tracks_match_truth;
 
@@ -26,6 +27,8 @@ pub use protocol_kept::protocol_kept;
 pub use queues_bounded::queues_bounded;
 pub use readings_are_true::readings_are_true;
 pub use refusals_have_a_cause::{Disks, refusals_have_a_cause};
+pub(crate) use restarts_are_noticed::late_after;
+pub use restarts_are_noticed::restarts_are_noticed;
 pub use tasks_given_back::tasks_given_back;
 pub use tracks_match_truth::tracks_match_truth;
 

@@ -213,6 +213,7 @@ impl<'a> Run<'a> {
         let drover_gateway::Config { future_max, age_max, drain, .. } = configs.gateway;
         history.set_time_bounds(TimeBounds { future_max, age_max });
         history.set_drain(drain);
+        history.set_late_after(oracles::late_after(scenario));
         let tracker = configs.tracker(0);
         let spool_bounds = (tracker.spool_bytes_max, tracker.segment_bytes_max);
         let sim = Sim::new(SimConfig {
@@ -384,6 +385,7 @@ impl<'a> Run<'a> {
             oracles::tasks_given_back(self.scenario, &self.history, &tasks),
             oracles::backlog_in_order(&self.history),
             oracles::drains_end(&self.history, ended),
+            oracles::restarts_are_noticed(self.scenario, &self.history, ended),
         ];
         report.judge(self.interrupted);
         let (timeline, _) = self.history.timeline();

@@ -303,4 +303,68 @@ mod tests {
         assert_eq!(pass(Effect::Mtu(1_200), 2, 1_200).0, [false, false]);
         assert_eq!(pass(Effect::Mtu(1_200), 2, 1_201).0, [true, true]);
     }
+    /// How many of 20,000 datagrams that enter are lost, doubled and damaged; and the least and the most that they are late.
+    fn tally(carry: impl Fn(&mut Lane, &mut Fate)) -> ([usize; 3], [Duration; 2]) {
+        let mut lane = Lane::new(SeedTree::from_number(1).rng("lane"));
+        let (mut counts, mut late) = ([0; 3], [Duration::MAX, Duration::ZERO]);
+        for _ in 0..20_000 {
+            let mut fate = Fate::default();
+            carry(&mut lane, &mut fate);
+            let happened = [fate.lost, fate.duplicate, fate.corrupt];
+            counts.iter_mut().zip(happened).for_each(|(count, happened)| *count += usize::from(happened));
+            late = [late[0].min(fate.delay), late[1].max(fate.delay)];
+        }
+        (counts, late)
+    }
+
+    fn rule(effect: Effect) -> ([usize; 3], [Duration; 2]) {
+        tally(|lane, fate| lane.apply(effect, &mut Way::default(), Duration::ZERO, 100, fate))
+    }
+
+    fn link(change: impl Fn(&mut Access)) -> ([usize; 3], [Duration; 2]) {
+        let mut access = Access { latency: Duration::ZERO, ..Access::data_centre() };
+        change(&mut access);
+        tally(|lane, fate| lane.carry(&access, Duration::ZERO, 100, fate))
+    }
+
+    #[test]
+    fn an_effect_happens_as_often_as_its_probability_and_alone() {
+        let tenth = 1_800..2_200;
+        for (at, (rule, link)) in [
+            (rule(Effect::Loss(0.1)), link(|access| access.loss = 0.1)),
+            (rule(Effect::Duplicate(0.1)), link(|access| access.duplicate = 0.1)),
+            (rule(Effect::Corrupt(0.1)), link(|access| access.corrupt = 0.1)),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            for (counts, late) in [rule, link] {
+                assert!(tenth.contains(&counts[at]), "{counts:?}");
+                assert_eq!(counts.iter().sum::<usize>(), counts[at], "nothing else");
+                assert_eq!(late, [Duration::ZERO; 2]);
+            }
+        }
+        assert_eq!(rule(Effect::Partition).0, [20_000, 0, 0]);
+        assert_eq!(link(|access| access.mtu_bytes = 99).0, [20_000, 0, 0]);
+    }
+
+    #[test]
+    fn a_delay_is_at_least_itself_and_at_most_its_jitter_more() {
+        let (delay, jitter) = (Duration::from_millis(20), Duration::from_millis(5));
+        let of_link = link(|access| (access.latency, access.jitter) = (delay, jitter));
+        for (counts, [least, most]) in [rule(Effect::Delay { delay, jitter }), of_link] {
+            assert_eq!(counts, [0; 3]);
+            assert!(least >= delay && least < delay + jitter / 10, "{least:?}");
+            assert!(most <= delay + jitter && most > delay + jitter * 9 / 10, "{most:?}");
+        }
+    }
+
+    #[test]
+    fn damage_is_one_bit() {
+        let mut lane = Lane::new(SeedTree::from_number(1).rng("lane"));
+        let mut bytes = [0; 100];
+        lane.flip(&mut bytes);
+        assert_eq!(bytes.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
+        lane.flip(&mut []);
+    }
 }

@@ -1,9 +1,9 @@
-//! What a whole world costs, with receivers, engines and buses: nanoseconds per vehicle and step, system by system.
+//! What a whole world costs, with traffic, receivers, engines and buses: nanoseconds per vehicle and step, system by system.
 //!
 //! Prints figures and judges nothing. Every tick of a second has work of its own (all receivers fix at the whole second),
 //! so each tick is timed in many seconds and its shortest time taken: that is least disturbed by whoever shares the cores.
-//! `cargo bench -p drover-world --bench world`; with `-- --updates VEHICLES` it prints only vehicle updates and the CPU
-//! seconds that they took, for comparing with others.
+//! `cargo bench -p drover-world --bench world`; with `-- --updates VEHICLES` it prints only vehicle updates, the CPU
+//! seconds that they took and how many vehicles are on the road, for comparing with others.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark: the machine's files tell what it costs")]
 
@@ -14,7 +14,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use drover_model::WallTime;
-use drover_world::{Fleet, RadioSpec, Roads, VehicleKind, World, WorldSpec};
+use drover_world::{Fleet, RadioSpec, Roads, TrafficSpec, VehicleKind, World, WorldSpec};
 
 /// Long enough for engines to run and buses to be awake, as in the middle of a morning.
 const WARM_UP_STEPS: u32 = 600;
@@ -61,7 +61,7 @@ fn world(roads: &Arc<Roads>, vehicles: u32) -> World {
         radio: RadioSpec { cell_m: Some(500.0), ..RadioSpec::default() },
         nodes: Vec::new(),
         faults: Vec::new(),
-        traffic: None,
+        traffic: Some(TrafficSpec { signals_every: 0, ..TrafficSpec::default() }),
     })
 }
 
@@ -124,7 +124,7 @@ fn print(vehicles: u32, tables: &[Table]) {
     println!("  {:<24}{:>12.1}{:>12.1}", "the whole step", one.step, two.step);
 }
 
-/// Vehicle updates of a whole step, and the CPU time of this thread that they took.
+/// Vehicle updates of a whole step, the CPU time of this thread that they took, and how many drive at the end.
 fn updates(roads: &Arc<Roads>, vehicles: u32) {
     const STEPS: u32 = 300;
     let mut world = world(roads, vehicles);
@@ -135,7 +135,8 @@ fn updates(roads: &Arc<Roads>, vehicles: u32) {
         black_box(world.outputs());
     }
     let took = (cpu_time() - before).as_secs_f64();
-    println!("{} {took}", u64::from(vehicles) * u64::from(STEPS));
+    let on_road = world.traffic().map_or(0, |counts| counts.on_road);
+    println!("{} {took} {on_road}", u64::from(vehicles) * u64::from(STEPS));
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench measures real time")]

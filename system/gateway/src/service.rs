@@ -73,7 +73,10 @@ impl Gateway {
             trust,
             alpn: geostream::ALPN,
             profile: &Profile::vehicle(),
-            reset_key: identity.derive_key("reset"),
+            reset_key: match env.planted("random_reset_key") {
+                true => env.seeds().child("random reset key").bytes(),
+                false => identity.derive_key("reset"),
+            },
         };
         let vehicles = drover_quic::server(&env, config.listen, &setup).map_err(failed("vehicle"))?;
         let bus = drover_quic::client(&env, config.bus_bind).map_err(failed("bus"))?;

@@ -22,12 +22,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::can::Can;
+use self::told::Telling;
 use crate::Arrived;
 use crate::dialer::Dialer;
 use crate::link::{AttemptError, Fresh, Link, LinkEvent, Loss};
 use crate::liveness::{Doubt, Liveness};
 use crate::session::Session;
-use crate::spool::{Committed, Recovery};
+use crate::spool::Recovery;
 use crate::{Config, NmeaCounts, NmeaReader, Spool, SpoolError, Summary, Tracker};
 
 /// How often the local address and the liveness of the session are looked at.
@@ -52,7 +53,6 @@ pub(crate) struct Driver {
     fixes: Vec<Fix>,
     spool: Spool,
     recovery: Option<Recovery>,
-    committed: Committed,
     committed_at: Option<Instant>,
     commit_due: Option<Instant>,
     session: Session,
@@ -114,7 +114,6 @@ impl Driver {
             fixes: Vec::new(),
             spool,
             recovery: Some(recovery),
-            committed: Committed::default(),
             committed_at: None,
             commit_due: Some(now),
             link: None,
@@ -206,8 +205,7 @@ impl Driver {
         self.nmea.finish(now, &mut self.fixes);
         self.offer_fixes(now);
         self.commit(now).await;
-        let closed = self.spool.close(&mut self.committed).await;
-        self.tell_committed();
+        let closed = self.spool.close(&mut Telling { env: &self.env, summary: &mut self.summary }).await;
         if let Err(error) = closed {
             warn!(error = %Chain(&error), "what is settled was not written: it is sent again after the next start");
         }

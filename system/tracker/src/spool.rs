@@ -69,13 +69,13 @@ pub(crate) struct Recovery {
     pub(crate) epoch_abandoned: bool,
 }
 
-/// What commits did. Filled also by those that failed half-way.
-#[derive(Debug, Default)]
-pub(crate) struct Committed {
-    /// Synced now.
-    pub(crate) recorded: Vec<(Sequence, WallTime)>,
-    /// Dropped at the bound, unsettled.
-    pub(crate) shed: Vec<(Epoch, SequenceSet)>,
+/// Hears what a commit does at the moment at which it does it: it may fail half-way, and a power cut may end it.
+pub(crate) trait Witness {
+    /// A fix was synced.
+    fn recorded(&mut self, epoch: Epoch, sequence: Sequence, time: WallTime);
+    /// Unsettled fixes are given up at the bound, and their file is removed next. Told before, so that none goes without
+    /// a word; if a power cut brings the file back, the next start finds them again.
+    fn shed(&mut self, epoch: Epoch, fixes: &SequenceSet);
 }
 
 /// The spool of one vehicle.
@@ -239,8 +239,8 @@ impl Spool {
     ///
     /// # Errors
     /// The disk is full or broken. What was not recorded still waits.
-    pub(crate) async fn commit(&mut self, done: &mut Committed) -> Result<(), SpoolError> {
-        let written = self.write(done).await;
+    pub(crate) async fn commit(&mut self, witness: &mut impl Witness) -> Result<(), SpoolError> {
+        let written = self.write(witness).await;
         // A full disk gets the room of what is settled; otherwise a segment goes only after the sync of the records that
         // say so, or else a crash in between would leave a gap that looks like a loss.
         if written.as_ref().err().is_none_or(SpoolError::is_full) {
@@ -254,9 +254,9 @@ impl Spool {
     ///
     /// # Errors
     /// As [`Self::commit`].
-    pub(crate) async fn close(&mut self, done: &mut Committed) -> Result<(), SpoolError> {
-        self.commit(done).await?;
-        if !self.unsaved.is_empty() && self.write_batch(done).await.is_ok() {
+    pub(crate) async fn close(&mut self, witness: &mut impl Witness) -> Result<(), SpoolError> {
+        self.commit(witness).await?;
+        if !self.unsaved.is_empty() && self.write_batch(witness).await.is_ok() {
             self.tidy();
         }
         self.sync_names().await

@@ -48,12 +48,15 @@ impl EpochHistory {
         self.recorded.insert(sequence)
     }
 
-    /// Fixes were found in a spool after a crash: they count as recorded, whether or not their sync was seen. Returns
-    /// how many were new.
-    pub fn recover(&mut self, first: Sequence, last: Sequence) -> u64 {
-        let before = self.recorded.len();
-        self.recorded.insert_range(first..=last);
-        self.recorded.len() - before
+    /// Fixes were found in a spool after a crash: they count as recorded, whether or not their sync was seen, and are
+    /// shed no longer, if the crash came before their file was gone. Returns how many were new, and how many had been shed.
+    pub fn recover(&mut self, first: Sequence, last: Sequence) -> (u64, u64) {
+        let (recorded, shed) = (self.recorded.len(), self.shed.len());
+        let mut found = SequenceSet::new();
+        found.insert_range(first..=last);
+        self.recorded.extend(&found);
+        self.shed = self.shed.difference(&found);
+        (self.recorded.len() - recorded, shed - self.shed.len())
     }
 
     /// When the fix was taken. Known until it is durable for the first time.

@@ -21,7 +21,7 @@ struct Active {
     frozen: Option<Reading>,
 }
 
-/// Every fault in force on one receiver; the newest holds.
+/// Every fault in force on one receiver. The newest holds, but one that hangs does nothing else until it is let go.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Faults {
     active: Vec<Active>,
@@ -45,10 +45,12 @@ impl Faults {
 
     /// Falsifies what the receiver is about to write, and says how.
     pub(super) fn falsify(&mut self, plane: &Plane, reading: &mut Reading) -> Falsified {
-        let Some(active) = self.active.iter_mut().rev().find(|active| !active.is_spent()) else {
-            return Falsified::No;
-        };
-        active.falsify(plane, reading)
+        let hangs = self.active.iter().position(|active| active.frozen.is_some());
+        let holds = hangs.or_else(|| self.active.iter().rposition(|active| !active.is_spent()));
+        match holds.and_then(|holds| self.active.get_mut(holds)) {
+            Some(active) => active.falsify(plane, reading),
+            None => Falsified::No,
+        }
     }
 }
 

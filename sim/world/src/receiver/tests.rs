@@ -201,8 +201,18 @@ mod faults {
     /// One parked van whose receiver has this fault from second 20 to 30: each of its sentences with time and position,
     /// and the truth behind each fix.
     fn parked(fault: GpsFault) -> (Vec<(u32, String)>, Vec<crate::FixTruth>) {
+        parked_with(&[(FROM, LASTS, fault)])
+    }
+
+    /// As [`parked`], with several faults, each from when and for how long.
+    fn parked_with(faults: &[(Duration, Duration, GpsFault)]) -> (Vec<(u32, String)>, Vec<crate::FixTruth>) {
         let node = "vehicle/0".parse().expect("a name");
         let nodes = "vehicle/*".parse().expect("a pattern");
+        let faults = faults.iter().map(|&(at, lasts, fault)| Fault {
+            at,
+            lasts: Some(lasts),
+            verb: Verb::Gps { nodes, fault },
+        });
         let receiver = ReceiverSpec { open_sky: true, ..ReceiverSpec::default() };
         let mut world = World::new(WorldSpec {
             seed: 3,
@@ -211,7 +221,7 @@ mod faults {
             fleets: vec![Fleet { receiver, ..Fleet::default() }],
             radio: RadioSpec::default(),
             nodes: vec![node],
-            faults: vec![Fault { at: FROM, lasts: Some(LASTS), verb: Verb::Gps { nodes, fault } }],
+            faults: faults.collect(),
             traffic: None,
         });
         world.park();
@@ -273,6 +283,18 @@ mod faults {
         assert_eq!(falsified(&truth, Falsified::Frozen).len(), 9);
         let repeats = said.iter().filter(|(_, text)| time_of(text) == "070020.000").count();
         assert_eq!(repeats, 10, "one right, nine repeated");
+    }
+
+    #[test]
+    fn a_frozen_receiver_stays_so_whatever_else_befalls_it() {
+        let jump = GpsFault::Jump { distance_m: 500.0, bearing_deg: None, fixes: None };
+        let short = (FROM + Duration::from_secs(2), Duration::from_secs(1));
+        for other in [jump, GpsFault::Freeze(Frozen::Sentences)] {
+            let hang = (FROM, LASTS, GpsFault::Freeze(Frozen::Sentences));
+            let (said, truth) = parked_with(&[hang, (short.0, short.1, other)]);
+            assert_eq!(falsified(&truth, Falsified::Frozen).len(), 9);
+            assert_eq!(said.iter().filter(|(_, text)| time_of(text) == "070020.000").count(), 10);
+        }
     }
 
     #[test]

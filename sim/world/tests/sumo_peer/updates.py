@@ -2,8 +2,8 @@
 
 Both move the same number of vehicles through a grid of the same streets in steps of 0.1 s. Both are measured by the CPU
 time that their steps take: of SUMO the difference of two runs that differ only in their end, so that neither reading
-the network nor inserting the vehicles counts. They do not do the same work: SUMO's vehicles follow each other and change
-lanes; ours have receivers, engines and a bus.
+the network nor inserting the vehicles counts. They do not do the same work: in both vehicles follow each other and give
+way; SUMO's change lanes, and all of them drive; ours have receivers, engines and a bus, and some stand at a delivery.
 
 Usage: updates.py WORLD_BENCH [VEHICLES] [ROUNDS]
 """
@@ -79,8 +79,8 @@ def measure_sumo(network, routes):
 
 def measure_world(bench, vehicles):
     out, _ = run([bench, "--bench", "--updates", str(vehicles)])
-    updates, cpu_s = out.split()
-    return float(updates) / float(cpu_s)
+    updates, cpu_s, on_road = out.split()
+    return float(updates) / float(cpu_s), int(on_road)
 
 
 def main():
@@ -93,9 +93,9 @@ def main():
         ratios = []
         for _ in range(rounds):
             theirs, running = measure_sumo(network, routes)
-            ours = measure_world(bench, vehicles)
+            ours, on_road = measure_world(bench, vehicles)
             ratios.append(ours / theirs)
-            print(f"{vehicles} vehicles ({running} of SUMO's under way): world {ours / 1e6:.2f} M, SUMO "
+            print(f"{vehicles} vehicles ({on_road} of ours and {running} of SUMO's under way): world {ours / 1e6:.2f} M, SUMO "
                   f"{theirs / 1e6:.2f} M vehicle updates per CPU second: {ratios[-1]:.1f} x", flush=True)
         print(f"median: {sorted(ratios)[len(ratios) // 2]:.1f} x")
 

@@ -24,6 +24,8 @@ use crate::outbox::{Outbox, Writer};
 const CALLS_MAX: usize = 4096;
 /// Answers that the peer has not taken yet; above it no further calls are read.
 const OUTBOX_BYTES_MAX: usize = 1 << 20;
+/// Answers that wait at the very most: those of the calls that were in progress when reading stopped come on top.
+const ANSWERS_BYTES_MAX: u64 = (OUTBOX_BYTES_MAX + (CALLS_MAX + 1) * SHARED_FRAME_BYTES_MAX) as u64;
 /// Room in a frame for everything but the result.
 const HEADER_BYTES: usize = 64;
 /// How long a peer may take to send a call on a stream of its own.
@@ -59,6 +61,7 @@ struct SharedCalls<'a> {
     running: FuturesUnordered<Abortable<BoxFuture<'static, (u64, Answer)>>>,
     handles: FxHashMap<u64, AbortHandle>,
     fill: HighWater,
+    answers_fill: HighWater,
     /// The outbox was at its bound when it was last looked at.
     full: bool,
 }
@@ -68,7 +71,8 @@ impl<'a> SharedCalls<'a> {
         let decoder = FrameDecoder::new(SHARED_FRAME_BYTES_MAX);
         let (running, handles) = (FuturesUnordered::new(), FxHashMap::default());
         let fill = HighWater::new("bus.calls", CALLS_MAX as u64);
-        Self { peer, outbox, recv, decoder, running, handles, fill, full: false }
+        let answers_fill = HighWater::new("bus.answers_out", ANSWERS_BYTES_MAX);
+        Self { peer, outbox, recv, decoder, running, handles, fill, answers_fill, full: false }
     }
 
     /// Until the peer ends the stream or the agent stops; then until the last answer is in the outbox.
@@ -151,7 +155,7 @@ impl<'a> SharedCalls<'a> {
         let len = if let Frame::Reply(Reply { result: Some(body), .. }) = &frame { body.len() } else { 0 };
         if len + HEADER_BYTES <= SHARED_FRAME_BYTES_MAX {
             self.outbox.push(&frame);
-            return;
+            return self.answers_fill.see(&self.peer.env, self.outbox.len_bytes() as u64);
         }
         // Too large for the shared stream, where it would hold up the others.
         let connection = self.peer.connection.clone();

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::Driver;
+use super::told::Telling;
 use crate::Arrived;
 
 impl Driver {
@@ -79,12 +80,13 @@ impl Driver {
 
     /// Writes and syncs what waits. What a full disk does not take waits on, and is tried again.
     pub(super) async fn commit(&mut self, now: Instant) {
-        let result = self.spool.commit(&mut self.committed).await;
-        if !self.committed.recorded.is_empty() {
+        let recorded_before = self.summary.recorded;
+        let result = self.spool.commit(&mut Telling { env: &self.env, summary: &mut self.summary }).await;
+        if self.summary.recorded > recorded_before {
             // The slot they were first meant for may have passed while the disk was full.
             self.session.expect_live(now);
         }
-        self.tell_committed();
+        self.tell_spool();
         self.committed_at = Some(now);
         self.commit_due = None;
         match result {

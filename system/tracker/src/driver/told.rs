@@ -1,41 +1,55 @@
 //! Events, and the summary that counts the same things.
 
-use drover_env::Value;
-use drover_model::{Epoch, SequenceSet};
+use drover_env::{Env, Value};
+use drover_model::{Epoch, Sequence, SequenceSet, WallTime};
 
 use super::Driver;
+use crate::Summary;
 use crate::link::Loss;
+use crate::spool::Witness;
+
+/// Tells what a commit does.
+pub(super) struct Telling<'a> {
+    pub(super) env: &'a Env,
+    pub(super) summary: &'a mut Summary,
+}
+
+impl Witness for Telling<'_> {
+    fn recorded(&mut self, epoch: Epoch, sequence: Sequence, time: WallTime) {
+        self.summary.recorded += 1;
+        let fields = [
+            ("epoch", Value::U64(epoch.value())),
+            ("sequence", Value::U64(sequence)),
+            ("time_us", Value::U64(time.as_micros().max(0) as u64)),
+        ];
+        self.env.event("tracker.recorded", &fields);
+    }
+
+    fn shed(&mut self, epoch: Epoch, fixes: &SequenceSet) {
+        self.summary.shed += fixes.len();
+        tell_ranges(self.env, "tracker.shed", epoch, fixes);
+    }
+}
+
+fn tell_ranges(env: &Env, name: &'static str, epoch: Epoch, set: &SequenceSet) {
+    for range in set.iter_ranges() {
+        let fields = [
+            ("epoch", Value::U64(epoch.value())),
+            ("first", Value::U64(*range.start())),
+            ("last", Value::U64(*range.end())),
+        ];
+        env.event(name, &fields);
+    }
+}
 
 impl Driver {
     /// One event for each range of `set`.
     pub(super) fn tell_ranges(&self, name: &'static str, epoch: Epoch, set: &SequenceSet) {
-        for range in set.iter_ranges() {
-            let fields = [
-                ("epoch", Value::U64(epoch.value())),
-                ("first", Value::U64(*range.start())),
-                ("last", Value::U64(*range.end())),
-            ];
-            self.env.event(name, &fields);
-        }
+        tell_ranges(&self.env, name, epoch, set);
     }
 
-    /// Tells what commits did, also those that failed half-way.
-    pub(super) fn tell_committed(&mut self) {
-        let epoch = self.spool.holdings().current().epoch;
-        for (sequence, time) in self.committed.recorded.drain(..) {
-            self.summary.recorded += 1;
-            let fields = [
-                ("epoch", Value::U64(epoch.value())),
-                ("sequence", Value::U64(sequence)),
-                ("time_us", Value::U64(time.as_micros().max(0) as u64)),
-            ];
-            self.env.event("tracker.recorded", &fields);
-        }
-        // After a full disk, a long queue can push out its own beginning.
-        for (epoch, shed) in std::mem::take(&mut self.committed.shed) {
-            self.summary.shed += shed.len();
-            self.tell_ranges("tracker.shed", epoch, &shed);
-        }
+    /// Tells a new high-water mark of the spool.
+    pub(super) fn tell_spool(&mut self) {
         // Segments come and go by the mebibyte; less is not worth an event, unless it passes the bound.
         let (bytes, told) = (self.spool.bytes(), self.told.spool_bytes);
         let passes = bytes > self.config.spool_bytes_max && bytes > told;

@@ -115,9 +115,33 @@ fn small() -> Config {
     Config { segment_bytes_max: 4096, spool_bytes_max: 4 * 4096, waiting_fixes_max: 50, ..Config::default() }
 }
 
+/// What commits did.
+#[derive(Default)]
+struct Committed {
+    recorded: Vec<(Sequence, WallTime)>,
+    shed: SequenceSet,
+    disk: TestDisk,
+    /// What was on the disk whenever fixes were shed, and which those were.
+    at_shed: Vec<(TestDisk, SequenceSet)>,
+}
+
+impl Witness for Committed {
+    fn recorded(&mut self, _: Epoch, sequence: Sequence, time: WallTime) {
+        self.recorded.push((sequence, time));
+    }
+    fn shed(&mut self, _: Epoch, fixes: &SequenceSet) {
+        self.shed.extend(fixes);
+        self.at_shed.push((self.disk.image(), fixes.clone()));
+    }
+}
+
 /// Records `count` fixes, one commit each.
 async fn record(spool: &mut Spool, count: u64) -> Committed {
-    let mut done = Committed::default();
+    record_on(&TestDisk::default(), spool, count).await
+}
+
+async fn record_on(disk: &TestDisk, spool: &mut Spool, count: u64) -> Committed {
+    let mut done = Committed { disk: disk.clone(), ..Committed::default() };
     for _ in 0..count {
         spool.offer(fix(spool.holdings().current().next));
         spool.commit(&mut done).await.expect("the disk takes it");
@@ -269,13 +293,11 @@ async fn damage_in_an_older_segment_loses_what_follows_it_there() {
 async fn the_oldest_segment_is_shed_at_the_bound() {
     let disk = TestDisk::default();
     let (mut spool, _) = disk.open_spool(&small(), 1);
-    let done = record(&mut spool, 600).await;
+    let done = record_on(&disk, &mut spool, 600).await;
     assert_eq!(done.recorded.len(), 600);
-    let mut shed = SequenceSet::new();
-    done.shed.iter().for_each(|(_, set)| shed.extend(set));
     let first = spool.holdings().oldest_unsettled().next_held(0);
     assert!(first > 0);
-    assert_eq!(shed, set(&[(0, first - 1)]));
+    assert_eq!(done.shed, set(&[(0, first - 1)]));
     let on_disk: usize = disk.lock().files.values().map(|(bytes, _)| bytes.len()).sum();
     assert!(on_disk as u64 <= small().spool_bytes_max);
     assert_eq!(on_disk as u64, spool.bytes());
@@ -285,6 +307,19 @@ async fn the_oldest_segment_is_shed_at_the_bound() {
     let held = set(&[(first, 599)]);
     assert_eq!(spool.holdings().current().held(), held);
     assert_eq!(read_all(&mut spool, epoch, &held).sequences, held);
+}
+
+#[tokio::test]
+async fn what_is_shed_is_told_before_it_is_gone() {
+    let disk = TestDisk::default();
+    let (mut spool, _) = disk.open_spool(&small(), 1);
+    let done = record_on(&disk, &mut spool, 600).await;
+    assert!(!done.at_shed.is_empty());
+    for (disk, shed) in done.at_shed {
+        // A power cut right here brings them back.
+        let (spool, _) = disk.open_spool(&small(), 2);
+        assert!(shed.difference(&spool.holdings().current().held()).is_empty());
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use drover_wire::geostream::DurableAck;
 
 use super::record::{BODY_AT, Header, put_fix, put_settled};
 use super::scan::Segment;
-use super::{Committed, Planted, Spool, SpoolError};
+use super::{Planted, Spool, SpoolError, Witness};
 
 /// Ranges in one settled record: more go into further records.
 const SETTLED_RANGES_MAX: usize = 64;
@@ -25,20 +25,20 @@ struct Batch {
 }
 
 impl Spool {
-    pub(super) async fn write(&mut self, done: &mut Committed) -> Result<(), SpoolError> {
+    pub(super) async fn write(&mut self, witness: &mut impl Witness) -> Result<(), SpoolError> {
         if self.unsynced {
             self.open_active()?;
             self.sync_active().await?;
             self.unsynced = false;
         }
         while !self.waiting.is_empty() {
-            self.make_room(done).await?;
-            self.write_batch(done).await?;
+            self.make_room(witness).await?;
+            self.write_batch(witness).await?;
         }
         Ok(())
     }
 
-    pub(super) async fn write_batch(&mut self, done: &mut Committed) -> Result<(), SpoolError> {
+    pub(super) async fn write_batch(&mut self, witness: &mut impl Witness) -> Result<(), SpoolError> {
         let batch = self.append_batch()?;
         let synced = self.sync_active().await;
         // Unsynced bytes are of no known state: they are written again.
@@ -46,15 +46,23 @@ impl Spool {
         synced?;
         self.names_dirty |= batch.new.is_some();
         self.sync_names().await?;
-        self.count_recorded(batch, done);
+        self.count_recorded(batch, witness);
         Ok(())
     }
 
     /// Drops the oldest segments until a whole new one fits.
-    async fn make_room(&mut self, done: &mut Committed) -> Result<(), SpoolError> {
+    async fn make_room(&mut self, witness: &mut impl Witness) -> Result<(), SpoolError> {
         let bytes_max = if self.planted == Some(Planted::ShedWithRoom) { 0 } else { self.bytes_max };
         while self.bytes + self.segment_bytes_max > bytes_max && self.segments.len() > 1 {
             let Some(oldest) = self.segments.front() else { return Ok(()) };
+            let Header { epoch, first, .. } = oldest.header;
+            if let Some(holdings) = self.holdings.of_mut(epoch) {
+                let shed = holdings.held_within(first, oldest.end);
+                holdings.remove(&shed);
+                if !shed.is_empty() {
+                    witness.shed(epoch, &shed);
+                }
+            }
             let name = oldest.header.file_name();
             match self.disk.remove(&name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -62,19 +70,10 @@ impl Spool {
                 }
                 _ => {}
             }
-            // Told only once it is certain: a crash could bring the file back.
+            self.bytes -= oldest.len_bytes;
+            self.segments.pop_front();
             self.names_dirty = true;
             self.sync_names().await?;
-            let Some(oldest) = self.segments.pop_front() else { return Ok(()) };
-            self.bytes -= oldest.len_bytes;
-            let Header { epoch, first, .. } = oldest.header;
-            if let Some(holdings) = self.holdings.of_mut(epoch) {
-                let shed = holdings.held_within(first, oldest.end);
-                holdings.remove(&shed);
-                if !shed.is_empty() {
-                    done.shed.push((epoch, shed));
-                }
-            }
         }
         Ok(())
     }
@@ -125,7 +124,8 @@ impl Spool {
     }
 
     /// The batch is synced: its fixes are recorded.
-    fn count_recorded(&mut self, batch: Batch, done: &mut Committed) {
+    fn count_recorded(&mut self, batch: Batch, witness: &mut impl Witness) {
+        let epoch = self.holdings.current().epoch;
         if let Some(header) = batch.new {
             // A segment without a fix whose file could not be repaired has the same name, and was just replaced.
             if self.segments.back().is_some_and(|last| last.header == header) {
@@ -144,7 +144,7 @@ impl Spool {
             let record = (offset - batch.base) as usize;
             let body = Bytes::copy_from_slice(&self.buffer[record + BODY_AT..record + len]);
             self.fresh.push_back((fix.sequence, body));
-            done.recorded.push((fix.sequence, fix.time));
+            witness.recorded(epoch, fix.sequence, fix.time);
         }
         self.holdings.current_mut().next = segment.end;
         self.fresh.drain(..self.fresh.len().saturating_sub(self.fresh_max));

@@ -193,7 +193,7 @@ impl FaultSpec {
 
     /// Each parameter by its key; and, if it is given, as text.
     fn parameter_texts(&self) -> [(&'static str, Option<String>); PARAMETERS] {
-        let millis = |time: Duration| time.as_secs_f64() * 1_000.0;
+        let millis = |time: Duration| time.as_micros() as f64 / 1_000.0;
         let saying_so = |simulated: bool| if simulated { "saying so" } else { "" }.to_owned();
         let whole = |frozen| if frozen == Frozen::Sentences { "whole sentences" } else { "" }.to_owned();
         [
