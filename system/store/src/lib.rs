@@ -24,6 +24,13 @@ pub struct Transaction {
     pub dead_letters: Vec<DeadLetter>,
 }
 
+impl Transaction {
+    /// True if it writes nothing, and only asks whether the store answers.
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.events.is_empty() && self.dead_letters.is_empty()
+    }
+}
+
 /// What became of one row of a committed transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowOutcome {

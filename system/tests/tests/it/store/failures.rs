@@ -232,7 +232,17 @@ async fn a_database_that_is_set_read_only_is_unavailable_and_says_why() {
     let after = store(&server);
     let error = after.commit(Transaction::default()).await.expect_err("refused").to_string();
     assert!(error.contains("read-only (default_transaction_read_only is on)"), "{error}");
-    server.sql("postgres", "ALTER DATABASE telemetry RESET default_transaction_read_only");
+    // A connection that was there before is told too, once it is asked.
+    server.sql(DATABASE, "ALTER SYSTEM SET default_transaction_read_only = on");
+    server.sql(DATABASE, "SELECT pg_reload_conf()");
+    for _ in 0..2 {
+        let error = before.commit(Transaction::default()).await.expect_err("refused").to_string();
+        assert!(error.contains("read-only"), "{error}");
+    }
+    server.sql("postgres", "ALTER SYSTEM RESET default_transaction_read_only");
+    server.sql("postgres", "SELECT pg_reload_conf()");
+    let reset = "SET default_transaction_read_only = off; ALTER DATABASE telemetry RESET default_transaction_read_only";
+    server.sql("postgres", reset);
     persist(&after, &rows(0..2)).await;
     expect_each_once(&after, 2).await;
 }
