@@ -3,13 +3,17 @@
 //!
 //! Knows no sockets, no batching and no acknowledgements: those are the persistence agent's. Holds no clock.
 
+mod history;
 mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod row;
+mod simplify;
 
+pub use history::{Answer, Bounds, DailyTotal, History, HistoryError, Ring, Seen, Span, Trip, Visit};
 pub use memory::MemoryStore;
 pub use row::{DeadLetter, Origin, OutboxEvent, Row, RowKey};
+pub use simplify::simplified;
 
 use drover_env::BoxFuture;
 

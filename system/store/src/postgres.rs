@@ -25,13 +25,11 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use drover_env::BoxFuture;
-use drover_model::{Position, TenantId, VehicleId};
 use sqlx::postgres::PgConnection;
 use tokio::time::{Instant, timeout};
 
 pub use config::{Config, Durability, Tls};
 pub use encode::{copy_bytes, copy_statement};
-pub use reading::{Bounds, DailyTotal, Seen, Span, Trip, Visit};
 pub use schema::{ServerError, migrate, status};
 pub use upkeep::Upkeep;
 
@@ -122,51 +120,6 @@ impl PostgresStore {
 
     fn copied(&self) -> MutexGuard<'_, Copied> {
         self.retention.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Newest position of every vehicle of a tenant within `bounds`.
-    ///
-    /// # Errors
-    /// What the server said.
-    pub async fn newest_in(&self, tenant: TenantId, bounds: Bounds) -> Result<Vec<Seen>, String> {
-        self.reading(async |connection| reading::newest_in(connection, tenant, bounds).await).await
-    }
-
-    /// Where a vehicle was, in the order of event time: late fixes in their place.
-    ///
-    /// # Errors
-    /// As [`Self::newest_in`].
-    pub async fn track(&self, tenant: TenantId, vehicle: VehicleId, span: Span) -> Result<Vec<Seen>, String> {
-        self.reading(async |connection| reading::track(connection, tenant, vehicle, span).await).await
-    }
-
-    /// Who entered the area within `ring` in `span`.
-    ///
-    /// # Errors
-    /// As [`Self::newest_in`], or that the ring is none.
-    pub async fn visits(
-        &self,
-        tenant: TenantId,
-        ring: &[Position],
-        span: Span,
-    ) -> Result<Vec<Visit>, String> {
-        self.reading(async |connection| reading::visits(connection, tenant, ring, span).await).await
-    }
-
-    /// Trips of a vehicle.
-    ///
-    /// # Errors
-    /// As [`Self::newest_in`].
-    pub async fn trips(&self, tenant: TenantId, vehicle: VehicleId, span: Span) -> Result<Vec<Trip>, String> {
-        self.reading(async |connection| reading::trips(connection, tenant, vehicle, span).await).await
-    }
-
-    /// Totals of every vehicle of a tenant and day that begins in `span`.
-    ///
-    /// # Errors
-    /// As [`Self::newest_in`].
-    pub async fn daily_totals(&self, tenant: TenantId, span: Span) -> Result<Vec<DailyTotal>, String> {
-        self.reading(async |connection| reading::daily_totals(connection, tenant, span).await).await
     }
 
     /// Every row, in the order of its key. For tests and small tables: all of it is held in memory.
