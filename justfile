@@ -61,6 +61,10 @@ bench-bus:
 bench-store *rows:
     cargo bench -p drover-tests --bench store -- {{rows}}
 
+# How long a fix waits for its acknowledgement at 20,000 fixes per second, over the bus and into PostgreSQL
+bench-ack:
+    cargo bench -p drover-tests --bench ack
+
 # Frames of a bus to readings, against dbc-rs and cantools
 bench-can:
     DROVER_PEER_PYTHON="${DROVER_PEER_PYTHON:-target/venv/bin/python}" cargo bench -p drover-tracker --bench can

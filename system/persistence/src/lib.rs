@@ -5,6 +5,7 @@
 
 mod commit;
 mod config;
+mod history;
 mod planner;
 mod service;
 mod writer;

@@ -8,7 +8,7 @@ use drover_bus::{Agent, CallContext, CallError, Policy, RecordTelemetry, RecordT
 use drover_env::Env;
 use drover_model::{Epoch, NodeKind, Refusal, TenantId, VehicleId};
 use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
-use drover_store::{Origin, Row, Store};
+use drover_store::{History, Origin, Row, Store};
 use drover_wire::{Ack, GeoTelemetry, RecordBatch, RecordOutcome, RefusedFix, VehicleBatch, fix_from_wire};
 use quinn::Endpoint;
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::commit::RowVerdict;
+use crate::history::with_tools;
 use crate::writer::{Inbox, writer};
 
 /// Why the agent can not start.
@@ -41,6 +42,7 @@ pub struct Persistence {
     config: Config,
     endpoint: Endpoint,
     store: Arc<dyn Store>,
+    history: Option<Arc<dyn History>>,
 }
 
 impl Persistence {
@@ -72,7 +74,14 @@ impl Persistence {
             reset_key: identity.derive_key("reset"),
         };
         let endpoint = drover_quic::server(&env, config.listen, &setup).map_err(BindError::Endpoint)?;
-        Ok(Self { env, config, endpoint, store })
+        Ok(Self { env, config, endpoint, store, history: None })
+    }
+
+    /// Offers what is stored to be read, by hubs.
+    #[must_use]
+    pub fn with_history(mut self, history: Arc<dyn History>) -> Self {
+        self.history = Some(history);
+        self
     }
 
     /// Where the agent listens.
@@ -88,7 +97,7 @@ impl Persistence {
         let drain = self.config.drain;
         let (inbox, writer) = writer(self.env.clone(), self.config, self.store);
         let writing = self.env.spawn("persistence.writer", writer.run());
-        let agent = agent(inbox, drain);
+        let agent = agent(inbox, drain, self.history.as_ref());
         agent.serve(self.env, self.endpoint, cancel).await;
         // The agent held the last way into the buffer: with it gone, the writer writes the rest and ends.
         drop(agent);
@@ -97,15 +106,21 @@ impl Persistence {
     }
 }
 
-fn agent(inbox: Inbox, drain: Duration) -> Agent {
+fn agent(inbox: Inbox, drain: Duration, history: Option<&Arc<dyn History>>) -> Agent {
     let single = inbox.clone();
-    let gateways_only = Policy::deny_all().allow(NodeKind::Gateway, "PersistenceService.");
-    Agent::builder("PersistenceService")
-        .policy(gateways_only)
+    // Gateways write and read nothing, hubs read and write nothing.
+    let policy = Policy::deny_all()
+        .allow(NodeKind::Gateway, "PersistenceService.record")
+        .allow(NodeKind::Hub, "PersistenceService.history.");
+    let agent = Agent::builder("PersistenceService")
+        .policy(policy)
         .drain(drain)
         .tool::<RecordTelemetryBatch, _, _>(move |call, batch| record_batch(inbox.clone(), call, batch))
-        .tool::<RecordTelemetry, _, _>(move |call, message| record_one(single.clone(), call, message))
-        .build()
+        .tool::<RecordTelemetry, _, _>(move |call, message| record_one(single.clone(), call, message));
+    match history {
+        Some(history) => with_tools(agent, history).build(),
+        None => agent.build(),
+    }
 }
 
 async fn record_batch(

@@ -3,13 +3,17 @@
 //!
 //! Knows no sockets, no batching and no acknowledgements: those are the persistence agent's. Holds no clock.
 
+mod history;
 mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod row;
+mod simplify;
 
+pub use history::{Answer, Bounds, DailyTotal, History, HistoryError, Ring, Seen, Span, Trip, Visit};
 pub use memory::MemoryStore;
 pub use row::{DeadLetter, Origin, OutboxEvent, Row, RowKey};
+pub use simplify::simplified;
 
 use drover_env::BoxFuture;
 
@@ -22,6 +26,13 @@ pub struct Transaction {
     pub events: Vec<OutboxEvent>,
     /// Rows put aside.
     pub dead_letters: Vec<DeadLetter>,
+}
+
+impl Transaction {
+    /// True if it writes nothing, and only asks whether the store answers.
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.events.is_empty() && self.dead_letters.is_empty()
+    }
 }
 
 /// What became of one row of a committed transaction.

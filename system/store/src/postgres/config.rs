@@ -65,7 +65,8 @@ pub struct Config {
     /// Longest that a statement waits for a lock, such as one on a partition that is being sealed.
     #[serde(rename = "lock_timeout_ms", with = "drover_env::millis")]
     pub lock_timeout: Duration,
-    /// Longest that a commit takes, waiting included; then its connection is closed and its outcome is unknown.
+    /// Longest that a commit or a question takes, waiting included; then its connection is closed, and the outcome of a commit is
+    /// unknown.
     #[serde(rename = "commit_timeout_ms", with = "drover_env::millis")]
     pub commit_timeout: Duration,
     /// With `replicated`: longest wait after a commit for a standby to say that it has flushed it.

@@ -67,10 +67,11 @@ pub(super) fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
 }
 
-/// The message, with what it adds and its code.
+/// The message, with what it adds and its code. What it adds to the refusal of a row is the row, with place and driver: that
+/// is nothing for a log.
 pub(super) fn describe(error: &PgDatabaseError) -> String {
     let mut text = error.message().to_owned();
-    if let Some(detail) = error.detail() {
+    if let Some(detail) = error.detail().filter(|_| !is_of_the_row(error.code())) {
         text.push_str(&format!(" ({detail})"));
     }
     // A statement of ours that the server can not read is an error of ours: say where.

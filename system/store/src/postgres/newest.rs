@@ -8,8 +8,7 @@ use rustc_hash::FxHashMap;
 use sqlx::postgres::PgConnection;
 
 use super::error::describe_any;
-use super::reading::Seen;
-use crate::{Row, RowOutcome};
+use crate::{Row, RowOutcome, Seen};
 
 const UPSERT: &str = "INSERT INTO public.newest_positions AS n \
      SELECT tenant, vehicle, timestamptz 'epoch' + micros * interval '1 microsecond', \

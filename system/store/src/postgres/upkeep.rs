@@ -1,6 +1,8 @@
 //! What a database of fixes needs now and then: partitions before they are needed, indexes on past ones, none that has
 //! expired, and totals of days that were written to. Several agents may do it at once: each step is done by one of them.
 
+use std::time::Duration;
+
 use sqlx::postgres::PgConnection;
 
 use super::error::describe_any;
@@ -25,6 +27,8 @@ impl Upkeep {
     }
 }
 
+/// Longest that a round takes; what is left is for the next.
+pub(super) const ROUND_MAX: Duration = Duration::from_secs(3 * 3600);
 /// An index on millions of rows takes minutes.
 const PATIENCE: &str = "SET statement_timeout = '1h'";
 /// The present span and the two after it, of each class.

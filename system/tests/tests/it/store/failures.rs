@@ -160,6 +160,48 @@ async fn fixes_of_last_year_get_the_partition_they_need_and_one_that_is_gone_is_
 }
 
 #[tokio::test]
+async fn a_tenant_of_another_class_is_kept_apart_from_its_moment_on_and_a_repeat_is_still_found() {
+    let server = migrated(Disk::Cached).await;
+    // The rule is as old as it must be when the first fix of its time comes.
+    let rule =
+        format!("INSERT INTO retention_rules VALUES ('acme', to_timestamp({} + 2), 1)", START.as_secs());
+    server.sql(DATABASE, &rule);
+    let mut all = rows(0..4);
+    all.extend(
+        rows(0..4).into_iter().map(|row| Row { tenant: "rival".parse().expect("a valid name"), ..row }),
+    );
+    let store = store(&server);
+    assert_eq!(store.commit(batch(all.clone())).await, Ok(vec![RowOutcome::Stored; 8]));
+    let places = "SELECT string_agg(format('%s %s %s', tenant_id, sequence, retention_class), ', ' \
+                  ORDER BY tenant_id, sequence) FROM vehicle_telemetry";
+    let expected = "acme 0 0, acme 1 0, acme 2 1, acme 3 1, rival 0 0, rival 1 0, rival 2 0, rival 3 0";
+    assert_eq!(server.sql(DATABASE, places), expected);
+    assert_eq!(server.sql(DATABASE, "SELECT count(*) FROM vehicle_telemetry_class_1"), "2");
+    // Another agent reads the same rules.
+    let other = super::store(&server);
+    assert_eq!(other.commit(batch(all)).await, Ok(vec![RowOutcome::Duplicate; 8]));
+    let mut changed = row("V", 3);
+    changed.fix.flags = drover_model::FixFlags::JUMP;
+    assert_eq!(other.commit(batch(vec![changed])).await, Ok(vec![RowOutcome::Conflict]));
+}
+
+#[tokio::test]
+async fn several_agents_may_do_the_upkeep_at_once_while_others_write() {
+    let server = migrated(Disk::Cached).await;
+    let (one, other, writer) = (store(&server), store(&server), store(&server));
+    let writes = async {
+        for number in 0..20u64 {
+            persist(&writer, &rows(number * 50..number * 50 + 50)).await;
+        }
+    };
+    let (first, second, ()) = tokio::join!(one.keep_up(), other.keep_up(), writes);
+    let (first, second) = (first.expect("kept up"), second.expect("kept up"));
+    assert!(first.made + second.made >= 9, "each is made by one of them: {first:?} {second:?}");
+    assert_eq!(one.keep_up().await.map(|done| done.made), Ok(0));
+    expect_each_once(&writer, 1000).await;
+}
+
+#[tokio::test]
 async fn no_more_connections_are_opened_than_allowed() {
     let server = migrated(Disk::Cached).await;
     let config = Config { connections_max: 2, ..server.config(DATABASE) };
@@ -190,7 +232,17 @@ async fn a_database_that_is_set_read_only_is_unavailable_and_says_why() {
     let after = store(&server);
     let error = after.commit(Transaction::default()).await.expect_err("refused").to_string();
     assert!(error.contains("read-only (default_transaction_read_only is on)"), "{error}");
-    server.sql("postgres", "ALTER DATABASE telemetry RESET default_transaction_read_only");
+    // A connection that was there before is told too, once it is asked.
+    server.sql(DATABASE, "ALTER SYSTEM SET default_transaction_read_only = on");
+    server.sql(DATABASE, "SELECT pg_reload_conf()");
+    for _ in 0..2 {
+        let error = before.commit(Transaction::default()).await.expect_err("refused").to_string();
+        assert!(error.contains("read-only"), "{error}");
+    }
+    server.sql("postgres", "ALTER SYSTEM RESET default_transaction_read_only");
+    server.sql("postgres", "SELECT pg_reload_conf()");
+    let reset = "SET default_transaction_read_only = off; ALTER DATABASE telemetry RESET default_transaction_read_only";
+    server.sql("postgres", reset);
     persist(&after, &rows(0..2)).await;
     expect_each_once(&after, 2).await;
 }

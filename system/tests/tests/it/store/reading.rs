@@ -1,17 +1,31 @@
 //! What is asked of the stored fixes: the same answers in whatever order, however late and however often they came.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use drover_env::{SeedTree, real};
-use drover_model::{MetersPerSecond, Position, TenantId, VehicleId, WallTime};
-use drover_store::postgres::{Bounds, PostgresStore, Span};
-use drover_store::{Row, Store};
+use drover_bus::history::{
+    AreaQuery, Corner, DailyTotals, NewestPositions, SpanQuery, Track, Trips, VehicleQuery, VisitQuery,
+    Visits,
+};
+use drover_bus::{CallOptions, NodeAddr, Pool, PoolConfig, Route};
+use drover_env::real::{self, Metrics};
+use drover_env::{Env, SeedTree};
+use drover_model::{MetersPerSecond, NodeKind, NodeName, Position, TenantId, VehicleId, WallTime};
+use drover_persistence::Persistence;
+use drover_quic::{Ca, Principal, Profile};
+use drover_store::postgres::PostgresStore;
+use drover_store::{Bounds, History, Ring, Row, Span, Store};
 use drover_tests::{Disk, Postgres};
+use drover_wire::mcp;
 use rand::seq::SliceRandom;
+use tokio_util::sync::CancellationToken;
 
 use super::{DATABASE, batch, migrated, row, store};
+use crate::platform::ANY;
 
+/// More rows than any answer here has.
+const ALL: usize = 100_000;
 /// One degree of longitude at 60 degrees north, in metres.
 const DEGREE_M: f64 = 55_597.5;
 const DAY_S: i64 = 86_400;
@@ -67,12 +81,13 @@ async fn everything(
     let span = Span { from: day, until: after(day, 2 * 86_400) };
     let ring = [(59.9, 24.02), (60.1, 24.02), (60.1, 24.05), (59.9, 24.05)];
     let ring = ring.map(|(lat, lon)| Position::new(lat, lon).expect("in range"));
+    let ring = Ring::new(ring.to_vec()).expect("an inside");
     let bounds = Bounds { min: place(-180.0), max: Position::new(90.0, 180.0).expect("in range") };
-    let totals = store.daily_totals(acme(), span).await.expect("totals");
-    let trips = store.trips(acme(), vehicle(), span).await.expect("trips");
-    let visits = store.visits(acme(), &ring, span).await.expect("visits");
-    let track = store.track(acme(), vehicle(), span).await.expect("a track");
-    let newest = store.newest_in(acme(), bounds).await.expect("positions");
+    let totals = store.daily_totals(acme(), span, ALL).await.expect("totals");
+    let trips = store.trips(acme(), vehicle(), span, ALL).await.expect("trips");
+    let visits = store.visits(acme(), ring.clone(), span, ALL).await.expect("visits");
+    let track = store.track(acme(), vehicle(), span, ALL).await.expect("a track");
+    let newest = store.newest_in(acme(), bounds, ALL).await.expect("positions");
     assert_eq!(server.sql(DATABASE, "SELECT count(*) FROM touched_days"), "0");
     BTreeMap::from([
         ("totals", format!("{totals:?}")),
@@ -91,12 +106,12 @@ async fn a_drive_has_its_trips_its_visits_its_totals_and_its_newest_place() {
     everything(&server, &store, day).await;
     let span = Span { from: day, until: after(day, 86_400) };
 
-    let totals = store.daily_totals(acme(), span).await.expect("totals");
+    let totals = store.daily_totals(acme(), span, ALL).await.expect("totals");
     assert_eq!(totals.len(), 1);
     assert_eq!((totals[0].day, totals[0].fixes, totals[0].moving_s), (day, 1501, 900.0));
     assert!((totals[0].distance_m - 9000.0).abs() < 10.0, "{totals:?}");
 
-    let trips = store.trips(acme(), vehicle(), span).await.expect("trips");
+    let trips = store.trips(acme(), vehicle(), span, ALL).await.expect("trips");
     let times: Vec<_> = trips.iter().map(|trip| (trip.started, trip.ended)).collect();
     let at = |second: u64| after(day, 3600 + second);
     assert_eq!(times, [(at(0), at(600)), (at(1200), at(1500))]);
@@ -105,27 +120,29 @@ async fn a_drive_has_its_trips_its_visits_its_totals_and_its_newest_place() {
     // The area begins 2,000 m from the start and ends 3,000 m from it: the drive enters once and leaves.
     let metres = |metres: f64| 24.0 + metres / DEGREE_M;
     let corner = |lat, lon| Position::new(lat, lon).expect("in range");
-    let ring = [
+    let ring = vec![
         corner(59.9, metres(1995.0)),
         corner(60.1, metres(1995.0)),
         corner(60.1, metres(3005.0)),
         corner(59.9, metres(3005.0)),
     ];
-    let visits = store.visits(acme(), &ring, span).await.expect("visits");
+    let ring = Ring::new(ring).expect("an inside");
+    let visits = store.visits(acme(), ring.clone(), span, ALL).await.expect("visits");
     let stays: Vec<_> = visits.iter().map(|visit| (visit.entered, visit.last_inside)).collect();
     assert_eq!(stays, [(at(200), at(300))]);
     // Who stood inside before the span began has not entered in it.
     let late = Span { from: at(250), ..span };
-    assert_eq!(store.visits(acme(), &ring, late).await.expect("visits"), []);
-    assert!(store.visits(acme(), &ring[..2], span).await.is_err_and(|error| error.contains("2 corners")));
+    assert_eq!(store.visits(acme(), ring, late, ALL).await.expect("visits"), []);
+    let few = store.track(acme(), vehicle(), span, 100).await.expect_err("too long an answer").to_string();
+    assert!(few.starts_with("the answer has more than 100 rows"), "{few}");
 
     let bounds = |from: f64, to: f64| Bounds { min: corner(59.0, from), max: corner(61.0, to) };
-    let newest = store.newest_in(acme(), bounds(24.0, 25.0)).await.expect("positions");
+    let newest = store.newest_in(acme(), bounds(24.0, 25.0), ALL).await.expect("positions");
     assert_eq!(newest.iter().map(|seen| seen.time).collect::<Vec<_>>(), [at(1500)]);
-    assert_eq!(store.newest_in(acme(), bounds(23.0, 24.1)).await.expect("positions"), []);
+    assert_eq!(store.newest_in(acme(), bounds(23.0, 24.1), ALL).await.expect("positions"), []);
     let nobody = TenantId::new("rival").expect("a valid name");
-    assert_eq!(store.newest_in(nobody, bounds(24.0, 25.0)).await.expect("positions"), []);
-    assert_eq!(store.track(nobody, vehicle(), span).await.expect("a track"), []);
+    assert_eq!(store.newest_in(nobody, bounds(24.0, 25.0), ALL).await.expect("positions"), []);
+    assert_eq!(store.track(nobody, vehicle(), span, ALL).await.expect("a track"), []);
 }
 
 #[tokio::test]
@@ -165,7 +182,7 @@ async fn answers_are_the_same_in_whatever_order_and_however_often_fixes_come() {
     let next = store(&server);
     next.recover_newest().await.expect("recovered");
     let bounds = Bounds { min: place(-180.0), max: Position::new(90.0, 180.0).expect("in range") };
-    let seen = next.newest_in(acme(), bounds).await.expect("positions");
+    let seen = next.newest_in(acme(), bounds, ALL).await.expect("positions");
     assert_eq!(seen.iter().map(|seen| seen.time).collect::<Vec<_>>(), [now]);
 }
 
@@ -202,6 +219,83 @@ async fn past_partitions_are_sealed_and_still_take_what_comes_late() {
     assert_eq!(server.sql(DATABASE, indexes), "2");
     put(&store, &rows).await;
     let span = Span { from: day, until: after(day, 86_400) };
-    assert_eq!(store.track(acme(), vehicle(), span).await.expect("a track").len(), rows.len());
+    assert_eq!(store.track(acme(), vehicle(), span, ALL).await.expect("a track").len(), rows.len());
     assert_eq!(store.keep_up().await.expect("kept up").sealed, 0);
+}
+
+/// A way of a service of this kind to an agent that offers what `store` has.
+fn ask_as(env: &Env, kind: NodeKind, store: Arc<PostgresStore>) -> Pool {
+    let seeds = SeedTree::from_number(7);
+    let ca = Ca::new(&seeds, env.wall()).expect("a CA");
+    let trust = ca.trust().expect("a root");
+    let identity = |kind| ca.issue(&Principal::service(kind, 0), &seeds).expect("a certificate");
+    let config = drover_persistence::Config { listen: ANY, ..Default::default() };
+    let own = identity(NodeKind::Persistence);
+    let agent = Persistence::bind(env.clone(), config, &own, &trust, store.clone()).expect("an agent");
+    let agent = agent.with_history(store);
+    let addr = agent.local_addr().expect("an address");
+    drop(env.spawn("agent", async move { agent.run(CancellationToken::new()).await }));
+    let config = drover_quic::client_config(env, &identity(kind), &trust, mcp::ALPN, &Profile::service());
+    let endpoint = drover_quic::client(env, ANY).expect("an endpoint");
+    let pool = Pool::new(env.clone(), config.expect("a config"), endpoint, PoolConfig::default());
+    pool.set_nodes(vec![NodeAddr { name: NodeName::new(NodeKind::Persistence, 0), addr }]);
+    pool
+}
+
+#[tokio::test]
+async fn a_hub_asks_over_the_bus_and_a_gateway_may_not() {
+    let server = migrated(Disk::Cached).await;
+    let (store, day) = (Arc::new(store(&server)), midnight(2));
+    put(&store, &drive(day, 3600)).await;
+    everything(&server, &store, day).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let env = real::env("hub/0", folder.path(), Arc::new(Metrics::default())).expect("an env");
+    let hub = ask_as(&env, NodeKind::Hub, store.clone());
+    let at = |second: u64| Some(after(day, second).as_micros() as u64);
+    let (tenant, options) = (Some("acme".to_owned()), CallOptions::default);
+
+    let of_vehicle = VehicleQuery {
+        tenant: tenant.clone(),
+        vehicle_id: Some("V".to_owned()),
+        from_us: at(0),
+        until_us: at(86_400),
+        points_max: Some(5),
+    };
+    let track = hub.call::<Track>(Route::RoundRobin, &of_vehicle, options()).await.expect("a track");
+    let times: Vec<_> = track.fixes.iter().map(|fix| fix.time_us).collect();
+    assert_eq!((times.len(), times[0], times[4]), (5, at(3600), at(5100)));
+    let trips = hub.call::<Trips>(Route::RoundRobin, &of_vehicle, options()).await.expect("trips").trips;
+    assert_eq!(trips.iter().map(|trip| trip.ended_us).collect::<Vec<_>>(), [at(4200), at(5100)]);
+
+    let area = AreaQuery {
+        tenant: tenant.clone(),
+        south: Some(59.0),
+        west: Some(24.0),
+        north: Some(61.0),
+        east: Some(25.0),
+    };
+    let newest =
+        hub.call::<NewestPositions>(Route::RoundRobin, &area, options()).await.expect("positions").fixes;
+    assert_eq!(newest.iter().map(|fix| fix.time_us).collect::<Vec<_>>(), [at(5100)]);
+
+    let corner = |lat, lon| Corner { lat: Some(lat), lon: Some(lon) };
+    let corners = vec![corner(59.9, 24.02), corner(60.1, 24.02), corner(60.1, 24.05), corner(59.9, 24.05)];
+    let mut query = VisitQuery { tenant: tenant.clone(), from_us: at(0), until_us: at(86_400), corners };
+    let visits = hub.call::<Visits>(Route::RoundRobin, &query, options()).await.expect("visits").visits;
+    assert_eq!(visits.len(), 1);
+    query.corners.truncate(2);
+    let error = hub.call::<Visits>(Route::RoundRobin, &query, options()).await.expect_err("no area");
+    assert!(error.to_string().contains("an area of 2 corners has no inside"), "{error}");
+
+    let days = SpanQuery { tenant, from_us: at(0), until_us: at(86_400) };
+    let totals = hub.call::<DailyTotals>(Route::RoundRobin, &days, options()).await.expect("totals").totals;
+    assert_eq!(
+        totals.iter().map(|total| (total.fixes, total.moving_s)).collect::<Vec<_>>(),
+        [(Some(1501), Some(900.0))]
+    );
+
+    let gateway = ask_as(&env, NodeKind::Gateway, store);
+    let error =
+        gateway.call::<Track>(Route::RoundRobin, &of_vehicle, options()).await.expect_err("not allowed");
+    assert!(error.to_string().contains("may not call PersistenceService.history.track"), "{error}");
 }

@@ -6,6 +6,7 @@ use drover_store::postgres::{Config, PostgresStore, ServerError, migrate};
 use drover_tests::{Disk, Postgres};
 
 use super::{DATABASE, migrated, store};
+use crate::cut::{Cut, Proxy};
 
 #[tokio::test]
 async fn a_schema_is_made_once_however_many_make_it() {
@@ -103,4 +104,22 @@ async fn a_server_without_postgis_is_refused_before_anything_is_made() {
         );
     }
     assert_eq!(server.sql(DATABASE, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_old_is_refused_with_its_version() {
+    let server = migrated(Disk::Cached).await;
+    // No older server is at hand: this one says that it is one.
+    let said = server.sql(DATABASE, "SHOW server_version_num").parse().expect("a number");
+    let old = Proxy::start(server.port(), Cut::Never { said, heard: 140_011 }).await;
+    let config = Config { endpoints: vec![old.endpoint()], ..server.config(DATABASE) };
+    for error in [
+        migrate(&config).await.expect_err("too old"),
+        PostgresStore::new(config).expect("a config").check().await.expect_err("too old"),
+    ] {
+        let expected =
+            format!("{} is PostgreSQL {}", old.endpoint(), server.sql(DATABASE, "SHOW server_version"));
+        assert!(!error.is_retryable() && error.to_string().starts_with(&expected), "{error}");
+        assert!(error.to_string().ends_with("this program needs 15 or later"), "{error}");
+    }
 }
