@@ -56,16 +56,13 @@ async fn ask(addr: SocketAddr, method: &Method, path: &str) -> Result<(StatusCod
         .header(HOST, addr.to_string())
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
-    let answered = async {
+    let answered = async move {
         let response = sender.send_request(request).await.map_err(chained)?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|error| error.to_string())?.to_bytes();
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     };
-    tokio::select! {
-        biased;
-        answered = answered => answered,
-        ended = connection => Err(ended.err().map_or_else(|| "it hung up".to_owned(), chained)),
-    }
+    // What ends the connection ends the request too, which then says so itself.
+    tokio::join!(answered, connection).0
 }
