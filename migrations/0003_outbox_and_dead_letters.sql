@@ -37,5 +37,14 @@ CREATE FUNCTION is_replicated(p_position pg_lsn) RETURNS boolean
                          WHERE sync_state IN ('sync', 'quorum') AND flush_lsn >= p_position) $$;
 COMMENT ON FUNCTION is_replicated IS
     'True if a synchronous standby has flushed the log up to that position. Its owner must be a member of pg_read_all_stats.';
-REVOKE EXECUTE ON FUNCTION is_replicated FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION is_replicated TO drover_writer;
+CREATE FUNCTION has_standby() RETURNS boolean
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT current_setting('synchronous_standby_names') <> ''
+        OR EXISTS (SELECT FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT temporary)
+        OR EXISTS (SELECT FROM pg_stat_replication WHERE state IN ('catchup', 'streaming')
+            AND application_name NOT IN ('pg_basebackup', 'pg_receivewal')
+            AND pid NOT IN (SELECT active_pid FROM pg_replication_slots WHERE slot_type = 'logical' AND active_pid IS NOT NULL)) $$;
+COMMENT ON FUNCTION has_standby IS
+    'True if a physical standby is attached, has a slot, or is waited for. Its owner must be a member of pg_read_all_stats.';
+REVOKE EXECUTE ON FUNCTION is_replicated, has_standby FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION is_replicated, has_standby TO drover_writer;

@@ -51,10 +51,11 @@ pub struct PostgresStore {
     expect_repeats: AtomicU32,
 }
 
-/// What is known of classes and partitions, and since when.
+/// What is known of classes, partitions and standbys, and since when.
 #[derive(Default)]
 struct Copied {
     retention: Retention,
+    has_standby: bool,
     read_at: Option<Instant>,
 }
 

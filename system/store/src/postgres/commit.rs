@@ -62,7 +62,11 @@ impl PostgresStore {
                     held.give_back();
                 }
             }
-            StoreError::Unavailable { .. } | StoreError::Unknown { .. } => self.pool.forget_idle(),
+            StoreError::Unavailable { .. } | StoreError::Unknown { .. } => {
+                self.pool.forget_idle();
+                // The next one may be on another server.
+                self.copied().read_at = None;
+            }
         }
         error
     }
@@ -107,7 +111,8 @@ impl PostgresStore {
         if let Some(why) = server.takes_no_writes() {
             return Err(Failure::unavailable(format!("the server is {why}")));
         }
-        if self.config.durability() == Durability::Replicated {
+        self.refresh(connection).await?;
+        if self.is_replicated() {
             replicated::confirm(connection, self.config.replication_timeout).await?;
         }
         Ok(Vec::new())
@@ -149,22 +154,31 @@ impl PostgresStore {
         committing.store(true, Ordering::Relaxed);
         let committed = sqlx::raw_sql(AssertSqlSafe(commit)).execute(&mut *connection).await;
         committed.map_err(|error| Failure::of(&error, Stage::Committing))?;
-        if self.config.durability() == Durability::Replicated {
+        if self.is_replicated() {
             replicated::confirm(connection, self.config.replication_timeout).await?;
         }
         Ok(outcomes)
     }
 
-    /// Finds where rows go, and makes what is missing.
-    async fn place(&self, connection: &mut PgConnection, rows: &[Row]) -> Result<Placing, Failure> {
-        if rows.is_empty() {
-            return Ok(Placing { classes: Vec::new(), missing: Vec::new() });
-        }
+    /// Reads anew what is known of the database, if it is old.
+    async fn refresh(&self, connection: &mut PgConnection) -> Result<(), Failure> {
         let is_fresh = self.copied().read_at.is_some_and(|read_at| read_at.elapsed() < REFRESH_AFTER);
         if !is_fresh {
             let retention = read_retention(connection).await?;
-            *self.copied() = Copied { retention, read_at: Some(Instant::now()) };
+            let has_standby = replicated::has_standby(connection).await?;
+            *self.copied() = Copied { retention, has_standby, read_at: Some(Instant::now()) };
         }
+        Ok(())
+    }
+
+    /// True if a commit counts only once a standby has it.
+    fn is_replicated(&self) -> bool {
+        self.config.durability(self.copied().has_standby) == Durability::Replicated
+    }
+
+    /// Finds where rows go, and makes what is missing.
+    async fn place(&self, connection: &mut PgConnection, rows: &[Row]) -> Result<Placing, Failure> {
+        self.refresh(connection).await?;
         let placing = self.copied().retention.place(rows).map_err(Failure::unavailable)?;
         for partition in &placing.missing {
             make_partition(connection, *partition).await?;

@@ -51,7 +51,8 @@ pub struct Config {
     /// Certificate of the database's CA, PEM; the system's own roots without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_ca: Option<PathBuf>,
-    /// When a commit counts. Unset: `replicated` with more than one endpoint, `local` with one.
+    /// When a commit counts. Unset: `replicated` where there is a standby (another endpoint, one that is attached or has a slot,
+    /// or `synchronous_standby_names`), otherwise `local`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
     /// Connections at most. At the bound a commit waits for a free one, as long as `commit_timeout_ms`.
@@ -152,10 +153,10 @@ impl Config {
         }
     }
 
-    /// When a commit counts.
-    pub fn durability(&self) -> Durability {
-        let of_count = if self.endpoints.len() > 1 { Durability::Replicated } else { Durability::Local };
-        self.durability.unwrap_or(of_count)
+    /// When a commit counts, if the primary says so of its standbys.
+    pub fn durability(&self, has_standby: bool) -> Durability {
+        let replicated = self.endpoints.len() > 1 || has_standby;
+        self.durability.unwrap_or(if replicated { Durability::Replicated } else { Durability::Local })
     }
 
     /// How to connect to each endpoint as a service does.
@@ -242,11 +243,12 @@ mod tests {
     }
 
     #[test]
-    fn more_than_one_server_means_replicated_unless_it_is_said() {
+    fn where_there_is_a_standby_a_commit_is_replicated_unless_it_is_said() {
         let two = Config { endpoints: vec!["a".to_owned(), "b".to_owned()], ..Config::default() };
-        assert_eq!(Config::default().durability(), Durability::Local);
-        assert_eq!(two.durability(), Durability::Replicated);
+        assert_eq!(Config::default().durability(false), Durability::Local);
+        assert_eq!(Config::default().durability(true), Durability::Replicated);
+        assert_eq!(two.durability(false), Durability::Replicated);
         let local = Config { durability: Some(Durability::Local), ..two };
-        assert_eq!(local.durability(), Durability::Local);
+        assert_eq!(local.durability(true), Durability::Local);
     }
 }

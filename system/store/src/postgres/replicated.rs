@@ -14,6 +14,12 @@ use super::error::{Failure, describe_any};
 /// Time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
+/// Whether the server has a standby, or is set up to have one.
+pub(super) async fn has_standby(connection: &mut PgConnection) -> Result<bool, Failure> {
+    let asked = sqlx::query_scalar("SELECT public.has_standby()").fetch_one(connection).await;
+    asked.map_err(|error| Failure::unavailable(format!("ask for standbys: {}", describe_any(&error))))
+}
+
 /// Returns once a synchronous standby has flushed everything that this server has flushed so far.
 ///
 /// # Errors

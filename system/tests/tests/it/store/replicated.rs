@@ -37,7 +37,7 @@ fn store_of(servers: &[&Postgres]) -> PostgresStore {
         replication_timeout: Duration::from_millis(300),
         ..servers[0].config(DATABASE)
     };
-    assert_eq!(config.durability(), Durability::Replicated);
+    assert_eq!(config.durability(false), Durability::Replicated);
     PostgresStore::new(config).expect("a config")
 }
 
@@ -71,6 +71,38 @@ async fn what_only_the_primary_has_is_not_acknowledged() {
     attached(&primary).await;
     assert_eq!(persist(&store, &rows(0..2)).await, [RowOutcome::Duplicate; 2]);
     assert_eq!(standby.sql(DATABASE, "SELECT count(*) FROM vehicle_telemetry"), "2");
+}
+
+#[tokio::test]
+async fn one_server_with_a_standby_is_not_believed_alone() {
+    let primary = migrated(Disk::Synced).await;
+    let unset = || {
+        let patience = Duration::from_millis(200);
+        let config = Config { durability: None, replication_timeout: patience, ..primary.config(DATABASE) };
+        PostgresStore::new(config).expect("a config")
+    };
+    // Alone, it is believed.
+    assert_eq!(persist(&unset(), &rows(0..2)).await, [RowOutcome::Stored; 2]);
+    // One that is attached, though no commit waits for it, and one that has only its slot left.
+    let mut standby = primary.standby(STANDBY);
+    let is_refused = async |batch_rows: std::ops::Range<u64>| {
+        let refused = unset().commit(batch(rows(batch_rows))).await;
+        matches!(refused, Err(StoreError::Unknown { .. }))
+    };
+    let attached = async {
+        while primary.sql("postgres", "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")
+            != "1"
+        {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, attached).await.expect("the standby is attached");
+    assert!(is_refused(2..4).await);
+    standby.stop();
+    primary.sql("postgres", "SELECT pg_create_physical_replication_slot('second')");
+    assert!(is_refused(4..6).await);
+    let local = PostgresStore::new(primary.config(DATABASE)).expect("a config");
+    expect_each_once(&local, 6).await;
 }
 
 #[tokio::test]
