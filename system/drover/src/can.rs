@@ -11,6 +11,7 @@ use drover_tracker::Arrived;
 use drover_tracker::can::{
     BUILT_IN, CanFrame, CanInput, CanReader, CandumpReader, Catalog, Database, LogFrame, Stamp,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -28,7 +29,7 @@ const BUILT_IN_NAME: &str = "built-in";
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// The vehicle's bus.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct CanConfig {
     /// Network interface (SocketCAN), such as `can0`; `ip link set can0 up type can bitrate 250000` opens it. Empty: none.

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use drover_quic::{Identity, Trust};
 use drover_store::postgres;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Stop;
+use crate::commented::Described;
 
 /// Table of the service that has a database.
 pub(crate) const PERSISTENCE: &str = "persistence";
@@ -17,7 +19,7 @@ pub(crate) const PERSISTENCE: &str = "persistence";
 const POSTGRES: &str = "postgres";
 
 /// Whose certificate this process shows, and whom it believes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tls {
     /// Certificate chain of this node, PEM, its own first.
@@ -35,7 +37,7 @@ impl Default for Tls {
 }
 
 /// The process around the service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Process {
     /// Folder of the node's files, such as a tracker's spool. Made if it is absent.
@@ -53,7 +55,7 @@ pub(crate) struct Process {
 }
 
 /// How a log is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
     /// Lines for people.
@@ -86,11 +88,10 @@ pub(crate) struct Loaded<C> {
     pub(crate) trust: Trust,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 struct Common {
     tls: Tls,
     process: Process,
-    #[serde(skip_serializing_if = "Option::is_none")]
     postgres: Option<postgres::Config>,
 }
 
@@ -125,11 +126,20 @@ fn in_folder(config: postgres::Config, folder: &Path) -> postgres::Config {
 
 /// The keys of [postgres] with their defaults, for a file that has none: every line is a comment.
 pub(crate) fn postgres_to_fill_in() -> Result<String, Stop> {
-    let keys = toml::to_string(&postgres::Config::default())
-        .map_err(|error| Stop::Failed(format!("write the config: {error}")))?;
     let head = "\n# Without this table fixes are kept in memory, and are gone with the process. Password: PGPASSWORD.\n";
-    let lines: String = keys.lines().map(|line| format!("# {line}\n")).collect();
-    Ok(format!("{head}# [postgres]\n{lines}"))
+    let text = described(POSTGRES, &postgres::Config::default())?;
+    // A comment of the table stays one when the table is filled in.
+    let lines = text
+        .lines()
+        .map(|line| if line.starts_with('#') { format!("#{line}\n") } else { format!("# {line}\n") });
+    Ok(head.to_owned() + &lines.collect::<String>())
+}
+
+/// One table with the docs of its keys.
+fn described<C: Serialize + JsonSchema>(name: &str, config: &C) -> Result<String, Stop> {
+    let table = toml::Table::try_from(config);
+    let table = table.map_err(|error| Stop::Failed(format!("write the config: {error}")))?;
+    Ok(Described::new::<C>(name, table).write())
 }
 
 /// Reads certificate, key and CA; says at once which of them are missing.
@@ -155,19 +165,21 @@ pub(crate) fn service<C: DeserializeOwned + Default>(path: &Path, table: &str) -
     Ok(service)
 }
 
-/// The config with every default filled in, as TOML.
+/// The config with every default filled in, as TOML, with what each key is for.
 pub(crate) fn resolved<C>(path: Option<&Path>, table: &str) -> Result<String, Stop>
 where
-    C: DeserializeOwned + Default + Serialize,
+    C: DeserializeOwned + Default + Serialize + JsonSchema,
 {
-    let (common, service) = match path {
+    let (Common { tls, process, postgres }, service) = match path {
         Some(path) => parse::<C>(path, table)?,
         None => (Common::default(), C::default()),
     };
-    let failed = |error: toml::ser::Error| Stop::Failed(format!("write the config: {error}"));
-    let mut whole = toml::Table::try_from(&common).map_err(failed)?;
-    whole.insert(table.to_owned(), toml::Value::try_from(&service).map_err(failed)?);
-    toml::to_string(&whole).map_err(failed)
+    let mut tables =
+        vec![described("tls", &tls)?, described("process", &process)?, described(table, &service)?];
+    if let Some(postgres) = &postgres {
+        tables.push(described(POSTGRES, postgres)?);
+    }
+    Ok(tables.join("\n"))
 }
 
 fn parse<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<(Common, C), Stop> {

@@ -8,6 +8,7 @@
 mod admin;
 mod can;
 mod cli;
+mod commented;
 mod config;
 mod ctl;
 mod database;

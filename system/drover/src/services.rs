@@ -10,6 +10,7 @@ use drover_env::{Chain, Env};
 use drover_quic::{Identity, Principal};
 use drover_store::postgres::{self, PostgresStore};
 use drover_store::{MemoryStore, Store};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -131,7 +132,7 @@ impl Kept {
 }
 
 /// A tracker's own table, its receiver's and its bus's.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TrackerConfig {
     pub(crate) source: Source,
@@ -186,7 +187,7 @@ pub(crate) fn tracker(args: &TrackerArgs) -> Result<(), Stop> {
 /// Reads the config, or prints it and gives `None`.
 fn prepare<'a, C>(args: &'a ServiceArgs, table: &str) -> Result<Option<(&'a Path, Loaded<C>)>, Stop>
 where
-    C: serde::de::DeserializeOwned + Serialize + Default,
+    C: serde::de::DeserializeOwned + Serialize + Default + JsonSchema,
 {
     if args.print_config {
         let mut text = config::resolved::<C>(args.config.as_deref(), table)?;

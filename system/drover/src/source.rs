@@ -10,6 +10,7 @@ use bytes::Bytes;
 use drover_tracker::Arrived;
 use rustix::fs::OFlags;
 use rustix::termios::{OptionalActions, isatty, tcgetattr, tcsetattr};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -20,7 +21,7 @@ const CHUNKS_MAX: usize = 64;
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The receiver.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Source {
     /// Device or file with NMEA 0183; `-` is standard input. A device that goes away is opened again when it is back.

@@ -5,20 +5,22 @@ use std::time::Duration;
 
 use drover_env::Env;
 use drover_model::{NodeKind, NodeName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A node of the bus and where it listens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Peer {
     /// Such as `persistence/0`.
+    #[schemars(with = "String")]
     pub node: NodeName,
     /// Where it listens.
     pub addr: SocketAddr,
 }
 
 /// Settings of the gateway.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Address of the vehicles' endpoint. The contracts' port is 443.
@@ -31,9 +33,11 @@ pub struct Config {
     pub live: Vec<Peer>,
     /// A fix further ahead of this clock is refused for good. More than the worst clock of a gateway: GPS time is exact.
     #[serde(rename = "future_max_s", with = "drover_env::seconds")]
+    #[schemars(with = "u64")]
     pub future_max: Duration,
     /// A fix older than this is refused for good. Ten years: longer than any spool keeps one.
     #[serde(rename = "age_max_s", with = "drover_env::seconds")]
+    #[schemars(with = "u64")]
     pub age_max: Duration,
     /// Fixes per second that one stream may bring in the long run. Above it the stream is read more slowly: nothing good
     /// is lost, and nobody else waits.
@@ -51,17 +55,21 @@ pub struct Config {
     pub credit_fixes: u64,
     /// How long a vehicle may take to open its streams and say hello, and to take an acknowledgement.
     #[serde(rename = "silence_max_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub silence_max: Duration,
     /// How long a persistence call may take. Then the batch stays unacknowledged.
     #[serde(rename = "persist_deadline_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub persist_deadline: Duration,
     /// While persistence is away: how often to ask whether it is back.
     #[serde(rename = "probe_interval_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub probe_interval: Duration,
     /// Sessions at once; more are refused before any cryptography.
     pub sessions_max: usize,
     /// On shutdown: longest wait for batches in flight.
     #[serde(rename = "drain_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub drain: Duration,
 }
 

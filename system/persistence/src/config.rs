@@ -4,10 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use drover_env::Env;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the agent. Every bound says what happens at it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Address of the bus endpoint. The contracts' port is 9601.
@@ -16,6 +17,7 @@ pub struct Config {
     pub batch_rows_max: usize,
     /// Longest a row waits for others. Longer waits write less often and acknowledge later.
     #[serde(rename = "flush_age_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub flush_age: Duration,
     /// Rows accepted and not yet committed. At the bound calls are refused as overloaded: gateways try another agent,
     /// and vehicles keep what is not acknowledged. A call with more rows than the bound is taken when no other row waits.
@@ -24,12 +26,15 @@ pub struct Config {
     pub commits_in_flight: usize,
     /// First wait before a failed commit is tried again; doubles up to `retry_max_ms`, with jitter.
     #[serde(rename = "retry_min_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub retry_min: Duration,
     /// Longest wait before a failed commit is tried again.
     #[serde(rename = "retry_max_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub retry_max: Duration,
     /// On shutdown: longest wait for calls in progress.
     #[serde(rename = "drain_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub drain: Duration,
 }
 

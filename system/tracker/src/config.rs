@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use drover_env::Env;
 use drover_wire::geostream::BATCH_FIXES_MAX;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Largest segment that a spool reads back. A longer file is damaged from there on.
@@ -13,7 +14,7 @@ pub(crate) const SEGMENT_BYTES_LIMIT: u64 = 64 << 20;
 const SEGMENTS_MIN: u64 = 4;
 
 /// Settings of the tracker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Gateways or routers, used in turn from a random one on, so that a fleet spreads over them.
@@ -23,33 +24,41 @@ pub struct Config {
     /// How often fresh fixes are sent. Longer saves data and battery, a packet and its answer cost more than the fix in
     /// it; shorter shows the vehicle earlier.
     #[serde(rename = "send_interval_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub send_interval: Duration,
     /// Longest wait of a fix for its sync. Longer wears the flash less, and raises what a power cut can lose.
     #[serde(rename = "sync_interval_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub sync_interval: Duration,
     /// A batch without acknowledgement for this long is sent again, as backlog. Longer than a gateway's call to
     /// persistence may take (5 s) plus a slow round trip.
     #[serde(rename = "ack_timeout_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub ack_timeout: Duration,
     /// How long a server may take to accept a session; then the next one is tried. Far less than QUIC's idle timeout,
     /// which must outlast tunnels.
     #[serde(rename = "connect_timeout_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub connect_timeout: Duration,
     /// Nothing at all was heard from the gateway for this long, although something is owed to it: another server is
     /// tried while the session is kept, and whichever answers first is used. The vehicle may just be in a tunnel.
     #[serde(rename = "silence_max_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub silence_max: Duration,
     /// The gateway answers, but has acknowledged nothing for this long: another server is tried, since this one may be
     /// cut off from persistence. Doubles with each such move (three times at most) until an acknowledgement comes, for
     /// the database may be away for all of them.
     #[serde(rename = "stalled_max_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub stalled_max: Duration,
     /// Bound of the wait after a first failed attempt; it doubles with each further one. The wait itself is drawn between
     /// zero and the bound, so that vehicles that lost a gateway together do not come back together.
     #[serde(rename = "backoff_first_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub backoff_first: Duration,
     /// Largest bound of that wait.
     #[serde(rename = "backoff_max_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub backoff_max: Duration,
     /// Bytes that the spool may take on disk. At the bound the oldest segment is dropped whole; its unsettled fixes are
     /// counted as shed, also those whose batch is on its way and may be stored all the same. The default holds some 70 days at one fix per second, and 7 days of fixes ten times as long.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -11,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 const PORT: u16 = 5432;
 
 /// When a commit counts as durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
     /// The server that took it has flushed it.
@@ -21,7 +22,7 @@ pub enum Durability {
 }
 
 /// How the connection is protected. A Unix socket needs none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tls {
     /// Not at all.
@@ -35,7 +36,7 @@ pub enum Tls {
 }
 
 /// Settings of the store. Every bound says what happens at it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Servers as `host:port`, or the folder of a Unix socket. Writes go to whichever is the primary.
@@ -59,19 +60,24 @@ pub struct Config {
     pub connections_max: usize,
     /// Longest wait for a connection to one endpoint; then the next one is tried.
     #[serde(rename = "connect_timeout_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub connect_timeout: Duration,
     /// Longest that the server works on one statement; then it gives up and says so.
     #[serde(rename = "statement_timeout_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub statement_timeout: Duration,
     /// Longest that a statement waits for a lock, such as one on a partition that is being sealed.
     #[serde(rename = "lock_timeout_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub lock_timeout: Duration,
     /// Longest that a commit or a question takes, waiting included; then its connection is closed, and the outcome of a commit is
     /// unknown.
     #[serde(rename = "commit_timeout_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub commit_timeout: Duration,
     /// With `replicated`: longest wait after a commit for a standby to say that it has flushed it.
     #[serde(rename = "replication_timeout_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
     pub replication_timeout: Duration,
 }
 
