@@ -1,5 +1,6 @@
 //! The admin address of a process: what probes, Prometheus and `drover ctl` ask it.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -28,9 +29,9 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 const PATHS: &str = "GET /live, GET /ready, GET /metrics, GET /status, POST /drain";
 
 /// How far a process has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum State {
+enum State {
     /// Not ready yet: it may wait for its database.
     Starting,
     /// It serves.
@@ -40,17 +41,17 @@ pub(crate) enum State {
 }
 
 /// What `/status` says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Status {
+#[derive(Debug, Serialize)]
+struct Status {
     /// Whose certificate it shows.
-    pub(crate) node: String,
+    node: String,
     /// Of the program.
-    pub(crate) version: String,
-    pub(crate) state: State,
+    version: String,
+    state: State,
     /// Seconds since it was started.
-    pub(crate) uptime_s: u64,
+    uptime_s: u64,
     /// How often each event occurred: its name, with its reason in brackets if it has one.
-    pub(crate) events: std::collections::BTreeMap<String, u64>,
+    events: BTreeMap<String, u64>,
 }
 
 /// What a process tells about itself. Clones share it.

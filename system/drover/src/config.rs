@@ -125,8 +125,8 @@ fn in_folder(config: postgres::Config, folder: &Path) -> postgres::Config {
 }
 
 /// The keys of [postgres] with their defaults, for a file that has none: every line is a comment.
-pub(crate) fn postgres_to_fill_in() -> Result<String, Stop> {
-    let head = "\n# Without this table fixes are kept in memory, and are gone with the process. Password: PGPASSWORD.\n";
+fn postgres_to_fill_in() -> Result<String, Stop> {
+    let head = "# Without this table fixes are kept in memory, and are gone with the process. Password: PGPASSWORD.\n";
     let text = described(POSTGRES, &postgres::Config::default())?;
     // A comment of the table stays one when the table is filled in.
     let lines = text
@@ -176,8 +176,10 @@ where
     };
     let mut tables =
         vec![described("tls", &tls)?, described("process", &process)?, described(table, &service)?];
-    if let Some(postgres) = &postgres {
-        tables.push(described(POSTGRES, postgres)?);
+    match &postgres {
+        Some(postgres) => tables.push(described(POSTGRES, postgres)?),
+        None if table == PERSISTENCE => tables.push(postgres_to_fill_in()?),
+        None => {}
     }
     Ok(tables.join("\n"))
 }

@@ -1,5 +1,5 @@
-//! The production binary: runs one service, makes the certificates and the tables of a cluster, and prints what a tracker
-//! would send.
+//! The production binary: runs one service, makes the certificates, configs and tables of a cluster, asks a process how it is,
+//! and prints what a tracker would send.
 //!
 //! Exit codes: 0 done; 1 the service failed; 64 bad usage, a bad config or unusable certificates (EX_USAGE).
 

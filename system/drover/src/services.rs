@@ -190,11 +190,7 @@ where
     C: serde::de::DeserializeOwned + Serialize + Default + JsonSchema,
 {
     if args.print_config {
-        let mut text = config::resolved::<C>(args.config.as_deref(), table)?;
-        if table == config::PERSISTENCE && !text.contains("[postgres]") {
-            text.push_str(&config::postgres_to_fill_in()?);
-        }
-        show(&text);
+        show(&config::resolved::<C>(args.config.as_deref(), table)?);
         return Ok(None);
     }
     let Some(path) = args.config.as_deref() else {
@@ -208,6 +204,8 @@ fn first_steps(table: &str) -> String {
     let name = if table == "tracker" { "acme/TRUCK-042".to_owned() } else { format!("{table}/0") };
     let mut text = format!(
         "{table} needs --config FILE. From nothing:\n  \
+         drover init cluster                                 all of this at once, for one machine\n\
+         or by hand:\n  \
          drover pki init pki                                 a private CA, once for the whole cluster\n  \
          drover pki issue pki {name:<31} this node's certificate\n  \
          drover {table} --print-config > {table}.toml\n  \

@@ -74,15 +74,7 @@ fn a_drive_through_three_processes_is_stored_whole_and_each_ends_well_on_sigterm
     // What is durable is told as events only.
     write_config(folder, "tracker", "acme-TRUCK-042", "info,drover_env=trace", &session);
     let mut tracker = Process::start(folder, "tracker");
-    let mut durable = 0;
-    while durable < FIXES {
-        let line = tracker.says("\"tracker.durable\"");
-        let number = |field: &str| {
-            let rest = line.split_once(&format!("(\"{field}\", U64(")).expect("a field").1;
-            rest.split_once(')').and_then(|(number, _)| number.parse::<u64>().ok()).expect("a number")
-        };
-        durable += number("last") - number("first") + 1;
-    }
+    tracker.has_made_durable(FIXES);
 
     let log = tracker.terminate();
     assert!(log.contains(&format!("recorded: {FIXES}, durable: {FIXES}, refused: 0, shed: 0")), "{log}");

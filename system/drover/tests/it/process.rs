@@ -87,6 +87,19 @@ impl Process {
         }
     }
 
+    /// Waits until a tracker that logs its events has seen so many fixes acknowledged.
+    pub(crate) fn has_made_durable(&mut self, fixes: u64) {
+        let mut durable = 0;
+        while durable < fixes {
+            let line = self.says("\"tracker.durable\"");
+            let number = |field: &str| {
+                let rest = line.split_once(&format!("(\"{field}\", U64(")).expect("a field").1;
+                rest.split_once(')').and_then(|(number, _)| number.parse::<u64>().ok()).expect("a number")
+            };
+            durable += number("last") - number("first") + 1;
+        }
+    }
+
     /// Ends the process at once: it says and writes nothing more.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");

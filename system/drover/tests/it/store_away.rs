@@ -123,15 +123,7 @@ fn every_recorded_fix_is_stored_once_though_server_agent_and_gateway_are_killed_
         gateway.start_again();
     }
     driving.join().expect("the drive ends");
-    let mut durable = 0;
-    while durable < FIXES {
-        let line = tracker.says("\"tracker.durable\"");
-        let number = |field: &str| {
-            let rest = line.split_once(&format!("(\"{field}\", U64(")).expect("a field").1;
-            rest.split_once(')').and_then(|(number, _)| number.parse::<u64>().ok()).expect("a number")
-        };
-        durable += number("last") - number("first") + 1;
-    }
+    tracker.has_made_durable(FIXES);
     let log = tracker.terminate();
     assert!(log.contains(&format!("recorded: {FIXES}, durable: {FIXES}, refused: 0, shed: 0")), "{log}");
     let count = "SELECT count(*), count(DISTINCT (epoch, sequence)), min(sequence), max(sequence), count(DISTINCT epoch) \

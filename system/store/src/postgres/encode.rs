@@ -127,7 +127,9 @@ impl Encoder {
         self.optional(speed.map(|speed| speed.to_km_per_hour().to_be_bytes()));
         // The column is signed: the highest mark shows as a sign, and comes back as it was.
         self.field(&flags.0.to_be_bytes());
-        self.readings(engine);
+        for reading in readings(engine) {
+            self.optional(reading.map(f32::to_be_bytes));
+        }
         self.optional(satellites.map(|count| i16::from(count).to_be_bytes()));
         self.field(&class.to_be_bytes());
         self.optional(engine.ignition.map(|on| [u8::from(on)]));
@@ -138,22 +140,6 @@ impl Encoder {
             None => self.null(),
         }
         self.codes(&engine.fault_codes);
-    }
-
-    fn readings(&mut self, engine: &Engine) {
-        let readings = [
-            engine.fuel_level_percent,
-            engine.fuel_rate_l_per_h,
-            engine.engine_speed_rpm,
-            engine.engine_load_percent,
-            engine.coolant_celsius,
-            engine.battery_volts,
-            engine.throttle_percent,
-            engine.brake_percent,
-        ];
-        for reading in readings {
-            self.optional(reading.map(f32::to_be_bytes));
-        }
     }
 
     fn field(&mut self, value: &[u8]) {
@@ -214,6 +200,20 @@ impl Encoder {
             self.field(&code.to_be_bytes());
         }
     }
+}
+
+/// The readings that are single numbers, in the order in which they are kept.
+pub(super) fn readings(engine: &Engine) -> [Option<f32>; 8] {
+    [
+        engine.fuel_level_percent,
+        engine.fuel_rate_l_per_h,
+        engine.engine_speed_rpm,
+        engine.engine_load_percent,
+        engine.coolant_celsius,
+        engine.battery_volts,
+        engine.throttle_percent,
+        engine.brake_percent,
+    ]
 }
 
 #[cfg(test)]

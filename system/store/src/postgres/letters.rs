@@ -7,7 +7,7 @@ use drover_model::{Engine, Fix, FixFlags, Refusal, WallTime};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnection;
 
-use super::encode::{EPOCH_OF_LEGACY, identity};
+use super::encode::{EPOCH_OF_LEGACY, identity, readings};
 use super::error::{Failure, Stage};
 use crate::{DeadLetter, Origin, Row};
 
@@ -43,19 +43,6 @@ struct Content {
     ignition: Option<bool>,
     fault_codes: Vec<u32>,
     driver: Option<DriverId>,
-}
-
-fn readings(engine: &Engine) -> [Option<f32>; 8] {
-    [
-        engine.fuel_level_percent,
-        engine.fuel_rate_l_per_h,
-        engine.engine_speed_rpm,
-        engine.engine_load_percent,
-        engine.coolant_celsius,
-        engine.battery_volts,
-        engine.throttle_percent,
-        engine.brake_percent,
-    ]
 }
 
 impl From<&Fix> for Content {
