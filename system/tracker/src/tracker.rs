@@ -10,6 +10,7 @@ use drover_quic::{Identity, Principal, Profile, QuicError, Trust};
 use drover_wire::geostream::ALPN;
 use quinn::{ClientConfig, Endpoint};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Arrived;
@@ -97,6 +98,9 @@ pub struct Tracker {
     pub(crate) gps: mpsc::Receiver<Arrived<Bytes>>,
     pub(crate) can: Option<CanInput>,
     pub(crate) newest: Newest,
+    /// Other trackers use the endpoint, too.
+    pub(crate) shares_endpoint: bool,
+    pub(crate) first_send: Option<Instant>,
 }
 
 impl std::fmt::Debug for Tracker {
@@ -119,15 +123,36 @@ impl Tracker {
         gps: mpsc::Receiver<Arrived<Bytes>>,
     ) -> Result<Self, BindError> {
         config.check().map_err(BindError::Config)?;
+        let bind = config.bind;
+        let endpoint =
+            drover_quic::client(&env, bind).map_err(|source| BindError::Endpoint { bind, source })?;
+        Ok(Self { shares_endpoint: false, ..Self::on_endpoint(env, config, &identity, &trust, gps, endpoint)? })
+    }
+
+    /// The same on an endpoint that other trackers use, too: it is not closed with this one, and stays where it is when the
+    /// vehicle comes into another network. For a process that plays many vehicles.
+    ///
+    /// # Errors
+    /// A setting makes no sense, or the certificate is not a vehicle's.
+    pub fn on_endpoint(
+        env: Env,
+        config: Config,
+        identity: &Identity,
+        trust: &Trust,
+        gps: mpsc::Receiver<Arrived<Bytes>>,
+        endpoint: Endpoint,
+    ) -> Result<Self, BindError> {
+        config.check().map_err(BindError::Config)?;
         let Some(Principal::Vehicle { .. }) = identity.principal() else {
             let found = identity.principal().map_or_else(|| "nobody".to_owned(), |who| who.to_string());
             return Err(BindError::Identity { found });
         };
         let failed = |source| BindError::Endpoint { bind: config.bind, source };
-        let endpoint = drover_quic::client(&env, config.bind).map_err(failed)?;
         let client =
-            drover_quic::client_config(&env, &identity, &trust, ALPN, &Profile::vehicle()).map_err(failed)?;
-        Ok(Self { env, config, endpoint, client, gps, can: None, newest: Newest::default() })
+            drover_quic::client_config(&env, identity, trust, ALPN, &Profile::vehicle()).map_err(failed)?;
+        let newest = Newest::default();
+        let (shares_endpoint, first_send) = (true, None);
+        Ok(Self { env, config, endpoint, client, gps, can: None, newest, shares_endpoint, first_send })
     }
 
     /// Reads the vehicle's bus, too: fixes carry the readings that had arrived when they were made, however late
@@ -135,6 +160,12 @@ impl Tracker {
     #[must_use]
     pub fn with_can(self, can: CanInput) -> Self {
         Self { can: Some(can), ..self }
+    }
+
+    /// Sends live fixes at `first`, and then every interval; without it, at a random place of the interval.
+    #[must_use]
+    pub fn with_first_send(self, first: Instant) -> Self {
+        Self { first_send: Some(first), ..self }
     }
 
     /// Where its newest fix can be seen while it runs.
