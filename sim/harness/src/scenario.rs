@@ -29,7 +29,7 @@ pub use chaos::Chaos;
 pub use cluster::{Cluster, Store};
 pub use device::{AtEnd, Device, Grade, Receiver, Replay, Start, Talker};
 pub use fault::{Cells, FaultSpec, Frozen, VERBS};
-pub use gate::{Comparison, GateSpec};
+pub use gate::{Comparison, GateSpec, Limit};
 pub use link::{Link, LinkError};
 pub use problem::{Problem, ScenarioErrors};
 pub use radio::{Border, BurstLoss, Crowd, Radio, Zone};

@@ -9,6 +9,8 @@
     reason = "real processes, sockets and clocks: none of it runs in the twin"
 )]
 
+pub mod baseline;
+mod calibrate;
 mod cluster;
 mod cpu;
 mod database;

@@ -7,6 +7,7 @@
 //! Runs in real time alone: its sockets and their waiting are sqlx's, which no seed reaches. The twin does without it.
 
 mod audit;
+mod bare;
 mod commit;
 mod config;
 mod encode;
@@ -32,6 +33,7 @@ use sqlx::postgres::PgConnection;
 use tokio::time::{Instant, timeout};
 
 pub use audit::Run;
+pub use bare::BareCopy;
 pub use config::{Config, Durability, Tls};
 pub use encode::{copy_bytes, copy_statement};
 pub use schema::{ServerError, migrate, status};

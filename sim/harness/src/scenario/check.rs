@@ -346,6 +346,17 @@ fn check_gate(scenario: &Scenario, gate: &GateSpec, path: &str, shape: &mut Shap
         shape.problem_at(&format!("{path}.metric"), message);
     }
     let comparisons = gate.comparisons();
+    for (comparison, limit) in &comparisons {
+        let place = format!("{path}.{}", comparison.key());
+        match limit.times() {
+            Ok(Some(_)) if is_virtual => shape.problem_at(
+                &place,
+                "reference loops and baselines are of real processes only: add `modes = [\"live\"]`".to_owned(),
+            ),
+            Ok(_) => {}
+            Err(message) => shape.problem_at(&place, message),
+        }
+    }
     if comparisons.len() != 1 && !shape.is_broken(path) {
         let given: Vec<&str> = comparisons.iter().map(|(comparison, _)| comparison.key()).collect();
         let found = if given.is_empty() { "none".to_owned() } else { list(&given) };
