@@ -12,6 +12,7 @@ mod encode;
 mod error;
 mod letters;
 mod newest;
+mod orders;
 mod pool;
 mod read;
 mod reading;

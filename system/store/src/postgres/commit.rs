@@ -63,12 +63,16 @@ impl PostgresStore {
                 }
             }
             StoreError::Unavailable { .. } | StoreError::Unknown { .. } => {
-                self.pool.forget_idle();
-                // The next one may be on another server.
-                self.copied().read_at = None;
+                self.forget();
             }
         }
         error
+    }
+
+    /// Closes what is idle, and looks at the database anew: the next connection may be to another server.
+    pub(super) fn forget(&self) {
+        self.pool.forget_idle();
+        self.copied().read_at = None;
     }
 
     async fn write(
@@ -161,7 +165,7 @@ impl PostgresStore {
     }
 
     /// Reads anew what is known of the database, if it is old.
-    async fn refresh(&self, connection: &mut PgConnection) -> Result<(), Failure> {
+    pub(super) async fn refresh(&self, connection: &mut PgConnection) -> Result<(), Failure> {
         let is_fresh = self.copied().read_at.is_some_and(|read_at| read_at.elapsed() < REFRESH_AFTER);
         if !is_fresh {
             let retention = read_retention(connection).await?;
@@ -172,7 +176,7 @@ impl PostgresStore {
     }
 
     /// True if a commit counts only once a standby has it.
-    fn is_replicated(&self) -> bool {
+    pub(super) fn is_replicated(&self) -> bool {
         self.config.durability(self.copied().has_standby) == Durability::Replicated
     }
 

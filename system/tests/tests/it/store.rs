@@ -2,6 +2,7 @@
 
 mod conformance;
 mod failures;
+mod orders;
 mod reading;
 mod replicated;
 mod schema;
