@@ -140,6 +140,32 @@ impl MemoryStore {
         self.lock().desk.carry_out(command)
     }
 
+    /// As [`Orders::orders`], at once.
+    ///
+    /// # Errors
+    /// There are more than `limit`.
+    pub fn orders_now(
+        &self,
+        tenant: TenantId,
+        which: Which,
+        limit: usize,
+    ) -> Result<Vec<Order>, HistoryError> {
+        within(self.lock().desk.orders(tenant, which).cloned(), limit)
+    }
+
+    /// As [`Orders::messages`], at once.
+    ///
+    /// # Errors
+    /// There are more than `limit`.
+    pub fn messages_now(
+        &self,
+        tenant: TenantId,
+        vehicle: VehicleId,
+        limit: usize,
+    ) -> Result<Vec<Message>, HistoryError> {
+        within(self.lock().desk.messages(tenant, vehicle).cloned(), limit)
+    }
+
     /// Every command that was carried out or refused, in that order.
     pub fn commands(&self) -> Vec<Settled> {
         self.lock().desk.log().to_vec()
@@ -199,13 +225,11 @@ impl Orders for MemoryStore {
     }
 
     fn orders(&self, tenant: TenantId, which: Which, limit: usize) -> Answer<'_, Order> {
-        let orders = within(self.lock().desk.orders(tenant, which).cloned(), limit);
-        Box::pin(std::future::ready(orders))
+        Box::pin(std::future::ready(self.orders_now(tenant, which, limit)))
     }
 
     fn messages(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Answer<'_, Message> {
-        let messages = within(self.lock().desk.messages(tenant, vehicle).cloned(), limit);
-        Box::pin(std::future::ready(messages))
+        Box::pin(std::future::ready(self.messages_now(tenant, vehicle, limit)))
     }
 }
 

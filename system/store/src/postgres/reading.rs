@@ -8,10 +8,10 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::PostgresStore;
 use super::error::describe_any;
-use crate::{Revoked, Revoking};
 use crate::history::{
     Answer, Area, Bounds, DailyTotal, History, HistoryError, Ring, Seen, Span, Trip, Visit,
 };
+use crate::{Revoked, Revoking};
 
 const SEEN: &str = "(extract(epoch FROM time) * 1000000)::bigint AS time_us, ST_X(location) AS lon, ST_Y(location) AS lat, \
                     speed_mps, heading_deg";
