@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use drover_env::real::Metrics;
@@ -21,12 +21,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::metrics;
+use crate::operations::{Operations, Range};
 
 /// How long a client may take to send a request.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 /// Wait after a connection that could not be taken: out of files, most likely.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
-const PATHS: &str = "GET /live, GET /ready, GET /metrics, GET /status, POST /drain";
+const PATHS: &str = "GET /live, GET /ready, GET /metrics, GET /status, POST /drain, POST /letters/replay, POST /totals/rederive";
 
 /// How far a process has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -64,12 +65,21 @@ struct Shared {
     is_ready: AtomicBool,
     metrics: Arc<Metrics>,
     cancel: CancellationToken,
+    /// Of an agent with a database.
+    operations: OnceLock<Operations>,
 }
 
 impl Admin {
     pub(crate) fn new(node: String, metrics: Arc<Metrics>, cancel: CancellationToken) -> Self {
         let is_ready = AtomicBool::new(false);
-        Self(Arc::new(Shared { node, started: Instant::now(), is_ready, metrics, cancel }))
+        let (started, operations) = (Instant::now(), OnceLock::new());
+        Self(Arc::new(Shared { node, started, is_ready, metrics, cancel, operations }))
+    }
+
+    /// This process has a database, on which an operator may work.
+    pub(crate) fn offer(&self, operations: Operations) {
+        // Offered once: a process opens its database once.
+        let _ = self.0.operations.set(operations);
     }
 
     /// The service serves from now on.
@@ -124,9 +134,16 @@ impl Admin {
         let peer = stream.peer_addr();
         let drains = AtomicBool::new(false);
         let answer = service_fn(|request: Request<Incoming>| {
-            let answer = self.answer(peer, request.method(), request.uri().path());
-            drains.fetch_or(answer.status() == StatusCode::ACCEPTED, Ordering::Relaxed);
-            async move { Ok::<_, Infallible>(answer) }
+            let (this, drains) = (&self, &drains);
+            async move {
+                let uri = request.uri();
+                let answer = match this.operate(peer, request.method(), uri.path(), uri.query()).await {
+                    Some(answer) => answer,
+                    None => this.answer(peer, request.method(), uri.path()),
+                };
+                drains.fetch_or(answer.status() == StatusCode::ACCEPTED, Ordering::Relaxed);
+                Ok::<_, Infallible>(answer)
+            }
         });
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(REQUEST_WITHIN);
@@ -137,6 +154,41 @@ impl Admin {
             info!("told to drain by its admin address");
             self.0.cancel.cancel();
         }
+    }
+
+    /// Carries out what an operator asks of the database; `None` if that is not what is asked.
+    async fn operate(
+        &self,
+        peer: SocketAddr,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+    ) -> Option<Response<Full<Bytes>>> {
+        if !matches!(path, "/letters/replay" | "/totals/rederive") {
+            return None;
+        }
+        if method != Method::POST {
+            return Some(not_allowed("POST"));
+        }
+        if !peer.ip().to_canonical().is_loopback() {
+            return Some(text(StatusCode::FORBIDDEN, "only from the machine itself\n"));
+        }
+        let Some(operations) = self.0.operations.get() else {
+            let none = "this process has no database: ask a persistence agent with [postgres]\n";
+            return Some(text(StatusCode::NOT_FOUND, none));
+        };
+        info!(path, "an operator asks");
+        let done = match path {
+            "/letters/replay" => operations.replay_letters().await,
+            _ => match Range::parse(query.unwrap_or_default()) {
+                Ok(range) => operations.rederive(&range).await,
+                Err(problem) => return Some(text(StatusCode::BAD_REQUEST, problem + "\n")),
+            },
+        };
+        Some(match done {
+            Ok(said) => text(StatusCode::OK, said),
+            Err(problem) => text(StatusCode::SERVICE_UNAVAILABLE, problem + "\n"),
+        })
     }
 
     fn answer(&self, peer: SocketAddr, method: &Method, path: &str) -> Response<Full<Bytes>> {

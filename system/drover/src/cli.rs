@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Pki(PkiCommand),
     /// Makes a folder with all that a cluster on this machine needs: certificates, a config for each service, a cluster file.
     Init(InitArgs),
-    /// Asks a running process how it is, or tells it to drain.
+    /// Asks a running process how it is, tells it to drain, or has it work on its database.
     Ctl(CtlArgs),
 }
 
@@ -90,6 +90,23 @@ pub(crate) enum CtlCommand {
     Metrics,
     /// Takes nothing new, finishes what is under way, and ends, as after SIGTERM. From the same machine only.
     Drain,
+    /// Has a persistence agent try its dead letters again: what can be stored by now is. From the same machine only.
+    ReplayLetters,
+    /// Has a persistence agent make daily totals anew from the stored fixes. From the same machine only.
+    Rederive {
+        /// Whose vehicles.
+        #[arg(long, value_name = "NAME")]
+        tenant: drover_model::TenantId,
+        /// First day of UTC, as 2026-03-01.
+        #[arg(long, value_name = "DAY")]
+        from: String,
+        /// Last day.
+        #[arg(long, value_name = "DAY")]
+        to: String,
+        /// Only this vehicle.
+        #[arg(long, value_name = "NAME")]
+        vehicle: Option<drover_model::VehicleId>,
+    },
 }
 
 /// What every service takes.
@@ -177,6 +194,23 @@ pub(crate) enum PkiCommand {
         /// A service as kind/index (gateway/0, persistence/1), or a vehicle as tenant/id (acme/TRUCK-042).
         #[arg(value_name = "NAME")]
         who: String,
+    },
+    /// Believes a certificate no longer: adds it to DIR/revoked.txt and, with --config, to the database, where gateways hear of it.
+    Revoke {
+        /// Folder of the CA.
+        dir: PathBuf,
+        /// Whose certificate, as it was issued: DIR/<name>.pem is read for its number.
+        #[arg(value_name = "NAME", required_unless_present = "serial")]
+        who: Option<String>,
+        /// The certificate's serial number, in hexadecimal, if its file is gone.
+        #[arg(long, value_name = "HEX", conflicts_with = "who")]
+        serial: Option<String>,
+        /// A persistence agent's config: its [postgres] says where the database is.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Why, for whoever asks later.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
     },
 }
 

@@ -19,21 +19,32 @@ use crate::{Stop, show};
 
 /// How long a process may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long it may work on its database.
+const WORK_WITHIN: Duration = Duration::from_secs(4 * 3600);
 /// Largest answer.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 pub(crate) fn run(args: &CtlArgs) -> Result<(), Stop> {
-    let (method, path) = match args.command {
-        CtlCommand::Status => (Method::GET, "/status"),
-        CtlCommand::Metrics => (Method::GET, "/metrics"),
-        CtlCommand::Ready => (Method::GET, "/ready"),
-        CtlCommand::Drain => (Method::POST, "/drain"),
+    let (method, path) = match &args.command {
+        CtlCommand::Status => (Method::GET, "/status".to_owned()),
+        CtlCommand::Metrics => (Method::GET, "/metrics".to_owned()),
+        CtlCommand::Ready => (Method::GET, "/ready".to_owned()),
+        CtlCommand::Drain => (Method::POST, "/drain".to_owned()),
+        CtlCommand::ReplayLetters => (Method::POST, "/letters/replay".to_owned()),
+        CtlCommand::Rederive { tenant, from, to, vehicle } => {
+            let vehicle = vehicle.as_ref().map(|vehicle| format!("&vehicle={vehicle}")).unwrap_or_default();
+            (Method::POST, format!("/totals/rederive?tenant={tenant}&from={from}&to={to}{vehicle}"))
+        }
+    };
+    let within = match args.command {
+        CtlCommand::ReplayLetters | CtlCommand::Rederive { .. } => WORK_WITHIN,
+        CtlCommand::Status | CtlCommand::Metrics | CtlCommand::Ready | CtlCommand::Drain => ANSWER_WITHIN,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Stop::Failed(format!("start the runtime: {error}")))?;
-    let asked = runtime.block_on(async { timeout(ANSWER_WITHIN, ask(args.addr, &method, path)).await });
+    let asked = runtime.block_on(async { timeout(within, ask(args.addr, &method, &path)).await });
     let failed = |problem: &str| {
         Stop::Failed(format!("{}: {problem}; is it the `admin` address of a process that runs?", args.addr))
     };

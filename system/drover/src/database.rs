@@ -20,18 +20,23 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(1800);
 /// Between two writes of newest positions: what a map shows before anybody has subscribed.
 const NEWEST_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Waits for what a command of the command line does with a database.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Stop> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::Failed(format!("start the runtime: {error}")))?;
+    Ok(runtime.block_on(work))
+}
+
 pub(crate) fn migrate(args: &MigrateArgs) -> Result<(), Stop> {
     let mut config = config::database(&args.config)?;
     if let Some(user) = &args.user {
         config.user.clone_from(user);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Stop::Failed(format!("start the runtime: {error}")))?;
-    let done = runtime.block_on(async {
+    let done = block_on(async {
         if args.check_config { postgres::status(&config).await } else { postgres::migrate(&config).await }
-    });
+    })?;
     let said = done.map_err(|error| Stop::Failed(error.to_string()))?;
     show(&format!("{said}\n"));
     Ok(())

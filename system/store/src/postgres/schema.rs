@@ -222,6 +222,31 @@ pub async fn status(config: &Config) -> Result<String, ServerError> {
     }
 }
 
+/// Writes that a certificate is believed no longer. True if that is new.
+///
+/// # Errors
+/// See [`ServerError`].
+pub async fn revoke(
+    config: &Config,
+    serial: &str,
+    principal: &str,
+    reason: &str,
+) -> Result<bool, ServerError> {
+    config.check().map_err(ServerError::Config)?;
+    let options = config.options().map_err(ServerError::Config)?;
+    let (endpoint, mut connection) = pool::connect_to_primary(&options, config.connect_timeout).await?;
+    let away = |error: sqlx::Error| ServerError::Away(format!("{endpoint}: {}", describe_any(&error)));
+    let server = ask(&mut connection).await.map_err(away)?;
+    check_schema(&mut connection, &server, &endpoint).await?;
+    let insert = "INSERT INTO public.revocations (serial, principal, reason) VALUES ($1, $2, $3) \
+                  ON CONFLICT (serial) DO NOTHING";
+    let insert = sqlx::query(insert).bind(serial).bind(principal).bind(reason).execute(&mut connection);
+    let done = insert.await.map_err(away)?;
+    // It is written: a connection that ends badly changes nothing.
+    drop(connection.close().await);
+    Ok(done.rows_affected() > 0)
+}
+
 async fn applied(connection: &mut PgConnection, server: &Server) -> Result<Option<i64>, sqlx::Error> {
     if !server.has_migrations {
         return Ok(None);

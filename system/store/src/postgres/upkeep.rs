@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use drover_model::{TenantId, VehicleId, WallTime};
 use sqlx::postgres::PgConnection;
 
 use super::error::describe_any;
+use super::newest::day_of;
 
 /// What one round did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +46,24 @@ const DROP: &str = "SELECT public.drop_expired()";
 const DERIVE: &str = "SELECT public.derive_touched_days(1)";
 /// Days of one round; the rest waits for the next.
 const DAYS_MAX: i64 = 400;
+
+/// Makes the totals of a day anew. Leaves the connection as a round does.
+pub(super) async fn rederive(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    day: WallTime,
+    vehicle: Option<VehicleId>,
+) -> Result<u64, String> {
+    let failed = |error: sqlx::Error| describe_any(&error);
+    sqlx::raw_sql(PATIENCE).execute(&mut *connection).await.map_err(failed)?;
+    let made = sqlx::query_scalar("SELECT public.rederive($1, date '1970-01-01' + $2::int, $3)")
+        .bind(tenant.as_str())
+        .bind(i32::try_from(day_of(day)).unwrap_or(i32::MAX))
+        .bind(vehicle.map(|vehicle| vehicle.to_string()))
+        .fetch_one(connection)
+        .await;
+    made.map(i64::unsigned_abs).map_err(failed)
+}
 
 /// One round. Leaves the connection with a patience that is not a commit's: it is not to be used for anything else.
 pub(super) async fn round(connection: &mut PgConnection) -> Result<Upkeep, String> {
