@@ -135,6 +135,13 @@ pub(crate) struct MigrateArgs {
     /// Says which version the schema has, and changes nothing.
     #[arg(long)]
     pub(crate) check_config: bool,
+    /// Moves stored fixes from plain partitions into a hypertable of TimescaleDB; services go on meanwhile, and what is not moved
+    /// yet is not found. May be ended and begun again. A database without fixes gets a hypertable where TimescaleDB is there.
+    #[arg(long, conflicts_with_all = ["check_config", "plain"])]
+    pub(crate) to_hypertables: bool,
+    /// Makes no hypertable, even where TimescaleDB is there.
+    #[arg(long)]
+    pub(crate) plain: bool,
 }
 
 /// What a tracker takes: a config to run by, or recordings to print.

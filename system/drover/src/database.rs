@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_store::postgres::{self, PostgresStore, Upkeep};
+use drover_store::postgres::{self, Hypertables, PostgresStore, Upkeep};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -35,7 +35,15 @@ pub(crate) fn migrate(args: &MigrateArgs) -> Result<(), Stop> {
         config.user.clone_from(user);
     }
     let done = block_on(async {
-        if args.check_config { postgres::status(&config).await } else { postgres::migrate(&config).await }
+        let hypertables = match (args.to_hypertables, args.plain) {
+            (true, _) => Hypertables::Move,
+            (false, true) => Hypertables::Never,
+            (false, false) => Hypertables::IfNew,
+        };
+        match args.check_config {
+            true => postgres::status(&config).await,
+            false => postgres::migrate(&config, hypertables).await,
+        }
     })?;
     let said = done.map_err(|error| Stop::Failed(error.to_string()))?;
     show(&format!("{said}\n"));

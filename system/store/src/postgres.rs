@@ -10,6 +10,7 @@ mod commit;
 mod config;
 mod encode;
 mod error;
+mod hypertable;
 mod letters;
 mod newest;
 mod orders;
@@ -19,6 +20,7 @@ mod reading;
 mod replicated;
 mod retention;
 mod schema;
+mod seal;
 mod staged;
 mod upkeep;
 
@@ -32,6 +34,7 @@ use tokio::time::{Instant, timeout};
 
 pub use config::{Config, Durability, Tls};
 pub use encode::{copy_bytes, copy_statement};
+pub use hypertable::Hypertables;
 pub use schema::{ServerError, migrate, revoke, status};
 pub use upkeep::Upkeep;
 
@@ -53,12 +56,14 @@ pub struct PostgresStore {
     expect_repeats: AtomicU32,
 }
 
-/// What is known of classes, partitions and standbys, and since when.
+/// What is known of classes and partitions, and of standbys, and since when.
 #[derive(Default)]
 struct Copied {
     retention: Retention,
-    has_standby: bool,
     read_at: Option<Instant>,
+    has_standby: bool,
+    /// When it was asked for standbys.
+    asked_at: Option<Instant>,
 }
 
 impl PostgresStore {

@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnection;
 
 use super::error::describe_any;
 use super::newest::day_of;
+use super::seal;
 
 /// What one round did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,11 +37,6 @@ const PATIENCE: &str = "SET statement_timeout = '1h'";
 /// The present span and the two after it, of each class.
 const MAKE: &str = "SELECT coalesce(sum(public.make_partitions(retention_class, now(), now() + 2 * partition_width)), 0) \
                     FROM public.retention_classes";
-/// A day after their end: until then trackers that were out of reach still bring their backlog. One at a time.
-const PAST: &str = "SELECT retention_class, (extract(epoch FROM starts_at) * 1000000)::bigint \
-                    FROM public.telemetry_partitions \
-                    WHERE sealed_at IS NULL AND ends_at < now() - interval '1 day' ORDER BY ends_at";
-const SEAL: &str = "SELECT public.seal_partition($1, timestamptz 'epoch' + $2 * interval '1 microsecond')";
 const DROP: &str = "SELECT public.drop_expired()";
 /// One day per transaction, so that what is done stays done.
 const DERIVE: &str = "SELECT public.derive_touched_days(1)";
@@ -75,14 +71,12 @@ pub(super) async fn round(connection: &mut PgConnection) -> Result<Upkeep, Strin
         .fetch_one(&mut *connection)
         .await
         .map_err(failed("drop what has expired"))?;
+    sqlx::query_scalar::<_, i64>("SELECT public.forget_commands()")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed("forget old commands"))?;
     let mut done = Upkeep { made, sealed: 0, dropped: i64::from(dropped), derived: 0 };
-    let past: Vec<(i16, i64)> =
-        sqlx::query_as(PAST).fetch_all(&mut *connection).await.map_err(failed("find past partitions"))?;
-    for (class, start_us) in past {
-        let seal = sqlx::query_scalar(SEAL).bind(class).bind(start_us).fetch_one(&mut *connection);
-        let is_sealed: bool = seal.await.map_err(failed("seal a partition"))?;
-        done.sealed += i64::from(is_sealed);
-    }
+    done.sealed = seal::past_partitions(connection).await?;
     while done.derived < DAYS_MAX {
         let derived: i32 =
             sqlx::query_scalar(DERIVE).fetch_one(&mut *connection).await.map_err(failed("derive totals"))?;

@@ -304,6 +304,68 @@ async fn past_partitions_are_sealed_and_still_take_what_comes_late() {
     assert_eq!(store.keep_up().await.expect("kept up").sealed, 0);
 }
 
+#[tokio::test]
+async fn a_late_fix_does_not_wait_for_the_indexes_of_its_partition() {
+    let server = migrated(Disk::Cached).await;
+    let (store, day) = (store(&server), midnight(30));
+    let rows = drive(day, 3600);
+    put(&store, &rows[..1000]).await;
+    let table = server.sql(DATABASE, "SELECT table_name FROM telemetry_partitions");
+    // Somebody writes into it, and takes their time: whoever wants to keep writers out has to wait, and all others behind them.
+    let hold = format!("BEGIN; LOCK TABLE {table} IN ROW EXCLUSIVE MODE; SELECT pg_sleep(3); COMMIT");
+    let _writer = server.session(DATABASE, &hold);
+    let held =
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3)%' AND wait_event = 'PgSleep'";
+    while server.sql(DATABASE, held) == "0" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let sealing = async {
+        let began = tokio::time::Instant::now();
+        (store.keep_up().await.expect("kept up").sealed, began.elapsed())
+    };
+    let late = async {
+        let building = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%'";
+        while server.sql(DATABASE, building) == "0" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let began = tokio::time::Instant::now();
+        put(&store, &rows[1000..1100]).await;
+        began.elapsed()
+    };
+    let ((sealed, took), waited) = tokio::join!(sealing, late);
+    assert_eq!(sealed, 1);
+    assert!(
+        took > Duration::from_secs(1) && waited < Duration::from_secs(1),
+        "sealing took {took:?}, the fix {waited:?}"
+    );
+    let span = Span { from: day, until: after(day, 86_400) };
+    assert_eq!(store.track(acme(), vehicle(), span, ALL).await.expect("a track").len(), 1100);
+}
+
+#[tokio::test]
+async fn an_index_that_was_left_half_built_is_built_anew_and_a_login_that_owns_nothing_seals_too() {
+    let server = migrated(Disk::Cached).await;
+    let (owner, day) = (store(&server), midnight(30));
+    put(&owner, &drive(day, 3600)[..100]).await;
+    let table = server.sql(DATABASE, "SELECT table_name FROM telemetry_partitions");
+    server.sql(DATABASE, &format!("CREATE INDEX {table}_vehicle ON {table} (time)"));
+    server.sql(
+        DATABASE,
+        &format!("UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{table}_vehicle'::regclass"),
+    );
+    assert_eq!(owner.keep_up().await.expect("kept up").sealed, 1);
+    let columns = format!(
+        "SELECT pg_get_indexdef('{table}_vehicle'::regclass) LIKE '%(tenant_id, vehicle_id, \"time\")'"
+    );
+    assert_eq!(server.sql(DATABASE, &columns), "t");
+
+    server.sql(DATABASE, "CREATE ROLE agent LOGIN IN ROLE drover_writer");
+    let config = drover_store::postgres::Config { user: "agent".to_owned(), ..server.config(DATABASE) };
+    let agent = PostgresStore::new(config).expect("a config");
+    put(&agent, &drive(midnight(50), 3600)[..100]).await;
+    assert_eq!(agent.keep_up().await.expect("kept up").sealed, 1);
+}
+
 /// A way of a service of this kind to an agent that offers what `store` has.
 fn ask_as(env: &Env, kind: NodeKind, store: Arc<PostgresStore>) -> Pool {
     let seeds = SeedTree::from_number(7);
