@@ -76,7 +76,7 @@ async fn keep_reading(file: PathBuf, revoked: drover_gateway::Revoked) {
         match read_revoked(&file) {
             Ok(serials) => revoked.set_listed(serials),
             Err(error) => {
-                warn!(error, "the list of revoked certificates can not be read; the last one holds")
+                warn!(error, "the list of revoked certificates can not be read; the last one holds");
             }
         }
     }

@@ -178,7 +178,7 @@ impl Desk {
                     match Verdict::named(&name) {
                         Some(verdict) => self.dispatch.answered(place, verdict),
                         None => {
-                            self.dispatch.broke(format!("command {} has the verdict {name:?}", command.id))
+                            self.dispatch.broke(format!("command {} has the verdict {name:?}", command.id));
                         }
                     }
                     return;
