@@ -16,6 +16,8 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -27,7 +29,8 @@ use crate::operations::{Operations, Range};
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 /// Wait after a connection that could not be taken: out of files, most likely.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
-const PATHS: &str = "GET /live, GET /ready, GET /metrics, GET /status, POST /drain, POST /letters/replay, POST /totals/rederive";
+const PATHS: &str = "GET /live, GET /ready, GET /metrics, GET /status, POST /drain; of a persistence agent POST /letters/replay and \
+                     POST /totals/rederive; of a supervisor POST /roll";
 
 /// How far a process has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -53,7 +56,12 @@ struct Status {
     uptime_s: u64,
     /// How often each event occurred: its name, with its reason in brackets if it has one.
     events: BTreeMap<String, u64>,
+    /// What only this kind of process has to tell.
+    #[serde(flatten)]
+    details: Option<Value>,
 }
+
+type Details = dyn Fn() -> Option<Value> + Send + Sync;
 
 /// What a process tells about itself. Clones share it.
 #[derive(Clone)]
@@ -67,19 +75,32 @@ struct Shared {
     cancel: CancellationToken,
     /// Of an agent with a database.
     operations: OnceLock<Operations>,
+    details: OnceLock<Box<Details>>,
+    roll: OnceLock<Arc<Notify>>,
 }
 
 impl Admin {
     pub(crate) fn new(node: String, metrics: Arc<Metrics>, cancel: CancellationToken) -> Self {
         let is_ready = AtomicBool::new(false);
-        let (started, operations) = (Instant::now(), OnceLock::new());
-        Self(Arc::new(Shared { node, started, is_ready, metrics, cancel, operations }))
+        let (details, roll, operations) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let started = Instant::now();
+        Self(Arc::new(Shared { node, started, is_ready, metrics, cancel, operations, details, roll }))
     }
 
     /// This process has a database, on which an operator may work.
     pub(crate) fn offer(&self, operations: Operations) {
         // Offered once: a process opens its database once.
         let _ = self.0.operations.set(operations);
+    }
+
+    /// `details` says what else `/status` has to tell, as an object. Only the first one is asked.
+    pub(crate) fn tell(&self, details: impl Fn() -> Option<Value> + Send + Sync + 'static) {
+        drop(self.0.details.set(Box::new(details)));
+    }
+
+    /// `POST /roll` wakes `roll`. Only the first one is woken.
+    pub(crate) fn on_roll(&self, roll: Arc<Notify>) {
+        drop(self.0.roll.set(roll));
     }
 
     /// The service serves from now on.
@@ -104,6 +125,7 @@ impl Admin {
             state: self.state(),
             uptime_s: self.0.started.elapsed().as_secs(),
             events: metrics::by_event(&self.0.metrics),
+            details: self.0.details.get().and_then(|details| details()),
         }
     }
 
@@ -208,7 +230,7 @@ impl Admin {
                 Ok(body) => with_type(StatusCode::OK, "application/json", body + "\n"),
                 Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             },
-            ("/drain", &Method::POST) if !peer.ip().to_canonical().is_loopback() => {
+            ("/drain" | "/roll", &Method::POST) if !peer.ip().to_canonical().is_loopback() => {
                 text(StatusCode::FORBIDDEN, "only from the machine itself\n")
             }
             ("/drain", &Method::POST) => {
@@ -216,8 +238,17 @@ impl Admin {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 response
             }
+            ("/roll", &Method::POST)
+                if self.0.roll.get().is_some_and(|roll| {
+                    roll.notify_one();
+                    true
+                }) =>
+            {
+                text(StatusCode::OK, "restarting one at a time; `status` shows how far it is\n")
+            }
             ("/live" | "/ready" | "/metrics" | "/status", _) => not_allowed("GET"),
             ("/drain", _) => not_allowed("POST"),
+            ("/roll", _) if self.0.roll.get().is_some() => not_allowed("POST"),
             _ => text(StatusCode::NOT_FOUND, format!("there are {PATHS}\n")),
         }
     }

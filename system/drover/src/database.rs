@@ -30,7 +30,10 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Stop> {
 }
 
 pub(crate) fn migrate(args: &MigrateArgs) -> Result<(), Stop> {
-    let mut config = config::database(&args.config)?;
+    let mut config = match &args.database {
+        Some(url) => config::at_url(config::database(&args.config).ok(), url)?,
+        None => config::database(&args.config)?,
+    };
     if let Some(user) = &args.user {
         config.user.clone_from(user);
     }

@@ -6,6 +6,7 @@
 //!
 //! Runs in real time alone: its sockets and their waiting are sqlx's, which no seed reaches. The twin does without it.
 
+mod audit;
 mod commit;
 mod config;
 mod encode;
@@ -23,6 +24,7 @@ mod schema;
 mod seal;
 mod staged;
 mod upkeep;
+mod url;
 
 use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,6 +34,7 @@ use drover_model::{TenantId, VehicleId, WallTime};
 use sqlx::postgres::PgConnection;
 use tokio::time::{Instant, timeout};
 
+pub use audit::Run;
 pub use config::{Config, Durability, Tls};
 pub use encode::{copy_bytes, copy_statement};
 pub use hypertable::Hypertables;
@@ -190,6 +193,16 @@ impl PostgresStore {
         let made =
             timeout(upkeep::ROUND_MAX, upkeep::rederive(&mut held.connection, tenant, day, vehicle)).await;
         made.unwrap_or_else(|_| Err("no answer of the database in time".to_owned()))
+    }
+
+    /// Every identity that the table holds of a tenant, as runs of sequences. Every row is read: that may take minutes.
+    ///
+    /// # Errors
+    /// What the server said, or which value is none that this program writes.
+    pub async fn audit(&self, tenant: TenantId) -> Result<Vec<Run>, String> {
+        let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
+        // The connection goes with its settings.
+        audit::runs(&mut held.connection, tenant).await
     }
 
     /// Asks on a connection of its own; one on which something failed is not used again.

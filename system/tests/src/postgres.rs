@@ -78,12 +78,24 @@ impl Postgres {
     /// # Panics
     /// It can not be made: the message has what its programs said.
     pub fn start(disk: Disk) -> Self {
+        let Some((elsewhere, port)) = Elsewhere::named() else { return Self::start_with(disk, &[]) };
         let mut server = Self::unstarted(disk, "primary");
-        let Some((elsewhere, port)) = Elsewhere::named() else { return server.made() };
         server.port = port;
         server.elsewhere = Some(elsewhere);
         server.sql("postgres", "DROP DATABASE IF EXISTS telemetry WITH (FORCE)");
         server
+    }
+
+    /// The same with other settings, and always one of its own.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_with(disk: Disk, settings: &[(&str, &str)]) -> Self {
+        let mut server = Self::unstarted(disk, "primary");
+        for (key, value) in settings {
+            server.set(key, value);
+        }
+        server.made()
     }
 
     /// True if tests use a server that others run.
@@ -282,6 +294,11 @@ impl Postgres {
         }
     }
 
+    /// Its first process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// Runs statements as the owner of all, and gives what they print, without decoration.
     ///
     /// # Panics
@@ -384,14 +401,35 @@ fn free_port() -> u16 {
     probe.local_addr().expect("an address").port()
 }
 
+/// Whether a server can be made on this machine.
+///
+/// # Errors
+/// It can not: what is missing, and how to get it.
+pub fn postgres_is_installed() -> Result<(), String> {
+    let install = "apt-get install postgresql postgresql-postgis";
+    let newest =
+        newest().ok_or_else(|| format!("PostgreSQL {VERSION_MIN} or later is not installed: {install}"))?;
+    let postgis =
+        Path::new("/usr/share/postgresql").join(newest.to_string()).join("extension/postgis.control");
+    if postgis.exists() {
+        Ok(())
+    } else {
+        Err(format!("PostGIS for PostgreSQL {newest} is not installed: {install}"))
+    }
+}
+
 /// Folder of the newest server's programs.
 fn binaries() -> PathBuf {
+    let newest =
+        newest().expect("PostgreSQL 15 or later is installed: apt-get install postgresql-15-postgis-3");
+    Path::new("/usr/lib/postgresql").join(newest.to_string()).join("bin")
+}
+
+/// The newest version that is installed.
+fn newest() -> Option<u32> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let versions = versions.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let newest = versions.filter(|version| *version >= VERSION_MIN).max();
-    let newest =
-        newest.expect("PostgreSQL 15 or later is installed: apt-get install postgresql-15-postgis-3");
-    Path::new("/usr/lib/postgresql").join(newest.to_string()).join("bin")
+    versions.filter(|version| *version >= VERSION_MIN).max()
 }
 
 /// User and group that a server runs as, if it can not be ours.

@@ -1,13 +1,16 @@
 //! The tracker as a service.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use drover_env::Env;
+use drover_model::Fix;
 use drover_quic::{Identity, Principal, Profile, QuicError, Trust};
 use drover_wire::geostream::ALPN;
 use quinn::{ClientConfig, Endpoint};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Arrived;
@@ -71,6 +74,21 @@ pub struct Summary {
     pub can: CanCounts,
 }
 
+/// The newest fix of a tracker, for whoever asks how it is. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Newest(Arc<Mutex<Option<Fix>>>);
+
+impl Newest {
+    /// The newest fix that the receiver gave, recorded or not; its sequence says nothing yet.
+    pub fn get(&self) -> Option<Fix> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set(&self, fix: &Fix) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(fix.clone());
+    }
+}
+
 /// A tracker, bound and ready to run.
 pub struct Tracker {
     pub(crate) env: Env,
@@ -79,6 +97,10 @@ pub struct Tracker {
     pub(crate) client: ClientConfig,
     pub(crate) gps: mpsc::Receiver<Arrived<Bytes>>,
     pub(crate) can: Option<CanInput>,
+    pub(crate) newest: Newest,
+    /// Other trackers use the endpoint, too.
+    pub(crate) shares_endpoint: bool,
+    pub(crate) first_send: Option<Instant>,
 }
 
 impl std::fmt::Debug for Tracker {
@@ -101,15 +123,39 @@ impl Tracker {
         gps: mpsc::Receiver<Arrived<Bytes>>,
     ) -> Result<Self, BindError> {
         config.check().map_err(BindError::Config)?;
+        let bind = config.bind;
+        let endpoint =
+            drover_quic::client(&env, bind).map_err(|source| BindError::Endpoint { bind, source })?;
+        Ok(Self {
+            shares_endpoint: false,
+            ..Self::on_endpoint(env, config, &identity, &trust, gps, endpoint)?
+        })
+    }
+
+    /// The same on an endpoint that other trackers use, too: it is not closed with this one, and stays where it is when the
+    /// vehicle comes into another network. For a process that plays many vehicles.
+    ///
+    /// # Errors
+    /// A setting makes no sense, or the certificate is not a vehicle's.
+    pub fn on_endpoint(
+        env: Env,
+        config: Config,
+        identity: &Identity,
+        trust: &Trust,
+        gps: mpsc::Receiver<Arrived<Bytes>>,
+        endpoint: Endpoint,
+    ) -> Result<Self, BindError> {
+        config.check().map_err(BindError::Config)?;
         let Some(Principal::Vehicle { .. }) = identity.principal() else {
             let found = identity.principal().map_or_else(|| "nobody".to_owned(), |who| who.to_string());
             return Err(BindError::Identity { found });
         };
         let failed = |source| BindError::Endpoint { bind: config.bind, source };
-        let endpoint = drover_quic::client(&env, config.bind).map_err(failed)?;
         let client =
-            drover_quic::client_config(&env, &identity, &trust, ALPN, &Profile::vehicle()).map_err(failed)?;
-        Ok(Self { env, config, endpoint, client, gps, can: None })
+            drover_quic::client_config(&env, identity, trust, ALPN, &Profile::vehicle()).map_err(failed)?;
+        let newest = Newest::default();
+        let (shares_endpoint, first_send) = (true, None);
+        Ok(Self { env, config, endpoint, client, gps, can: None, newest, shares_endpoint, first_send })
     }
 
     /// Reads the vehicle's bus, too: fixes carry the readings that had arrived when they were made, however late
@@ -117,6 +163,17 @@ impl Tracker {
     #[must_use]
     pub fn with_can(self, can: CanInput) -> Self {
         Self { can: Some(can), ..self }
+    }
+
+    /// Sends live fixes at `first`, and then every interval; without it, at a random place of the interval.
+    #[must_use]
+    pub fn with_first_send(self, first: Instant) -> Self {
+        Self { first_send: Some(first), ..self }
+    }
+
+    /// Where its newest fix can be seen while it runs.
+    pub fn newest(&self) -> Newest {
+        self.newest.clone()
     }
 
     /// Records and sends until `cancel`, or until the input has ended and all is settled where the config says so. Then

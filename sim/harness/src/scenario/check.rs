@@ -7,7 +7,7 @@ use drover_model::{NodeKind, NodePattern, Position};
 
 use super::fault::{Cells, DB_LINK_VERBS, FaultSpec, Target, VERBS, kinds_of, parameters_of, speak};
 use super::shape::{Shape, list};
-use super::{Chaos, GateSpec, GroupDemand, Link, Receiver, Roads, Scenario, Traffic, Vehicles};
+use super::{Chaos, GateSpec, GroupDemand, Link, Mode, Receiver, Roads, Scenario, Traffic, Vehicles};
 use crate::report::metrics;
 
 /// Adds every problem of `scenario` to `shape`, which knows the places.
@@ -24,7 +24,7 @@ pub(super) fn check(scenario: &Scenario, shape: &mut Shape<'_>) {
         check_chaos(scenario, chaos, shape);
     }
     for (index, gate) in scenario.gates.iter().enumerate() {
-        check_gate(gate, &format!("gates[{index}]"), shape);
+        check_gate(scenario, gate, &format!("gates[{index}]"), shape);
     }
 }
 
@@ -52,6 +52,11 @@ fn check_head(scenario: &Scenario, shape: &mut Shape<'_>) {
     if (modes.is_empty() || modes.len() < scenario.modes.len()) && !shape.is_broken("modes") {
         let message = "`modes` must name `virtual`, `live` or both, each once".to_owned();
         shape.problem_at("modes", message);
+    }
+    if scenario.orders.is_some() && scenario.modes.contains(&Mode::Live) {
+        let message =
+            "`orders` are driven in virtual time alone: take \"live\" out of `modes`, or leave [orders] out";
+        shape.problem_at("orders", message.to_owned());
     }
     let judged = scenario.calm + scenario.settle;
     if scenario.converge() > judged && !shape.is_broken("settle_s") && !shape.is_broken("converge_s") {
@@ -331,13 +336,19 @@ fn check_fault_parameters(fault: &FaultSpec, verb: &str, path: &str, shape: &mut
     }
 }
 
-fn check_gate(gate: &GateSpec, path: &str, shape: &mut Shape<'_>) {
+fn check_gate(scenario: &Scenario, gate: &GateSpec, path: &str, shape: &mut Shape<'_>) {
     if !metrics::exists(&gate.metric) && !shape.is_broken(&format!("{path}.metric")) {
         let message = format!(
             "no metric is called `{}`; the nearest is `{}`",
             gate.metric,
             metrics::nearest(&gate.metric)
         );
+        shape.problem_at(&format!("{path}.metric"), message);
+    }
+    let is_virtual = scenario.modes.contains(&Mode::Virtual) && gate.is_for(Mode::Virtual);
+    if is_virtual && metrics::is_live_only(&gate.metric) {
+        let message =
+            format!("`{}` is measured with real processes only: add `modes = [\"live\"]`", gate.metric);
         shape.problem_at(&format!("{path}.metric"), message);
     }
     let comparisons = gate.comparisons();

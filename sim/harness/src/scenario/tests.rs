@@ -83,6 +83,17 @@ fn orders_have_their_keys_and_no_others() {
 }
 
 #[test]
+fn orders_are_for_virtual_time() {
+    let text = format!("modes = [\"virtual\", \"live\"]\n{}", small("[orders]\n"));
+    check(
+        &text,
+        &[
+            "7:1: `orders` are driven in virtual time alone: take \"live\" out of `modes`, or leave [orders] out",
+        ],
+    );
+}
+
+#[test]
 fn a_missing_key_is_named_with_what_it_is_for() {
     check(
         VEHICLES,

@@ -9,6 +9,7 @@ mod operate;
 mod operations;
 mod process;
 mod store_away;
+mod up;
 
 use std::fs;
 use std::path::Path;
