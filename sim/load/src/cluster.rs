@@ -148,7 +148,7 @@ fn config<C: Serialize>(
     }
     let stem = format!("{kind}-{{index}}");
     let tls = format!("[tls]\ncertificate = \"{stem}.pem\"\nkey = \"{stem}.key\"\nca = \"ca.pem\"\n\n");
-    let process = format!("[process]\nstate_dir = \"state/{stem}\"\nlog = \"warn\"\n\n");
+    let process = format!("[process]\nstate_dir = \"state/{stem}\"\nlog = \"warn\"\nthreads = 1\n\n");
     Ok(tls + &process + &toml::to_string(&whole).map_err(problem)?)
 }
 
