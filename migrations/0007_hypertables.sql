@@ -137,14 +137,15 @@ CREATE FUNCTION drop_expired_chunks() RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     class public.retention_classes;
+    expired regclass[];
     chunk regclass;
     class_found smallint;
     dropped integer := 0;
 BEGIN
     FOR class IN SELECT * FROM public.retention_classes ORDER BY retention_class LOOP
-        FOR chunk IN EXECUTE $ts$SELECT c FROM show_chunks('public.vehicle_telemetry'::regclass, older_than => $1) AS c$ts$
-            USING now() - class.keep
-        LOOP
+        EXECUTE $ts$SELECT array_agg(c) FROM show_chunks('public.vehicle_telemetry'::regclass, older_than => $1) AS c$ts$
+            INTO expired USING now() - class.keep;
+        FOREACH chunk IN ARRAY coalesce(expired, '{}') LOOP
             EXECUTE format('SELECT retention_class FROM %s LIMIT 1', chunk) INTO class_found;
             IF class_found = class.retention_class THEN
                 EXECUTE format('DROP TABLE %s', chunk);

@@ -23,7 +23,7 @@ const ORDERS: &str = "SELECT o.order_id::text, o.customer, o.state, o.vehicle_id
      (extract(epoch FROM s.due_until) * 1000000)::bigint AS until_us \
      FROM (SELECT * FROM public.orders WHERE tenant_id = $1 AND ($2::text IS NULL OR vehicle_id = $2) \
            AND (NOT $3 OR state IN ('planned', 'assigned', 'under_way')) ORDER BY order_id LIMIT $4) AS o \
-     JOIN public.stops s ON s.tenant_id = o.tenant_id AND s.order_id = o.order_id ORDER BY o.order_id, s.place";
+     LEFT JOIN public.stops s ON s.tenant_id = o.tenant_id AND s.order_id = o.order_id ORDER BY o.order_id, s.place";
 const MESSAGES: &str = "SELECT message_id::text, to_vehicle, body, state, \
      (extract(epoch FROM expires_at) * 1000000)::bigint AS expires_us FROM public.messages \
      WHERE tenant_id = $1 AND vehicle_id = $2 ORDER BY message_id LIMIT $3";
@@ -120,15 +120,9 @@ async fn orders(
     let mut orders: BTreeMap<OrderId, Order> = BTreeMap::new();
     for row in &rows {
         let id = parsed(row, "order_id")?;
-        let made = NewStop {
-            id: parsed(row, "stop_id")?,
-            position: place(row, "lon", "lat")?,
-            due_from: time_if_any(row, "from_us")?,
-            due_until: time_if_any(row, "until_us")?,
-        };
-        let stop = Stop { made, state: parsed(row, "stop_state")? };
+        let stop = stop(row)?;
         if let Some(order) = orders.get_mut(&id) {
-            order.stops.push(stop);
+            order.stops.extend(stop);
             continue;
         }
         let vehicle: Option<String> = get(row, "vehicle_id")?;
@@ -138,11 +132,25 @@ async fn orders(
             customer: get(row, "customer")?,
             state: parsed(row, "state")?,
             vehicle: vehicle.map_err(|error: drover_model::NameError| error.to_string())?,
-            stops: vec![stop],
+            stops: stop.into_iter().collect(),
         };
         orders.insert(id, order);
     }
     Ok(orders.into_values().collect())
+}
+
+/// None of an order that somebody has made by hand, without stops.
+fn stop(row: &PgRow) -> Result<Option<Stop>, String> {
+    if get::<Option<String>>(row, "stop_id")?.is_none() {
+        return Ok(None);
+    }
+    let made = NewStop {
+        id: parsed(row, "stop_id")?,
+        position: place(row, "lon", "lat")?,
+        due_from: time_if_any(row, "from_us")?,
+        due_until: time_if_any(row, "until_us")?,
+    };
+    Ok(Some(Stop { made, state: parsed(row, "stop_state")? }))
 }
 
 async fn messages(
