@@ -1,5 +1,7 @@
 //! The services' own configs, as a scenario changes them.
 
+use std::time::Duration;
+
 use drover_model::{NodeKind, NodeName};
 use serde::de::DeserializeOwned;
 
@@ -31,7 +33,7 @@ pub struct Configs {
     pub persistence: drover_persistence::Config,
     tracker: drover_tracker::Config,
     /// First vehicle index of each group, and how often its trackers send.
-    groups: Vec<(u32, std::time::Duration)>,
+    groups: Vec<(u32, Duration)>,
 }
 
 impl Configs {
@@ -44,10 +46,15 @@ impl Configs {
         let peer = |node| drover_gateway::Peer { node, addr: service_addr(node) };
         let agents = of(NodeKind::Persistence, scenario.cluster.persistence).map(peer).collect();
         let servers = of(NodeKind::Gateway, scenario.cluster.gateway).map(service_addr).collect();
-        let gateway = table(&scenario.gateway, "gateway").map(|config| drover_gateway::Config {
-            persistence: agents,
-            live: vec![peer(OBSERVER)],
-            ..config
+        // Nobody revokes anything in the twin, unless a scenario says how often to ask.
+        let asks = scenario.gateway.contains_key("revocation_interval_ms");
+        let gateway = table(&scenario.gateway, "gateway").map(|config: drover_gateway::Config| {
+            drover_gateway::Config {
+                revocation_interval: if asks { config.revocation_interval } else { Duration::ZERO },
+                persistence: agents,
+                live: vec![peer(OBSERVER)],
+                ..config
+            }
         });
         let persistence = table::<drover_persistence::Config>(&scenario.persistence, "persistence");
         let tracker =

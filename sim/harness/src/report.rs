@@ -376,13 +376,13 @@ impl Report {
     /// and an interrupted run is never more than that: its gates are shown, but are no reasons.
     pub fn judge(&mut self, interrupted: bool) {
         let value = serde_json::to_value(&*self).unwrap_or_default();
-        self.gates =
-            self.scenario
-                .gates
-                .iter()
-                .filter(|gate| gate.is_for(self.mode))
-                .filter_map(|gate| crate::gates::judge(gate, &value))
-                .collect();
+        self.gates = self
+            .scenario
+            .gates
+            .iter()
+            .filter(|gate| gate.is_for(self.mode))
+            .filter_map(|gate| crate::gates::judge(gate, &value))
+            .collect();
         let (failed, unproven) = self.findings(interrupted);
         self.verdict = match (interrupted, failed.is_empty(), unproven.is_empty()) {
             (true, _, _) => Verdict::Interrupted,
@@ -414,7 +414,9 @@ impl Report {
             && let Some(p99) = live.generator_lag_ms.p99.filter(|p99| *p99 > live.generator_lag_limit_ms)
         {
             let limit = live.generator_lag_limit_ms;
-            unproven.push(format!("the generator could not keep up: late by {p99:.0} ms, at most {limit} may be (p99)"));
+            unproven.push(format!(
+                "the generator could not keep up: late by {p99:.0} ms, at most {limit} may be (p99)"
+            ));
         }
         for oracle in self.oracles.iter().filter(|oracle| oracle.outcome == OracleOutcome::Fail) {
             let detail = oracle.violation.as_deref().unwrap_or(&oracle.statement);

@@ -31,7 +31,8 @@ pub struct NoBaseline(String);
 pub fn machine_class() -> String {
     let Machine { cores, arch, .. } = Machine::this();
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
+    let model =
+        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
     let model = model.unwrap_or("unknown").to_lowercase();
     let words = model.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     format!("{arch}-{cores}c-{}", words.take(4).collect::<Vec<_>>().join("-"))
@@ -44,10 +45,17 @@ impl Baseline {
     /// It was not of real processes, or says nothing.
     pub fn of(report: &Report, reason: &str) -> Result<Self, NoBaseline> {
         let Some(live) = &report.live else {
-            return Err(NoBaseline(format!("{} ran in virtual time, where machines make no difference", report.name)));
+            return Err(NoBaseline(format!(
+                "{} ran in virtual time, where machines make no difference",
+                report.name
+            )));
         };
         if report.verdict != drover_harness::report::Verdict::Pass {
-            return Err(NoBaseline(format!("the run of {} did not pass: {}", report.name, report.reasons.join("; "))));
+            return Err(NoBaseline(format!(
+                "the run of {} did not pass: {}",
+                report.name,
+                report.reasons.join("; ")
+            )));
         }
         if reason.trim().is_empty() {
             return Err(NoBaseline("--reason must say why the figures are as they are".to_owned()));
@@ -93,6 +101,9 @@ mod tests {
     fn a_kind_of_machine_is_a_name_for_a_folder() {
         let class = machine_class();
         assert!(class.contains(std::env::consts::ARCH), "{class}");
-        assert!(class.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'), "{class}");
+        assert!(
+            class.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'),
+            "{class}"
+        );
     }
 }

@@ -125,7 +125,12 @@ pub(crate) fn prepare(
     let supervisor = Limits { restarts_max: 1_000, ..Limits::default() };
     let cluster = Cluster { supervisor, services };
     let trust = ca.trust()?;
-    Ok(Prepared { cluster, ca, trust, gateways: (0..gateways).map(|index| ports.of(GATEWAY, index)).collect() })
+    Ok(Prepared {
+        cluster,
+        ca,
+        trust,
+        gateways: (0..gateways).map(|index| ports.of(GATEWAY, index)).collect(),
+    })
 }
 
 /// One config file.
@@ -134,7 +139,8 @@ fn config<C: Serialize>(
     service: &C,
     database: Option<&postgres::Config>,
 ) -> Result<String, LoadError> {
-    let problem = |error: toml::ser::Error| LoadError::Harness(format!("write the config of {kind}: {error}"));
+    let problem =
+        |error: toml::ser::Error| LoadError::Harness(format!("write the config of {kind}: {error}"));
     let mut whole = toml::Table::new();
     whole.insert(kind.to_owned(), toml::Value::try_from(service).map_err(problem)?);
     if let Some(database) = database {
@@ -163,7 +169,10 @@ pub(crate) fn program(path: Option<&Path>) -> Result<(PathBuf, String), LoadErro
     let output = asked.map_err(|error| LoadError::Usage(format!("{}: {error}; {build}", path.display())))?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if !output.status.success() || !version.starts_with("drover ") {
-        return Err(LoadError::Usage(format!("{} is no drover: it says {version:?}; {build}", path.display())));
+        return Err(LoadError::Usage(format!(
+            "{} is no drover: it says {version:?}; {build}",
+            path.display()
+        )));
     }
     if version.contains("simulation") {
         return Err(LoadError::Usage(format!(
@@ -189,7 +198,10 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made a program");
             program(Some(&path)).map(|(_, version)| version).map_err(|error| error.to_string())
         };
-        assert_eq!(fake("a", "drover 0.1.0 (features: none)").as_deref(), Ok("drover 0.1.0 (features: none)"));
+        assert_eq!(
+            fake("a", "drover 0.1.0 (features: none)").as_deref(),
+            Ok("drover 0.1.0 (features: none)")
+        );
         let simulated = fake("b", "drover 0.1.0 (features: simulation: not for production)");
         assert!(simulated.is_err_and(|error| error.contains("built for simulation")));
         assert!(fake("c", "gdb 12").is_err_and(|error| error.contains("is no drover")));

@@ -76,7 +76,8 @@ pub(crate) fn time_of_fix(nmea: &[u8]) -> Option<u32> {
     let (time, status) = (std::str::from_utf8(fields.next()?).ok()?, fields.next()?);
     let number = |range: std::ops::Range<usize>| time.get(range)?.parse::<u32>().ok();
     let whole = (number(0..2)? * 60 + number(2..4)?) * 60 + number(4..6)?;
-    let fraction: f64 = time.get(6..).filter(|rest| !rest.is_empty()).map_or(Some(0.0), |rest| rest.parse().ok())?;
+    let fraction: f64 =
+        time.get(6..).filter(|rest| !rest.is_empty()).map_or(Some(0.0), |rest| rest.parse().ok())?;
     (status == b"A").then_some(whole * 1_000 + (fraction * 1_000.0).round() as u32)
 }
 

@@ -32,7 +32,10 @@ pub(crate) fn check(scenario: &Scenario, has_server: bool) -> Result<(), LoadErr
                 if is_service(*nodes) => {}
             Verb::Kill(nodes) | Verb::DbAway(nodes) if nodes.kind == NodeKind::Db && has_server => {}
             Verb::Kill(nodes) | Verb::DbAway(nodes) if nodes.kind == NodeKind::Db => {
-                problems.push(format!("{verb} at {} s: the database of --database is not stopped", fault.at.as_secs_f64()));
+                problems.push(format!(
+                    "{verb} at {} s: the database of --database is not stopped",
+                    fault.at.as_secs_f64()
+                ));
             }
             Verb::Gps { .. } => {}
             _ => problems.push(format!("{verb} at {} s", fault.at.as_secs_f64())),

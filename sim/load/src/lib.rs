@@ -5,7 +5,6 @@
 //! the real on-board code in this one process; they share endpoints and keep their spools in memory.
 #![expect(
     clippy::disallowed_methods,
-    clippy::disallowed_types,
     reason = "real processes, sockets and clocks: none of it runs in the twin"
 )]
 
@@ -23,7 +22,6 @@ mod onboard;
 mod problem;
 mod run;
 mod services;
-
 
 pub use problem::LoadError;
 pub use run::{Options, Outcome, Progress, run};

@@ -130,7 +130,12 @@ mod tests {
                 .into(),
             machine: seconds(gateway + generator + at / 10),
         };
-        let marks = vec![mark(0, 0, 1, 1), mark(10, 1_000_000, 3, 2), mark(20, 1_000_000, 3, 3), mark(30, 3_000_000, 7, 9)];
+        let marks = vec![
+            mark(0, 0, 1, 1),
+            mark(10, 1_000_000, 3, 2),
+            mark(20, 1_000_000, 3, 3),
+            mark(30, 3_000_000, 7, 9),
+        ];
         let meter = Meter { marks, ..Meter::default() };
         let cpu = meter.cpu_us_per_fix();
         // Nothing became durable in the window between: it says nothing.

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use drover_env::{BoxFuture, ByteStream, Datagrams, Env, EventSink, Listener, Net, Parts, SeedTree, Value, real};
+use drover_env::{
+    BoxFuture, ByteStream, Datagrams, Env, EventSink, Listener, Net, Parts, SeedTree, Value, real,
+};
 use drover_harness::history::History;
 use drover_harness::report::Latency;
 use drover_model::{NodeKind, NodeName};

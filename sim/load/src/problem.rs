@@ -28,7 +28,9 @@ pub enum LoadError {
     #[error("make the cluster's certificates")]
     Pki(#[from] drover_quic::PkiError),
     /// Not every vehicle got a session before the run began.
-    #[error("only {connected} of {vehicles} vehicles had a session after {waited_s} s: fewer vehicles, or a longer --ramp-s")]
+    #[error(
+        "only {connected} of {vehicles} vehicles had a session after {waited_s} s: fewer vehicles, or a longer --ramp-s"
+    )]
     Ramp {
         /// How many had.
         connected: u64,

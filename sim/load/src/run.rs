@@ -188,7 +188,8 @@ impl<'a> Run<'a> {
         let ramp = options.ramp.unwrap_or_else(|| Duration::from_secs(3 + u64::from(count / RAMP_PER_S)));
         let ramp_per_s = (f64::from(count) / ramp.as_secs_f64().max(1.0)).ceil() as u32;
         // A tenant that nobody had before: what else the database holds is not looked at.
-        let tenant = TenantId::new(&format!("load-{:x}", real::wall().as_micros())).map_err(|error| LoadError::Harness(error.to_string()))?;
+        let tenant = TenantId::new(&format!("load-{:x}", real::wall().as_micros()))
+            .map_err(|error| LoadError::Harness(error.to_string()))?;
         // Certificates take a tenth of a millisecond each, and the world of each vehicle as long: begin when all that is done.
         let making = Duration::from_micros(500) * count + Duration::from_secs(2);
         let start = WallTime::from_micros((real::wall().plus(ramp + making).as_secs() + 1) * 1_000_000);
@@ -197,9 +198,14 @@ impl<'a> Run<'a> {
         at_clock.world.start = start;
         let history = History::new(start, &vehicles);
         history.set_store_untold();
-        let intervals = scenario.vehicles.iter().flat_map(|group| std::iter::repeat_n(group.send_interval, group.count as usize));
-        let moments: Vec<Moments> =
-            (0..count).zip(intervals).map(|(index, interval)| Moments::of(index, count, interval, TICK)).collect();
+        let intervals = scenario
+            .vehicles
+            .iter()
+            .flat_map(|group| std::iter::repeat_n(group.send_interval, group.count as usize));
+        let moments: Vec<Moments> = (0..count)
+            .zip(intervals)
+            .map(|(index, interval)| Moments::of(index, count, interval, TICK))
+            .collect();
         let witness = Arc::new(Witness::new(history, moments.iter().copied()));
         let guard = runtime.enter();
         let env = real::env("load", &std::env::temp_dir(), Arc::default())
@@ -246,8 +252,11 @@ impl<'a> Run<'a> {
         say(&mut options, "connecting the vehicles");
         self.connect()?;
         self.witness.begin(self.origin);
-        let saboteur =
-            Saboteur::start(self.services.handle().clone(), self.runtime.handle().clone(), self.server.clone())?;
+        let saboteur = Saboteur::start(
+            self.services.handle().clone(),
+            self.runtime.handle().clone(),
+            self.server.clone(),
+        )?;
         let lag = self.watch_runtime();
         let calibration = Calibration::start(self.shape())?;
         self.run_world(&mut options, &saboteur, &calibration);
@@ -296,7 +305,9 @@ impl<'a> Run<'a> {
                 let due = origin + TICK * step;
                 tokio::time::sleep_until(due).await;
                 let late = Instant::now().saturating_duration_since(due);
-                seen.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(late.as_micros() as u64);
+                seen.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .saturating_record(late.as_micros() as u64);
             }
         });
         lag
@@ -436,7 +447,8 @@ impl<'a> Run<'a> {
             "the world begins at the time of the run".to_owned(),
         ];
         if self.fleet.chunks_lost > 0 {
-            simplified.push(format!("{} receiver outputs found their tracker's port full", self.fleet.chunks_lost));
+            simplified
+                .push(format!("{} receiver outputs found their tracker's port full", self.fleet.chunks_lost));
         }
         simplified
     }
@@ -466,4 +478,3 @@ fn nodes(scenario: &Scenario) -> impl Iterator<Item = NodeName> {
     let of = |kind| (0..scenario.nodes_len(kind)).map(move |index| NodeName::new(kind, index));
     kinds.into_iter().flat_map(of).collect::<Vec<_>>().into_iter()
 }
-

@@ -104,7 +104,11 @@ impl Watch {
             let replaced = service.pid.is_some() && seen.pid.is_some() && service.pid != seen.pid;
             if (!serves || replaced) && seen.out.is_none() {
                 seen.out = Some((now, lost));
-                tell(witness, &service.node, if service.state == State::Draining { "node.draining" } else { "node.crashed" });
+                tell(
+                    witness,
+                    &service.node,
+                    if service.state == State::Draining { "node.draining" } else { "node.crashed" },
+                );
             }
             if serves && let Some((from, lost_before)) = seen.out.take() {
                 tell(witness, &service.node, "node.started_again");

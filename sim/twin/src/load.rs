@@ -21,7 +21,9 @@ pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
     let (mut scenario, path) = files::load(&args.which)?;
     if !scenario.modes.contains(&Mode::Live) {
         let path = path.display();
-        return Err(Stop::Usage(format!("{path} does not run with real processes: add \"live\" to its `modes`")));
+        return Err(Stop::Usage(format!(
+            "{path} does not run with real processes: add \"live\" to its `modes`"
+        )));
     }
     if let Some(interval) = args.send_interval_s {
         scenario.vehicles.iter_mut().for_each(|group| group.send_interval = Duration::from_secs(interval));
@@ -69,14 +71,18 @@ pub(crate) fn baseline(command: &BaselineCommand) -> Result<(), Stop> {
     let BaselineCommand::Accept { run, reason } = command;
     let path = if run.is_dir() { run.join("report.json") } else { run.clone() };
     let report = files::read_report(&path)?;
-    let baseline = Baseline::of(&report, reason)
-        .map_err(|error| Stop::Usage(format!("{}: {error}", path.display())))?;
+    let baseline =
+        Baseline::of(&report, reason).map_err(|error| Stop::Usage(format!("{}: {error}", path.display())))?;
     let to = baseline.path(BASELINES.as_ref());
-    let text = serde_json::to_string_pretty(&baseline).map_err(|error| Stop::Harness(Box::new(error)))? + "\n";
+    let text =
+        serde_json::to_string_pretty(&baseline).map_err(|error| Stop::Harness(Box::new(error)))? + "\n";
     let folder = to.parent().unwrap_or(Path::new(""));
     let name = to.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     files::write_all(folder, &[(name, text.as_bytes())], "another working directory")?;
-    show(&format!("wrote {}: commit it, and gates such as `at_most = \"1.1 x baseline\"` are held against it\n", to.display()));
+    show(&format!(
+        "wrote {}: commit it, and gates such as `at_most = \"1.1 x baseline\"` are held against it\n",
+        to.display()
+    ));
     Ok(())
 }
 

@@ -22,6 +22,7 @@ use crate::pki::{Identity, Trust, named_in};
 use crate::principal::Principal;
 use crate::profile::Profile;
 use crate::runtime::{EnvRuntime, Socket};
+use crate::serial::Serial;
 
 /// Length of the ids that we choose. 17 bytes are what QUIC-LB needs for one AES block and its first octet.
 const CID_BYTES: usize = 17;
@@ -199,6 +200,13 @@ pub fn principal(connection: &Connection) -> Result<Principal, QuicError> {
     let identity = connection.peer_identity().ok_or(QuicError::Nameless)?;
     let chain = identity.downcast_ref::<Vec<CertificateDer<'static>>>().ok_or(QuicError::Nameless)?;
     chain.first().and_then(named_in).ok_or(QuicError::Nameless)
+}
+
+/// The serial number of the peer's certificate.
+pub fn serial(connection: &Connection) -> Option<Serial> {
+    let identity = connection.peer_identity()?;
+    let chain = identity.downcast_ref::<Vec<CertificateDer<'static>>>()?;
+    chain.first().and_then(Serial::of)
 }
 
 /// The env's wall clock, for certificate dates and token lifetimes.

@@ -8,8 +8,12 @@ mod pki;
 mod principal;
 mod profile;
 mod runtime;
+mod serial;
 
-pub use endpoint::{QuicError, ServerSetup, client, client_config, principal, rebind, server, server_name};
-pub use pki::{Ca, Identity, PkiError, Trust};
+pub use endpoint::{
+    QuicError, ServerSetup, client, client_config, principal, rebind, serial, server, server_name,
+};
+pub use pki::{Ca, Identity, PkiError, Trust, serial_in_pem};
 pub use principal::{Principal, PrincipalError};
 pub use profile::Profile;
+pub use serial::{Serial, SerialError};

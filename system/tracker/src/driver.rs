@@ -88,7 +88,8 @@ enum Input {
 
 impl Driver {
     pub(crate) fn start(tracker: Tracker) -> Result<Self, SpoolError> {
-        let Tracker { env, config, endpoint, client, gps, can, newest, shares_endpoint, first_send } = tracker;
+        let Tracker { env, config, endpoint, client, gps, can, newest, shares_endpoint, first_send } =
+            tracker;
         let now = Instant::now();
         let mut config = config.buggified(&env);
         if env.planted("never_resent") {

@@ -126,7 +126,10 @@ impl Tracker {
         let bind = config.bind;
         let endpoint =
             drover_quic::client(&env, bind).map_err(|source| BindError::Endpoint { bind, source })?;
-        Ok(Self { shares_endpoint: false, ..Self::on_endpoint(env, config, &identity, &trust, gps, endpoint)? })
+        Ok(Self {
+            shares_endpoint: false,
+            ..Self::on_endpoint(env, config, &identity, &trust, gps, endpoint)?
+        })
     }
 
     /// The same on an endpoint that other trackers use, too: it is not closed with this one, and stays where it is when the

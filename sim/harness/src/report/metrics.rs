@@ -58,7 +58,7 @@ pub const DRIVING: [(&str, &str); 8] = [
 ];
 
 /// Recovery paths and their causes: how often each was taken.
-pub const EVENTS: [(&str, &str); 32] = [
+pub const EVENTS: [(&str, &str); 35] = [
     ("connect", "a vehicle's first session was set up"),
     ("reconnect", "a vehicle set up a session after it had lost one"),
     ("migration", "a session went on from another address"),
@@ -90,6 +90,9 @@ pub const EVENTS: [(&str, &str); 32] = [
     ("overloaded", "a gateway turned a vehicle away, because it had too many sessions"),
     ("persist_failed", "a gateway's call to persistence gave no outcome"),
     ("live_dropped", "a fix did not go live, because its receiver had no room"),
+    ("command", "a change of an order got its verdict"),
+    ("command_repeated", "a change of an order came again, and got the verdict of before"),
+    ("command_failed", "a change of an order found the database away, or lost its answer"),
     ("batch_given_up", "an agent gave up rows for which nobody waited any longer"),
 ];
 
@@ -132,9 +135,11 @@ pub fn all() -> Vec<String> {
 
 /// True if only a run with real processes has this metric.
 pub fn is_live_only(metric: &str) -> bool {
-    let of = |prefix: &str, name: &str| metric.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(name));
+    let of =
+        |prefix: &str, name: &str| metric.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(name));
     let live = ["cpu_us_per_fix.", "live."];
-    live.iter().any(|prefix| metric.starts_with(prefix)) || LIVE_LATENCIES.iter().any(|(name, _)| of("latency_ms.", name))
+    live.iter().any(|prefix| metric.starts_with(prefix))
+        || LIVE_LATENCIES.iter().any(|(name, _)| of("latency_ms.", name))
 }
 
 /// True if a report has this metric.

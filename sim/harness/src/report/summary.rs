@@ -123,7 +123,10 @@ fn live_lines(report: &Report) -> Vec<String> {
     for one in &live.degraded {
         let lasted = one.for_s.map_or("to the end".to_owned(), |for_s| format!("for {for_s:.1} s"));
         let lost = grouped(one.sessions_lost);
-        lines.push(row("out", &format!("{} from {:.1} s {lasted}, {lost} sessions lost", one.node, one.from_s)));
+        lines.push(row(
+            "out",
+            &format!("{} from {:.1} s {lasted}, {lost} sessions lost", one.node, one.from_s),
+        ));
     }
     lines.extend(live.noise().map(|noise| row("machine", &noise)));
     lines

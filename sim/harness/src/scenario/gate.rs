@@ -32,7 +32,7 @@ pub struct GateSpec {
 }
 
 /// What a metric is held against: a number, or so many times what the same run measured beside it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Limit {
     /// This number.
@@ -40,6 +40,16 @@ pub enum Limit {
     /// `"1.3 x bare_quic_sink"`: 1.3 times the median of that reference loop in the same run; `"1.1 x baseline"`: 1.1 times
     /// what the metric was in the baseline that was accepted for this kind of machine. With real processes only.
     Times(String),
+}
+
+impl JsonSchema for Limit {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Limit".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["number", "string"] })
+    }
 }
 
 impl Limit {
@@ -55,7 +65,10 @@ impl Limit {
         let name = name.trim();
         let known = || metrics::REFERENCES.iter().map(|(known, _)| *known).chain([metrics::BASELINE]);
         if !known().any(|known| known == name) {
-            return Err(format!("{name:?} is not measured; there are {}", known().collect::<Vec<_>>().join(", ")));
+            return Err(format!(
+                "{name:?} is not measured; there are {}",
+                known().collect::<Vec<_>>().join(", ")
+            ));
         }
         if !(factor.is_finite() && factor > 0.0) {
             return Err(wrong());

@@ -65,7 +65,8 @@ impl Copying {
     fn rows(&mut self) -> Result<Vec<Row>, String> {
         let tenant = TenantId::new("bare").map_err(|error| error.to_string())?;
         let row = |number: u64| {
-            let vehicle = VehicleId::new(&format!("VAN-{:05}", number % ROWS)).map_err(|error| error.to_string())?;
+            let vehicle =
+                VehicleId::new(&format!("VAN-{:05}", number % ROWS)).map_err(|error| error.to_string())?;
             let time = WallTime::from_micros(self.start.as_micros() + (number / ROWS) as i64 * 1_000_000);
             let place = Position::new(60.17, 24.94).map_err(|error| error.to_string())?;
             let fix = Fix::bare(number / ROWS, time, place);

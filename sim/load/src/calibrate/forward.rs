@@ -47,7 +47,11 @@ impl Forward {
             used += (of_thread() - before).as_secs_f64();
             while self.to.recv(&mut buffer).is_ok() {}
         }
-        if forwarded == 0 { Err("no datagram came".to_owned()) } else { Ok(used * 1e6 / f64::from(forwarded)) }
+        if forwarded == 0 {
+            Err("no datagram came".to_owned())
+        } else {
+            Ok(used * 1e6 / f64::from(forwarded))
+        }
     }
 }
 

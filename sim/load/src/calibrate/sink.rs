@@ -54,7 +54,8 @@ impl Sink {
         let server = std::thread::Builder::new()
             .name("bare-sink".to_owned())
             .spawn(move || {
-                let served = runtime().and_then(|runtime| runtime.block_on(serve(&identity, &trusted, &send, stopped)));
+                let served = runtime()
+                    .and_then(|runtime| runtime.block_on(serve(&identity, &trusted, &send, stopped)));
                 if let Err(error) = served {
                     let _ = send.send(Err(error));
                 }
@@ -69,7 +70,15 @@ impl Sink {
         let identity = ca.issue(&vehicle, &seeds).map_err(|error| chain(&error))?;
         let connected = client.block_on(connect(&identity, &trust, addr))?;
         let (_endpoint, _connections, streams) = connected;
-        Ok(Self { client, streams, _connections, _endpoint, server_task, stop: Some(stop), server: Some(server) })
+        Ok(Self {
+            client,
+            streams,
+            _connections,
+            _endpoint,
+            server_task,
+            stop: Some(stop),
+            server: Some(server),
+        })
     }
 
     /// CPU time of the server per message, in microseconds.
@@ -147,7 +156,9 @@ async fn serve(
             let Ok(connection) = incoming.await else { return };
             let Ok((mut send, mut receive)) = connection.accept_bi().await else { return };
             let mut message = [0; MESSAGE];
-            while receive.read_exact(&mut message).await.is_ok() && send.write_all(&[7; ANSWER]).await.is_ok() {}
+            while receive.read_exact(&mut message).await.is_ok() && send.write_all(&[7; ANSWER]).await.is_ok()
+            {
+            }
         });
     }
 }

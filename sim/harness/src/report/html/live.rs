@@ -19,8 +19,11 @@ pub(super) fn live(html: &mut String, report: &Report) {
     html.push_str("</table></div>\n");
     calibration(html, live);
     degraded(html, live);
-    let memory: Vec<String> =
-        live.memory_bytes.iter().map(|(node, bytes)| format!("{} {} MiB", escape(node), grouped(bytes >> 20))).collect();
+    let memory: Vec<String> = live
+        .memory_bytes
+        .iter()
+        .map(|(node, bytes)| format!("{} {} MiB", escape(node), grouped(bytes >> 20)))
+        .collect();
     let lag = live.generator_lag_ms.p99.map_or("–".to_owned(), number);
     let _ = writeln!(
         html,
