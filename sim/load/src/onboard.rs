@@ -31,6 +31,9 @@ pub(crate) struct Witness {
     origin: OnceLock<Instant>,
     vehicles: Vec<Mutex<Outstanding>>,
     to_durable: Mutex<Histogram<u64>>,
+    to_resumed: Mutex<Histogram<u64>>,
+    /// When a service was last seen to be gone.
+    crashed: Mutex<Option<Duration>>,
 }
 
 /// Fixes of one vehicle that are not durable yet, with when they were due to be sent.
@@ -47,8 +50,9 @@ impl Witness {
             Mutex::new(Outstanding { moments, given: Due::default(), recorded: Default::default() })
         });
         let vehicles = vehicles.collect();
-        let (origin, to_durable) = (OnceLock::new(), Mutex::new(Latency::histogram()));
-        Self { history, origin, vehicles, to_durable }
+        let histogram = || Mutex::new(Latency::histogram());
+        let (to_durable, to_resumed) = (histogram(), histogram());
+        Self { history, origin: OnceLock::new(), vehicles, to_durable, to_resumed, crashed: Mutex::new(None) }
     }
 
     /// The run begins now.
@@ -73,8 +77,20 @@ impl Witness {
         Latency::from_micros(&lock(&self.to_durable))
     }
 
+    pub(crate) fn crash_to_resumed(&self) -> Latency {
+        Latency::from_micros(&lock(&self.to_resumed))
+    }
+
+    /// When a service was last seen to be gone.
+    pub(crate) fn crashed(&self) -> Option<Duration> {
+        *lock(&self.crashed)
+    }
+
     /// Something happened to a service.
     pub(crate) fn service_event(&self, node: NodeName, name: &'static str) {
+        if name == "node.crashed" {
+            *lock(&self.crashed) = Some(self.now());
+        }
         self.history.event(self.now(), node, name, &[]);
     }
 
@@ -92,6 +108,12 @@ impl Witness {
                 let day_ms = (number("time_us") / 1_000 % DAY_MS) as u32;
                 if let Some(due) = vehicle.given.take(day_ms) {
                     vehicle.recorded.push_back((number("sequence"), due));
+                }
+            }
+            "tracker.connected" if number("reconnect") > 0 => {
+                if let Some(crashed) = self.crashed() {
+                    let waited = at.saturating_sub(crashed).as_micros() as u64;
+                    lock(&self.to_resumed).saturating_record(waited);
                 }
             }
             "tracker.durable" => self.durable(vehicle, at, number("first")..=number("last")),

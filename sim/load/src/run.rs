@@ -431,6 +431,7 @@ impl<'a> Run<'a> {
             memory_bytes: self.meter.memory_bytes(),
             generator_lag_ms: Latency::from_micros(&self.lag),
             generator_lag_limit_ms: LAG_LIMIT.as_secs_f64() * 1_000.0,
+            recovered_after_s: recovered_after_s(self.witness.crashed(), &history.series().backlog),
             degraded,
         });
         report.judge(self.interrupted);
@@ -459,6 +460,7 @@ impl<'a> Run<'a> {
         report.settled_after_s = self.settled_after.map(|after| after.as_secs_f64());
         report.latency_ms.extend(history.latencies());
         report.latency_ms.insert("send_due_to_durable".to_owned(), self.witness.send_due_to_durable());
+        report.latency_ms.insert("crash_to_resumed".to_owned(), self.witness.crash_to_resumed());
         report.events = history.events();
         report.driving = driving(&self.world, self.queue_longest);
         report.series = history.series();
@@ -472,9 +474,36 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Seconds from a crash until no more fixes wait than at most before it. `backlog` has one value per second.
+fn recovered_after_s(crashed: Option<Duration>, backlog: &[u64]) -> Option<f64> {
+    let crashed = crashed?.as_secs_f64();
+    let second = (crashed as usize).min(backlog.len());
+    let before = backlog[..second].iter().max()?;
+    // It grows first: the way down is what counts.
+    let after = backlog[second..].iter().rposition(|waiting| waiting > before);
+    let back = second + after.map_or(0, |last| last + 1);
+    (back < backlog.len()).then(|| (back as f64 + 1.0 - crashed).max(0.0))
+}
+
 /// The services of a scenario, which its faults can name.
 fn nodes(scenario: &Scenario) -> impl Iterator<Item = NodeName> {
     let kinds = [NodeKind::Gateway, NodeKind::Persistence, NodeKind::Db];
     let of = |kind| (0..scenario.nodes_len(kind)).map(move |index| NodeName::new(kind, index));
     kinds.into_iter().flat_map(of).collect::<Vec<_>>().into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_has_recovered_once_no_more_waits_than_before() {
+        let check = |crashed_s: f64, backlog: &[u64], expected: Option<f64>| {
+            assert_eq!(recovered_after_s(Some(Duration::from_secs_f64(crashed_s)), backlog), expected);
+        };
+        check(2.5, &[5, 6, 5, 20, 9, 6, 4], Some(3.5));
+        check(2.5, &[5, 6, 5, 4, 4], Some(0.5));
+        check(2.5, &[5, 6, 5, 20, 9], None);
+        assert_eq!(recovered_after_s(None, &[1]), None);
+    }
 }

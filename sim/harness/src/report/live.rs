@@ -36,6 +36,9 @@ pub struct LiveFacts {
     pub generator_lag_ms: Latency,
     /// What of it makes a run invalid: the 99th percentile, in milliseconds.
     pub generator_lag_limit_ms: f64,
+    /// From the last time that a service was seen to be gone until no more fixes waited than before, in seconds; null if none
+    /// was, or if that never came.
+    pub recovered_after_s: Option<f64>,
     /// Which services did not serve, and for how long.
     pub degraded: Vec<Degraded>,
 }

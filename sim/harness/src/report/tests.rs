@@ -228,6 +228,7 @@ fn live_sample() -> Report {
         calibration: spread.map(|spread| ("bare_copy".to_owned(), spread)).into_iter().collect(),
         generator_lag_ms: latency,
         generator_lag_limit_ms: 50.0,
+        recovered_after_s: Some(12.0),
         degraded: vec![Degraded { node: "gateway/1".to_owned(), from_s: 3.0, for_s: None, sessions_lost: 7 }],
         ..LiveFacts::default()
     });

