@@ -21,6 +21,14 @@ pub trait Net: Send + Sync {
     /// The address is taken or not ours.
     fn datagrams(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>>;
 
+    /// See [`crate::Env::datagrams_apart`].
+    ///
+    /// # Errors
+    /// The address is taken or not ours.
+    fn datagrams_apart(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
+        self.datagrams(bind)
+    }
+
     /// See [`crate::Env::listen`].
     fn listen(&self, bind: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
 

@@ -22,7 +22,12 @@ impl Net for SystemNet {
         let socket = std::net::UdpSocket::bind(bind)?;
         // Sets non-blocking mode and what offloads the kernel has.
         let state = UdpSocketState::new((&socket).into())?;
-        Ok(Arc::new(SystemDatagrams { io: UdpSocket::from_std(socket)?, state }))
+        Ok(Arc::new(SystemDatagrams { io: Arc::new(UdpSocket::from_std(socket)?), state }))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn datagrams_apart(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
+        Ok(super::batches::Batches::bind(bind)?)
     }
 
     fn listen(&self, bind: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
@@ -49,7 +54,7 @@ impl Net for SystemNet {
 
 #[derive(Debug)]
 struct SystemDatagrams {
-    io: UdpSocket,
+    io: Arc<UdpSocket>,
     state: UdpSocketState,
 }
 
@@ -88,7 +93,7 @@ impl Datagrams for SystemDatagrams {
     }
 
     fn writable(self: Arc<Self>) -> Pin<Box<dyn PollWritable>> {
-        Box::pin(Writable { socket: self, waiting: None })
+        Box::pin(Writable::new(self.io.clone()))
     }
 
     fn send_segments_max(&self) -> usize {
@@ -105,9 +110,15 @@ impl Datagrams for SystemDatagrams {
 }
 
 /// `UdpSocket::poll_send_ready` wakes one task only; a future per waiter wakes them all.
-struct Writable {
-    socket: Arc<SystemDatagrams>,
+pub(super) struct Writable {
+    socket: Arc<UdpSocket>,
     waiting: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send + Sync>>>,
+}
+
+impl Writable {
+    pub(super) const fn new(socket: Arc<UdpSocket>) -> Self {
+        Self { socket, waiting: None }
+    }
 }
 
 impl std::fmt::Debug for Writable {
@@ -122,7 +133,7 @@ impl PollWritable for Writable {
         let socket = &this.socket;
         let waiting = this.waiting.get_or_insert_with(|| {
             let socket = socket.clone();
-            Box::pin(async move { socket.io.writable().await })
+            Box::pin(async move { socket.writable().await })
         });
         let result = ready!(waiting.as_mut().poll(cx));
         this.waiting = None;
