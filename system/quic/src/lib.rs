@@ -1,15 +1,31 @@
-//! QUIC on env: endpoints for vehicles and services, mutual TLS under one private CA, and who the peer is.
+//! QUIC on env: endpoints for vehicles and services, mutual TLS under one private CA, and who the peer is; and what routers
+//! and gateways agree on: connection ids that name their server, the client's address on every datagram, shared keys.
 //!
 //! Knows no frames and no services. All entropy, time and sockets come from the [`drover_env::Env`] it is given, so that
 //! a simulated endpoint repeats byte for byte.
 
+mod cid;
+mod cluster;
 mod endpoint;
 mod pki;
 mod principal;
 mod profile;
+mod returns;
+mod routers;
 mod runtime;
+mod shim;
+mod ticket;
 
-pub use endpoint::{QuicError, ServerSetup, client, client_config, principal, rebind, server, server_name};
+pub use cid::{
+    CID_BYTES, CID_BYTES_MAX, Cid, CidConfig, CidLayout, CidReader, LayoutError, Plain, ServerId, ServerIds,
+};
+pub use cluster::{ClusterKeys, ClusterSecret, SecretError};
+pub use endpoint::{
+    Membership, QuicError, ServerSetup, client, client_config, client_through, principal, rebind, server,
+    server_behind_routers, server_name,
+};
 pub use pki::{Ca, Identity, PkiError, Trust};
 pub use principal::{Principal, PrincipalError};
 pub use profile::Profile;
+pub use routers::Routers;
+pub use shim::{SHIM_BYTES, ShimKey, Way};

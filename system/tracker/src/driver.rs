@@ -249,7 +249,7 @@ impl Driver {
         if self.source == Some(source) {
             return;
         }
-        match drover_quic::rebind(&self.env, &self.endpoint, rebind_addr(self.config.bind)) {
+        match drover_quic::rebind(&self.env, &self.endpoint, rebind_addr(self.config.bind), None) {
             Ok(()) => {
                 let moved = self.source.replace(source).is_some() && self.link.is_some();
                 if moved {
