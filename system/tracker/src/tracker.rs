@@ -1,17 +1,20 @@
 //! The tracker as a service.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use drover_env::Env;
-use drover_quic::{Identity, Principal, Profile, QuicError, Trust};
+use drover_quic::{Identity, Principal, Profile, QuicError, Routers, Trust};
 use drover_wire::geostream::ALPN;
 use quinn::{ClientConfig, Endpoint};
+use rand::RngExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::Arrived;
 use crate::can::{CanCounts, CanInput};
+use crate::config::Via;
 use crate::driver::Driver;
 use crate::{Config, NmeaCounts, SpoolError};
 
@@ -76,6 +79,7 @@ pub struct Tracker {
     pub(crate) env: Env,
     pub(crate) config: Config,
     pub(crate) endpoint: Endpoint,
+    pub(crate) routers: Option<Arc<Routers>>,
     pub(crate) client: ClientConfig,
     pub(crate) gps: mpsc::Receiver<Arrived<Bytes>>,
     pub(crate) can: Option<CanInput>,
@@ -106,10 +110,20 @@ impl Tracker {
             return Err(BindError::Identity { found });
         };
         let failed = |source| BindError::Endpoint { bind: config.bind, source };
-        let endpoint = drover_quic::client(&env, config.bind).map_err(failed)?;
-        let client =
-            drover_quic::client_config(&env, &identity, &trust, ALPN, &Profile::vehicle()).map_err(failed)?;
-        Ok(Self { env, config, endpoint, client, gps, can: None })
+        let routers = match config.via {
+            Via::Gateways => None,
+            // A fleet spreads over them.
+            Via::Routers => Routers::new(config.servers.clone(), env.rng("router").random_range(0..1 << 16)),
+        };
+        let endpoint = match &routers {
+            None => drover_quic::client(&env, config.bind),
+            Some(routers) => drover_quic::client_through(&env, config.bind, routers),
+        }
+        .map_err(failed)?;
+        // Where any gateway may take over, a session goes on with what another one knew of this vehicle.
+        let profile = Profile { resume: routers.is_some(), ..Profile::vehicle() };
+        let client = drover_quic::client_config(&env, &identity, &trust, ALPN, &profile).map_err(failed)?;
+        Ok(Self { env, config, endpoint, routers, client, gps, can: None })
     }
 
     /// Reads the vehicle's bus, too: fixes carry the readings that had arrived when they were made, however late
