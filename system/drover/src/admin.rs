@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use drover_env::real::Metrics;
@@ -16,6 +16,8 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -26,7 +28,8 @@ use crate::metrics;
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 /// Wait after a connection that could not be taken: out of files, most likely.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
-const PATHS: &str = "GET /live, GET /ready, GET /metrics, GET /status, POST /drain";
+const PATHS: &str =
+    "GET /live, GET /ready, GET /metrics, GET /status, POST /drain and, of a supervisor, POST /roll";
 
 /// How far a process has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -52,7 +55,12 @@ struct Status {
     uptime_s: u64,
     /// How often each event occurred: its name, with its reason in brackets if it has one.
     events: BTreeMap<String, u64>,
+    /// What only this kind of process has to tell.
+    #[serde(flatten)]
+    details: Option<Value>,
 }
+
+type Details = dyn Fn() -> Option<Value> + Send + Sync;
 
 /// What a process tells about itself. Clones share it.
 #[derive(Clone)]
@@ -64,12 +72,25 @@ struct Shared {
     is_ready: AtomicBool,
     metrics: Arc<Metrics>,
     cancel: CancellationToken,
+    details: OnceLock<Box<Details>>,
+    roll: OnceLock<Arc<Notify>>,
 }
 
 impl Admin {
     pub(crate) fn new(node: String, metrics: Arc<Metrics>, cancel: CancellationToken) -> Self {
         let is_ready = AtomicBool::new(false);
-        Self(Arc::new(Shared { node, started: Instant::now(), is_ready, metrics, cancel }))
+        let (details, roll) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Shared { node, started: Instant::now(), is_ready, metrics, cancel, details, roll }))
+    }
+
+    /// `details` says what else `/status` has to tell, as an object. Only the first one is asked.
+    pub(crate) fn tell(&self, details: impl Fn() -> Option<Value> + Send + Sync + 'static) {
+        drop(self.0.details.set(Box::new(details)));
+    }
+
+    /// `POST /roll` wakes `roll`. Only the first one is woken.
+    pub(crate) fn on_roll(&self, roll: Arc<Notify>) {
+        drop(self.0.roll.set(roll));
     }
 
     /// The service serves from now on.
@@ -94,6 +115,7 @@ impl Admin {
             state: self.state(),
             uptime_s: self.0.started.elapsed().as_secs(),
             events: metrics::by_event(&self.0.metrics),
+            details: self.0.details.get().and_then(|details| details()),
         }
     }
 
@@ -156,7 +178,7 @@ impl Admin {
                 Ok(body) => with_type(StatusCode::OK, "application/json", body + "\n"),
                 Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             },
-            ("/drain", &Method::POST) if !peer.ip().to_canonical().is_loopback() => {
+            ("/drain" | "/roll", &Method::POST) if !peer.ip().to_canonical().is_loopback() => {
                 text(StatusCode::FORBIDDEN, "only from the machine itself\n")
             }
             ("/drain", &Method::POST) => {
@@ -164,8 +186,17 @@ impl Admin {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 response
             }
+            ("/roll", &Method::POST)
+                if self.0.roll.get().is_some_and(|roll| {
+                    roll.notify_one();
+                    true
+                }) =>
+            {
+                text(StatusCode::OK, "restarting one at a time; `status` shows how far it is\n")
+            }
             ("/live" | "/ready" | "/metrics" | "/status", _) => not_allowed("GET"),
             ("/drain", _) => not_allowed("POST"),
+            ("/roll", _) if self.0.roll.get().is_some() => not_allowed("POST"),
             _ => text(StatusCode::NOT_FOUND, format!("there are {PATHS}\n")),
         }
     }

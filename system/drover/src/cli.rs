@@ -1,12 +1,15 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 const EXAMPLES: &str = "\
 A cluster on one machine, with all that it needs in one folder:
-  drover init cluster                                       says how to start what it has made
+  drover init cluster
+  drover up cluster                                         persistence agent, gateway and a vehicle that drives a round
+  drover ctl --cluster cluster status                       in another terminal
 
 The same by hand:
   drover pki init pki
@@ -40,9 +43,12 @@ pub(crate) enum Command {
     /// Takes fixes from vehicles over QUIC and passes them to persistence agents.
     Gateway(ServiceArgs),
     /// Stores fixes in the PostgreSQL of its [postgres]; without one in memory, where nothing is kept.
-    Persistence(ServiceArgs),
+    Persistence(PersistenceArgs),
     /// The on-board client: reads a GPS receiver and the vehicle's bus, keeps fixes in a spool, sends them.
     Tracker(TrackerArgs),
+    /// Runs the services of a cluster file as processes: restarts what dies or hangs, drains all on SIGTERM, and restarts them
+    /// one at a time on SIGHUP.
+    Up(UpArgs),
     /// Makes the tables of the database, or brings them up to date. Never backwards.
     Migrate(MigrateArgs),
     /// Makes the certificates of a cluster.
@@ -50,7 +56,7 @@ pub(crate) enum Command {
     Pki(PkiCommand),
     /// Makes a folder with all that a cluster on this machine needs: certificates, a config for each service, a cluster file.
     Init(InitArgs),
-    /// Asks a running process how it is, or tells it to drain.
+    /// Asks a running process or a whole cluster how it is, or tells it to drain.
     Ctl(CtlArgs),
 }
 
@@ -65,17 +71,38 @@ pub(crate) struct InitArgs {
     /// A vehicle that may connect, as tenant/id.
     #[arg(long, value_name = "NAME", default_value = "demo/VAN-001")]
     pub(crate) vehicle: String,
-    /// First of the ports that the services take, four in all.
-    #[arg(long, value_name = "PORT", default_value_t = 4430, value_parser = clap::value_parser!(u16).range(1..=65_532))]
+    /// First of the ports that the services take: six times ten, so that there can be ten of each.
+    #[arg(long, value_name = "PORT", default_value_t = 4430, value_parser = clap::value_parser!(u16).range(1..=65_470))]
     pub(crate) port: u16,
+}
+
+/// What `drover up` takes.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// The cluster file, or the folder that has it as cluster.toml.
+    #[arg(value_name = "CLUSTER", default_value = "cluster.toml")]
+    pub(crate) cluster: PathBuf,
+    /// Database of the persistence agents instead of the one in their config, as postgres://user@host:port/name; its password:
+    /// PGPASSWORD. Its tables are made or brought up to date first.
+    #[arg(long, value_name = "URL", env = "DROVER_DATABASE", hide_env_values = true)]
+    pub(crate) database: Option<String>,
+    /// Checks the cluster file and the config of every service, says what is wrong, and starts nothing.
+    #[arg(long)]
+    pub(crate) check_config: bool,
 }
 
 /// What `drover ctl` takes.
 #[derive(Debug, Args)]
 pub(crate) struct CtlArgs {
     /// The process's `admin` address.
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) addr: std::net::SocketAddr,
+    #[arg(long, value_name = "ADDR", conflicts_with = "cluster", required_unless_present = "cluster")]
+    pub(crate) addr: Option<SocketAddr>,
+    /// The cluster file of a `drover up` that runs, or the folder that has it as cluster.toml.
+    #[arg(long, value_name = "CLUSTER")]
+    pub(crate) cluster: Option<PathBuf>,
+    /// The status of a cluster as JSON, not as a table.
+    #[arg(long, requires = "cluster")]
+    pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: CtlCommand,
 }
@@ -90,6 +117,8 @@ pub(crate) enum CtlCommand {
     Metrics,
     /// Takes nothing new, finishes what is under way, and ends, as after SIGTERM. From the same machine only.
     Drain,
+    /// Restarts the services of a cluster one at a time, as after SIGHUP. From the same machine only.
+    Roll,
 }
 
 /// What every service takes.
@@ -104,6 +133,35 @@ pub(crate) struct ServiceArgs {
     /// Prints the config with every default filled in; without --config, one to start from.
     #[arg(long, conflicts_with = "check_config")]
     pub(crate) print_config: bool,
+    #[command(flatten)]
+    pub(crate) placement: Placement,
+}
+
+/// What a supervisor tells one of several processes that share a config.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Placement {
+    /// Number of this instance: it stands for `{index}` in the paths of the config's [tls] and in its state_dir.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) index: u32,
+    /// Where to listen, instead of where the config says.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Admin address, instead of the config's.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// Ends when the process that started it does.
+    #[arg(long)]
+    pub(crate) supervised: bool,
+}
+
+/// What a persistence agent takes.
+#[derive(Debug, Args)]
+pub(crate) struct PersistenceArgs {
+    #[command(flatten)]
+    pub(crate) service: ServiceArgs,
+    /// The database, instead of the config's: postgres://user@host:port/name; its password: PGPASSWORD.
+    #[arg(long, value_name = "URL", env = "DROVER_DATABASE", hide_env_values = true)]
+    pub(crate) database: Option<String>,
 }
 
 /// What `drover migrate` takes.
@@ -118,6 +176,9 @@ pub(crate) struct MigrateArgs {
     /// Says which version the schema has, and changes nothing.
     #[arg(long)]
     pub(crate) check_config: bool,
+    /// The database, instead of the config's: postgres://user@host:port/name.
+    #[arg(long, value_name = "URL", env = "DROVER_DATABASE", hide_env_values = true)]
+    pub(crate) database: Option<String>,
 }
 
 /// What a tracker takes: a config to run by, or recordings to print.
@@ -153,13 +214,16 @@ pub(crate) struct TrackerArgs {
         requires = "print"
     )]
     pub(crate) can_offset_s: f64,
+    #[command(flatten)]
+    pub(crate) placement: Placement,
 }
 
 impl TrackerArgs {
     /// Those that every service has.
     pub(crate) fn service(&self) -> ServiceArgs {
-        let Self { config, check_config, print_config, .. } = self;
-        ServiceArgs { config: config.clone(), check_config: *check_config, print_config: *print_config }
+        let Self { config, check_config, print_config, placement, .. } = self;
+        let (config, placement) = (config.clone(), placement.clone());
+        ServiceArgs { config, check_config: *check_config, print_config: *print_config, placement }
     }
 }
 

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Stop;
+use crate::cli::Placement;
 use crate::commented::Described;
 
 /// Table of the service that has a database.
@@ -95,9 +96,17 @@ struct Common {
     postgres: Option<postgres::Config>,
 }
 
-/// Reads the config of the service called `table`. Paths in it are meant from the file's own folder.
-pub(crate) fn load<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<Loaded<C>, Stop> {
-    let (common, service) = parse::<C>(path, table)?;
+/// Stands for the number of the instance in paths that several share.
+const INDEX: &str = "{index}";
+
+/// Reads the config of the service called `table`, for the instance that `placement` says. Paths in it are meant from the
+/// file's own folder.
+pub(crate) fn load<C: DeserializeOwned + Default>(
+    path: &Path,
+    table: &str,
+    placement: &Placement,
+) -> Result<Loaded<C>, Stop> {
+    let (common, service) = parse::<C>(path, table, placement)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let broken = |error: drover_quic::PkiError| usage(path, &format!("[tls]: {}", drover_env::Chain(&error)));
     let [certificate, key, ca] = read_pem(path, folder, &common.tls)?;
@@ -118,6 +127,11 @@ pub(crate) fn database(path: &Path) -> Result<postgres::Config, Stop> {
     })?;
     config.check().map_err(|problem| usage(path, &format!("[postgres]: {problem}")))?;
     Ok(in_folder(config, path.parent().unwrap_or(Path::new(""))))
+}
+
+/// The database at `url`, with whatever else `config` says.
+pub(crate) fn at_url(config: Option<postgres::Config>, url: &str) -> Result<postgres::Config, Stop> {
+    config.unwrap_or_default().with_url(url).map_err(Stop::Usage)
 }
 
 fn in_folder(config: postgres::Config, folder: &Path) -> postgres::Config {
@@ -166,12 +180,12 @@ pub(crate) fn service<C: DeserializeOwned + Default>(path: &Path, table: &str) -
 }
 
 /// The config with every default filled in, as TOML, with what each key is for.
-pub(crate) fn resolved<C>(path: Option<&Path>, table: &str) -> Result<String, Stop>
+pub(crate) fn resolved<C>(path: Option<&Path>, table: &str, placement: &Placement) -> Result<String, Stop>
 where
     C: DeserializeOwned + Default + Serialize + JsonSchema,
 {
     let (Common { tls, process, postgres }, service) = match path {
-        Some(path) => parse::<C>(path, table)?,
+        Some(path) => parse::<C>(path, table, placement)?,
         None => (Common::default(), C::default()),
     };
     let mut tables =
@@ -184,18 +198,37 @@ where
     Ok(tables.join("\n"))
 }
 
-fn parse<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<(Common, C), Stop> {
-    let (mut whole, service) = read(path, table)?;
-    let tls = part(path, "tls", whole.remove("tls"))?.ok_or_else(|| {
+fn parse<C: DeserializeOwned + Default>(
+    path: &Path,
+    table: &str,
+    placement: &Placement,
+) -> Result<(Common, C), Stop> {
+    let (mut whole, service) = read_at(path, table, placement.listen)?;
+    let tls: Option<Tls> = part(path, "tls", whole.remove("tls"))?;
+    let mut tls = tls.ok_or_else(|| {
         usage(path, "[tls] is missing: it names certificate, key and ca; `drover pki` makes them")
     })?;
-    let process = part(path, "process", whole.remove("process"))?.unwrap_or_default();
+    let mut process: Process = part(path, "process", whole.remove("process"))?.unwrap_or_default();
+    for shared in [&mut tls.certificate, &mut tls.key, &mut process.state_dir] {
+        let own = shared.to_str().map(|text| text.replace(INDEX, &placement.index.to_string()));
+        *shared = own.map_or_else(|| shared.clone(), PathBuf::from);
+    }
+    process.admin = placement.admin.or(process.admin);
     let postgres = part(path, POSTGRES, whole.remove(POSTGRES))?;
     Ok((Common { tls, process, postgres }, service))
 }
 
 /// Reads the service's table, and gives what is left beside it.
 fn read<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<(toml::Table, C), Stop> {
+    read_at(path, table, None)
+}
+
+/// The same, for a service that is told where to listen.
+fn read_at<C: DeserializeOwned + Default>(
+    path: &Path,
+    table: &str,
+    listen: Option<SocketAddr>,
+) -> Result<(toml::Table, C), Stop> {
     let text =
         fs::read_to_string(path).map_err(|error| Stop::Usage(format!("read {}: {error}", path.display())))?;
     let wrong = |error: toml::de::Error| usage(path, error.to_string().trim_end());
@@ -208,7 +241,14 @@ fn read<C: DeserializeOwned + Default>(path: &Path, table: &str) -> Result<(toml
         let known = known.into_iter().map(|name| format!("[{name}]")).collect::<Vec<_>>().join(", ");
         return Err(usage(path, &format!("unknown table or key `{other}`; this file has {known}")));
     }
-    let service = part(path, table, whole.remove(table))?.unwrap_or_default();
+    let mut own = whole.remove(table);
+    if let Some(listen) = listen {
+        let own = own.get_or_insert_with(|| toml::Table::new().into());
+        if let Some(own) = own.as_table_mut() {
+            own.insert("listen".to_owned(), listen.to_string().into());
+        }
+    }
+    let service = part(path, table, own)?.unwrap_or_default();
     Ok((whole, service))
 }
 
@@ -235,7 +275,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("gateway.toml");
         fs::write(&path, text).expect("written");
-        let result = load::<drover_gateway::Config>(&path, "gateway");
+        let result = load::<drover_gateway::Config>(&path, "gateway", &Placement::default());
         let Err(Stop::Usage(message)) = result else { panic!("{text} was taken") };
         assert!(message.contains(expected), "{message}");
     }
@@ -253,6 +293,24 @@ mod tests {
             "[process]: unknown field `thread`",
         );
         check(tls, "`drover pki` makes certificates");
+    }
+
+    #[test]
+    fn one_config_serves_many_instances_each_with_its_own_names_and_addresses() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gateway.toml");
+        let tls = "[tls]\ncertificate = \"pki/gateway-{index}.pem\"\nkey = \"pki/gateway-{index}.key\"\nca = \"ca\"\n";
+        fs::write(&path, format!("{tls}[process]\nstate_dir = \"state/{{index}}\"\n")).expect("written");
+        let (listen, admin) = ("127.0.0.1:7".parse().ok(), "127.0.0.1:8".parse().ok());
+        let placement = Placement { index: 3, listen, admin, supervised: false };
+        let parsed = parse::<drover_gateway::Config>(&path, "gateway", &placement).ok();
+        let (common, service) = parsed.expect("a good config");
+        assert_eq!(common.tls.key, Path::new("pki/gateway-3.key"));
+        assert_eq!(common.process.state_dir, Path::new("state/3"));
+        assert_eq!((Some(service.listen), common.process.admin), (listen, admin));
+        let parsed = parse::<crate::services::TrackerConfig>(&path, "gateway", &placement);
+        let Err(Stop::Usage(message)) = parsed else { panic!("a tracker listens") };
+        assert!(message.contains("unknown field `listen`"), "{message}");
     }
 
     #[test]
@@ -283,12 +341,13 @@ mod tests {
 
     #[test]
     fn what_is_printed_can_be_read_again() {
-        let text = resolved::<drover_persistence::Config>(None, "persistence").unwrap_or_default();
+        let none = Placement::default();
+        let text = resolved::<drover_persistence::Config>(None, "persistence", &none).unwrap_or_default();
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("persistence.toml");
         fs::write(&path, &text).expect("written");
         assert_eq!(
-            resolved::<drover_persistence::Config>(Some(&path), "persistence").unwrap_or_default(),
+            resolved::<drover_persistence::Config>(Some(&path), "persistence", &none).unwrap_or_default(),
             text
         );
     }

@@ -1,26 +1,21 @@
-//! `drover ctl`: asks a running process, by its admin address.
+//! `drover ctl`: asks a running process, or a whole cluster, by its admin address.
 
-#![expect(clippy::disallowed_types, reason = "a tool of the command line, not a service: it has no env")]
-
+use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use drover_env::Chain;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::header::HOST;
-use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use drover_supervisor::admin::{Method, ask};
+use drover_supervisor::{Cluster, Status};
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::cli::{CtlArgs, CtlCommand};
-use crate::{Stop, show};
+use crate::{Stop, show, up};
 
 /// How long a process may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Largest answer.
-const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 pub(crate) fn run(args: &CtlArgs) -> Result<(), Stop> {
     let (method, path) = match args.command {
@@ -28,41 +23,96 @@ pub(crate) fn run(args: &CtlArgs) -> Result<(), Stop> {
         CtlCommand::Metrics => (Method::GET, "/metrics"),
         CtlCommand::Ready => (Method::GET, "/ready"),
         CtlCommand::Drain => (Method::POST, "/drain"),
+        CtlCommand::Roll => (Method::POST, "/roll"),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Stop::Failed(format!("start the runtime: {error}")))?;
-    let asked = runtime.block_on(async { timeout(ANSWER_WITHIN, ask(args.addr, &method, path)).await });
-    let failed = |problem: &str| {
-        Stop::Failed(format!("{}: {problem}; is it the `admin` address of a process that runs?", args.addr))
+    let addr = match (&args.addr, &args.cluster) {
+        (Some(addr), _) => *addr,
+        (None, Some(cluster)) => supervisor(cluster)?,
+        (None, None) => return Err(Stop::Usage("ctl needs --addr or --cluster".to_owned())),
     };
-    let (status, body) = asked.map_err(|_| failed("no answer in time"))?.map_err(|error| failed(&error))?;
-    if status.is_success() {
-        show(&body);
-        return Ok(());
-    }
-    Err(Stop::Failed(format!("{}: {status}: {}", args.addr, body.trim_end())))
+    runtime.block_on(async {
+        let body = answer(addr, &method, path).await?;
+        let is_table = args.cluster.is_some() && !args.json && matches!(args.command, CtlCommand::Status);
+        show(&if is_table { table(addr, &body).await? } else { body });
+        Ok(())
+    })
 }
 
-async fn ask(addr: SocketAddr, method: &Method, path: &str) -> Result<(StatusCode, String), String> {
-    let chained = |error: hyper::Error| Chain(&error).to_string();
-    let stream = TcpStream::connect(addr).await.map_err(|error| error.to_string())?;
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(chained)?;
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, addr.to_string())
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| error.to_string())?;
-    let answered = async move {
-        let response = sender.send_request(request).await.map_err(chained)?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| error.to_string())?.to_bytes();
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+/// The admin address of a cluster's supervisor.
+fn supervisor(cluster: &Path) -> Result<SocketAddr, Stop> {
+    let path = up::cluster_file(cluster);
+    let cluster = Cluster::load(&path).map_err(|error| Stop::Usage(drover_env::Chain(&error).to_string()))?;
+    cluster.supervisor.admin.ok_or_else(|| {
+        Stop::Usage(format!("{}: [supervisor] has no `admin`: nobody can ask it", path.display()))
+    })
+}
+
+async fn answer(addr: SocketAddr, method: &Method, path: &str) -> Result<String, Stop> {
+    let failed = |problem: &str| {
+        Stop::Failed(format!("{addr}: {problem}; is it the `admin` address of a process that runs?"))
     };
-    // What ends the connection ends the request too, which then says so itself.
-    tokio::join!(answered, connection).0
+    let asked = timeout(ANSWER_WITHIN, ask(addr, method, path)).await;
+    let (status, body) = asked.map_err(|_| failed("no answer in time"))?.map_err(|error| failed(&error))?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    Err(Stop::Failed(format!("{addr}: {status}: {}", body.trim_end())))
+}
+
+/// What a supervisor says of its cluster.
+#[derive(Deserialize)]
+struct Whole {
+    cluster: Status,
+    store: String,
+}
+
+/// The processes of a cluster, and where its vehicles are.
+async fn table(addr: SocketAddr, body: &str) -> Result<String, Stop> {
+    let whole: Whole = serde_json::from_str(body)
+        .map_err(|error| Stop::Failed(format!("{addr}: this is no supervisor: {error}")))?;
+    let mut text = whole.cluster.table();
+    let _ = write!(text, "\nstore: {}\n", whole.store);
+    for service in whole.cluster.services.iter().filter(|service| service.node.starts_with("tracker/")) {
+        // One that does not answer is in the table as what it is.
+        let Ok(body) = answer(service.admin, &Method::GET, "/status").await else { continue };
+        text.push_str(&vehicle(&service.node, &body));
+    }
+    Ok(text)
+}
+
+/// Where a vehicle is, as its tracker says.
+fn vehicle(node: &str, body: &str) -> String {
+    let status: Value = serde_json::from_str(body).unwrap_or_default();
+    let name = status["node"].as_str().unwrap_or_default();
+    let name = name.strip_prefix("drover://").unwrap_or(name).replace("/vehicle/", "/");
+    let fix = &status["fix"];
+    let (Some(lat), Some(lon)) = (fix["lat"].as_f64(), fix["lon"].as_f64()) else {
+        return format!("{node}: {name} has no fix yet\n");
+    };
+    let speed = fix["speed_kmh"].as_f64().map(|speed| format!(", {speed} km/h")).unwrap_or_default();
+    let count = |event: &str| status["events"][event].as_u64().unwrap_or_default();
+    let time = fix["time"].as_str().unwrap_or_default();
+    let (recorded, acks) = (count("tracker.recorded"), count("tracker.durable"));
+    format!(
+        "{node}: {name} at {lat:.6} {lon:.6}{speed} ({time}); {recorded} fixes recorded, {acks} durable acks\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vehicle_is_shown_with_its_place() {
+        let body = r#"{"node":"drover://demo/vehicle/VAN-001","events":{"tracker.recorded":20,"tracker.durable":4},
+                       "fix":{"time":"2026-03-02T07:00:00Z","lat":60.17,"lon":24.94,"speed_kmh":31.0}}"#;
+        let expected = "tracker/0: demo/VAN-001 at 60.170000 24.940000, 31 km/h (2026-03-02T07:00:00Z); \
+                        20 fixes recorded, 4 durable acks\n";
+        assert_eq!(vehicle("tracker/0", body), expected);
+        assert_eq!(vehicle("tracker/0", "{}"), "tracker/0:  has no fix yet\n");
+    }
 }

@@ -21,7 +21,10 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(1800);
 const NEWEST_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn migrate(args: &MigrateArgs) -> Result<(), Stop> {
-    let mut config = config::database(&args.config)?;
+    let mut config = match &args.database {
+        Some(url) => config::at_url(config::database(&args.config).ok(), url)?,
+        None => config::database(&args.config)?,
+    };
     if let Some(user) = &args.user {
         config.user.clone_from(user);
     }

@@ -11,19 +11,24 @@ use crate::{Stop, show};
 const GATEWAY: &str = "gateway/0";
 const PERSISTENCE: &str = "persistence/0";
 
+/// Ports from one service's first to the next one's: so many of each can run.
+const PORTS_EACH: u16 = 10;
+
 /// Where the services listen, on this machine alone.
 struct Addrs {
     gateway: String,
     persistence: String,
     gateway_admin: String,
     persistence_admin: String,
+    tracker_admin: String,
+    supervisor_admin: String,
 }
 
 impl Addrs {
     fn from_port(first: u16) -> Self {
-        let [gateway, persistence, gateway_admin, persistence_admin] =
-            [0, 1, 2, 3].map(|step| format!("127.0.0.1:{}", first + step));
-        Self { gateway, persistence, gateway_admin, persistence_admin }
+        let [gateway, persistence, gateway_admin, persistence_admin, tracker_admin, supervisor_admin] =
+            [0, 1, 2, 3, 4, 5].map(|place| format!("127.0.0.1:{}", first + place * PORTS_EACH));
+        Self { gateway, persistence, gateway_admin, persistence_admin, tracker_admin, supervisor_admin }
     }
 }
 
@@ -56,38 +61,37 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
     for (name, text) in configs {
         write_new(&dir.join(name), &text, 0o644)?;
     }
-    show(&next_steps(dir, &addrs, args.postgres.is_some()));
+    show(&next_steps(dir, args.postgres.is_some()));
     Ok(())
 }
 
-fn next_steps(dir: &Path, addrs: &Addrs, has_database: bool) -> String {
+fn next_steps(dir: &Path, has_database: bool) -> String {
     let dir = dir.display();
     let migrate = if has_database {
-        format!("  drover migrate --config {dir}/persistence.toml        makes the tables, once\n")
+        format!("  drover migrate --config {dir}/persistence.toml      makes the tables, once\n")
     } else {
         String::new()
     };
     format!(
         "wrote {dir}: certificates, gateway.toml, persistence.toml, tracker.toml, cluster.toml\n\
          {dir}/pki/ca.key can issue any certificate: keep it away from the machines that run services\n\
-         next, each in a terminal of its own:\n\
+         next:\n\
          {migrate}  \
+         drover up {dir}\n  \
+         drover ctl --cluster {dir} status      in another terminal\n\
+         or each service in a terminal of its own, with a drive of yours:\n  \
          drover persistence --config {dir}/persistence.toml\n  \
          drover gateway --config {dir}/gateway.toml\n  \
-         drover tracker --config {dir}/tracker.toml < drive.nmea\n  \
-         drover ctl --addr {} status\n",
-        addrs.gateway_admin
+         drover tracker --config {dir}/tracker.toml < drive.nmea      with `demo = false`\n"
     )
 }
 
-/// What every config begins with.
-fn head(service: &str, who: &str, admin: Option<&str>) -> String {
-    let stem = pki::stem(who);
-    let admin = admin.map(|addr| format!("admin = \"{addr}\"\n")).unwrap_or_default();
+/// What every config begins with. The certificate and the folder are those of `stem`, which may hold `{index}`.
+fn head(service: &str, stem: &str, admin: &str) -> String {
     format!(
         "# Every key with its default: drover {service} --config {service}.toml --print-config\n\n\
          [tls]\ncertificate = \"pki/{stem}.pem\"\nkey = \"pki/{stem}.key\"\nca = \"pki/ca.pem\"\n\n\
-         [process]\nstate_dir = \"state/{stem}\"\n{admin}"
+         [process]\nstate_dir = \"state/{stem}\"\nadmin = \"{admin}\"\n"
     )
 }
 
@@ -95,8 +99,9 @@ fn gateway_config(addrs: &Addrs) -> String {
     let Addrs { gateway, persistence, gateway_admin, .. } = addrs;
     format!(
         "{}\n[gateway]\n# Vehicles connect here, by UDP.\nlisten = \"{gateway}\"\nbus_bind = \"127.0.0.1:0\"\n\n\
+         # One for each persistence agent of the cluster.\n\
          [[gateway.persistence]]\nnode = \"{PERSISTENCE}\"\naddr = \"{persistence}\"\n",
-        head("gateway", GATEWAY, Some(gateway_admin))
+        head("gateway", "gateway-{index}", gateway_admin)
     )
 }
 
@@ -112,29 +117,34 @@ fn persistence_config(addrs: &Addrs, postgres: Option<&str>) -> String {
     };
     format!(
         "{}\n[persistence]\n# Gateways call here, by UDP.\nlisten = \"{persistence}\"\n{database}",
-        head("persistence", PERSISTENCE, Some(persistence_admin))
+        head("persistence", "persistence-{index}", persistence_admin)
     )
 }
 
 fn tracker_config(addrs: &Addrs, vehicle: &str) -> String {
     format!(
-        "{}\n[tracker.session]\nservers = [\"{}\"]\n\n[tracker.source]\n# Standard input; a receiver is a device such as \
-         /dev/ttyACM0.\nnmea = \"-\"\n",
-        head("tracker", vehicle, None),
+        "{}\n[tracker.session]\nservers = [\"{}\"]\n\n[tracker.source]\n\
+         # A round through the middle of Helsinki; without it, `nmea` is read.\ndemo = true\n\
+         # Standard input; a receiver is a device such as /dev/ttyACM0.\nnmea = \"-\"\n",
+        head("tracker", &pki::stem(vehicle), &addrs.tracker_admin),
         addrs.gateway
     )
 }
 
 fn cluster_file(addrs: &Addrs) -> String {
-    let service = |kind: &str, listen: &str, admin: &str| {
+    let service = |kind: &str, listen: Option<&str>, admin: &str| {
+        let listen = listen.map(|addr| format!("listen = \"{addr}\"\n")).unwrap_or_default();
         format!(
-            "[[services]]\nkind = \"{kind}\"\ncount = 1\nconfig = \"{kind}.toml\"\nlisten = \"{listen}\"\nadmin = \"{admin}\"\n"
+            "\n[[services]]\nkind = \"{kind}\"\ncount = 1\nconfig = \"{kind}.toml\"\n{listen}admin = \"{admin}\"\n"
         )
     };
     format!(
-        "# What runs in this cluster, and where.\n\n{}\n{}",
-        service("persistence", &addrs.persistence, &addrs.persistence_admin),
-        service("gateway", &addrs.gateway, &addrs.gateway_admin)
+        "# What runs in this cluster, and where: `drover up` reads it. Of several of a kind, each takes the next port.\n\n\
+         [supervisor]\nadmin = \"{}\"\n{}{}{}",
+        addrs.supervisor_admin,
+        service("persistence", Some(&addrs.persistence), &addrs.persistence_admin),
+        service("gateway", Some(&addrs.gateway), &addrs.gateway_admin),
+        service("tracker", None, &addrs.tracker_admin)
     )
 }
 
@@ -147,6 +157,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::cli::Placement;
     use crate::config;
 
     fn args(dir: &Path) -> InitArgs {
@@ -159,19 +170,24 @@ mod tests {
         let dir = folder.path().join("cluster");
         let postgres = Some("/run/a \"b\"".to_owned());
         assert!(run(&InitArgs { postgres, ..args(&dir) }).is_ok());
-        let gateway = config::load::<drover_gateway::Config>(&dir.join("gateway.toml"), "gateway").ok();
+        let none = Placement::default();
+        let gateway =
+            config::load::<drover_gateway::Config>(&dir.join("gateway.toml"), "gateway", &none).ok();
         let gateway = gateway.expect("a good config");
         assert_eq!(gateway.service.check(), Ok(()));
-        assert_eq!(gateway.process.admin, "127.0.0.1:4432".parse().ok());
-        let agent =
-            config::load::<drover_persistence::Config>(&dir.join("persistence.toml"), config::PERSISTENCE)
-                .ok();
+        assert_eq!(gateway.process.admin, "127.0.0.1:4450".parse().ok());
+        let agent = config::load::<drover_persistence::Config>(
+            &dir.join("persistence.toml"),
+            config::PERSISTENCE,
+            &none,
+        )
+        .ok();
         let agent = agent.expect("a good config");
         assert_eq!(agent.service.listen, gateway.service.persistence[0].addr);
         assert_eq!(agent.postgres.map(|postgres| postgres.endpoints), Some(vec!["/run/a \"b\"".to_owned()]));
-        let cluster = fs::read_to_string(dir.join("cluster.toml")).expect("it is there");
-        let cluster: toml::Table = toml::from_str(&cluster).expect("TOML");
-        assert_eq!(cluster["services"].as_array().map(Vec::len), Some(2));
+        let cluster =
+            drover_supervisor::Cluster::load(&dir.join("cluster.toml")).expect("a good cluster file");
+        assert_eq!(cluster.instances().len(), 3);
     }
 
     #[test]

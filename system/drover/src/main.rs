@@ -18,6 +18,7 @@ mod pki;
 mod print;
 mod services;
 mod source;
+mod up;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         Command::Gateway(args) => services::gateway(&args),
         Command::Persistence(args) => services::persistence(&args),
         Command::Tracker(args) => services::tracker(&args),
+        Command::Up(args) => up::run(&args),
         Command::Migrate(args) => database::migrate(&args),
         Command::Pki(command) => pki::run(&command),
         Command::Init(args) => init::run(&args),

@@ -7,18 +7,21 @@ use std::sync::Arc;
 
 use drover_env::real::{self, Metrics};
 use drover_env::{Chain, Env};
+use drover_model::Fix;
 use drover_quic::{Identity, Principal};
 use drover_store::postgres::{self, PostgresStore};
 use drover_store::{MemoryStore, Store};
+use drover_supervisor::end_with_parent;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::admin::Admin;
 use crate::can::CanConfig;
-use crate::cli::{ServiceArgs, TrackerArgs};
+use crate::cli::{PersistenceArgs, Placement, ServiceArgs, TrackerArgs};
 use crate::config::{self, Loaded, LogFormat, Process, usage};
 use crate::source::Source;
 use crate::{Stop, complain, database, metrics, print, show};
@@ -37,7 +40,7 @@ pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
     }
     let Loaded { process, service, identity, trust, .. } = loaded;
     let name = identity.principal();
-    run(&process, name, |env, cancel, admin| async move {
+    run(&process, &args.placement, name, |env, cancel, admin| async move {
         let gateway = drover_gateway::Gateway::bind(env, service, &identity, &trust)
             .map_err(|error| Chain(&error).to_string())?;
         let addr = gateway.local_addr().map_err(|error| format!("read the address: {error}"))?;
@@ -48,10 +51,13 @@ pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
     })
 }
 
-pub(crate) fn persistence(args: &ServiceArgs) -> Result<(), Stop> {
-    let Some((path, loaded)) = prepare::<drover_persistence::Config>(args, config::PERSISTENCE)? else {
-        return Ok(());
-    };
+pub(crate) fn persistence(args: &PersistenceArgs) -> Result<(), Stop> {
+    let PersistenceArgs { service: args, database } = args;
+    let prepared = prepare::<drover_persistence::Config>(args, config::PERSISTENCE)?;
+    let Some((path, mut loaded)) = prepared else { return Ok(()) };
+    if let Some(url) = database {
+        loaded.postgres = Some(config::at_url(loaded.postgres, url)?);
+    }
     loaded.service.check().map_err(|problem| usage(path, &format!("[persistence]: {problem}")))?;
     if let Some(postgres) = &loaded.postgres {
         postgres.check().map_err(|problem| usage(path, &format!("[postgres]: {problem}")))?;
@@ -72,7 +78,7 @@ pub(crate) fn persistence(args: &ServiceArgs) -> Result<(), Stop> {
             "the store is in memory: NOTHING IS KEPT when this process ends, and agents do not share what they store",
         );
     }
-    run(&process, name, |env, cancel, admin| async move {
+    run(&process, &args.placement, name, |env, cancel, admin| async move {
         let Some(store) = Kept::open(&env, postgres, &cancel).await? else { return Ok(()) };
         let agent = drover_persistence::Persistence::bind(env, service, &identity, &trust, store.for_agent())
             .map_err(|error| Chain(&error).to_string())?;
@@ -171,16 +177,29 @@ pub(crate) fn tracker(args: &TrackerArgs) -> Result<(), Stop> {
         .map_err(|problem| usage(path, &format!("[tracker.source]: {problem}")))?;
     let bus = service.can.open(folder).map_err(can_problem)?;
     let name = identity.principal();
-    run(&process, name, |env, cancel, admin| async move {
+    run(&process, &args.placement, name, |env, cancel, admin| async move {
         let mut tracker = drover_tracker::Tracker::bind(env, service.session, identity, trust, gps)
             .map_err(|error| Chain(&error).to_string())?;
         if let Some(bus) = bus {
             tracker = tracker.with_can(bus);
         }
+        let newest = tracker.newest();
+        admin.tell(move || newest.get().map(|fix| json!({ "fix": seen(&fix) })));
         admin.ready();
         let summary = tracker.run(cancel).await.map_err(|error| Chain(&error).to_string())?;
         info!(?summary, "tracker stopped");
         Ok(())
+    })
+}
+
+/// A fix, for people who look whether their vehicle moves.
+fn seen(fix: &Fix) -> serde_json::Value {
+    let degrees = |value: f64| (value * 1e6).round() / 1e6;
+    json!({
+        "time": fix.time.to_string(),
+        "lat": degrees(fix.position.lat()),
+        "lon": degrees(fix.position.lon()),
+        "speed_kmh": fix.speed.map(|speed| (speed.value() * 3.6).round()),
     })
 }
 
@@ -190,13 +209,13 @@ where
     C: serde::de::DeserializeOwned + Serialize + Default + JsonSchema,
 {
     if args.print_config {
-        show(&config::resolved::<C>(args.config.as_deref(), table)?);
+        show(&config::resolved::<C>(args.config.as_deref(), table, &args.placement)?);
         return Ok(None);
     }
     let Some(path) = args.config.as_deref() else {
         return Err(Stop::Usage(first_steps(table)));
     };
-    Ok(Some((path, config::load(path, table)?)))
+    Ok(Some((path, config::load(path, table, &args.placement)?)))
 }
 
 /// What a service needs before it can run, for whoever starts it for the first time.
@@ -239,17 +258,19 @@ fn checked(path: &Path) -> Result<(), Stop> {
 }
 
 /// Runs a service until it ends by itself or is told to.
-fn run<F, Fut>(process: &Process, name: Option<Principal>, service: F) -> Result<(), Stop>
+fn run<F, Fut>(
+    process: &Process,
+    placement: &Placement,
+    name: Option<Principal>,
+    service: F,
+) -> Result<(), Stop>
 where
     F: FnOnce(Env, CancellationToken, Admin) -> Fut,
     Fut: Future<Output = Result<(), String>>,
 {
-    let filter = tracing_subscriber::EnvFilter::try_new(&process.log)
-        .map_err(|error| Stop::Usage(format!("[process]: log = {:?}: {error}", process.log)))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match process.log_format {
-        LogFormat::Human => log.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+    start_log(process)?;
+    if placement.supervised {
+        end_with_parent().map_err(|error| Stop::Failed(format!("--supervised: {error}")))?;
     }
     let failed = |what: &str, error: &dyn std::fmt::Display| Stop::Failed(format!("{what}: {error}"));
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -274,6 +295,17 @@ where
     });
     log_counts(&metrics);
     ended
+}
+
+fn start_log(process: &Process) -> Result<(), Stop> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&process.log)
+        .map_err(|error| Stop::Usage(format!("[process]: log = {:?}: {error}", process.log)))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match process.log_format {
+        LogFormat::Human => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
 }
 
 /// The first SIGTERM or Ctrl-C asks the service to finish; the second one ends the process.

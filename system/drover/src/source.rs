@@ -1,5 +1,7 @@
 //! Where a tracker's NMEA comes from: a serial device, a pseudo-terminal, a pipe, a file, or standard input.
 
+mod demo;
+
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -28,11 +30,13 @@ pub(crate) struct Source {
     pub(crate) nmea: PathBuf,
     /// Speed of a serial port in bits per second, such as 4800, 9600 or 115200; 0 keeps the one that it has.
     pub(crate) baud: u32,
+    /// Instead of a receiver: drives a round through the middle of Helsinki, so that a new cluster has something to show.
+    pub(crate) demo: bool,
 }
 
 impl Default for Source {
     fn default() -> Self {
-        Self { nmea: "/dev/ttyACM0".into(), baud: 0 }
+        Self { nmea: "/dev/ttyACM0".into(), baud: 0, demo: false }
     }
 }
 
@@ -40,7 +44,7 @@ impl Source {
     /// What is not there yet, for people: a device may be plugged in later.
     pub(crate) fn missing(&self, folder: &Path) -> Option<String> {
         let path = folder.join(&self.nmea);
-        let there = self.nmea.as_os_str() == "-" || path.exists();
+        let there = self.demo || self.nmea.as_os_str() == "-" || path.exists();
         (!there).then(|| format!("{} is not there now: {REMEDY}", path.display()))
     }
 
@@ -48,7 +52,9 @@ impl Source {
     /// every system.
     pub(crate) fn open(&self, folder: &Path) -> Result<mpsc::Receiver<Arrived<Bytes>>, String> {
         let (send, chunks) = mpsc::channel(CHUNKS_MAX);
-        let read: Box<dyn FnOnce() + Send> = if self.nmea.as_os_str() == "-" {
+        let read: Box<dyn FnOnce() + Send> = if self.demo {
+            Box::new(move || demo::drive(&send))
+        } else if self.nmea.as_os_str() == "-" {
             Box::new(move || drop(copy(&mut std::io::stdin(), &send)))
         } else {
             let port = Port { path: folder.join(&self.nmea), baud: self.baud };
@@ -162,7 +168,7 @@ mod tests {
         let device = folder.path().join("gps");
         let (mut receiver, path) = terminal();
         symlink(path, &device).expect("a link");
-        let source = Source { nmea: device.clone(), baud: 9600 };
+        let source = Source { nmea: device.clone(), baud: 9600, demo: false };
         let mut chunks = source.open(Path::new("")).expect("it opens");
         // Return and end of transmission are changed or swallowed by a terminal that is not raw.
         let line = b"$GPRMC,\x03\x04*00\r\n";
@@ -181,7 +187,7 @@ mod tests {
     fn a_file_ends_and_a_missing_device_is_said_with_the_way_out() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("drive.nmea"), "$").expect("written");
-        let source = |nmea: &str| Source { nmea: nmea.into(), baud: 0 };
+        let source = |nmea: &str| Source { nmea: nmea.into(), ..Source::default() };
         let mut chunks = source("drive.nmea").open(folder.path()).expect("it opens");
         assert_eq!(read(&mut chunks, 1), b"$");
         assert!(chunks.blocking_recv().is_none());

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use drover_bus::{NodeAddr, Pool, PoolConfig};
 use drover_env::{Env, HighWater, Value};
@@ -21,6 +22,10 @@ use crate::config::Peer;
 use crate::live::Live;
 use crate::persister::Persister;
 use crate::session::{self, Shared};
+
+/// How long goodbyes may take to leave. Three probe time-outs of a phone are less; quinn-proto 0.11 keeps a connection whose
+/// first packet closes it until its idle timeout, which nobody should wait for.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
 /// Why a gateway can not start.
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +163,7 @@ impl Gateway {
         self.vehicles.close(geostream::close::DRAINING.into(), b"the gateway has stopped");
         self.bus.close(0u32.into(), b"the gateway has stopped");
         // Lets the goodbyes out; whoever does not answer learns by a reset.
-        let _ = timeout(self.config.drain, self.vehicles.wait_idle()).await;
+        let _ = timeout(GOODBYE_MAX.min(self.config.drain), self.vehicles.wait_idle()).await;
         self.env.event("gateway.stopped", &[("drained", Value::U64(u64::from(sessions.is_empty())))]);
     }
 

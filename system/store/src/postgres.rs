@@ -20,6 +20,7 @@ mod retention;
 mod schema;
 mod staged;
 mod upkeep;
+mod url;
 
 use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};

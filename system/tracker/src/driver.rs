@@ -31,7 +31,7 @@ use crate::link::{AttemptError, Fresh, Link, LinkEvent, Loss};
 use crate::liveness::{Doubt, Liveness};
 use crate::session::Session;
 use crate::spool::Recovery;
-use crate::{Config, NmeaCounts, NmeaReader, Spool, SpoolError, Summary, Tracker};
+use crate::{Config, Newest, NmeaCounts, NmeaReader, Spool, SpoolError, Summary, Tracker};
 
 /// How often the local address and the liveness of the session are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,6 +53,7 @@ pub(crate) struct Driver {
     gps_ended: bool,
     nmea: NmeaReader,
     can: Option<Can>,
+    newest: Newest,
     /// Fixes on their way from the reader to the spool; empty between inputs.
     fixes: Vec<Fix>,
     spool: Spool,
@@ -90,7 +91,7 @@ enum Input {
 
 impl Driver {
     pub(crate) fn start(tracker: Tracker) -> Result<Self, SpoolError> {
-        let Tracker { env, config, endpoint, routers, client, gps, can } = tracker;
+        let Tracker { env, config, endpoint, routers, client, gps, can, newest } = tracker;
         let now = Instant::now();
         let mut config = config.buggified(&env);
         if env.planted("never_resent") {
@@ -116,6 +117,7 @@ impl Driver {
             gps_ended: false,
             nmea: NmeaReader::new(),
             can: can.map(|input| Can::new(input, now)),
+            newest,
             fixes: Vec::new(),
             spool,
             recovery: Some(recovery),

@@ -24,4 +24,4 @@ pub use arrived::Arrived;
 pub use config::{Config, Via};
 pub use nmea::{NmeaCounts, NmeaReader};
 pub use spool::{Spool, SpoolError};
-pub use tracker::{BindError, RunError, Summary, Tracker};
+pub use tracker::{BindError, Newest, RunError, Summary, Tracker};

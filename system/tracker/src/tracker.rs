@@ -1,10 +1,11 @@
 //! The tracker as a service.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use drover_env::Env;
+use drover_model::Fix;
 use drover_quic::{Identity, Principal, Profile, QuicError, Routers, Trust};
 use drover_wire::geostream::ALPN;
 use quinn::{ClientConfig, Endpoint};
@@ -74,6 +75,21 @@ pub struct Summary {
     pub can: CanCounts,
 }
 
+/// The newest fix of a tracker, for whoever asks how it is. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Newest(Arc<Mutex<Option<Fix>>>);
+
+impl Newest {
+    /// The newest fix that the receiver gave, recorded or not; its sequence says nothing yet.
+    pub fn get(&self) -> Option<Fix> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set(&self, fix: &Fix) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(fix.clone());
+    }
+}
+
 /// A tracker, bound and ready to run.
 pub struct Tracker {
     pub(crate) env: Env,
@@ -83,6 +99,7 @@ pub struct Tracker {
     pub(crate) client: ClientConfig,
     pub(crate) gps: mpsc::Receiver<Arrived<Bytes>>,
     pub(crate) can: Option<CanInput>,
+    pub(crate) newest: Newest,
 }
 
 impl std::fmt::Debug for Tracker {
@@ -123,7 +140,7 @@ impl Tracker {
         // Where any gateway may take over, a session goes on with what another one knew of this vehicle.
         let profile = Profile { resume: routers.is_some(), ..Profile::vehicle() };
         let client = drover_quic::client_config(&env, &identity, &trust, ALPN, &profile).map_err(failed)?;
-        Ok(Self { env, config, endpoint, routers, client, gps, can: None })
+        Ok(Self { env, config, endpoint, routers, client, gps, can: None, newest: Newest::default() })
     }
 
     /// Reads the vehicle's bus, too: fixes carry the readings that had arrived when they were made, however late
@@ -131,6 +148,11 @@ impl Tracker {
     #[must_use]
     pub fn with_can(self, can: CanInput) -> Self {
         Self { can: Some(can), ..self }
+    }
+
+    /// Where its newest fix can be seen while it runs.
+    pub fn newest(&self) -> Newest {
+        self.newest.clone()
     }
 
     /// Records and sends until `cancel`, or until the input has ended and all is settled where the config says so. Then

@@ -8,6 +8,7 @@
 mod operate;
 mod process;
 mod store_away;
+mod up;
 
 use std::fs;
 use std::path::Path;

@@ -8,7 +8,7 @@ use crate::process::{Process, drover};
 fn a_folder_is_made_with_all_that_a_cluster_needs() {
     let temporary = tempfile::tempdir().expect("a folder");
     let folder = temporary.path();
-    drover(folder, &["init", "cluster"]).expect_code(0).says("drover ctl --addr 127.0.0.1:4432 status");
+    drover(folder, &["init", "cluster"]).expect_code(0).says("drover ctl --cluster cluster status");
     for service in ["gateway", "persistence", "tracker"] {
         let config = format!("cluster/{service}.toml");
         drover(folder, &[service, "--config", &config, "--check-config"]).expect_code(0).says("is good");
@@ -25,7 +25,7 @@ fn a_process_says_how_it_is_and_drains_when_it_is_told_to() {
     drover(folder, &["init", "."]).expect_code(0);
     // Port 0 is free whatever else runs here.
     let config = fs::read_to_string(folder.join("persistence.toml")).expect("made");
-    let config = config.replace("127.0.0.1:4431", "127.0.0.1:0").replace("127.0.0.1:4433", "127.0.0.1:0");
+    let config = config.replace("127.0.0.1:4440", "127.0.0.1:0").replace("127.0.0.1:4460", "127.0.0.1:0");
     let config = config.replace("[process]\n", "[process]\nlog_format = \"json\"\n");
     fs::write(folder.join("persistence.toml"), config).expect("written");
     let mut agent = Process::start(folder, "persistence");

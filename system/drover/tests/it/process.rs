@@ -21,6 +21,10 @@ impl Ended {
         self
     }
 
+    pub(crate) fn said(&self) -> &str {
+        &self.said
+    }
+
     pub(crate) const fn code(&self) -> Option<i32> {
         self.code
     }
@@ -49,6 +53,11 @@ impl Process {
     /// Starts the service of `<name>.toml`.
     pub(crate) fn start(folder: &Path, name: &str) -> Self {
         Self::spawn(folder, &[name, "--config", &format!("{name}.toml")])
+    }
+
+    /// Starts a command that runs until it is told to end.
+    pub(crate) fn start_with(folder: &Path, args: &[&str]) -> Self {
+        Self::spawn(folder, args)
     }
 
     fn spawn(folder: &Path, args: &[&str]) -> Self {

@@ -66,6 +66,9 @@ impl Driver {
         if let Some(can) = &self.can {
             can.join(at, &mut self.fixes);
         }
+        if let Some(fix) = self.fixes.last() {
+            self.newest.set(fix);
+        }
         let now = Instant::now();
         let mut unrecorded = 0;
         for fix in self.fixes.drain(..) {

@@ -1,0 +1,247 @@
+//! `drover up`: the services of a cluster file as processes on this machine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use drover_env::Chain;
+use drover_env::real::{self, Metrics};
+use drover_supervisor::{Cluster, Handle, Log, Summary, Supervisor, reap_orphans};
+use sd_notify::NotifyState;
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Admin;
+use crate::cli::{MigrateArgs, Placement, UpArgs};
+use crate::config::{self, PERSISTENCE};
+use crate::services::TrackerConfig;
+use crate::{Stop, complain, database, show};
+
+/// How long the services may take until all of them serve for the first time. One that waits for its database is not ready;
+/// it is waited for all the same, and said.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Where it is said how the services keep fixes.
+const IN_MEMORY: &str =
+    "in memory: NOTHING IS KEPT when the cluster ends; --database URL keeps fixes in PostgreSQL";
+
+/// The cluster file that is meant by a file or a folder.
+pub(crate) fn cluster_file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("cluster.toml") } else { path.to_owned() }
+}
+
+pub(crate) fn run(args: &UpArgs) -> Result<(), Stop> {
+    let path = cluster_file(&args.cluster);
+    let mut cluster = Cluster::load(&path).map_err(|error| {
+        Stop::Usage(format!("{}; `drover init DIR` makes a folder with all that is needed", Chain(&error)))
+    })?;
+    check_configs(&cluster)?;
+    if args.check_config {
+        show(&format!("{} is good\n", path.display()));
+        return Ok(());
+    }
+    let store = prepare_store(&mut cluster, args.database.as_deref())?;
+    complain(&format!("the store is {store}"));
+    let program = std::env::current_exe().map_err(|error| Stop::Failed(format!("find drover: {error}")))?;
+    // One thread: processes are told to stop when the thread that started them ends.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::Failed(format!("start the runtime: {error}")))?;
+    runtime.block_on(keep(&cluster, &program, store))
+}
+
+/// Checks the config of every instance, so that a cluster starts whole or not at all.
+fn check_configs(cluster: &Cluster) -> Result<(), Stop> {
+    let mut agents = Vec::new();
+    let mut listed = None;
+    for instance in cluster.instances() {
+        let (index, listen) = (instance.index, instance.listen);
+        let placement = Placement { index, listen, admin: Some(instance.admin), supervised: true };
+        let path = &instance.config;
+        match instance.kind.as_str() {
+            "gateway" => {
+                let loaded = config::load::<drover_gateway::Config>(path, "gateway", &placement)?;
+                listed.get_or_insert((path.clone(), loaded.service.persistence));
+            }
+            PERSISTENCE => {
+                let loaded = config::load::<drover_persistence::Config>(path, PERSISTENCE, &placement)?;
+                agents.push((instance.node, loaded.service.listen));
+            }
+            _ => drop(config::load::<TrackerConfig>(path, "tracker", &placement)?),
+        }
+    }
+    let Some((path, listed)) = listed else { return Ok(()) };
+    for (node, addr) in agents {
+        let known = listed.iter().any(|peer| peer.node.to_string() == node && peer.addr == addr);
+        if !known {
+            let add = format!("[[gateway.persistence]]\n    node = \"{node}\"\n    addr = \"{addr}\"");
+            return Err(config::usage(&path, &format!("{node} of this cluster is not listed; add\n  {add}")));
+        }
+    }
+    Ok(())
+}
+
+/// Gets the database ready, if one is named on the command line, and says where fixes are kept.
+fn prepare_store(cluster: &mut Cluster, url: Option<&str>) -> Result<String, Stop> {
+    let Some(agents) = cluster.services.iter_mut().find(|service| service.kind == PERSISTENCE) else {
+        return Ok("elsewhere: this cluster has no persistence agent".to_owned());
+    };
+    if let Some(url) = url {
+        let config = agents.config.clone();
+        database::migrate(&MigrateArgs {
+            config,
+            user: None,
+            check_config: false,
+            database: Some(url.to_owned()),
+        })?;
+        agents.env.insert("DROVER_DATABASE".to_owned(), url.to_owned());
+        return Ok(format!("PostgreSQL at {url}"));
+    }
+    match config::database(&agents.config) {
+        Ok(database) => Ok(format!("PostgreSQL at {}", database.endpoints.join(", "))),
+        Err(_) => Ok(IN_MEMORY.to_owned()),
+    }
+}
+
+/// Signals that a supervisor takes.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    child: Signal,
+}
+
+enum Told {
+    Stop,
+    Roll,
+    Reap,
+    Tick,
+    Changed,
+}
+
+async fn keep(cluster: &Cluster, program: &Path, store: String) -> Result<(), Stop> {
+    let failed = |what: &str, error: &dyn std::fmt::Display| Stop::Failed(format!("{what}: {error}"));
+    let opened = |kind| signal(kind).map_err(|error| failed("take signals", &error));
+    let mut signals = Signals {
+        terminate: opened(SignalKind::terminate())?,
+        interrupt: opened(SignalKind::interrupt())?,
+        hangup: opened(SignalKind::hangup())?,
+        child: opened(SignalKind::child())?,
+    };
+    let (cancel, roll, metrics) =
+        (CancellationToken::new(), Arc::new(Notify::new()), Arc::new(Metrics::default()));
+    let admin = Admin::new("supervisor".to_owned(), metrics.clone(), cancel.clone());
+    admin.on_roll(roll.clone());
+    let env =
+        real::env("supervisor", &std::env::temp_dir(), metrics).map_err(|error| failed("start", &error))?;
+    if let Some(addr) = cluster.supervisor.admin {
+        let listening = admin.clone().listen(&env, addr).await;
+        listening.map_err(|error| failed(&format!("[supervisor]: admin = {addr}"), &error))?;
+    }
+    let supervisor = Supervisor::start(cluster, program, &Log::stderr());
+    let handle = supervisor.handle();
+    let told = handle.clone();
+    admin.tell(move || Some(json!({ "cluster": told.status(), "store": store })));
+    let ended = serve(&mut signals, &handle, &admin, &roll, &cancel).await;
+    tell_systemd(&[NotifyState::Stopping]);
+    complain("draining; once more ends all at once");
+    tokio::select! {
+        biased;
+        () = supervisor.stop() => {}
+        _ = signals.terminate.recv() => {}
+        _ = signals.interrupt.recv() => {}
+    }
+    ended
+}
+
+/// Until it is told to stop, or the cluster can not start.
+async fn serve(
+    signals: &mut Signals,
+    handle: &Handle,
+    admin: &Admin,
+    roll: &Notify,
+    cancel: &CancellationToken,
+) -> Result<(), Stop> {
+    let mut watched = handle.clone();
+    let mut ready = Box::pin(async { handle.ready(READY_WITHIN).await });
+    let (mut started, mut rolling) = (false, None);
+    let mut tick = interval(watchdog_interval());
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let told = tokio::select! {
+            biased;
+            _ = tick.tick() => Told::Tick,
+            _ = signals.terminate.recv() => Told::Stop,
+            _ = signals.interrupt.recv() => Told::Stop,
+            () = cancel.cancelled() => Told::Stop,
+            _ = signals.hangup.recv() => Told::Roll,
+            () = roll.notified() => Told::Roll,
+            _ = signals.child.recv() => Told::Reap,
+            result = &mut ready, if !started => {
+                started = true;
+                match result {
+                    Ok(()) => {
+                        complain("every service is ready");
+                        admin.ready();
+                    }
+                    Err(error @ drover_supervisor::StartError::Ended { .. }) => {
+                        return Err(Stop::Failed(error.to_string()));
+                    }
+                    Err(error) => complain(&format!("{error}; it is waited for")),
+                }
+                tell_systemd(&[NotifyState::Ready]);
+                Told::Changed
+            }
+            done = rolled(&mut rolling), if rolling.is_some() => {
+                rolling = None;
+                complain(&done);
+                Told::Changed
+            }
+            () = watched.changed() => Told::Changed,
+        };
+        match told {
+            Told::Stop => return Ok(()),
+            Told::Roll if rolling.is_some() => complain("a restart is under way already"),
+            Told::Roll => {
+                complain("restarting one at a time");
+                let handle = handle.clone();
+                rolling = Some(Box::pin(async move {
+                    match handle.roll().await {
+                        Ok(()) => "every service was restarted".to_owned(),
+                        Err(error) => format!("the restart has stopped: {error}"),
+                    }
+                }) as Rolling);
+            }
+            Told::Reap => reap_orphans(|pid| handle.status().services.iter().any(|one| one.pid == Some(pid))),
+            Told::Tick => tell_systemd(&[NotifyState::Watchdog]),
+            Told::Changed if started => {
+                if handle.status().state == Summary::Ready {
+                    admin.ready();
+                }
+            }
+            Told::Changed => {}
+        }
+    }
+}
+
+type Rolling = std::pin::Pin<Box<dyn Future<Output = String>>>;
+
+async fn rolled(rolling: &mut Option<Rolling>) -> String {
+    match rolling {
+        Some(rolling) => rolling.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Half of what systemd allows (sd_watchdog_enabled(3)); without a watchdog, seldom.
+fn watchdog_interval() -> Duration {
+    sd_notify::watchdog_enabled().map_or(Duration::from_secs(60), |allowed| allowed / 2)
+}
+
+/// Without systemd there is nobody to tell.
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    drop(sd_notify::notify(state));
+}
