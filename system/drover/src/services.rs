@@ -38,15 +38,44 @@ pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
     if args.check_config {
         return checked(path);
     }
-    let Loaded { process, service, identity, trust, .. } = loaded;
+    let Loaded { process, service, cluster, identity, trust, .. } = loaded;
     let name = identity.principal();
     run(&process, &args.placement, name, |env, cancel, admin| async move {
-        let gateway = drover_gateway::Gateway::bind(env, service, &identity, &trust)
+        let gateway = drover_gateway::Gateway::bind_with(env, service, &identity, &trust, cluster)
             .map_err(|error| Chain(&error).to_string())?;
         let addr = gateway.local_addr().map_err(|error| format!("read the address: {error}"))?;
         info!(%addr, "gateway listens");
         admin.ready();
         gateway.run(cancel).await;
+        Ok(())
+    })
+}
+
+pub(crate) fn router(args: &ServiceArgs) -> Result<(), Stop> {
+    let Some((path, mut loaded)) = prepare::<drover_router::Config>(args, "router")? else { return Ok(()) };
+    loaded.service.check().map_err(|problem| usage(path, &format!("[router]: {problem}")))?;
+    expect_name(
+        path,
+        &loaded.identity,
+        "a router (drover://svc/router/<index>)",
+        |who| matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Router),
+    )?;
+    let Some(keys) = loaded.cluster else {
+        return Err(usage(path, "[cluster] is missing: it names the secret that gateways and routers share"));
+    };
+    if args.check_config {
+        return checked(path);
+    }
+    loaded.service = config::placed(loaded.service, &args.placement);
+    let Loaded { process, service, identity, .. } = loaded;
+    run(&process, &args.placement, identity.principal(), |env, cancel, admin| async move {
+        let router =
+            drover_router::Router::bind(env, service, keys).map_err(|error| Chain(&error).to_string())?;
+        let failed = |error| format!("read the address: {error}");
+        let (addr, inner) = (router.local_addr().map_err(failed)?, router.inner_addr().map_err(failed)?);
+        info!(%addr, %inner, "router listens");
+        admin.ready();
+        router.run(cancel).await;
         Ok(())
     })
 }
@@ -71,7 +100,7 @@ pub(crate) fn persistence(args: &PersistenceArgs) -> Result<(), Stop> {
     if args.check_config {
         return checked(path);
     }
-    let Loaded { process, service, postgres, identity, trust } = loaded;
+    let Loaded { process, service, postgres, identity, trust, .. } = loaded;
     let name = identity.principal();
     if postgres.is_none() {
         complain(

@@ -12,8 +12,6 @@ use crate::cid::{CidConfig, CidLayout, CidReader};
 
 /// How long ids and tickets of one generation are made unless said otherwise.
 const ROTATION: Duration = Duration::from_secs(24 * 3600);
-/// Shortest rotation: ids are replaced after half of it, which costs a packet or two per connection.
-const ROTATION_MIN: Duration = Duration::from_secs(20);
 /// Longest life of a connection id, however long the rotation.
 const CID_LIFETIME_MAX: Duration = Duration::from_secs(3600);
 
@@ -80,15 +78,18 @@ pub struct ClusterKeys {
 }
 
 impl ClusterKeys {
+    /// Shortest rotation: ids are replaced after half of it, which costs a packet or two per connection.
+    pub const ROTATION_MIN: Duration = Duration::from_secs(20);
+
     /// Keys that change once a day.
     pub const fn new(secret: ClusterSecret) -> Self {
         Self { secret, rotation: ROTATION }
     }
 
-    /// The same with another rotation, of at least 20 seconds. All of a cluster must have the same.
+    /// The same with another rotation, of at least [`Self::ROTATION_MIN`]. All of a cluster must have the same.
     #[must_use]
     pub fn with_rotation(self, rotation: Duration) -> Self {
-        Self { rotation: rotation.max(ROTATION_MIN), ..self }
+        Self { rotation: rotation.max(Self::ROTATION_MIN), ..self }
     }
 
     /// How long a generation lasts.
