@@ -4,22 +4,18 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use drover_env::{Datagrams, Env, SeedTree};
 use drover_model::NodeKind;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
-    AsyncUdpSocket, ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig, TimeSource,
-    ValidationTokenConfig,
+    AsyncUdpSocket, ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig, ValidationTokenConfig,
 };
 use quinn_proto::{ConnectionId, ConnectionIdGenerator};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use rustls::client::WebPkiServerVerifier;
-use rustls::server::WebPkiClientVerifier;
-use rustls::time_provider::TimeProvider;
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::CertificateDer;
 
 use crate::cid::{CID_BYTES, ServerId, ServerIds};
 use crate::cluster::ClusterKeys;
@@ -29,10 +25,7 @@ use crate::profile::Profile;
 use crate::routers::{RoutedSocket, Routers};
 use crate::runtime::{EnvRuntime, Socket};
 use crate::shim::{SHIM_BYTES, ShimKey, ShimSocket};
-use crate::ticket::Tickets;
-
-/// TLS sessions that a client remembers, to go on with them at any server of the cluster.
-const SESSIONS_KEPT: usize = 4;
+use crate::tls::{self, WallClock};
 
 /// Shortest time between two stateless resets. quinn's 20 ms would leave most vehicles of a restarted gateway waiting
 /// for their idle timeout; one reset costs about as much as one datagram.
@@ -130,26 +123,8 @@ fn server_config(
     setup: &ServerSetup<'_>,
     cluster: Option<&ClusterKeys>,
 ) -> Result<ServerConfig, QuicError> {
-    let tls_error = |error: &dyn std::fmt::Display| QuicError::Tls(error.to_string());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(setup.trust.roots.clone(), env.crypto().clone())
-            .build()
-            .map_err(|e| tls_error(&e))?;
-    let mut tls =
-        rustls::ServerConfig::builder_with_details(env.crypto().clone(), Arc::new(WallClock(env.clone())))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|e| tls_error(&e))?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(setup.identity.chain.clone(), setup.identity.key.clone_key())
-            .map_err(|e| tls_error(&e))?;
-    tls.alpn_protocols = vec![setup.alpn.to_vec()];
-    // Tickets need a key that all gateways share: without a cluster's, every connection is a full handshake.
-    tls.send_tls13_tickets = usize::from(cluster.is_some());
-    if let Some(keys) = cluster {
-        tls.ticketer = Arc::new(Tickets::new(env.clone(), keys.clone()));
-    }
-    tls.max_early_data_size = 0;
-    let tls = QuicServerConfig::try_from(tls).map_err(|e| tls_error(&e))?;
+    let tls = tls::server(env, setup, cluster)?;
+    let tls = QuicServerConfig::try_from(tls).map_err(|error| QuicError::Tls(error.to_string()))?;
     let reset_key = cluster.map_or(setup.reset_key, ClusterKeys::reset_key);
     let token_key = ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"drover token").extract(&reset_key);
     let mut config = ServerConfig::new(Arc::new(tls), Arc::new(token_key));
@@ -252,23 +227,8 @@ pub fn client_config(
     alpn: &[u8],
     profile: &Profile,
 ) -> Result<ClientConfig, QuicError> {
-    let tls_error = |error: &dyn std::fmt::Display| QuicError::Tls(error.to_string());
-    let verifier = WebPkiServerVerifier::builder_with_provider(trust.roots.clone(), env.crypto().clone())
-        .build()
-        .map_err(|e| tls_error(&e))?;
-    let mut tls =
-        rustls::ClientConfig::builder_with_details(env.crypto().clone(), Arc::new(WallClock(env.clone())))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|e| tls_error(&e))?
-            .with_webpki_verifier(verifier)
-            .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
-            .map_err(|e| tls_error(&e))?;
-    tls.alpn_protocols = vec![alpn.to_vec()];
-    tls.resumption = match profile.resume {
-        true => rustls::client::Resumption::in_memory_sessions(SESSIONS_KEPT),
-        false => rustls::client::Resumption::disabled(),
-    };
-    let tls = QuicClientConfig::try_from(tls).map_err(|e| tls_error(&e))?;
+    let tls = tls::client(env, identity, trust, alpn, profile.resume)?;
+    let tls = QuicClientConfig::try_from(tls).map_err(|error| QuicError::Tls(error.to_string()))?;
     let mut config = ClientConfig::new(Arc::new(tls));
     let owner = identity.principal().map(|who| who.to_string()).unwrap_or_default();
     let seeds = env.seeds().child("first ids").child(&String::from_utf8_lossy(alpn)).child(&owner);
@@ -319,28 +279,6 @@ pub fn principal(connection: &Connection) -> Result<Principal, QuicError> {
     let identity = connection.peer_identity().ok_or(QuicError::Nameless)?;
     let chain = identity.downcast_ref::<Vec<CertificateDer<'static>>>().ok_or(QuicError::Nameless)?;
     chain.first().and_then(named_in).ok_or(QuicError::Nameless)
-}
-
-/// The env's wall clock, for certificate dates and token lifetimes.
-#[derive(Debug)]
-struct WallClock(Env);
-
-impl WallClock {
-    fn since_epoch(&self) -> Duration {
-        self.0.wall().since(drover_model::WallTime::UNIX_EPOCH)
-    }
-}
-
-impl TimeProvider for WallClock {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(self.since_epoch()))
-    }
-}
-
-impl TimeSource for WallClock {
-    fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.since_epoch()
-    }
 }
 
 /// Connection ids from the env's randomness; quinn's own generator draws from the machine's.

@@ -15,6 +15,7 @@ mod routers;
 mod runtime;
 mod shim;
 mod ticket;
+mod tls;
 
 pub use cid::{
     CID_BYTES, CID_BYTES_MAX, Cid, CidConfig, CidLayout, CidReader, LayoutError, Plain, ServerId, ServerIds,
