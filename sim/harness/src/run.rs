@@ -16,7 +16,7 @@ use drover_tracker::Spool;
 use drover_world::{Action, Conduct, Falsified, Preparing, Roads, World};
 use tokio::time::{Instant, sleep_until};
 
-use crate::cluster::{Cluster, DB, OBSERVER, vehicle_id};
+use crate::cluster::{Cluster, DB, OBSERVER, cluster_keys, vehicle_id};
 use crate::configs::Configs;
 use crate::db::Db;
 use crate::history::{History, TimeBounds, Totals};
@@ -213,6 +213,9 @@ impl<'a> Run<'a> {
         let drover_gateway::Config { future_max, age_max, drain, .. } = configs.gateway;
         history.set_time_bounds(TimeBounds { future_max, age_max });
         history.set_drain(drain);
+        if let Some(keys) = cluster_keys(scenario, &seeds) {
+            history.set_cluster(keys, scenario.cluster.gateway);
+        }
         history.set_late_after(oracles::late_after(scenario));
         let tracker = configs.tracker(0);
         let spool_bounds = (tracker.spool_bytes_max, tracker.segment_bytes_max);
@@ -386,6 +389,8 @@ impl<'a> Run<'a> {
             oracles::backlog_in_order(&self.history),
             oracles::drains_end(&self.history, ended),
             oracles::restarts_are_noticed(self.scenario, &self.history, ended),
+            oracles::packets_reach_their_server(&self.history),
+            oracles::ids_used_once(&self.history),
         ];
         report.judge(self.interrupted);
         let (timeline, _) = self.history.timeline();

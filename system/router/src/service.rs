@@ -149,7 +149,14 @@ impl Router {
 
 fn table(env: &Env, keys: &ClusterKeys, servers: &[Server]) -> Table {
     let generation = keys.generation(env.wall());
-    Table::new(keys, generation, servers.iter().map(|server| (server.node, server.addr, server.state)))
+    // Planted: each server's packets go to the one after it.
+    let shift = usize::from(env.planted("servers_swapped"));
+    let addrs = servers.iter().cycle().skip(shift).map(|server| server.addr);
+    Table::new(
+        keys,
+        generation,
+        servers.iter().zip(addrs).map(|(server, addr)| (server.node, addr, server.state)),
+    )
 }
 
 /// Takes the keys of the present generation into the table.

@@ -237,7 +237,8 @@ impl Driver {
         self.follow_address();
         let Some(link) = &self.link else { return };
         let (received, sent) = link.datagrams();
-        let heard = self.liveness.observe(now, received, sent);
+        let owed = self.session.is_owed();
+        let heard = self.liveness.observe(now, received, sent, owed);
         self.session.set_reachable(now, self.liveness.is_reachable(now));
         if heard && self.doubt == Some(Doubt::Silent) {
             self.end_doubt();
@@ -251,7 +252,6 @@ impl Driver {
         }
         // Behind routers there are others, even if only one is known.
         let others = self.config.servers.len() > 1 || self.routers.is_some();
-        let owed = self.session.is_owed();
         if let (None, Some(doubt)) = (self.doubt, self.liveness.doubt(now, owed, others)) {
             self.begin_doubt(now, doubt);
         }

@@ -76,14 +76,18 @@ impl Liveness {
         (self.router_since, self.routers_tried) = (None, 0);
     }
 
-    /// Takes the connection's counts of datagrams. Returns true if something was heard since the last time.
-    pub(crate) fn observe(&mut self, now: Instant, received: u64, sent: u64) -> bool {
+    /// Takes the connection's counts of datagrams, and whether the gateway owes an answer. Returns true if something was heard
+    /// since the last time.
+    pub(crate) fn observe(&mut self, now: Instant, received: u64, sent: u64, owed: bool) -> bool {
         let heard = received != self.received;
         if heard {
             (self.unanswered_since, self.router_since, self.routers_tried) = (None, None, 0);
         } else if sent != self.sent {
             self.unanswered_since.get_or_insert(now);
-            self.router_since.get_or_insert(now);
+            // What is only an acknowledgement has no answer.
+            if owed {
+                self.router_since.get_or_insert(now);
+            }
         }
         (self.received, self.sent) = (received, sent);
         heard
@@ -145,15 +149,15 @@ mod tests {
     async fn silence_counts_from_the_first_datagram_that_nothing_followed() {
         let start = Instant::now();
         let mut liveness = Liveness::new(15 * SECOND, 60 * SECOND, 3 * SECOND);
-        assert!(liveness.observe(start, 5, 5));
-        liveness.observe(start + 30 * SECOND, 5, 5);
+        assert!(liveness.observe(start, 5, 5, true));
+        liveness.observe(start + 30 * SECOND, 5, 5, true);
         assert_eq!(liveness.doubt(start + 30 * SECOND, true, true), None, "nothing was sent");
-        liveness.observe(start + 31 * SECOND, 5, 6);
+        liveness.observe(start + 31 * SECOND, 5, 6, true);
         assert!(liveness.is_reachable(start + 33 * SECOND));
         assert!(!liveness.is_reachable(start + 34 * SECOND));
         assert_eq!(liveness.doubt(start + 46 * SECOND, true, true), Some(Doubt::Silent));
         assert_eq!(liveness.doubt(start + 46 * SECOND, false, true), None, "nothing is owed");
-        assert!(liveness.observe(start + 46 * SECOND, 6, 6));
+        assert!(liveness.observe(start + 46 * SECOND, 6, 6, true));
         assert_eq!(liveness.doubt(start + 46 * SECOND, true, true), None);
     }
 
@@ -164,15 +168,15 @@ mod tests {
         let mut changes = Vec::new();
         for second in 0..40 {
             let now = start + second * SECOND;
-            liveness.observe(now, 5, 5 + u64::from(second));
+            liveness.observe(now, 5, 5 + u64::from(second), true);
             if liveness.router_is_silent(now) {
                 changes.push(second);
             }
         }
         // The first look only finds what has been counted before.
         assert_eq!(changes, [4, 11, 24, 37]);
-        liveness.observe(start + 40 * SECOND, 6, 50);
-        liveness.observe(start + 41 * SECOND, 6, 51);
+        liveness.observe(start + 40 * SECOND, 6, 50, false);
+        liveness.observe(start + 41 * SECOND, 6, 51, true);
         assert!(!liveness.router_is_silent(start + 43 * SECOND));
         assert!(liveness.router_is_silent(start + 44 * SECOND), "an answer brings the patience back");
     }

@@ -226,9 +226,9 @@ fn kinds_and_modes_of_later_versions_are_refused() {
         &["1:9: `modes` must name `virtual`, `live` or both, each once"],
     );
     check(
-        &small("[cluster]\nrouter = 2\n"),
+        &small("[cluster]\nhub = 2\n"),
         &[
-            "7:10: `router` = 2: not part of this version's cluster, which has gateway, persistence and db; leave it out",
+            "7:7: `hub` = 2: not part of this version's cluster, which has router, gateway, persistence and db; leave it out",
         ],
     );
 }

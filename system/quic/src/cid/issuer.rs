@@ -44,8 +44,9 @@ impl Source {
         self.config.encode(&self.server.to_bytes(), &nonce[4..])
     }
 
-    fn is_ours(&self, id: &[u8]) -> bool {
-        self.reader.server_id(id) == Some(self.server)
+    /// The server that an id names: noise if it is none of the cluster's.
+    fn named_in(&self, id: &[u8]) -> Option<ServerId> {
+        self.reader.server_id(id)
     }
 }
 
@@ -89,10 +90,12 @@ impl ConnectionIdGenerator for ServerIds {
 
     /// Before it answers an unknown id with a reset, quinn asks whether it is one of ours.
     fn validate(&self, id: &ConnectionId) -> Result<(), InvalidCid> {
-        if self.source.is_ours(id) {
+        let named = self.source.named_in(id);
+        if named == Some(self.source.server) {
             return Ok(());
         }
-        self.env.event("quic.foreign_id", &[]);
+        let number = named.map_or(u64::MAX, |server| server.number().into());
+        self.env.event("quic.foreign_id", &[("server", Value::U64(number))]);
         Err(InvalidCid)
     }
 
@@ -135,11 +138,12 @@ mod tests {
     fn a_server_knows_its_own_ids_of_the_present_generation_and_beside_it() {
         let (mut source, mut other) = (source(1, 10), source(2, 10));
         let (own, foreign) = (source.next(), other.next());
-        assert!(source.is_ours(own.as_bytes()) && !source.is_ours(foreign.as_bytes()));
+        let is_ours = |source: &Source, id: &Cid| source.named_in(id.as_bytes()) == Some(source.server);
+        assert!(is_ours(&source, &own) && !is_ours(&source, &foreign));
         source.rotate(11);
-        assert!(source.is_ours(own.as_bytes()));
+        assert!(is_ours(&source, &own));
         source.rotate(12);
-        assert!(!source.is_ours(own.as_bytes()), "two generations old");
+        assert!(!is_ours(&source, &own), "two generations old");
         assert!(!source.rotate(9), "a clock that jumped back");
     }
 }
