@@ -89,9 +89,9 @@ impl History {
         self.lock().causes.clone()
     }
 
-    /// The keys by which routers and gateways of this run make and read connection ids, and how many gateways there are.
-    pub fn set_cluster(&self, keys: ClusterKeys, gateways: u32) {
-        self.lock().packets.set_cluster(keys, gateways);
+    /// The keys by which routers and gateways of this run make and read connection ids, and how many of both there are.
+    pub fn set_cluster(&self, keys: ClusterKeys, gateways: u32, routers: u32) {
+        self.lock().packets.set_cluster(keys, gateways, routers);
     }
 
     /// What routers did with packets, and gateways with ids.

@@ -2,6 +2,7 @@
 //! not enough by what they can not touch, which is the world's truth, the rows of the table and the disks at the end.
 
 mod backlog_in_order;
+mod clients_shown_by_routers;
 mod converged_after_quiet;
 mod drains_end;
 mod durable_is_stored_once;
@@ -19,6 +20,7 @@ mod tasks_given_back;
 mod tracks_match_truth;
 
 pub use backlog_in_order::backlog_in_order;
+pub use clients_shown_by_routers::clients_shown_by_routers;
 pub use converged_after_quiet::converged_after_quiet;
 pub use drains_end::drains_end;
 pub use durable_is_stored_once::durable_is_stored_once;

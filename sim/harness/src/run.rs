@@ -25,6 +25,7 @@ use crate::oracles::{self, Disks};
 use crate::report::{Report, TimelineEvent};
 use crate::scenario::{self, Mode, Scenario, ScenarioErrors};
 use crate::spec::world_spec;
+use crate::stranger::Stranger;
 
 /// Trackers and receivers may still hold the last fix for this long after the vehicles have parked.
 const LAST_FIX: Duration = Duration::from_secs(2);
@@ -195,6 +196,7 @@ struct Run<'a> {
     world: World,
     history: History,
     cluster: Cluster,
+    stranger: Option<Stranger>,
     /// Bounds of a spool and of its segments, in bytes.
     spool_bounds: (u64, u64),
     /// The longest queue at the end of any second.
@@ -214,7 +216,7 @@ impl<'a> Run<'a> {
         history.set_time_bounds(TimeBounds { future_max, age_max });
         history.set_drain(drain);
         if let Some(keys) = cluster_keys(scenario, &seeds) {
-            history.set_cluster(keys, scenario.cluster.gateway);
+            history.set_cluster(keys, scenario.cluster.gateway, scenario.cluster.router);
         }
         history.set_late_after(oracles::late_after(scenario));
         let tracker = configs.tracker(0);
@@ -247,6 +249,7 @@ impl<'a> Run<'a> {
             world,
             history,
             cluster,
+            stranger: Stranger::of(scenario),
             spool_bounds,
             queue_longest: 0,
             settled_after: None,
@@ -279,6 +282,9 @@ impl<'a> Run<'a> {
                 self.cluster.start(node)?;
             }
             self.carry_out()?;
+            if let Some(stranger) = &mut self.stranger {
+                stranger.act(&self.sim, now);
+            }
             if now.subsec_nanos() == 0 {
                 self.history.end_second();
                 let queue = self.world.traffic().map_or(0, |traffic| traffic.queue_longest);
@@ -391,6 +397,7 @@ impl<'a> Run<'a> {
             oracles::restarts_are_noticed(self.scenario, &self.history, ended),
             oracles::packets_reach_their_server(&self.history),
             oracles::ids_used_once(&self.history),
+            oracles::clients_shown_by_routers(&self.history),
         ];
         report.judge(self.interrupted);
         let (timeline, _) = self.history.timeline();

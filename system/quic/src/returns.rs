@@ -21,16 +21,18 @@ impl Returns {
         Self { newer: BTreeMap::new(), older: BTreeMap::new(), half_max: clients_max.max(1) }
     }
 
-    pub(crate) fn heard(&mut self, client: SocketAddr, router: SocketAddr) {
+    /// True if that is another way than before.
+    pub(crate) fn heard(&mut self, client: SocketAddr, router: SocketAddr) -> bool {
         if let Some(known) = self.newer.get_mut(&client) {
-            *known = router;
-            return;
+            return std::mem::replace(known, router) != router;
         }
+        let before = self.older.get(&client).copied();
         if self.newer.len() >= self.half_max {
             std::mem::swap(&mut self.newer, &mut self.older);
             self.newer.clear();
         }
         self.newer.insert(client, router);
+        before != Some(router)
     }
 
     /// `None` for a client that came by no router.
@@ -51,8 +53,8 @@ mod tests {
     fn a_client_is_reached_by_the_router_that_it_came_by_last() {
         let mut returns = Returns::new(2);
         assert_eq!(returns.of(addr(1)), None);
-        returns.heard(addr(1), addr(901));
-        returns.heard(addr(1), addr(902));
+        assert!(returns.heard(addr(1), addr(901)) && !returns.heard(addr(1), addr(901)));
+        assert!(returns.heard(addr(1), addr(902)));
         assert_eq!(returns.of(addr(1)), Some(addr(902)));
     }
 

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use drover_env::real::{self, Metrics};
 use drover_model::{NodeKind, NodeName};
 use drover_quic::{ClusterKeys, ClusterSecret, ServerId};
-use drover_router::{Config, Router, Server, State};
+use drover_router::{Batch, Config, Forwarder, Router, Server, State, Table};
 use nix::sys::socket::sockopt::RcvBufForce;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, setsockopt};
 use rustix::thread::{ClockId, CpuSet, sched_setaffinity};
@@ -41,6 +41,7 @@ const GENERATOR_CORE: usize = 1;
 
 fn main() {
     println!("id decode: {:.1} ns (goal 30)", median((0..ROUNDS).map(|_| decode_ns()).collect()));
+    ten_million_packets();
     for len in [200, 1200] {
         let (mut raw, mut router) = (Vec::new(), Vec::new());
         for round in 0..=ROUNDS {
@@ -85,6 +86,59 @@ fn decode_ns() -> f64 {
     }
     black_box(found);
     start.elapsed().as_nanos() as f64 / f64::from(COUNT)
+}
+
+/// Ten million packets of ever other clients through a forwarder: each must go where its id says, and whoever sends them, the
+/// process needs no more memory for it.
+fn ten_million_packets() {
+    const PACKETS: u32 = 10_000_000;
+    const SERVERS: u32 = 100;
+    let keys = keys();
+    let addr = |server: u32| SocketAddr::from(([10, 0, 0, server as u8], 443));
+    let servers =
+        (0..SERVERS).map(|index| (NodeName::new(NodeKind::Gateway, index), addr(index), State::Serving));
+    let table = Table::new(&keys, 10, servers);
+    let config = keys.cid_config(10);
+    let (seeds, now) = (drover_env::SeedTree::from_number(1), tokio::time::Instant::now());
+    let mut forwarder = Forwarder::new(&keys, seeds.rng("resets"), &Config::default(), now);
+    let mut batch = Batch::default();
+    let (mut misrouted, mut rss) = (0u64, Vec::new());
+    for first in (0..PACKETS).step_by(BATCH) {
+        batch.fill(|buffers, meta| {
+            for (n, (buffer, meta)) in (first..).zip(buffers.iter_mut().zip(meta)) {
+                let id =
+                    config.encode(&(n % SERVERS).to_be_bytes(), &[&n.to_be_bytes()[..], &[0; 8]].concat());
+                buffer[0] = 0x40;
+                buffer[1..18].copy_from_slice(id.as_bytes());
+                // A hundred thousand clients, after the first thousand have been seen alone.
+                let client = if n < 1_000_000 { n % 1_000 } else { n % 100_000 };
+                meta.addr = SocketAddr::from((Ipv4Addr::from(0x6440_0000 + client), 4433));
+                (meta.len, meta.stride) = (200, 200);
+            }
+        });
+        forwarder.from_clients(now, &table, &mut batch, BATCH);
+        batch.send(batch.onward(), |transmits| {
+            let there =
+                |(n, transmit): (u32, &drover_env::Transmit<'_>)| transmit.destination == addr(n % SERVERS);
+            let right = (first..).zip(transmits).filter(|sent| there(*sent)).count();
+            misrouted += (BATCH - right) as u64;
+        });
+        if first == 1_000_000 - 1_000_000 % BATCH as u32 || first + BATCH as u32 >= PACKETS {
+            rss.push(rss_kib());
+        }
+    }
+    println!(
+        "{PACKETS} packets of {SERVERS} servers: {misrouted} misrouted (goal 0); memory {} KiB after 1,000 clients, {} KiB \
+         after 100,000 (goal: within 1 MiB)",
+        rss[0], rss[1]
+    );
+}
+
+/// Memory of this process.
+fn rss_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it is there");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
 }
 
 fn pin(core: usize) {

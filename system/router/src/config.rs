@@ -33,6 +33,9 @@ pub struct Config {
     pub inner: SocketAddr,
     /// The gateways.
     pub gateways: Vec<Server>,
+    /// Connections per second that one address (of IPv6: one /64) may begin; above it, first packets are dropped. A carrier puts
+    /// thousands of vehicles behind one address, which all come back after an outage: below that number only to stop a flood.
+    pub source_begins_per_s: u32,
     /// Stateless resets per second, for clients of dead gateways; above it they wait for their idle timeout, or try again. One
     /// costs about as much as a forwarded packet.
     pub resets_per_s: u32,
@@ -44,6 +47,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 443)),
             inner: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9443)),
             gateways: Vec::new(),
+            source_begins_per_s: 5_000,
             resets_per_s: 10_000,
         }
     }
@@ -72,6 +76,9 @@ impl Config {
                     self.inner
                 ));
             }
+        }
+        if self.source_begins_per_s == 0 {
+            return Err("source_begins_per_s must be at least 1".to_owned());
         }
         if self.listen.port() != 0 && self.listen == self.inner {
             return Err("inner must be another address than listen".to_owned());

@@ -25,6 +25,8 @@ pub enum Cause {
     DeadServer,
     /// A first packet while no server takes any.
     NoServer,
+    /// A first packet above the rate of its source.
+    SourceRate,
     /// A reset above their rate.
     ResetRate,
     /// From inside, and not by a server of the table with the cluster's tag.
@@ -33,13 +35,14 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Junk,
         Self::Oversize,
         Self::ShortInitial,
         Self::UnknownServer,
         Self::DeadServer,
         Self::NoServer,
+        Self::SourceRate,
         Self::ResetRate,
         Self::Forged,
     ];
@@ -53,6 +56,7 @@ impl Cause {
             Self::UnknownServer => "unknown_server",
             Self::DeadServer => "dead_server",
             Self::NoServer => "no_server",
+            Self::SourceRate => "source_rate",
             Self::ResetRate => "reset_rate",
             Self::Forged => "forged",
         }

@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 
 use drover_quic::{ClusterKeys, SHIM_BYTES, ShimKey, Way};
 use quinn_udp::{RecvMeta, Transmit};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;
 
+use crate::config::Config;
 use crate::counts::Counts;
 use crate::decision::{Cause, Verdict, decide};
 use crate::reset::Resets;
+use crate::sources::Sources;
 use crate::table::Table;
 
 /// Datagrams in a batch.
@@ -103,14 +106,19 @@ impl Batch {
 pub struct Forwarder {
     shim: ShimKey,
     resets: Resets,
+    sources: Sources,
     counts: Counts,
 }
 
 impl Forwarder {
-    /// With a cluster's keys; `rng` fills up resets, of which there are at most so many per second.
-    pub fn new(keys: &ClusterKeys, rng: ChaCha8Rng, resets_per_s: u32, now: Instant) -> Self {
-        let shim = ShimKey::new(keys.shim_key());
-        Self { shim, resets: Resets::new(keys, rng, resets_per_s, now), counts: Counts::default() }
+    /// With a cluster's keys and the config's limits; `rng` fills up resets.
+    pub fn new(keys: &ClusterKeys, mut rng: ChaCha8Rng, config: &Config, now: Instant) -> Self {
+        Self {
+            shim: ShimKey::new(keys.shim_key()),
+            sources: Sources::new(rng.next_u64(), config.source_begins_per_s, now),
+            resets: Resets::new(keys, rng, config.resets_per_s, now),
+            counts: Counts::default(),
+        }
     }
 
     /// What it did since that was told.
@@ -127,6 +135,12 @@ impl Forwarder {
             let verdict = match bytes.get(..meta.len.min(DATAGRAM_BYTES_MAX + 1)) {
                 Some(datagram) if datagram.len() <= DATAGRAM_BYTES_MAX => decide(datagram, table),
                 _ => Verdict::Drop(Cause::Oversize),
+            };
+            let verdict = match verdict {
+                Verdict::Place(..) if !self.sources.may_begin(now, client) => {
+                    Verdict::Drop(Cause::SourceRate)
+                }
+                verdict => verdict,
             };
             batch.verdicts.push(verdict);
             match verdict {

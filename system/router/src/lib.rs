@@ -11,6 +11,7 @@ mod forward;
 mod packet;
 mod reset;
 mod service;
+mod sources;
 mod table;
 
 pub use config::{Config, Server};

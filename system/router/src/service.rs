@@ -102,7 +102,7 @@ impl Router {
     /// Forwards until `cancel`. There is nothing to hand over: any other router does the same.
     pub async fn run(self, cancel: CancellationToken) {
         let Self { env, keys, config, outer, inner, table } = self;
-        let mut forwarder = Forwarder::new(&keys, env.rng("resets"), config.resets_per_s, Instant::now());
+        let mut forwarder = Forwarder::new(&keys, env.rng("resets"), &config, Instant::now());
         let mut batch = Batch::default();
         let mut turn = Side::Clients;
         let mut tick = interval(TICK);

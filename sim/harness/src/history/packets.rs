@@ -7,6 +7,7 @@ use drover_model::{NodeKind, NodeName, WallTime};
 use drover_quic::{CidReader, ClusterKeys};
 
 use super::events::Fields;
+use crate::cluster::inner_addr;
 
 /// Bytes of a packet that an event shows: a short header and its id are 18.
 const SHOWN_BYTES: usize = 24;
@@ -17,6 +18,8 @@ const SHOWN_BYTES: usize = 24;
 pub struct Packets {
     keys: Option<ClusterKeys>,
     gateways: u32,
+    /// Where routers send from.
+    routers: BTreeSet<String>,
     /// Reads ids of this generation.
     reader: Option<(u64, CidReader)>,
     /// Packets whose id names a gateway, at routers.
@@ -25,6 +28,10 @@ pub struct Packets {
     pub foreign: u64,
     /// The first packet that went elsewhere than its id says, or was dropped although its gateway is there.
     pub misrouted: Option<String>,
+    /// Clients that gateways were shown, each time by another router than before.
+    pub ways: u64,
+    /// The first that was shown by somebody who is no router.
+    pub forged: Option<String>,
     issued: BTreeSet<(u64, u64, u64, u64)>,
     /// Ids that gateways have issued.
     pub ids: u64,
@@ -33,8 +40,10 @@ pub struct Packets {
 }
 
 impl Packets {
-    pub(super) fn set_cluster(&mut self, keys: ClusterKeys, gateways: u32) {
+    pub(super) fn set_cluster(&mut self, keys: ClusterKeys, gateways: u32, routers: u32) {
         (self.keys, self.gateways) = (Some(keys), gateways);
+        let addr = |index| inner_addr(NodeName::new(NodeKind::Router, index)).to_string();
+        self.routers = (0..routers).map(addr).collect();
     }
 
     pub(super) fn event(
@@ -55,6 +64,17 @@ impl Packets {
                     at.as_secs_f64()
                 );
                 self.misrouted.get_or_insert(text);
+            }
+            "quic.way" => {
+                self.ways += 1;
+                let from = values.text("router");
+                if !self.routers.contains(from) {
+                    let text = format!(
+                        "at {:.3} s {node} believed {from}, which is no router, whom a packet is from",
+                        at.as_secs_f64()
+                    );
+                    self.forged.get_or_insert(text);
+                }
             }
             "quic.id_issued" => self.issued(at, node, values),
             _ => {}
@@ -126,7 +146,7 @@ mod tests {
 
     fn packets() -> Packets {
         let mut packets = Packets::default();
-        packets.set_cluster(keys(), 2);
+        packets.set_cluster(keys(), 2, 1);
         packets
     }
 
@@ -177,6 +197,18 @@ mod tests {
             assert_eq!(packets.foreign, foreign);
         }
         assert!(packets.misrouted.is_some());
+    }
+
+    #[test]
+    fn only_routers_show_clients() {
+        let mut packets = packets();
+        let mut show = |from: &str| {
+            let fields = [("router", Value::Str(from))];
+            packets.event(Duration::ZERO, WallTime::from_secs(0), ROUTER, "quic.way", &Fields::new(&fields));
+            packets.forged.is_some()
+        };
+        assert!(!show(&inner_addr(ROUTER).to_string()));
+        assert!(show("203.0.113.66:4433"));
     }
 
     #[test]

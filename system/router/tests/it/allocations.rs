@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use allocation_counter::measure;
 use drover_env::SeedTree;
 use drover_quic::{ClusterKeys, ClusterSecret, ServerId, ShimKey, Way};
-use drover_router::{BATCH_MAX, Batch, Forwarder};
+use drover_router::{BATCH_MAX, Batch, Config, Forwarder};
 use quinn_udp::RecvMeta;
 use tokio::time::Instant;
 
@@ -38,7 +38,7 @@ async fn a_packet_costs_no_allocation_in_either_direction() {
     let shim = ShimKey::new(keys.shim_key());
     let answer = [short(0), shim.seal(Way::ToClient, client, &short(0)).to_vec()].concat();
     let mut forwarder =
-        Forwarder::new(&keys, SeedTree::from_number(1).rng("resets"), 1 << 30, Instant::now());
+        Forwarder::new(&keys, SeedTree::from_number(1).rng("resets"), &Config::default(), Instant::now());
     let mut batch = Batch::default();
     let table = &*TABLE;
     let now = Instant::now();
