@@ -106,8 +106,9 @@ fn ten_million_packets() {
     for first in (0..PACKETS).step_by(BATCH) {
         batch.fill(|buffers, meta| {
             for (n, (buffer, meta)) in (first..).zip(buffers.iter_mut().zip(meta)) {
-                let id =
-                    config.encode(&(n % SERVERS).to_be_bytes(), &[&n.to_be_bytes()[..], &[0; 8]].concat());
+                let mut nonce = [0; 12];
+                nonce[..4].copy_from_slice(&n.to_be_bytes());
+                let id = config.encode(&(n % SERVERS).to_be_bytes(), &nonce);
                 buffer[0] = 0x40;
                 buffer[1..18].copy_from_slice(id.as_bytes());
                 // A hundred thousand clients, after the first thousand have been seen alone.
