@@ -41,7 +41,10 @@ const GPS_CHUNKS_MAX: usize = 256;
 const CAN_BATCHES_MAX: usize = 64;
 
 /// Name of the vehicle with this index.
-pub(crate) fn vehicle_id(index: u32) -> VehicleId {
+///
+/// # Panics
+/// Never: it is a good name for every index.
+pub fn vehicle_id(index: u32) -> VehicleId {
     VehicleId::new(&format!("VAN-{index:05}")).expect("letters, digits and a hyphen, at most 32")
 }
 

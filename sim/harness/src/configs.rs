@@ -34,11 +34,13 @@ pub(crate) const TRACKER_SET: [(&str, &str); 4] = [
 
 /// Configs of every kind of node.
 #[derive(Debug, Clone)]
-pub(crate) struct Configs {
-    /// Where it listens is each one's own.
-    pub(crate) router: drover_router::Config,
-    pub(crate) gateway: drover_gateway::Config,
-    pub(crate) persistence: drover_persistence::Config,
+pub struct Configs {
+    /// Of routers. Where it listens is each one's own.
+    pub router: drover_router::Config,
+    /// Of gateways, with the addresses of the simulated network.
+    pub gateway: drover_gateway::Config,
+    /// Of persistence agents.
+    pub persistence: drover_persistence::Config,
     tracker: drover_tracker::Config,
     /// First vehicle index of each group, and how often its trackers send.
     groups: Vec<(u32, std::time::Duration)>,
@@ -49,7 +51,7 @@ impl Configs {
     ///
     /// # Errors
     /// Every table that its service refuses, and why: the message begins with the key if it is about one.
-    pub(crate) fn of(scenario: &Scenario) -> Result<Self, Vec<(&'static str, String)>> {
+    pub fn of(scenario: &Scenario) -> Result<Self, Vec<(&'static str, String)>> {
         let of = |kind, count| (0..count).map(move |index| NodeName::new(kind, index));
         let peer = |node| drover_gateway::Peer { node, addr: service_addr(node) };
         let agents = of(NodeKind::Persistence, scenario.cluster.persistence).map(peer).collect();
@@ -97,7 +99,7 @@ impl Configs {
     }
 
     /// The config of one vehicle's tracker.
-    pub(crate) fn tracker(&self, vehicle: u32) -> drover_tracker::Config {
+    pub fn tracker(&self, vehicle: u32) -> drover_tracker::Config {
         let mut config = self.tracker.clone();
         let group = self.groups.iter().rev().find(|(first, _)| *first <= vehicle);
         if let Some((_, send_interval)) = group {

@@ -105,6 +105,7 @@ mod tests {
         let only = |wanted| (comparison == wanted).then_some(limit);
         GateSpec {
             metric: metric.to_owned(),
+            modes: Vec::new(),
             below: only(Comparison::Below),
             at_most: only(Comparison::AtMost),
             above: only(Comparison::Above),

@@ -69,6 +69,11 @@ impl History {
         state.causes.unstorable(vehicle, epoch, row.fix.sequence);
     }
 
+    /// Nobody tells what is stored: durable acks are held against the table at the end only.
+    pub fn set_store_untold(&self) {
+        self.lock().store_untold = true;
+    }
+
     /// What this run's gateways hold the time of a fix against; their defaults if nobody says so.
     pub fn set_time_bounds(&self, bounds: TimeBounds) {
         self.lock().causes.set_bounds(bounds);

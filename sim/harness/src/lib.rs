@@ -12,6 +12,7 @@ pub mod gates;
 pub mod history;
 pub mod ledger;
 mod links;
+pub mod live;
 pub mod model;
 mod observer;
 pub mod oracles;

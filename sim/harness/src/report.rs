@@ -4,8 +4,10 @@
 //! of how a run is made.
 
 mod chart;
+mod driving;
 mod html;
 mod latency;
+mod live;
 pub mod metrics;
 mod plan;
 mod summary;
@@ -17,8 +19,10 @@ use std::fmt;
 use drover_model::Refusal;
 use serde::{Deserialize, Serialize};
 
+pub use driving::driving;
 pub use html::page;
 pub use latency::Latency;
+pub use live::{Degraded, LiveFacts, Spread};
 pub use plan::{plan_files, plan_text};
 pub use summary::summary;
 pub use timeline::TimelineEvent;
@@ -68,6 +72,9 @@ pub struct Report {
     /// CPU time per fix by service, in microseconds. Live runs only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cpu_us_per_fix: BTreeMap<String, f64>,
+    /// The machine's figures. Live runs only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveFacts>,
     /// The scenario's gates and how they came out.
     pub gates: Vec<GateResult>,
     /// The invariants and how they came out.
@@ -342,12 +349,14 @@ impl Report {
             ledger: Ledger::default(),
             latency_ms: metrics::LATENCIES
                 .iter()
+                .chain(metrics::LIVE_LATENCIES.iter().filter(|_| mode == Mode::Live))
                 .map(|(name, _)| ((*name).to_owned(), Latency::default()))
                 .collect(),
             throughput: metrics::THROUGHPUTS.iter().map(|(name, _)| ((*name).to_owned(), 0.0)).collect(),
             driving: metrics::DRIVING.iter().map(|(name, _)| ((*name).to_owned(), 0.0)).collect(),
             events: metrics::EVENTS.iter().map(|(name, _)| ((*name).to_owned(), 0)).collect(),
             cpu_us_per_fix: BTreeMap::new(),
+            live: None,
             gates: Vec::new(),
             oracles: Vec::new(),
             faults: FaultWindow::timeline(scenario),
@@ -367,8 +376,13 @@ impl Report {
     /// and an interrupted run is never more than that: its gates are shown, but are no reasons.
     pub fn judge(&mut self, interrupted: bool) {
         let value = serde_json::to_value(&*self).unwrap_or_default();
-        self.gates =
-            self.scenario.gates.iter().filter_map(|gate| crate::gates::judge(gate, &value)).collect();
+        self.gates = self
+            .scenario
+            .gates
+            .iter()
+            .filter(|gate| gate.is_for(self.mode))
+            .filter_map(|gate| crate::gates::judge(gate, &value))
+            .collect();
         let (failed, unproven) = self.findings(interrupted);
         self.verdict = match (interrupted, failed.is_empty(), unproven.is_empty()) {
             (true, _, _) => Verdict::Interrupted,

@@ -13,7 +13,7 @@ use drover_env::{Chain, SeedTree};
 use drover_model::{NodeKind, NodeName, VehicleId};
 use drover_simnet::{Capture, Profile, Sim, SimConfig, Sites, TraceRecord};
 use drover_tracker::Spool;
-use drover_world::{Action, Conduct, Falsified, Preparing, Roads, World};
+use drover_world::{Action, Falsified, Preparing, Roads, World};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::{Cluster, DB, OBSERVER, cluster_keys, vehicle_id};
@@ -22,7 +22,7 @@ use crate::db::Db;
 use crate::history::{History, TimeBounds, Totals};
 use crate::ledger::{Identities, balance, find_stored};
 use crate::oracles::{self, Disks};
-use crate::report::{Report, TimelineEvent};
+use crate::report::{Report, TimelineEvent, driving};
 use crate::scenario::{self, Mode, Scenario, ScenarioErrors};
 use crate::spec::world_spec;
 use crate::stranger::Stranger;
@@ -414,7 +414,7 @@ impl<'a> Run<'a> {
         let fixes = (0..self.world.vehicles_len()).flat_map(|vehicle| self.world.fixes(vehicle));
         let falsified = fixes.filter(|fix| fix.falsified != Falsified::No).count() as u64;
         report.events.insert("fix_falsified".to_owned(), falsified);
-        report.driving = self.driving();
+        report.driving = driving(&self.world, self.queue_longest);
         report.series = self.history.series();
         report.attribution.extend(self.options.roads.attribution().map(str::to_owned));
         let driven = self.sim.now().min(self.scenario.driven());
@@ -424,26 +424,6 @@ impl<'a> Run<'a> {
         report.throughput =
             delivered.into_iter().map(|(name, fixes)| (name.to_owned(), fixes as f64 / driven_s)).collect();
         report.run.speed.virtual_s = self.sim.now().as_secs_f64();
-    }
-
-    /// How vehicles got on: [`crate::report::metrics::DRIVING`].
-    fn driving(&self) -> BTreeMap<String, f64> {
-        let world = &self.world;
-        let driven_m: f64 = (0..world.vehicles_len()).map(|vehicle| world.truth(vehicle).odometer_m).sum();
-        let traffic = world.traffic().unwrap_or_default();
-        let standing = if traffic.on_road_s > 0.0 { traffic.standing_s / traffic.on_road_s } else { 0.0 };
-        let count = |conduct| world.conduct_count(conduct) as f64;
-        let figures = [
-            ("driven_km", driven_m / 1_000.0),
-            ("standing_share", standing),
-            ("queue_longest", f64::from(self.queue_longest)),
-            ("pulled_over", traffic.pulled_over as f64),
-            ("harsh_braking", count(Conduct::HarshBraking)),
-            ("harsh_acceleration", count(Conduct::HarshAcceleration)),
-            ("harsh_cornering", count(Conduct::HarshCornering)),
-            ("speeding", count(Conduct::Speeding)),
-        ];
-        figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// How full the disks of vehicles were when files were removed, and what may be removed.

@@ -13,7 +13,7 @@ use crate::scenario::{AtEnd, Radio, Replay, Scenario, ScenarioErrors, Traffic};
 ///
 /// # Errors
 /// A recording can not be read, or replayed; with its place in the scenario.
-pub(crate) fn world_spec(
+pub fn world_spec(
     scenario: &Scenario,
     services: impl Iterator<Item = NodeName>,
     roads: Arc<Roads>,

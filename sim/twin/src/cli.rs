@@ -11,6 +11,7 @@ Examples (in a checkout, `cargo run --release --` stands for `twin`):
   twin                                        what there is to ask
   twin run scenarios/morning_peak.toml        ask it, and leave a report
   twin run morning_peak --seed 8              the same with another seed
+  twin load rush_20k                          with real processes and a real database
   twin check morning_peak --until 60          run a minute of it twice, compare every byte
   twin sweep chaos --seeds 1..=200            two hundred days, each with faults of its own
   twin sweep chaos --cpu-budget-s 60          as many of the first hundred as a minute of CPU time gives
@@ -38,6 +39,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Runs a scenario in virtual time, judges it, and leaves a report.
     Run(RunArgs),
+    /// Runs a scenario with real processes: the shipped `drover`, a real PostgreSQL, vehicles by the clock.
+    Load(LoadArgs),
     /// Runs a scenario twice and compares the two, second by second and byte for byte.
     Check(CheckArgs),
     /// Runs a scenario with many seeds on all cores, and groups what failed by its cause.
@@ -86,6 +89,31 @@ pub(crate) struct RunArgs {
     /// Folder of the report [default: reports/runs/<name>-<seed>].
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
+    /// Prints the verdict only, and no progress.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Folder of the report [default: reports/runs/<name>-live].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// The `drover` to run [default: the one beside this program].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) drover: Option<PathBuf>,
+    /// A database that is there, as postgres://user@host:port/name (its password: PGPASSWORD), instead of a server of the
+    /// run's own. Its tables are made or brought up to date, and the run's rows stay in it.
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<String>,
+    /// How long vehicles take to connect before the run begins, in seconds [default: 3 s and one for every 1,500].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) ramp_s: Option<u64>,
+    /// How often vehicles send, in seconds, instead of the scenario's `send_interval_s`.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) send_interval_s: Option<u64>,
     /// Prints the verdict only, and no progress.
     #[arg(long, short)]
     pub(crate) quiet: bool,

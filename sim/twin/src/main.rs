@@ -11,6 +11,7 @@ mod cli;
 mod create;
 mod files;
 mod list;
+mod load;
 mod record;
 mod replay;
 mod roads;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         None | Some(Command::List) => list::list(files::FOLDER.as_ref()).map(|()| 0),
         Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Load(args)) => load::load(&args),
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Replay(args)) => replay::replay(&args).map(|()| 0),
         Some(Command::Record(args)) => record::record(&args).map(|()| 0),

@@ -302,8 +302,12 @@ where
         end_with_parent().map_err(|error| Stop::Failed(format!("--supervised: {error}")))?;
     }
     let failed = |what: &str, error: &dyn std::fmt::Display| Stop::Failed(format!("{what}: {error}"));
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if process.threads > 0 {
+    // Alone, a thread needs to wake no other: a message costs a third less than with two that share the work.
+    let mut builder = match process.threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if process.threads > 1 {
         builder.worker_threads(process.threads);
     }
     let runtime = builder.enable_all().build().map_err(|error| failed("start the runtime", &error))?;

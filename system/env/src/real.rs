@@ -71,7 +71,9 @@ impl Clock for SystemClock {
     }
 }
 
-struct Tokio;
+/// Tasks and threads of the tokio runtime that is running.
+#[derive(Debug, Clone, Copy)]
+pub struct Tokio;
 
 impl Executor for Tokio {
     fn spawn(&self, _name: &'static str, future: BoxFuture<'static, ()>) -> AbortHandle {

@@ -6,6 +6,7 @@
 //!
 //! Runs in real time alone: its sockets and their waiting are sqlx's, which no seed reaches. The twin does without it.
 
+mod audit;
 mod commit;
 mod config;
 mod encode;
@@ -26,9 +27,11 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use drover_env::BoxFuture;
+use drover_model::TenantId;
 use sqlx::postgres::PgConnection;
 use tokio::time::{Instant, timeout};
 
+pub use audit::Run;
 pub use config::{Config, Durability, Tls};
 pub use encode::{copy_bytes, copy_statement};
 pub use schema::{ServerError, migrate, status};
@@ -146,6 +149,16 @@ impl PostgresStore {
     /// As [`Self::rows`].
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, String> {
         self.reading(async |connection| letters::all(connection).await).await
+    }
+
+    /// Every identity that the table holds of a tenant, as runs of sequences. Every row is read: that may take minutes.
+    ///
+    /// # Errors
+    /// What the server said, or which value is none that this program writes.
+    pub async fn audit(&self, tenant: TenantId) -> Result<Vec<Run>, String> {
+        let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
+        // The connection goes with its settings.
+        audit::runs(&mut held.connection, tenant).await
     }
 
     /// Asks on a connection of its own; one on which something failed is not used again.

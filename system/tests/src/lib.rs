@@ -4,5 +4,5 @@
 pub mod postgres;
 mod small_disk;
 
-pub use postgres::{Disk, Postgres};
+pub use postgres::{Disk, Postgres, postgres_is_installed};
 pub use small_disk::SmallDisk;

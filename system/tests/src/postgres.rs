@@ -48,7 +48,19 @@ impl Postgres {
     /// # Panics
     /// It can not be made: the message has what its programs said.
     pub fn start(disk: Disk) -> Self {
-        Self::unstarted(disk, "primary").made()
+        Self::start_with(disk, &[])
+    }
+
+    /// The same with other settings.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_with(disk: Disk, settings: &[(&str, &str)]) -> Self {
+        let mut server = Self::unstarted(disk, "primary");
+        for (key, value) in settings {
+            server.set(key, value);
+        }
+        server.made()
     }
 
     /// A server whose machine has no PostGIS: its programs are copies, which look for extensions beside themselves.
@@ -234,6 +246,11 @@ impl Postgres {
         }
     }
 
+    /// Its first process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// Runs statements as the owner of all, and gives what they print, without decoration.
     ///
     /// # Panics
@@ -336,14 +353,35 @@ fn free_port() -> u16 {
     probe.local_addr().expect("an address").port()
 }
 
+/// Whether a server can be made on this machine.
+///
+/// # Errors
+/// It can not: what is missing, and how to get it.
+pub fn postgres_is_installed() -> Result<(), String> {
+    let install = "apt-get install postgresql postgresql-postgis";
+    let newest =
+        newest().ok_or_else(|| format!("PostgreSQL {VERSION_MIN} or later is not installed: {install}"))?;
+    let postgis =
+        Path::new("/usr/share/postgresql").join(newest.to_string()).join("extension/postgis.control");
+    if postgis.exists() {
+        Ok(())
+    } else {
+        Err(format!("PostGIS for PostgreSQL {newest} is not installed: {install}"))
+    }
+}
+
 /// Folder of the newest server's programs.
 fn binaries() -> PathBuf {
+    let newest =
+        newest().expect("PostgreSQL 15 or later is installed: apt-get install postgresql-15-postgis-3");
+    Path::new("/usr/lib/postgresql").join(newest.to_string()).join("bin")
+}
+
+/// The newest version that is installed.
+fn newest() -> Option<u32> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let versions = versions.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let newest = versions.filter(|version| *version >= VERSION_MIN).max();
-    let newest =
-        newest.expect("PostgreSQL 15 or later is installed: apt-get install postgresql-15-postgis-3");
-    Path::new("/usr/lib/postgresql").join(newest.to_string()).join("bin")
+    versions.filter(|version| *version >= VERSION_MIN).max()
 }
 
 /// User and group that a server runs as, if it can not be ours.

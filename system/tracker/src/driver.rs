@@ -48,6 +48,7 @@ pub(crate) struct Driver {
     endpoint: Endpoint,
     /// What the endpoint sends through, if its servers are routers.
     routers: Option<Arc<Routers>>,
+    shares_endpoint: bool,
     client: ClientConfig,
     gps: mpsc::Receiver<Arrived<Bytes>>,
     gps_ended: bool,
@@ -91,16 +92,18 @@ enum Input {
 
 impl Driver {
     pub(crate) fn start(tracker: Tracker) -> Result<Self, SpoolError> {
-        let Tracker { env, config, endpoint, routers, client, gps, can, newest } = tracker;
+        let Tracker { env, config, endpoint, routers, client, gps, can, newest, shares_endpoint, first_send } =
+            tracker;
         let now = Instant::now();
         let mut config = config.buggified(&env);
         if env.planted("never_resent") {
             config.ack_timeout = Duration::from_secs(1 << 30);
         }
         let (spool, recovery) = Spool::open(&env, &config)?;
-        let mut rng = env.rng("phase");
         // Trackers start at all times but also, after a power cut, all at once.
-        let phase = now + Duration::from_micros(rng.random_range(0..config.send_interval.as_micros() as u64));
+        let interval_us = config.send_interval.as_micros() as u64;
+        let at_random = || now + Duration::from_micros(env.rng("phase").random_range(0..interval_us));
+        let phase = first_send.unwrap_or_else(at_random);
         let mut session = Session::new(config.send_interval, config.ack_timeout, phase);
         session.newest_first = env.planted("backlog_newest_first");
         Ok(Self {
@@ -112,6 +115,7 @@ impl Driver {
             config,
             endpoint,
             routers,
+            shares_endpoint,
             client,
             gps,
             gps_ended: false,
@@ -222,9 +226,16 @@ impl Driver {
             link.close(close::DONE, "the tracker stops");
             self.tell_disconnected(Loss::Done);
         }
+        if self.shares_endpoint {
+            return self.summed_up();
+        }
         self.endpoint.close(close::DONE.into(), b"the tracker stops");
         // A goodbye that does not get through is as good as a vehicle that drives out of coverage.
         let _ = timeout(GOODBYE_MAX, self.endpoint.wait_idle()).await;
+        self.summed_up()
+    }
+
+    fn summed_up(&self) -> Summary {
         let can = self.can.as_ref().map(Can::counts).unwrap_or_default();
         Summary { pending: self.spool.holdings().len(), nmea: *self.nmea.counts(), can, ..self.summary }
     }
@@ -259,7 +270,7 @@ impl Driver {
 
     /// Moves the session along when this vehicle has come into another network.
     fn follow_address(&mut self) {
-        let Some(&server) = self.config.servers.first() else { return };
+        let Some(&server) = self.config.servers.first().filter(|_| !self.shares_endpoint) else { return };
         // Without a route there is nothing to move to yet.
         let Ok(source) = self.env.source_ip(server) else { return };
         if self.source == Some(source) {

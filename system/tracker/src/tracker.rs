@@ -11,6 +11,7 @@ use drover_wire::geostream::ALPN;
 use quinn::{ClientConfig, Endpoint};
 use rand::RngExt;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Arrived;
@@ -100,6 +101,9 @@ pub struct Tracker {
     pub(crate) gps: mpsc::Receiver<Arrived<Bytes>>,
     pub(crate) can: Option<CanInput>,
     pub(crate) newest: Newest,
+    /// Other trackers use the endpoint, too.
+    pub(crate) shares_endpoint: bool,
+    pub(crate) first_send: Option<Instant>,
 }
 
 impl std::fmt::Debug for Tracker {
@@ -122,25 +126,57 @@ impl Tracker {
         gps: mpsc::Receiver<Arrived<Bytes>>,
     ) -> Result<Self, BindError> {
         config.check().map_err(BindError::Config)?;
-        let Some(Principal::Vehicle { .. }) = identity.principal() else {
-            let found = identity.principal().map_or_else(|| "nobody".to_owned(), |who| who.to_string());
-            return Err(BindError::Identity { found });
-        };
-        let failed = |source| BindError::Endpoint { bind: config.bind, source };
+        let bind = config.bind;
         let routers = match config.via {
             Via::Gateways => None,
             // A fleet spreads over them.
             Via::Routers => Routers::new(config.servers.clone(), env.rng("router").random_range(0..1 << 16)),
         };
         let endpoint = match &routers {
-            None => drover_quic::client(&env, config.bind),
-            Some(routers) => drover_quic::client_through(&env, config.bind, routers),
-        }
-        .map_err(failed)?;
+            None => drover_quic::client(&env, bind),
+            Some(routers) => drover_quic::client_through(&env, bind, routers),
+        };
+        let endpoint = endpoint.map_err(|source| BindError::Endpoint { bind, source })?;
+        let tracker = Self::on_endpoint(env, config, &identity, &trust, gps, endpoint)?;
+        Ok(Self { shares_endpoint: false, routers, ..tracker })
+    }
+
+    /// The same on an endpoint that other trackers use, too: it is not closed with this one, and stays where it is when the
+    /// vehicle comes into another network, or its router dies. For a process that plays many vehicles.
+    ///
+    /// # Errors
+    /// A setting makes no sense, or the certificate is not a vehicle's.
+    pub fn on_endpoint(
+        env: Env,
+        config: Config,
+        identity: &Identity,
+        trust: &Trust,
+        gps: mpsc::Receiver<Arrived<Bytes>>,
+        endpoint: Endpoint,
+    ) -> Result<Self, BindError> {
+        config.check().map_err(BindError::Config)?;
+        let Some(Principal::Vehicle { .. }) = identity.principal() else {
+            let found = identity.principal().map_or_else(|| "nobody".to_owned(), |who| who.to_string());
+            return Err(BindError::Identity { found });
+        };
+        let failed = |source| BindError::Endpoint { bind: config.bind, source };
         // Where any gateway may take over, a session goes on with what another one knew of this vehicle.
-        let profile = Profile { resume: routers.is_some(), ..Profile::vehicle() };
-        let client = drover_quic::client_config(&env, &identity, &trust, ALPN, &profile).map_err(failed)?;
-        Ok(Self { env, config, endpoint, routers, client, gps, can: None, newest: Newest::default() })
+        let profile = Profile { resume: config.via == Via::Routers, ..Profile::vehicle() };
+        let client = drover_quic::client_config(&env, identity, trust, ALPN, &profile).map_err(failed)?;
+        let newest = Newest::default();
+        let (shares_endpoint, first_send, routers) = (true, None, None);
+        Ok(Self {
+            env,
+            config,
+            endpoint,
+            routers,
+            client,
+            gps,
+            can: None,
+            newest,
+            shares_endpoint,
+            first_send,
+        })
     }
 
     /// Reads the vehicle's bus, too: fixes carry the readings that had arrived when they were made, however late
@@ -148,6 +184,12 @@ impl Tracker {
     #[must_use]
     pub fn with_can(self, can: CanInput) -> Self {
         Self { can: Some(can), ..self }
+    }
+
+    /// Sends live fixes at `first`, and then every interval; without it, at a random place of the interval.
+    #[must_use]
+    pub fn with_first_send(self, first: Instant) -> Self {
+        Self { first_send: Some(first), ..self }
     }
 
     /// Where its newest fix can be seen while it runs.

@@ -49,6 +49,7 @@ pub(super) struct State {
     /// Sessions in which one side broke the protocol: how many, and the first.
     pub(super) protocol_breaks: u64,
     pub(super) first_protocol_break: Option<String>,
+    pub(super) store_untold: bool,
     pub(super) durable_checks: u64,
     /// Backlogs that began, and the first that did not begin with the oldest fix.
     pub(super) backlogs: u64,
@@ -104,6 +105,7 @@ impl State {
             first_violation: None,
             protocol_breaks: 0,
             first_protocol_break: None,
+            store_untold: false,
             durable_checks: 0,
             backlogs: 0,
             first_backlog_out_of_order: None,

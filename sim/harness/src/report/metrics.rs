@@ -10,6 +10,14 @@ pub const LATENCIES: [(&str, &str); 3] = [
     ("fix_to_stored", "until its row was committed"),
 ];
 
+/// Latencies that only a run with real processes has, counted from when the vehicle was due to send the fix, whatever the
+/// cluster or the generator did.
+pub const LIVE_LATENCIES: [(&str, &str); 1] =
+    [("send_due_to_durable", "until the tracker saw the durable ack")];
+
+/// Of whom a run with real processes measures the CPU time per durable fix.
+pub const LIVE_CPU: [&str; 4] = ["gateway", "persistence", "database", "total"];
+
 /// Figures of one latency.
 pub const LATENCY_FIGURES: [&str; 6] = ["count", "p50", "p90", "p99", "p999", "max"];
 
@@ -89,12 +97,13 @@ const LEDGER: [&str; 10] = [
 pub fn all() -> Vec<String> {
     let ledger = LEDGER.iter().map(|term| format!("ledger.{term}"));
     let refused = Refusal::ALL.iter().map(|reason| format!("ledger.refused.{reason}"));
-    let latencies = LATENCIES.iter().flat_map(|(name, _)| {
+    let latencies = LATENCIES.iter().chain(&LIVE_LATENCIES).flat_map(|(name, _)| {
         LATENCY_FIGURES.iter().map(move |figure| format!("latency_ms.{name}.{figure}"))
     });
     let throughputs = THROUGHPUTS.iter().map(|(name, _)| format!("throughput.{name}"));
     let driving = DRIVING.iter().map(|(name, _)| format!("driving.{name}"));
     let events = EVENTS.iter().map(|(name, _)| format!("events.{name}"));
+    let cpu = LIVE_CPU.iter().map(|service| format!("cpu_us_per_fix.{service}"));
     let settled = std::iter::once("settled_after_s".to_owned());
     ledger
         .chain(refused)
@@ -102,8 +111,16 @@ pub fn all() -> Vec<String> {
         .chain(throughputs)
         .chain(driving)
         .chain(events)
+        .chain(cpu)
         .chain(settled)
         .collect()
+}
+
+/// True if only a run with real processes has this metric.
+pub fn is_live_only(metric: &str) -> bool {
+    let of =
+        |prefix: &str, name: &str| metric.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(name));
+    metric.starts_with("cpu_us_per_fix.") || LIVE_LATENCIES.iter().any(|(name, _)| of("latency_ms.", name))
 }
 
 /// True if a report has this metric.

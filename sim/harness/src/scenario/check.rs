@@ -7,7 +7,9 @@ use drover_model::{NodeKind, NodePattern, Position};
 
 use super::fault::{Cells, DB_LINK_VERBS, FaultSpec, Target, VERBS, kinds_of, parameters_of, speak};
 use super::shape::{Shape, list};
-use super::{Chaos, Cluster, GateSpec, GroupDemand, Link, Receiver, Roads, Scenario, Traffic, Vehicles};
+use super::{
+    Chaos, Cluster, GateSpec, GroupDemand, Link, Mode, Receiver, Roads, Scenario, Traffic, Vehicles,
+};
 use crate::report::metrics;
 
 /// Adds every problem of `scenario` to `shape`, which knows the places.
@@ -24,7 +26,7 @@ pub(super) fn check(scenario: &Scenario, shape: &mut Shape<'_>) {
         check_chaos(scenario, chaos, shape);
     }
     for (index, gate) in scenario.gates.iter().enumerate() {
-        check_gate(gate, &format!("gates[{index}]"), shape);
+        check_gate(scenario, gate, &format!("gates[{index}]"), shape);
     }
 }
 
@@ -156,6 +158,11 @@ fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
             );
             shape.problem_at(&format!("cluster.{kind}"), message);
         }
+    }
+    if scenario.cluster.router > 0 && scenario.modes.contains(&Mode::Live) && !shape.is_broken("modes") {
+        let message =
+            "`router`: runs with real processes have none yet; leave it out, or \"live\"".to_owned();
+        shape.problem_at("cluster.router", message);
     }
     if scenario.cluster.router == 0 && scenario.cluster.rotate != Cluster::default().rotate {
         let message = "`rotate_s` means nothing without routers: add `router`, or leave it out".to_owned();
@@ -342,13 +349,19 @@ fn check_fault_parameters(fault: &FaultSpec, verb: &str, path: &str, shape: &mut
     }
 }
 
-fn check_gate(gate: &GateSpec, path: &str, shape: &mut Shape<'_>) {
+fn check_gate(scenario: &Scenario, gate: &GateSpec, path: &str, shape: &mut Shape<'_>) {
     if !metrics::exists(&gate.metric) && !shape.is_broken(&format!("{path}.metric")) {
         let message = format!(
             "no metric is called `{}`; the nearest is `{}`",
             gate.metric,
             metrics::nearest(&gate.metric)
         );
+        shape.problem_at(&format!("{path}.metric"), message);
+    }
+    let is_virtual = scenario.modes.contains(&Mode::Virtual) && gate.is_for(Mode::Virtual);
+    if is_virtual && metrics::is_live_only(&gate.metric) {
+        let message =
+            format!("`{}` is measured with real processes only: add `modes = [\"live\"]`", gate.metric);
         shape.problem_at(&format!("{path}.metric"), message);
     }
     let comparisons = gate.comparisons();

@@ -5,12 +5,17 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Mode;
+
 /// One gate: a metric and exactly one comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GateSpec {
     /// Dotted key of report.json, such as `latency_ms.fix_to_durable.p99`.
     pub metric: String,
+    /// Where it is judged. Default: wherever the scenario runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modes: Vec<Mode>,
     /// Passes while the metric is less than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub below: Option<f64>,
@@ -74,6 +79,11 @@ impl fmt::Display for Comparison {
 }
 
 impl GateSpec {
+    /// True if a run in this mode is held against it.
+    pub fn is_for(&self, mode: Mode) -> bool {
+        self.modes.is_empty() || self.modes.contains(&mode)
+    }
+
     /// The comparisons given, each with its limit. A checked gate has exactly one.
     pub fn comparisons(&self) -> Vec<(Comparison, f64)> {
         let given = [

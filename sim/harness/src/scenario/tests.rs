@@ -231,6 +231,22 @@ fn kinds_and_modes_of_later_versions_are_refused() {
             "7:7: `hub` = 2: not part of this version's cluster, which has router, gateway, persistence and db; leave it out",
         ],
     );
+    check(
+        &small("modes = [\"virtual\", \"live\"]\n[cluster]\nrouter = 2\n"),
+        &["7:10: `router`: runs with real processes have none yet; leave it out, or \"live\""],
+    );
+    check(
+        &small("[cluster]\nrotate_s = 60\n"),
+        &["7:12: `rotate_s` means nothing without routers: add `router`, or leave it out"],
+    );
+    check(
+        &small(
+            "[cluster]\nrouter = 1\n[[faults]]\nat_s = 1\nfor_s = 1\npartition = \"vehicle/* -> gateway/0\"\n",
+        ),
+        &[
+            "11:13: `partition`: nothing goes between vehicle and gateway; links are vehicle and router, router and gateway, gateway and persistence, persistence and db",
+        ],
+    );
 }
 
 #[test]

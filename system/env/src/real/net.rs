@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -20,6 +21,7 @@ pub struct SystemNet;
 impl Net for SystemNet {
     fn datagrams(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
         let socket = std::net::UdpSocket::bind(bind)?;
+        make_room(&socket);
         // Sets non-blocking mode and what offloads the kernel has.
         let state = UdpSocketState::new((&socket).into())?;
         Ok(Arc::new(SystemDatagrams { io: Arc::new(UdpSocket::from_std(socket)?), state }))
@@ -49,6 +51,19 @@ impl Net for SystemNet {
         let probe = std::net::UdpSocket::bind((any, 0))?;
         probe.connect(to)?;
         Ok(probe.local_addr()?.ip())
+    }
+}
+
+/// Bytes of datagrams that may wait to be read. The kernel counts its own bookkeeping, too, so that this is some 6,000 small
+/// ones: what thousands of vehicles send while a service looks away for a moment. Its default holds 160.
+const WAITING_BYTES: usize = 4 << 20;
+
+/// Lets datagrams wait. Without the right to go beyond `net.core.rmem_max`, as many as that allows.
+fn make_room(socket: &std::net::UdpSocket) {
+    let room = sockopt::set_socket_recv_buffer_size_force(socket, WAITING_BYTES)
+        .or_else(|_| sockopt::set_socket_recv_buffer_size(socket, WAITING_BYTES));
+    if let Err(error) = room {
+        tracing::warn!(%error, "a socket keeps the kernel's default of waiting datagrams");
     }
 }
 

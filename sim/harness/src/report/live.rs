@@ -1,0 +1,96 @@
+//! What only a run with real processes has: figures of the machine, by windows.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Latency;
+
+/// What only a run with real processes has.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LiveFacts {
+    /// The program that ran, as it names its version.
+    pub program: String,
+    /// Where fixes were kept.
+    pub store: String,
+    /// What is simpler here than on the road.
+    pub simplified: Vec<String>,
+    /// Length of a window, in seconds.
+    pub window_s: f64,
+    /// Fixes that became durable, a second.
+    pub durable_per_s: Option<Spread>,
+    /// CPU time per durable fix by service, in microseconds; `total` is all of them, `generator` is none of them.
+    pub cpu_us_per_fix: BTreeMap<String, Spread>,
+    /// CPU time that processes of nobody's here took, in cores.
+    pub foreign_cores: Option<Spread>,
+    /// Reference loops of the same machine in the same run.
+    pub calibration: BTreeMap<String, Spread>,
+    /// Largest memory of each node, in bytes.
+    pub memory_bytes: BTreeMap<String, u64>,
+    /// How late the generator was with what it was to do.
+    pub generator_lag_ms: Latency,
+    /// What of it makes a run invalid: the 99th percentile, in milliseconds.
+    pub generator_lag_limit_ms: f64,
+    /// Which services did not serve, and for how long.
+    pub degraded: Vec<Degraded>,
+}
+
+/// A time in which a service did not serve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Degraded {
+    /// Which node.
+    pub node: String,
+    /// When it was seen not to serve, in seconds of the run.
+    pub from_s: f64,
+    /// For how long, in seconds; null if it never served again.
+    pub for_s: Option<f64>,
+    /// How many sessions were lost meanwhile.
+    pub sessions_lost: u64,
+}
+
+/// A figure over the windows of a run, so that one disturbance is one bad window and not a bad run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Windows that had any.
+    pub windows: u32,
+    /// Smallest.
+    pub min: f64,
+    /// In the middle.
+    pub median: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of these values; none without any.
+    pub fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.retain(|value| value.is_finite());
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median = match values.len() % 2 {
+            0 => f64::midpoint(values[middle - 1], values[middle]),
+            _ => values[middle],
+        };
+        Some(Self { windows: values.len() as u32, min, median, max })
+    }
+
+    /// How far the windows lie apart, as a share of their median.
+    pub fn noise(&self) -> f64 {
+        if self.median == 0.0 { 0.0 } else { (self.max - self.min) / self.median }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_does_not_mind_one_bad_window() {
+        let spread = Spread::of(vec![3.0, 1.0, 100.0, 2.0, 4.0]).expect("values");
+        assert_eq!((spread.windows, spread.min, spread.median, spread.max), (5, 1.0, 3.0, 100.0));
+        assert_eq!(Spread::of(vec![2.0, 4.0]).map(|spread| spread.median), Some(3.0));
+        assert_eq!(Spread::of(vec![f64::NAN]), None);
+        assert_eq!(Spread { windows: 2, min: 9.0, median: 10.0, max: 11.0 }.noise(), 0.2);
+    }
+}

@@ -1,0 +1,137 @@
+//! When a fix is due to be sent. Holds no clock and no socket.
+//!
+//! Vehicles send at moments that are set before the run. They are spread over the interval, and each lies between two ticks
+//! of the world, late in the gap: whatever a receiver gave with a tick is sent at the next moment after it, unless the
+//! generator itself is late by more than [`SLACK`].
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// From a tick to the earliest moment that sends what the tick brought.
+pub(crate) const SLACK: Duration = Duration::from_millis(50);
+/// How far behind [`SLACK`] moments are spread: then the next tick comes.
+const SPREAD: Duration = Duration::from_millis(40);
+/// Fixes that are due and not yet recorded, per vehicle: more than a vehicle can be behind.
+const WAITING_MAX: usize = 64;
+
+/// The moments at which one vehicle sends, counted from the start of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moments {
+    first: Duration,
+    interval: Duration,
+}
+
+impl Moments {
+    /// Those of vehicle `index` of `count`. `tick` is the world's, and divides `interval`.
+    pub(crate) fn of(index: u32, count: u32, interval: Duration, tick: Duration) -> Self {
+        let share = |of: Duration| of.mul_f64(f64::from(index) / f64::from(count.max(1)));
+        let even = share(interval);
+        // Onto the tick before, then into the gap after it.
+        let on_tick = tick * (even.as_micros() / tick.as_micros().max(1)) as u32;
+        let within = (even - on_tick).div_f64(tick.as_secs_f64()).as_secs_f64().min(1.0);
+        Self { first: on_tick + SLACK + SPREAD.mul_f64(within), interval }
+    }
+
+    pub(crate) const fn first(self) -> Duration {
+        self.first
+    }
+
+    /// The moment at which what a tick at `at` brought is sent.
+    pub(crate) fn after(self, at: Duration) -> Duration {
+        let ready = at + SLACK;
+        if ready <= self.first {
+            return self.first;
+        }
+        let passed = (ready - self.first).as_micros().div_ceil(self.interval.as_micros().max(1));
+        self.first + self.interval * passed as u32
+    }
+}
+
+/// What one vehicle's receiver has given: the time of each fix, and when it is due to be sent.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Due {
+    waiting: VecDeque<(u32, Duration)>,
+}
+
+impl Due {
+    /// The receiver gave a fix of this time of day, in milliseconds.
+    pub(crate) fn given(&mut self, day_ms: u32, due: Duration) {
+        if self.waiting.len() == WAITING_MAX {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back((day_ms, due));
+    }
+
+    /// When the fix of this time of day is due; forgets it and those before it.
+    pub(crate) fn take(&mut self, day_ms: u32) -> Option<Duration> {
+        let place = self.waiting.iter().position(|(of, _)| *of == day_ms)?;
+        self.waiting.drain(..=place).next_back().map(|(_, due)| due)
+    }
+}
+
+/// The time of day of the fix that a chunk of NMEA describes, in milliseconds, if it has one.
+pub(crate) fn time_of_fix(nmea: &[u8]) -> Option<u32> {
+    let rmc = nmea.windows(4).position(|four| four == b"RMC,")?;
+    let mut fields = nmea[rmc + 4..].split(|byte| *byte == b',');
+    let (time, status) = (std::str::from_utf8(fields.next()?).ok()?, fields.next()?);
+    let number = |range: std::ops::Range<usize>| time.get(range)?.parse::<u32>().ok();
+    let whole = (number(0..2)? * 60 + number(2..4)?) * 60 + number(4..6)?;
+    let fraction: f64 =
+        time.get(6..).filter(|rest| !rest.is_empty()).map_or(Some(0.0), |rest| rest.parse().ok())?;
+    (status == b"A").then_some(whole * 1_000 + (fraction * 1_000.0).round() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(100);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn moments_are_spread_evenly_and_lie_in_the_gaps_between_ticks() {
+        let all: Vec<Moments> = (0..1000).map(|index| Moments::of(index, 1000, 5 * SECOND, TICK)).collect();
+        for moments in &all {
+            let in_gap = moments.first.as_micros() % TICK.as_micros();
+            assert!((50_000..=90_000).contains(&in_gap), "{moments:?}");
+        }
+        for second in 0..5 {
+            let within = |moments: &&Moments| moments.first.as_secs() == second;
+            assert_eq!(all.iter().filter(within).count(), 200);
+        }
+    }
+
+    #[test]
+    fn what_a_tick_brought_is_due_at_the_next_moment() {
+        let moments = Moments { first: Duration::from_millis(460), interval: SECOND };
+        let check = |tick_ms: u64, due_ms: u64| {
+            assert_eq!(moments.after(Duration::from_millis(tick_ms)), Duration::from_millis(due_ms));
+        };
+        check(0, 460);
+        check(400, 460);
+        check(500, 1460);
+        check(1400, 1460);
+        check(1500, 2460);
+    }
+
+    #[test]
+    fn a_fix_finds_its_due_time_by_its_own_time() {
+        let mut due = Due::default();
+        for second in 0..3 {
+            due.given(second * 1_000, Duration::from_secs(u64::from(second) + 1));
+        }
+        // The first was never recorded.
+        assert_eq!(due.take(1_000), Some(2 * SECOND));
+        assert_eq!(due.take(0), None);
+        assert_eq!(due.take(2_000), Some(3 * SECOND));
+    }
+
+    #[test]
+    fn the_time_is_read_from_a_fix_and_from_nothing_else() {
+        let time = |text: &str| time_of_fix(text.as_bytes());
+        assert_eq!(time("$GPGGA,1*00\r\n$GPRMC,120001.25,A,6010.2,N,1,E*00\r\n"), Some(43_201_250));
+        assert_eq!(time("$GNRMC,000000,A,"), Some(0));
+        assert_eq!(time("$GPRMC,120001.00,V,,,,*00"), None);
+        assert_eq!(time("$GPGGA,120001.00,A"), None);
+    }
+}

@@ -1,0 +1,148 @@
+//! What a scenario breaks, carried out on real processes.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use drover_harness::scenario::Scenario;
+use drover_model::{NodeKind, NodeName, NodePattern};
+use drover_supervisor::Handle as Cluster;
+use drover_tests::Postgres;
+use drover_world::{Action, Verb};
+use tokio::runtime::Handle as Runtime;
+use tracing::warn;
+
+use crate::problem::LoadError;
+
+/// Verbs that can be carried out on processes, for messages.
+const VERBS: &str = "kill, pause, restart and drain (of gateways and persistence agents), kill and db_away (of the database), \
+                     and gps_jump, gps_freeze, gps_lie of receivers";
+
+/// Refuses a scenario that asks for what can not be done to real processes. `has_server` says whether the database is the
+/// run's own: nobody else's is stopped.
+///
+/// # Errors
+/// Names the faults.
+pub(crate) fn check(scenario: &Scenario, has_server: bool) -> Result<(), LoadError> {
+    let mut problems = Vec::new();
+    for fault in scenario.faults() {
+        let verb = fault.verb.name();
+        match &fault.verb {
+            Verb::Kill(nodes) | Verb::Pause(nodes) | Verb::Restart(nodes) | Verb::Drain(nodes)
+                if is_service(*nodes) => {}
+            Verb::Kill(nodes) | Verb::DbAway(nodes) if nodes.kind == NodeKind::Db && has_server => {}
+            Verb::Kill(nodes) | Verb::DbAway(nodes) if nodes.kind == NodeKind::Db => {
+                problems.push(format!(
+                    "{verb} at {} s: the database of --database is not stopped",
+                    fault.at.as_secs_f64()
+                ));
+            }
+            Verb::Gps { .. } => {}
+            _ => problems.push(format!("{verb} at {} s", fault.at.as_secs_f64())),
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(LoadError::Usage(format!(
+        "{} can not be carried out on real processes: {}; what can is {VERBS}",
+        scenario.name,
+        problems.join(", ")
+    )))
+}
+
+const fn is_service(nodes: NodePattern) -> bool {
+    matches!(nodes.kind, NodeKind::Gateway | NodeKind::Persistence)
+}
+
+/// Carries out actions one after the other, on a thread of its own: a database takes a while to stop, and nothing here waits
+/// for it.
+pub(crate) struct Saboteur {
+    actions: Option<Sender<Action>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Saboteur {
+    /// # Errors
+    /// The system has no more threads.
+    pub(crate) fn start(
+        cluster: Cluster,
+        runtime: Runtime,
+        server: Arc<Mutex<Option<Postgres>>>,
+    ) -> Result<Self, LoadError> {
+        let (actions, received) = channel();
+        let thread = std::thread::Builder::new()
+            .name("faults".to_owned())
+            .spawn(move || carry_out_all(&received, &cluster, &runtime, &server))
+            .map_err(LoadError::machine("start the thread that breaks things"))?;
+        Ok(Self { actions: Some(actions), thread: Some(thread) })
+    }
+
+    pub(crate) fn apply(&self, action: &Action) {
+        if let Some(actions) = &self.actions {
+            let _ = actions.send(action.clone());
+        }
+    }
+
+    /// Waits until all that was begun is done.
+    pub(crate) fn finish(&mut self) {
+        self.actions = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Saboteur {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn carry_out_all(
+    actions: &Receiver<Action>,
+    cluster: &Cluster,
+    runtime: &Runtime,
+    server: &Mutex<Option<Postgres>>,
+) {
+    for action in actions {
+        let node = match &action {
+            Action::Crash(node) | Action::Start(node) | Action::Pause(node) => *node,
+            Action::Resume(node) | Action::Drain(node) | Action::DbAway(node, _) => *node,
+            _ => continue,
+        };
+        if node.kind == NodeKind::Db {
+            break_database(&action, server);
+            continue;
+        }
+        if let Err(error) = runtime.block_on(break_service(&action, node, cluster)) {
+            warn!(%node, %error, "a fault could not be carried out");
+        }
+    }
+}
+
+fn break_database(action: &Action, server: &Mutex<Option<Postgres>>) {
+    let mut server = server.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(server) = server.as_mut() else { return };
+    match action {
+        Action::Crash(_) => server.kill(),
+        Action::DbAway(_, true) => server.stop(),
+        _ => server.start_again(),
+    }
+}
+
+async fn break_service(
+    action: &Action,
+    node: NodeName,
+    cluster: &Cluster,
+) -> Result<(), drover_supervisor::StartError> {
+    let node = node.to_string();
+    match action {
+        Action::Crash(_) => cluster.kill(&node).await,
+        Action::Start(_) => cluster.start(&node).await,
+        Action::Pause(_) => cluster.pause(&node, true).await,
+        Action::Resume(_) => cluster.pause(&node, false).await,
+        Action::Drain(_) => cluster.drain(&node).await,
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,149 @@
+//! The machine's figures, window by window.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use drover_harness::report::Spread;
+use drover_supervisor::Handle;
+
+use crate::cpu::{self, Accounts};
+
+/// Name of this process's own share.
+pub(crate) const GENERATOR: &str = "generator";
+/// Name of the database's.
+const DATABASE: &str = "database";
+/// Name of the sum of all but the generator.
+const TOTAL: &str = "total";
+
+/// A moment between two windows.
+#[derive(Debug, Clone)]
+struct Mark {
+    at: Duration,
+    durable: u64,
+    cpu: BTreeMap<String, Duration>,
+    machine: Duration,
+}
+
+/// Reads what processes have used, and how much got done meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    accounts: Accounts,
+    marks: Vec<Mark>,
+    memory: BTreeMap<String, u64>,
+}
+
+impl Meter {
+    /// Sees how much everybody has used: often enough that nobody ends unseen with much.
+    pub(crate) fn look(&mut self, services: &Handle, database: Option<u32>) {
+        for service in services.status().services {
+            let Some(pid) = service.pid else { continue };
+            let kind = service.node.split('/').next().unwrap_or_default();
+            self.accounts.see(kind, pid, cpu::of_process(pid));
+            let memory = self.memory.entry(service.node).or_default();
+            *memory = cpu::resident_bytes(pid).unwrap_or_default().max(*memory);
+        }
+        if let Some(pid) = database {
+            self.accounts.see(DATABASE, pid, cpu::of_family(pid));
+        }
+        let own = std::process::id();
+        self.accounts.see(GENERATOR, own, Some(cpu::of_self()));
+        let memory = self.memory.entry(GENERATOR.to_owned()).or_default();
+        *memory = cpu::resident_bytes(own).unwrap_or_default().max(*memory);
+    }
+
+    /// A window ends here, and the next one begins.
+    pub(crate) fn mark(&mut self, at: Duration, durable: u64) {
+        let (cpu, machine) = (self.accounts.by_service(), cpu::of_machine().unwrap_or_default());
+        self.marks.push(Mark { at, durable, cpu, machine });
+    }
+
+    /// Cores that each service has used in the last window.
+    pub(crate) fn cores(&self) -> BTreeMap<String, f64> {
+        let [.., before, now] = self.marks.as_slice() else { return BTreeMap::new() };
+        let wall = (now.at - before.at).as_secs_f64().max(1e-9);
+        let used = |(name, cpu): (&String, &Duration)| {
+            let before = before.cpu.get(name).copied().unwrap_or_default();
+            (name.clone(), cpu.saturating_sub(before).as_secs_f64() / wall)
+        };
+        now.cpu.iter().map(used).collect()
+    }
+
+    /// CPU time per durable fix by service, in microseconds.
+    pub(crate) fn cpu_us_per_fix(&self) -> BTreeMap<String, Spread> {
+        let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for pair in self.marks.windows(2) {
+            let fixes = pair[1].durable - pair[0].durable;
+            if fixes == 0 {
+                continue;
+            }
+            let mut total = Duration::ZERO;
+            for (name, cpu) in &pair[1].cpu {
+                let used = cpu.saturating_sub(pair[0].cpu.get(name).copied().unwrap_or_default());
+                if name != GENERATOR {
+                    total += used;
+                }
+                values.entry(name.clone()).or_default().push(used.as_secs_f64() * 1e6 / fixes as f64);
+            }
+            values.entry(TOTAL.to_owned()).or_default().push(total.as_secs_f64() * 1e6 / fixes as f64);
+        }
+        values.into_iter().filter_map(|(name, values)| Some((name, Spread::of(values)?))).collect()
+    }
+
+    /// Fixes that became durable, a second.
+    pub(crate) fn durable_per_s(&self) -> Option<Spread> {
+        let rate = |pair: &[Mark]| {
+            let wall = (pair[1].at - pair[0].at).as_secs_f64();
+            (pair[1].durable - pair[0].durable) as f64 / wall.max(1e-9)
+        };
+        Spread::of(self.marks.windows(2).map(rate).collect())
+    }
+
+    /// Cores that processes of nobody's here have used.
+    pub(crate) fn foreign_cores(&self) -> Option<Spread> {
+        let foreign = |pair: &[Mark]| {
+            let used = |mark: &Mark| mark.cpu.values().sum::<Duration>();
+            let ours = used(&pair[1]).saturating_sub(used(&pair[0]));
+            let all = pair[1].machine.saturating_sub(pair[0].machine);
+            all.saturating_sub(ours).as_secs_f64() / (pair[1].at - pair[0].at).as_secs_f64().max(1e-9)
+        };
+        Spread::of(self.marks.windows(2).map(foreign).collect())
+    }
+
+    /// Largest memory of each node, in bytes.
+    pub(crate) fn memory_bytes(&self) -> BTreeMap<String, u64> {
+        self.memory.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_is_shared_out_over_the_fixes_of_its_window() {
+        let seconds = Duration::from_secs;
+        let mark = |at: u64, durable: u64, gateway: u64, generator: u64| Mark {
+            at: seconds(at),
+            durable,
+            cpu: [("gateway", gateway), (GENERATOR, generator)]
+                .map(|(name, used)| (name.to_owned(), seconds(used)))
+                .into(),
+            machine: seconds(gateway + generator + at / 10),
+        };
+        let marks = vec![
+            mark(0, 0, 1, 1),
+            mark(10, 1_000_000, 3, 2),
+            mark(20, 1_000_000, 3, 3),
+            mark(30, 3_000_000, 7, 9),
+        ];
+        let meter = Meter { marks, ..Meter::default() };
+        let cpu = meter.cpu_us_per_fix();
+        // Nothing became durable in the window between: it says nothing.
+        assert_eq!(cpu["gateway"], Spread { windows: 2, min: 2.0, median: 2.0, max: 2.0 });
+        assert_eq!(cpu[TOTAL], cpu["gateway"]);
+        assert_eq!(cpu[GENERATOR].max, 3.0);
+        assert_eq!(meter.durable_per_s().map(|rate| rate.median), Some(100_000.0));
+        assert_eq!(meter.foreign_cores().map(|cores| cores.median), Some(0.1));
+        assert_eq!(meter.cores()["gateway"], 0.4);
+    }
+}

@@ -1,0 +1,184 @@
+//! The world of one vehicle in this process, and what it tells.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use drover_env::{
+    BoxFuture, ByteStream, Datagrams, Env, EventSink, Listener, Net, Parts, SeedTree, Value, real,
+};
+use drover_harness::history::History;
+use drover_harness::report::Latency;
+use drover_model::{NodeKind, NodeName};
+use drover_simnet::Observer;
+use hdrhistogram::Histogram;
+use tokio::time::Instant;
+
+use crate::due::{Due, Moments};
+use crate::memory::MemoryDisk;
+
+const DAY_MS: u64 = 86_400_000;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What vehicles tell, and when what they tell was due. Shared by all.
+pub(crate) struct Witness {
+    pub(crate) history: History,
+    /// Moment 0 of the run; before it everything happens at 0.
+    origin: OnceLock<Instant>,
+    vehicles: Vec<Mutex<Outstanding>>,
+    to_durable: Mutex<Histogram<u64>>,
+}
+
+/// Fixes of one vehicle that are not durable yet, with when they were due to be sent.
+#[derive(Debug)]
+struct Outstanding {
+    moments: Moments,
+    given: Due,
+    recorded: std::collections::VecDeque<(u64, Duration)>,
+}
+
+impl Witness {
+    pub(crate) fn new(history: History, moments: impl Iterator<Item = Moments>) -> Self {
+        let vehicles = moments.map(|moments| {
+            Mutex::new(Outstanding { moments, given: Due::default(), recorded: Default::default() })
+        });
+        let vehicles = vehicles.collect();
+        let (origin, to_durable) = (OnceLock::new(), Mutex::new(Latency::histogram()));
+        Self { history, origin, vehicles, to_durable }
+    }
+
+    /// The run begins now.
+    pub(crate) fn begin(&self, origin: Instant) {
+        let _ = self.origin.set(origin);
+    }
+
+    /// How far the run is.
+    pub(crate) fn now(&self) -> Duration {
+        self.origin.get().map_or(Duration::ZERO, |origin| Instant::now().saturating_duration_since(*origin))
+    }
+
+    /// A receiver gave a fix of this time of day with the tick at `at`.
+    pub(crate) fn given(&self, vehicle: u32, day_ms: u32, at: Duration) {
+        let Some(vehicle) = self.vehicles.get(vehicle as usize) else { return };
+        let mut vehicle = lock(vehicle);
+        let due = vehicle.moments.after(at);
+        vehicle.given.given(day_ms, due);
+    }
+
+    pub(crate) fn send_due_to_durable(&self) -> Latency {
+        Latency::from_micros(&lock(&self.to_durable))
+    }
+
+    /// Something happened to a service.
+    pub(crate) fn service_event(&self, node: NodeName, name: &'static str) {
+        self.history.event(self.now(), node, name, &[]);
+    }
+
+    fn vehicle_event(&self, index: u32, name: &'static str, fields: &[(&'static str, Value<'_>)]) {
+        let at = self.now();
+        self.history.event(at, NodeName::new(NodeKind::Vehicle, index), name, fields);
+        let Some(vehicle) = self.vehicles.get(index as usize) else { return };
+        let number = |wanted: &str| match fields.iter().find(|(name, _)| *name == wanted) {
+            Some((_, Value::U64(value))) => *value,
+            _ => 0,
+        };
+        match name {
+            "tracker.recorded" => {
+                let mut vehicle = lock(vehicle);
+                let day_ms = (number("time_us") / 1_000 % DAY_MS) as u32;
+                if let Some(due) = vehicle.given.take(day_ms) {
+                    vehicle.recorded.push_back((number("sequence"), due));
+                }
+            }
+            "tracker.durable" => self.durable(vehicle, at, number("first")..=number("last")),
+            _ => {}
+        }
+    }
+
+    fn durable(&self, vehicle: &Mutex<Outstanding>, at: Duration, sequences: std::ops::RangeInclusive<u64>) {
+        let mut vehicle = lock(vehicle);
+        let mut latencies = lock(&self.to_durable);
+        vehicle.recorded.retain(|(sequence, due)| {
+            let is_durable = sequences.contains(sequence);
+            if is_durable {
+                latencies.saturating_record(at.saturating_sub(*due).as_micros() as u64);
+            }
+            !is_durable
+        });
+    }
+}
+
+struct Told {
+    index: u32,
+    witness: Arc<Witness>,
+}
+
+impl EventSink for Told {
+    fn event(&self, name: &'static str, fields: &[(&'static str, Value<'_>)]) {
+        // How full its queues are concerns no gate here, and there are very many.
+        if name != "queue" {
+            self.witness.vehicle_event(self.index, name, fields);
+        }
+    }
+}
+
+/// What all vehicles of this process have in common: they are taken apart from one real env.
+pub(crate) struct Common {
+    pub(crate) executor: Arc<dyn drover_env::Executor>,
+    pub(crate) crypto: Arc<rustls::crypto::CryptoProvider>,
+    pub(crate) seeds: SeedTree,
+}
+
+/// The env of one vehicle.
+pub(crate) fn env(common: &Common, index: u32, disk: MemoryDisk, witness: Arc<Witness>) -> Env {
+    let node: Arc<str> = NodeName::new(NodeKind::Vehicle, index).to_string().into();
+    let seeds = common.seeds.child(&node);
+    Env::new(Parts {
+        node,
+        clock: Arc::new(Wall),
+        net: Arc::new(NoSockets),
+        disk: Arc::new(disk),
+        executor: common.executor.clone(),
+        seeds,
+        crypto: common.crypto.clone(),
+        events: Arc::new(Told { index, witness }),
+        faults: None,
+    })
+}
+
+struct Wall;
+
+impl drover_env::Clock for Wall {
+    fn wall(&self) -> drover_model::WallTime {
+        real::wall()
+    }
+}
+
+/// Vehicles use endpoints that are there already, and never come into another network by themselves.
+struct NoSockets;
+
+fn none<T>() -> io::Result<T> {
+    Err(io::Error::other("vehicles of a load have no sockets of their own"))
+}
+
+impl Net for NoSockets {
+    fn datagrams(&self, _: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
+        none()
+    }
+
+    fn listen(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        Box::pin(std::future::ready(none()))
+    }
+
+    fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn ByteStream>>> {
+        Box::pin(std::future::ready(none()))
+    }
+
+    fn source_ip(&self, _: SocketAddr) -> io::Result<IpAddr> {
+        Ok(Ipv4Addr::LOCALHOST.into())
+    }
+}

@@ -1,0 +1,456 @@
+//! One run with real processes: starts the cluster, connects the vehicles, lets the world drive by the clock, breaks what the
+//! scenario says, waits until everything has settled, and holds the ledger against the database.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use drover_env::{SeedTree, real};
+use drover_harness::history::{History, Totals};
+use drover_harness::ledger::balance;
+use drover_harness::live::{Configs, driving, vehicle_id, world_spec};
+use drover_harness::oracles;
+use drover_harness::report::{Latency, LiveFacts, Report, TimelineEvent};
+use drover_harness::run::RunError;
+use drover_harness::scenario::{Mode, Scenario};
+use drover_model::{NodeKind, NodeName, TenantId, VehicleId, WallTime};
+use drover_tests::Postgres;
+use drover_world::{Roads, TICK, World};
+use hdrhistogram::Histogram;
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+
+use crate::cluster::{self, Prepared};
+use crate::database::Database;
+use crate::due::{Moments, SLACK};
+use crate::faults::{self, Saboteur};
+use crate::fleet::{Fleet, Setup};
+use crate::meter::Meter;
+use crate::onboard::Witness;
+use crate::problem::LoadError;
+use crate::services::{Services, Watch};
+
+/// Sessions that vehicles set up in one second, unless the run says how long that may take.
+const RAMP_PER_S: u32 = 1_500;
+/// How long the services may take until they serve.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Windows of a run, of which each figure is the median. The first fixes come before them.
+const WINDOWS: u32 = 10;
+/// How often processes are looked at.
+const LOOK_EVERY: u32 = 2;
+/// The 99th percentile of the generator's own lag from which on a run says nothing: what it is late by is taken for the
+/// cluster's.
+const LAG_LIMIT: Duration = SLACK;
+/// Trackers and receivers may still hold the last fix for this long after the vehicles have parked.
+const LAST_FIX: Duration = Duration::from_secs(2);
+
+/// How to run.
+pub struct Options<'a> {
+    /// The scenario's roads, prepared.
+    pub roads: Arc<Roads>,
+    /// Name of the scenario file, for errors.
+    pub file: &'a str,
+    /// The command that repeats this run.
+    pub replay: String,
+    /// Commit that the program was built from.
+    pub commit: &'a str,
+    /// The `drover` to run; the one beside this program if absent.
+    pub drover: Option<&'a Path>,
+    /// A database that is there; a server of the run's own if absent.
+    pub database: Option<&'a str>,
+    /// How long vehicles take to connect, before the run begins.
+    pub ramp: Option<Duration>,
+    /// Where what the services say is written.
+    pub log: &'a Path,
+    /// Set to end the run early; it is then marked as interrupted.
+    pub interrupt: &'a AtomicBool,
+    /// Called at the end of every second, if somebody watches.
+    pub progress: Option<&'a mut dyn FnMut(&Progress)>,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// What it does.
+    pub phase: &'static str,
+    /// Real time since moment 0.
+    pub now: Duration,
+    /// When vehicles park.
+    pub duration: Duration,
+    /// The ledger so far.
+    pub totals: Totals,
+    /// Fixes that became durable in the last second, and the 99th percentile of how long they took, in milliseconds.
+    pub durable_per_s: u64,
+    /// See [`Self::durable_per_s`].
+    pub p99_ms: Option<f64>,
+    /// Cores by service, in the last window.
+    pub cores: BTreeMap<String, f64>,
+    /// Services that do not serve.
+    pub degraded: Vec<String>,
+}
+
+/// What a run gives.
+pub struct Outcome {
+    /// The report, judged.
+    pub report: Report,
+    /// What happened, line by line.
+    pub timeline: Vec<TimelineEvent>,
+}
+
+/// Runs `scenario` with real processes.
+///
+/// # Errors
+/// The scenario can not be run here, or the harness itself failed. A failing run is an outcome, not an error.
+pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Result<Outcome, LoadError> {
+    let (program, version) = cluster::program(options.drover)?;
+    faults::check(scenario, options.database.is_none())?;
+    let configs = Configs::of(scenario).map_err(|problems| {
+        let (table, message) = problems.into_iter().next().unwrap_or_default();
+        LoadError::Usage(format!("{}: [{table}]: {message}", options.file))
+    })?;
+    // One thread for vehicles, beside this one for the world: the rest of the machine is the cluster's.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(LoadError::machine("start the runtime"))?;
+    say(&mut options, "starting the database");
+    let database = Database::open(&runtime, options.database)?;
+    let folder = tempfile::Builder::new().prefix("drover-load-").tempdir();
+    let folder = folder.map_err(LoadError::machine("make a folder for the cluster"))?;
+    let seeds = SeedTree::from_bytes(real::entropy().map_err(LoadError::machine("draw random numbers"))?);
+    let prepared = cluster::prepare(folder.path(), scenario, &configs, &database.config, &seeds)?;
+    say(&mut options, "starting the cluster");
+    let services = Services::start(prepared.cluster.clone(), &program, options.log)?;
+    runtime.block_on(services.handle().ready(READY_WITHIN))?;
+    say(&mut options, "making the vehicles");
+    let run = Run::new(scenario, &options, &configs, &prepared, &seeds, runtime, services, database)?;
+    run.drive(options, version)
+}
+
+fn say(options: &mut Options<'_>, phase: &'static str) {
+    if let Some(progress) = &mut options.progress {
+        progress(&Progress {
+            phase,
+            now: Duration::ZERO,
+            duration: Duration::ZERO,
+            totals: Totals::default(),
+            durable_per_s: 0,
+            p99_ms: None,
+            cores: BTreeMap::new(),
+            degraded: Vec::new(),
+        });
+    }
+}
+
+struct Run<'a> {
+    scenario: &'a Scenario,
+    vehicles: Vec<VehicleId>,
+    tenant: TenantId,
+    world: World,
+    witness: Arc<Witness>,
+    fleet: Fleet,
+    services: Services,
+    database: Database,
+    /// The run's own server: whoever breaks it has it meanwhile.
+    server: Arc<Mutex<Option<Postgres>>>,
+    runtime: Runtime,
+    origin: Instant,
+    ramp_per_s: u32,
+    meter: Meter,
+    watch: Watch,
+    lag: Histogram<u64>,
+    queue_longest: u32,
+    settled_after: Option<Duration>,
+    delivered: Option<[(&'static str, u64); 4]>,
+    interrupted: bool,
+}
+
+impl<'a> Run<'a> {
+    #[expect(clippy::too_many_arguments, reason = "all that a run is made of, each from a step of its own")]
+    fn new(
+        scenario: &'a Scenario,
+        options: &Options<'_>,
+        configs: &Configs,
+        prepared: &Prepared,
+        seeds: &SeedTree,
+        runtime: Runtime,
+        services: Services,
+        mut database: Database,
+    ) -> Result<Self, LoadError> {
+        let count = scenario.vehicles_len();
+        let vehicles: Vec<VehicleId> = (0..count).map(vehicle_id).collect();
+        let ramp = options.ramp.unwrap_or_else(|| Duration::from_secs(3 + u64::from(count / RAMP_PER_S)));
+        let ramp_per_s = (f64::from(count) / ramp.as_secs_f64().max(1.0)).ceil() as u32;
+        // A tenant that nobody had before: what else the database holds is not looked at.
+        let tenant = TenantId::new(&format!("load-{:x}", real::wall().as_micros()))
+            .map_err(|error| LoadError::Harness(error.to_string()))?;
+        // Certificates take a tenth of a millisecond each, and the world of each vehicle as long: begin when all that is done.
+        let making = Duration::from_micros(500) * count + Duration::from_secs(2);
+        let start = WallTime::from_micros((real::wall().plus(ramp + making).as_secs() + 1) * 1_000_000);
+        let origin = Instant::now() + start.since(real::wall());
+        let mut at_clock = scenario.clone();
+        at_clock.world.start = start;
+        let history = History::new(start, &vehicles);
+        history.set_store_untold();
+        let intervals = scenario
+            .vehicles
+            .iter()
+            .flat_map(|group| std::iter::repeat_n(group.send_interval, group.count as usize));
+        let moments: Vec<Moments> = (0..count)
+            .zip(intervals)
+            .map(|(index, interval)| Moments::of(index, count, interval, TICK))
+            .collect();
+        let witness = Arc::new(Witness::new(history, moments.iter().copied()));
+        let guard = runtime.enter();
+        let env = real::env("load", &std::env::temp_dir(), Arc::default())
+            .map_err(LoadError::machine("open the generator's folder"))?;
+        let setup = Setup {
+            count,
+            configs,
+            servers: prepared.gateways.clone(),
+            tenant,
+            ca: &prepared.ca,
+            trust: prepared.trust.clone(),
+            moments,
+            witness: witness.clone(),
+        };
+        let fleet = Fleet::new(&env, seeds, setup)?;
+        drop(guard);
+        let spec = world_spec(&at_clock, nodes(scenario), options.roads.clone(), options.file);
+        let world = World::new(spec.map_err(RunError::from)?);
+        let server = Arc::new(Mutex::new(database.server.take()));
+        Ok(Self {
+            scenario,
+            vehicles,
+            tenant,
+            world,
+            witness,
+            fleet,
+            services,
+            database,
+            server,
+            runtime,
+            origin,
+            ramp_per_s,
+            meter: Meter::default(),
+            watch: Watch::default(),
+            lag: Latency::histogram(),
+            queue_longest: 0,
+            settled_after: None,
+            delivered: None,
+            interrupted: false,
+        })
+    }
+
+    fn drive(mut self, mut options: Options<'_>, version: String) -> Result<Outcome, LoadError> {
+        say(&mut options, "connecting the vehicles");
+        self.connect()?;
+        self.witness.begin(self.origin);
+        let saboteur = Saboteur::start(
+            self.services.handle().clone(),
+            self.runtime.handle().clone(),
+            self.server.clone(),
+        )?;
+        let lag = self.watch_runtime();
+        self.run_world(&mut options, &saboteur);
+        drop(saboteur);
+        say(&mut options, "reading the database");
+        let _ = self.lag.add(&*lag.lock().unwrap_or_else(PoisonError::into_inner));
+        self.runtime.block_on(self.fleet.stop());
+        self.finish(options, version)
+    }
+
+    /// Starts every tracker, and waits until all have a session.
+    fn connect(&mut self) -> Result<(), LoadError> {
+        let (origin, per_second) = (self.origin, self.ramp_per_s);
+        let fleet = &mut self.fleet;
+        self.runtime.block_on(fleet.start(origin, per_second));
+        let vehicles = self.vehicles.len() as u64;
+        while self.witness.history.totals().connected < vehicles {
+            if Instant::now() >= origin {
+                let connected = self.witness.history.totals().connected;
+                let waited_s = vehicles / u64::from(per_second.max(1));
+                return Err(LoadError::Ramp { connected, vehicles, waited_s });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// How late a task of the vehicles' runtime wakes that does nothing else.
+    fn watch_runtime(&self) -> Arc<Mutex<Histogram<u64>>> {
+        let lag = Arc::new(Mutex::new(Latency::histogram()));
+        let (seen, origin) = (lag.clone(), self.origin);
+        self.runtime.spawn(async move {
+            for step in 0u32.. {
+                let due = origin + TICK * step;
+                tokio::time::sleep_until(due).await;
+                let late = Instant::now().saturating_duration_since(due);
+                seen.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .saturating_record(late.as_micros() as u64);
+            }
+        });
+        lag
+    }
+
+    fn run_world(&mut self, options: &mut Options<'_>, saboteur: &Saboteur) {
+        let parking = self.scenario.driven();
+        let (duration, end) = (self.scenario.duration, parking + self.scenario.settle);
+        let warm = self.scenario.vehicles.iter().map(|group| group.send_interval).max().unwrap_or_default();
+        let window = (parking.saturating_sub(warm) / WINDOWS).max(Duration::from_secs(1));
+        let (mut next_mark, mut healed, mut settling, mut step) = (warm + TICK, false, false, 0u32);
+        loop {
+            self.world.step();
+            let now = self.world.now();
+            let due = self.origin + now;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let late = Instant::now().saturating_duration_since(due);
+            self.lag.saturating_record(late.as_micros() as u64);
+            for action in self.world.outputs().actions() {
+                saboteur.apply(action);
+            }
+            for (vehicle, chunk) in self.world.outputs().nmea() {
+                self.fleet.gps(vehicle, chunk, now);
+            }
+            step += 1;
+            if step.is_multiple_of(LOOK_EVERY) {
+                self.watch.look(self.services.handle(), &self.witness);
+            }
+            if now.subsec_nanos() == 0 {
+                self.end_second(options, now, settling);
+            }
+            if now >= next_mark && now <= parking {
+                self.meter.mark(now, self.witness.history.totals().durable);
+                next_mark += window;
+            }
+            if now >= parking && !settling {
+                settling = true;
+                self.world.stop_sampling();
+                self.delivered = Some(self.witness.history.delivered());
+            }
+            if now >= duration && !healed {
+                healed = true;
+                for action in self.world.heal() {
+                    saboteur.apply(&action);
+                }
+                self.witness.history.heal(now);
+            }
+            let rest = settling && now >= parking + LAST_FIX.min(self.scenario.settle);
+            if rest && self.witness.history.totals().backlog() == 0 {
+                self.settled_after = Some(now - parking);
+            }
+            if self.interrupted || self.settled_after.is_some() || now >= end {
+                return;
+            }
+        }
+    }
+
+    fn end_second(&mut self, options: &mut Options<'_>, now: Duration, settling: bool) {
+        let history = &self.witness.history;
+        history.end_second();
+        let queue = self.world.traffic().map_or(0, |traffic| traffic.queue_longest);
+        self.queue_longest = self.queue_longest.max(queue);
+        let database = self.server.try_lock().ok().and_then(|server| server.as_ref().and_then(Postgres::pid));
+        self.meter.look(self.services.handle(), database);
+        self.interrupted = options.interrupt.load(Ordering::Relaxed);
+        let Some(progress) = &mut options.progress else { return };
+        let series = history.series();
+        let status = self.services.handle().status();
+        let degraded = status.services.into_iter().filter(|one| one.state != drover_supervisor::State::Ready);
+        progress(&Progress {
+            phase: if settling { "settling" } else { "driving" },
+            now,
+            duration: self.scenario.driven(),
+            totals: history.totals(),
+            durable_per_s: series.durable_per_s.last().copied().unwrap_or_default(),
+            p99_ms: series.latency_p99_ms.last().copied().flatten(),
+            cores: self.meter.cores(),
+            degraded: degraded.map(|one| format!("{} {}", one.node, one.state)).collect(),
+        });
+    }
+
+    fn finish(mut self, options: Options<'_>, version: String) -> Result<Outcome, LoadError> {
+        let history = self.witness.history.clone();
+        let pending = self.fleet.pending()?;
+        if self.interrupted {
+            history.cut_short(&pending);
+        }
+        let found = self.database.found(&self.runtime, self.tenant, &self.vehicles)?;
+        let mut report = Report::new(self.scenario, Mode::Live, options.replay.clone());
+        report.ledger = history.with_vehicles(|vehicles| balance(vehicles, &found, &pending));
+        if !report.ledger.is_balanced() {
+            return Err(LoadError::Ledger(format!("{:?}", report.ledger)));
+        }
+        report.oracles = vec![
+            oracles::durable_is_stored_once(&history, &found),
+            oracles::nothing_missing(&report.ledger, self.interrupted || self.settled_after.is_some()),
+            oracles::protocol_kept(&history),
+            oracles::identities_used_once(&history),
+        ];
+        self.commit_facts(&mut report, &options);
+        let degraded = std::mem::take(&mut self.watch).finish(&self.witness);
+        let cpu = self.meter.cpu_us_per_fix();
+        report.cpu_us_per_fix = cpu.iter().map(|(name, spread)| (name.clone(), spread.median)).collect();
+        report.live = Some(LiveFacts {
+            program: version,
+            store: self.database.described.clone(),
+            simplified: self.simplified(),
+            window_s: self.scenario.driven().as_secs_f64() / f64::from(WINDOWS),
+            durable_per_s: self.meter.durable_per_s(),
+            cpu_us_per_fix: cpu,
+            foreign_cores: self.meter.foreign_cores(),
+            calibration: BTreeMap::new(),
+            memory_bytes: self.meter.memory_bytes(),
+            generator_lag_ms: Latency::from_micros(&self.lag),
+            generator_lag_limit_ms: LAG_LIMIT.as_secs_f64() * 1_000.0,
+            degraded,
+        });
+        report.judge(self.interrupted);
+        let (timeline, _) = history.timeline();
+        self.services.stop();
+        Ok(Outcome { report, timeline })
+    }
+
+    /// What is simpler here than on the road.
+    fn simplified(&self) -> Vec<String> {
+        let mut simplified = vec![
+            "vehicles run in one process, share endpoints, and keep their spools in memory".to_owned(),
+            "all nodes are on one machine: the radio of the scenario is not applied".to_owned(),
+            "the world begins at the time of the run".to_owned(),
+        ];
+        if self.fleet.chunks_lost > 0 {
+            simplified
+                .push(format!("{} receiver outputs found their tracker's port full", self.fleet.chunks_lost));
+        }
+        simplified
+    }
+
+    fn commit_facts(&self, report: &mut Report, options: &Options<'_>) {
+        let history = &self.witness.history;
+        report.commit = options.commit.to_owned();
+        report.settled_after_s = self.settled_after.map(|after| after.as_secs_f64());
+        report.latency_ms.extend(history.latencies());
+        report.latency_ms.insert("send_due_to_durable".to_owned(), self.witness.send_due_to_durable());
+        report.events = history.events();
+        report.driving = driving(&self.world, self.queue_longest);
+        report.series = history.series();
+        report.attribution.extend(options.roads.attribution().map(str::to_owned));
+        let driven = self.world.now().min(self.scenario.driven());
+        report.duration_s = driven.as_secs_f64();
+        let driven_s = driven.as_secs_f64().max(1.0);
+        let delivered = self.delivered.unwrap_or_else(|| history.delivered());
+        report.throughput =
+            delivered.into_iter().map(|(name, fixes)| (name.to_owned(), fixes as f64 / driven_s)).collect();
+    }
+}
+
+/// The services of a scenario, which its faults can name.
+fn nodes(scenario: &Scenario) -> impl Iterator<Item = NodeName> {
+    let kinds = [NodeKind::Gateway, NodeKind::Persistence, NodeKind::Db];
+    let of = |kind| (0..scenario.nodes_len(kind)).map(move |index| NodeName::new(kind, index));
+    kinds.into_iter().flat_map(of).collect::<Vec<_>>().into_iter()
+}

@@ -1,0 +1,144 @@
+//! The cluster's processes while it runs: on a thread of their own, under the supervisor that operators use.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use drover_harness::report::Degraded;
+use drover_model::NodeName;
+use drover_supervisor::{Cluster, Handle, Log, State, Supervisor};
+use tokio::sync::oneshot;
+
+use crate::onboard::Witness;
+use crate::problem::LoadError;
+
+/// The supervisor's thread. The processes end with it.
+pub(crate) struct Services {
+    handle: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Services {
+    /// Starts the processes; what they say goes to `log`.
+    ///
+    /// # Errors
+    /// The log can not be written, or the system has no more threads.
+    pub(crate) fn start(cluster: Cluster, program: &Path, log: &Path) -> Result<Self, LoadError> {
+        let file = File::create(log).map_err(LoadError::machine(format!("write {}", log.display())))?;
+        let file = Mutex::new(file);
+        let log = Log::to(move |node, line| {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            // A log that can not be written is not worth a run.
+            let _ = writeln!(file, "{node:<14} {line}");
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(LoadError::machine("start the supervisor's runtime"))?;
+        let (program, (stop, told)) = (program.to_owned(), oneshot::channel());
+        let (send, handle) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("supervisor".to_owned())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    let supervisor = Supervisor::start(&cluster, &program, &log);
+                    let _ = send.send(supervisor.handle());
+                    let _ = told.await;
+                    supervisor.stop().await;
+                });
+            })
+            .map_err(LoadError::machine("start the supervisor's thread"))?;
+        let handle = handle.recv().map_err(|_| LoadError::Harness("the supervisor has ended".to_owned()))?;
+        Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
+    }
+
+    pub(crate) const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Drains the processes, and waits until they have ended.
+    pub(crate) fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Which services do not serve, and since when.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// By node: its process, since when it does not serve, and how many sessions had been lost then.
+    nodes: BTreeMap<String, Seen>,
+    degraded: Vec<Degraded>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    pid: Option<u32>,
+    out: Option<(Duration, u64)>,
+}
+
+impl Watch {
+    /// Looks at the services; tells the history of what has ended and started.
+    pub(crate) fn look(&mut self, handle: &Handle, witness: &Witness) {
+        let now = witness.now();
+        let lost = witness.history.raw_events().get("tracker.disconnected").copied().unwrap_or_default();
+        for service in handle.status().services {
+            let first = !self.nodes.contains_key(&service.node);
+            let seen = self.nodes.entry(service.node.clone()).or_default();
+            let serves = service.state == State::Ready;
+            let replaced = service.pid.is_some() && seen.pid.is_some() && service.pid != seen.pid;
+            if (!serves || replaced) && seen.out.is_none() {
+                seen.out = Some((now, lost));
+                tell(
+                    witness,
+                    &service.node,
+                    if service.state == State::Draining { "node.draining" } else { "node.crashed" },
+                );
+            }
+            if serves && let Some((from, lost_before)) = seen.out.take() {
+                tell(witness, &service.node, "node.started_again");
+                self.degraded.push(degraded(&service.node, from, Some(now), lost - lost_before));
+            }
+            if service.pid.is_some() || first {
+                seen.pid = service.pid;
+            }
+        }
+    }
+
+    /// What did not serve, and for how long; what never served again comes last.
+    pub(crate) fn finish(mut self, witness: &Witness) -> Vec<Degraded> {
+        let lost = witness.history.raw_events().get("tracker.disconnected").copied().unwrap_or_default();
+        for (node, seen) in self.nodes {
+            if let Some((from, lost_before)) = seen.out {
+                self.degraded.push(degraded(&node, from, None, lost - lost_before));
+            }
+        }
+        self.degraded
+    }
+}
+
+fn degraded(node: &str, from: Duration, until: Option<Duration>, sessions_lost: u64) -> Degraded {
+    let for_s = until.map(|until| until.saturating_sub(from).as_secs_f64());
+    Degraded { node: node.to_owned(), from_s: from.as_secs_f64(), for_s, sessions_lost }
+}
+
+fn tell(witness: &Witness, node: &str, name: &'static str) {
+    if let Ok(node) = node.parse::<NodeName>() {
+        witness.service_event(node, name);
+    }
+}

@@ -1,0 +1,145 @@
+//! `twin load`: a scenario with real processes.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use drover_harness::report::{Verdict, summary};
+use drover_harness::scenario::Mode;
+use drover_load::{LoadError, Options, Progress};
+
+use crate::cli::LoadArgs;
+use crate::run::{COMMIT, INTERRUPT, prepare, replay, stop, watch_interrupt};
+use crate::{Stop, colour, files, show};
+
+/// Runs a scenario with real processes, writes its report, and shows the summary. Returns the exit code.
+pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
+    let (mut scenario, path) = files::load(&args.which)?;
+    if !scenario.modes.contains(&Mode::Live) {
+        let path = path.display();
+        return Err(Stop::Usage(format!(
+            "{path} does not run with real processes: add \"live\" to its `modes`"
+        )));
+    }
+    if let Some(interval) = args.send_interval_s {
+        scenario.vehicles.iter_mut().for_each(|group| group.send_interval = Duration::from_secs(interval));
+    }
+    let file = path.display().to_string();
+    let roads = prepare(&scenario, &file, args.quiet)?;
+    watch_interrupt();
+    let command = replay("load", &path, scenario.seed, args.which.until);
+    let default = || Path::new("reports/runs").join(format!("{}-live", scenario.name));
+    let folder = args.report.clone().unwrap_or_else(default);
+    files::write_plan(&folder, &scenario, &command, COMMIT)?;
+    let mut view = View::new(args.quiet);
+    let options = Options {
+        roads,
+        file: &file,
+        replay: command,
+        commit: COMMIT,
+        drover: args.drover.as_deref(),
+        database: args.database.as_deref(),
+        ramp: args.ramp_s.map(Duration::from_secs),
+        log: &folder.join("services.log"),
+        interrupt: &INTERRUPT,
+        progress: Some(&mut |progress| view.show(progress)),
+    };
+    let outcome = drover_load::run(&scenario, options);
+    view.clear();
+    let outcome = outcome.map_err(|error| match error {
+        LoadError::Usage(message) => Stop::Usage(message),
+        LoadError::Run(error) => stop(error),
+        error => Stop::Harness(Box::new(error)),
+    })?;
+    let report = &outcome.report;
+    let page = files::write_report(&folder, report, &outcome.timeline)?;
+    if args.quiet && report.verdict == Verdict::Pass {
+        show(&format!("{} {} live\n", report.verdict, report.name));
+    } else {
+        show(&format!("{}report    {}\n", summary(report, colour()), page.display()));
+    }
+    Ok(report.verdict.exit_code())
+}
+
+/// What a terminal shows while a run goes on: a few lines that are written over.
+struct View {
+    quiet: bool,
+    is_terminal: bool,
+    lines: usize,
+}
+
+impl View {
+    fn new(quiet: bool) -> Self {
+        Self { quiet, is_terminal: std::io::stderr().is_terminal(), lines: 0 }
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        if self.quiet {
+            return;
+        }
+        let text = text(progress);
+        if self.is_terminal {
+            self.clear();
+            drop(write!(std::io::stderr(), "{text}"));
+            self.lines = text.lines().count();
+        } else if progress.now.as_secs().is_multiple_of(10) {
+            // A log wants a line now and then.
+            drop(writeln!(std::io::stderr(), "{}", text.lines().next().unwrap_or_default()));
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.lines > 0 {
+            // Up so many lines, and clear to the end of the screen.
+            drop(write!(std::io::stderr(), "\x1b[{}A\x1b[J", self.lines));
+            self.lines = 0;
+        }
+    }
+}
+
+fn text(progress: &Progress) -> String {
+    let Progress { phase, now, duration, totals, durable_per_s, p99_ms, cores, degraded } = progress;
+    if duration.is_zero() {
+        return format!("{phase}\n");
+    }
+    let p99 = p99_ms.map_or("-".to_owned(), |ms| format!("{ms:.0} ms"));
+    let cores = cores.iter().map(|(name, cores)| format!("{name} {cores:.2}")).collect::<Vec<_>>().join("  ");
+    let mut text = format!(
+        "{phase} {} of {} s  {durable_per_s} durable/s  p99 of the fix {p99}  backlog {}  connected {}\n",
+        now.as_secs(),
+        duration.as_secs(),
+        totals.backlog(),
+        totals.connected
+    );
+    text.push_str(&format!("cores  {}\n", if cores.is_empty() { "-" } else { &cores }));
+    if !degraded.is_empty() {
+        text.push_str(&format!("out    {}\n", degraded.join(", ")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_harness::history::Totals;
+
+    use super::*;
+
+    #[test]
+    fn the_view_says_what_goes_on_and_who_is_out() {
+        let progress = Progress {
+            phase: "driving",
+            now: Duration::from_secs(12),
+            duration: Duration::from_secs(60),
+            totals: Totals { recorded: 2_400, durable: 2_100, refused: 0, shed: 0, connected: 200 },
+            durable_per_s: 198,
+            p99_ms: Some(5_210.4),
+            cores: [("gateway".to_owned(), 0.5)].into(),
+            degraded: vec!["gateway/1 waiting".to_owned()],
+        };
+        let expected = "driving 12 of 60 s  198 durable/s  p99 of the fix 5210 ms  backlog 300  connected 200\n\
+                        cores  gateway 0.50\nout    gateway/1 waiting\n";
+        assert_eq!(text(&progress), expected);
+        let early = Progress { phase: "starting the cluster", duration: Duration::ZERO, ..progress };
+        assert_eq!(text(&early), "starting the cluster\n");
+    }
+}
