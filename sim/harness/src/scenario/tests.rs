@@ -62,7 +62,7 @@ fn a_key_in_the_wrong_table_is_sent_to_the_right_one() {
     check(
         &small("[cluster]\nzzz = 1\n"),
         &[
-            "7:1: unknown key `zzz` in [cluster]; known are `db`, `dns`, `gateway`, `health`, `hub`, `persistence`, `router`",
+            "7:1: unknown key `zzz` in [cluster]; known are `db`, `dns`, `gateway`, `health`, `hub`, `persistence`, `rotate_s`, `router`",
         ],
     );
 }
@@ -232,8 +232,8 @@ fn kinds_and_modes_of_later_versions_are_refused() {
         ],
     );
     check(
-        &small("modes = [\"virtual\", \"live\"]\n[cluster]\nrouter = 2\n"),
-        &["7:10: `router`: runs with real processes have none yet; leave it out, or \"live\""],
+        &format!("modes = [\"virtual\", \"live\"]\n{}", small("[cluster]\nrouter = 2\n")),
+        &["8:10: `router`: runs with real processes have none yet; leave it out, or \"live\""],
     );
     check(
         &small("[cluster]\nrotate_s = 60\n"),
