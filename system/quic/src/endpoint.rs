@@ -74,8 +74,7 @@ pub struct ServerSetup<'a> {
 pub fn server(env: &Env, bind: SocketAddr, setup: &ServerSetup<'_>) -> Result<Endpoint, QuicError> {
     let config = server_config(env, setup, None)?;
     let (socket, seeds) = plain_socket(env, bind)?;
-    let ids = seeds.clone();
-    let ids = move || Box::new(SeededIds::new(&ids)) as Box<dyn ConnectionIdGenerator>;
+    let ids = move || Box::new(SeededIds::new(&seeds)) as Box<dyn ConnectionIdGenerator>;
     open(env, bind, Parts { socket, seeds, reset_key: setup.reset_key, ids, server: Some(config) })
 }
 

@@ -3,11 +3,7 @@
 //! Both forwarders run in turn, pinned to the same core, each in a thread whose CPU time is measured; a generator on another
 //! core keeps them busy. `just bench-edge` runs it.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "a benchmark: threads and clocks are the machine's"
-)]
+#![expect(clippy::disallowed_methods, reason = "a benchmark: threads and clocks are the machine's")]
 
 use std::hint::black_box;
 use std::io::{IoSlice, IoSliceMut};
