@@ -29,6 +29,14 @@ pub trait Net: Send + Sync {
         self.datagrams(bind)
     }
 
+    /// See [`crate::Env::datagrams_shared`].
+    ///
+    /// # Errors
+    /// The address is taken by somebody who does not share it, or not ours.
+    fn datagrams_shared(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
+        self.datagrams_apart(bind)
+    }
+
     /// See [`crate::Env::listen`].
     fn listen(&self, bind: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
 

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::table::State;
 
+/// More threads than any machine has cores for.
+const SHARDS_MAX: usize = 256;
+
 /// A gateway that routers lead to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -31,10 +34,13 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where gateways answer to. They believe a client's address from here alone: list it in their `routers`.
     pub inner: SocketAddr,
+    /// Threads, each with sockets of its own: as many as cores, where one is not enough for half a million packets a second.
+    pub shards: usize,
     /// The gateways.
     pub gateways: Vec<Server>,
     /// Connections per second that one address (of IPv6: one /64) may begin; above it, first packets are dropped. A carrier puts
     /// thousands of vehicles behind one address, which all come back after an outage: below that number only to stop a flood.
+    /// Each shard counts by itself.
     pub source_begins_per_s: u32,
     /// Stateless resets per second, for clients of dead gateways; above it they wait for their idle timeout, or try again. One
     /// costs about as much as a forwarded packet.
@@ -46,6 +52,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 443)),
             inner: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9443)),
+            shards: 1,
             gateways: Vec::new(),
             source_begins_per_s: 5_000,
             resets_per_s: 10_000,
@@ -77,6 +84,9 @@ impl Config {
                 ));
             }
         }
+        if !(1..=SHARDS_MAX).contains(&self.shards) {
+            return Err(format!("shards of {} is not between 1 and {SHARDS_MAX}", self.shards));
+        }
         if self.source_begins_per_s == 0 {
             return Err("source_begins_per_s must be at least 1".to_owned());
         }
@@ -105,6 +115,7 @@ mod tests {
         check(&good, "");
         check(&format!("{good}state = \"draining\"\n"), "");
         check("", "no gateway: add a");
+        check(&format!("shards = 0\n{good}"), "shards of 0 is not between");
         check(&gateway("hub/0", "192.0.2.1:443"), "hub/0 is no gateway");
         check(&format!("{good}{good}"), "gateway/0 is there twice");
         check(&gateway("gateway/0", "[::1]:443"), "can not be reached from inner");

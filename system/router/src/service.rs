@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use drover_env::{Datagrams, Env, Value};
+use drover_env::{Chain, Datagrams, Env, Shards, Value};
 use drover_quic::ClusterKeys;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,11 @@ pub enum BindError {
 
 /// A router, bound and ready to run.
 pub struct Router {
+    first: Shard,
+}
+
+/// One thread's part: sockets of its own, and the table that all share.
+struct Shard {
     env: Env,
     keys: ClusterKeys,
     config: Config,
@@ -51,6 +56,8 @@ pub struct Router {
     /// Towards gateways.
     inner: Arc<dyn Datagrams>,
     table: Arc<ArcSwap<Table>>,
+    /// Looks after the table's keys.
+    keeps_keys: bool,
 }
 
 /// From where a batch came.
@@ -76,11 +83,9 @@ impl Router {
     /// An address is taken or not ours, or the config is wrong.
     pub fn bind(env: Env, config: Config, keys: ClusterKeys) -> Result<Self, BindError> {
         config.check().map_err(BindError::Config)?;
-        let open =
-            |what, addr| env.datagrams_apart(addr).map_err(|source| BindError::Socket { what, addr, source });
-        let (outer, inner) = (open("listen", config.listen)?, open("inner", config.inner)?);
         let table = Arc::new(ArcSwap::from_pointee(table(&env, &keys, &config.gateways)));
-        Ok(Self { env, keys, config, outer, inner, table })
+        let first = Shard::bind(env, config, keys, table)?;
+        Ok(Self { first: Shard { keeps_keys: true, ..first } })
     }
 
     /// Where clients send to.
@@ -88,7 +93,7 @@ impl Router {
     /// # Errors
     /// The socket is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.outer.local_addr()
+        self.first.outer.local_addr()
     }
 
     /// Where gateways answer to.
@@ -96,12 +101,63 @@ impl Router {
     /// # Errors
     /// The socket is closed.
     pub fn inner_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
+        self.first.inner.local_addr()
     }
 
     /// Forwards until `cancel`. There is nothing to hand over: any other router does the same.
     pub async fn run(self, cancel: CancellationToken) {
-        let Self { env, keys, config, outer, inner, table } = self;
+        let others = self.start_others(&cancel);
+        self.first.run(cancel).await;
+        match others {
+            Ok(Some(others)) => others.join().await,
+            Ok(None) => {}
+            Err(error) => warn!(%error, "the router ran as one shard"),
+        }
+    }
+
+    /// Starts the shards beside the first. Each opens its sockets in its own thread, where it waits for them.
+    fn start_others(&self, cancel: &CancellationToken) -> io::Result<Option<Shards>> {
+        let Shard { env, keys, config, table, .. } = &self.first;
+        if config.shards <= 1 {
+            return Ok(None);
+        }
+        // A port that was chosen for the first one is the port of all.
+        let config = Config { listen: self.local_addr()?, inner: self.inner_addr()?, ..config.clone() };
+        let (own, keys, table, cancel) = (env.clone(), keys.clone(), table.clone(), cancel.clone());
+        let shards = env.shards("router", config.shards - 1, move |_| {
+            let (env, config, keys) = (own.clone(), config.clone(), keys.clone());
+            let (table, cancel) = (table.clone(), cancel.clone());
+            Box::pin(async move {
+                match Shard::bind(env, config, keys, table) {
+                    Ok(shard) => shard.run(cancel).await,
+                    Err(error) => warn!(error = %Chain(&error), "a shard of the router does not run"),
+                }
+            })
+        });
+        shards.map(Some)
+    }
+}
+
+impl Shard {
+    fn bind(
+        env: Env,
+        config: Config,
+        keys: ClusterKeys,
+        table: Arc<ArcSwap<Table>>,
+    ) -> Result<Self, BindError> {
+        let open = |what, addr| {
+            let opened = match config.shards {
+                1 => env.datagrams_apart(addr),
+                _ => env.datagrams_shared(addr),
+            };
+            opened.map_err(|source| BindError::Socket { what, addr, source })
+        };
+        let (outer, inner) = (open("listen", config.listen)?, open("inner", config.inner)?);
+        Ok(Self { env, keys, config, outer, inner, table, keeps_keys: false })
+    }
+
+    async fn run(self, cancel: CancellationToken) {
+        let Self { env, keys, config, outer, inner, table, keeps_keys } = self;
         let mut forwarder = Forwarder::new(&keys, env.rng("resets"), &config, Instant::now());
         let mut batch = Batch::default();
         let mut turn = Side::Clients;
@@ -112,7 +168,9 @@ impl Router {
                 biased;
                 _ = tick.tick() => {
                     forwarder.counts().tell(&env);
-                    rotate(&env, &keys, &config.gateways, &table);
+                    if keeps_keys {
+                        rotate(&env, &keys, &config.gateways, &table);
+                    }
                     continue;
                 }
                 () = cancel.cancelled() => break,

@@ -11,9 +11,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce};
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReusePort};
 use nix::sys::socket::{
-    MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg, sendmmsg, setsockopt,
+    AddressFamily, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike,
+    SockaddrStorage, bind, recvmmsg, sendmmsg, setsockopt, socket,
 };
 use quinn_udp::{RecvMeta, Transmit};
 use tokio::io::Interest;
@@ -61,7 +62,19 @@ pub(super) struct Batches {
 
 impl Batches {
     pub(super) fn bind(bind: SocketAddr) -> io::Result<Arc<Self>> {
-        let socket = std::net::UdpSocket::bind(bind)?;
+        Self::open(std::net::UdpSocket::bind(bind)?, bind)
+    }
+
+    /// One of several of the same address.
+    pub(super) fn bind_shared(addr: SocketAddr) -> io::Result<Arc<Self>> {
+        let family = if addr.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let socket = socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+        setsockopt(&socket, ReusePort, &true)?;
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(addr))?;
+        Self::open(socket.into(), addr)
+    }
+
+    fn open(socket: std::net::UdpSocket, bind: SocketAddr) -> io::Result<Arc<Self>> {
         socket.set_nonblocking(true)?;
         // Above the system's limit only with a privilege; without it as much as there is.
         if setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
@@ -259,6 +272,24 @@ mod tests {
     #[tokio::test]
     async fn datagrams_of_several_senders_arrive_one_by_one() {
         check(Ipv4Addr::LOCALHOST.into()).await;
+    }
+
+    #[tokio::test]
+    async fn several_sockets_share_an_address_and_get_each_a_part() {
+        let any = (Ipv4Addr::LOCALHOST, 0).into();
+        let one = Batches::bind_shared(any).expect("a socket");
+        let there = one.local_addr().expect("an address");
+        let two = Batches::bind_shared(there).expect("the same again");
+        assert!(Batches::bind(there).is_err(), "who does not share it has no part");
+        for _ in 0..64 {
+            let from = Batches::bind(any).expect("a socket");
+            let transmit =
+                Transmit { destination: there, ecn: None, contents: b"x", segment_size: None, src_ip: None };
+            send(&from, &[transmit]).await;
+        }
+        // That one of them gets all of 64 senders is as likely as 64 heads.
+        let (some, rest) = (received(&one).await.len(), received(&two).await.len());
+        assert_eq!(some + rest, 64);
     }
 
     #[tokio::test]

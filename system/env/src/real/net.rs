@@ -32,6 +32,11 @@ impl Net for SystemNet {
         Ok(super::batches::Batches::bind(bind)?)
     }
 
+    #[cfg(target_os = "linux")]
+    fn datagrams_shared(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
+        Ok(super::batches::Batches::bind_shared(bind)?)
+    }
+
     fn listen(&self, bind: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
         Box::pin(async move { Ok(Box::new(TcpListener::bind(bind).await?) as Box<dyn Listener>) })
     }

@@ -28,6 +28,10 @@ struct Edge {
 
 impl Edge {
     fn start(routers: usize, states: &[State]) -> Self {
+        Self::start_sharded(routers, states, 1)
+    }
+
+    fn start_sharded(routers: usize, states: &[State], shards: usize) -> Self {
         let platform = Platform::start();
         let keys = ClusterKeys::new(ClusterSecret::from_bytes([7; 32]));
         let (outer, inner) = (free_addrs(&platform, routers), free_addrs(&platform, routers));
@@ -43,7 +47,7 @@ impl Edge {
         };
         let servers: Vec<Server> = (0..).zip(addrs.iter().zip(states)).map(server).collect();
         for (listen, inner) in outer.into_iter().zip(inner) {
-            let config = Config { listen, inner, gateways: servers.clone(), ..Config::default() };
+            let config = Config { listen, inner, shards, gateways: servers.clone(), ..Config::default() };
             let router =
                 Router::bind(edge.platform.env.clone(), config, edge.keys.clone()).expect("a router");
             let stop = CancellationToken::new();
@@ -140,6 +144,23 @@ async fn a_session_outlives_its_router_a_new_address_and_both_at_once() {
         0,
         "nothing came to a gateway that was another's"
     );
+}
+
+#[tokio::test]
+async fn shards_of_a_router_are_one_router() {
+    let edge = Edge::start_sharded(1, &[State::Serving; 2], 3);
+    let routers = edge.ways(0);
+    for index in 0..12 {
+        let vehicle = edge.connect(&format!("VAN-{index}"), &routers).await;
+        let mut stream = vehicle.open(Channel::Live).await;
+        for sequence in 0..3 {
+            // From another port each time, and so as a rule through another shard.
+            drover_quic::rebind(&vehicle.env, &vehicle.endpoint, ANY, Some(&routers)).expect("a socket");
+            stream.batch(vec![edge.platform.fix(sequence)]).await;
+            stream.acknowledged().await;
+        }
+    }
+    assert_eq!(edge.platform.rows().len(), 36);
 }
 
 #[tokio::test]
