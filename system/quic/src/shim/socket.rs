@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use drover_env::{Datagrams, Env, Value};
@@ -15,6 +15,9 @@ use super::{SHIM_BYTES, ShimKey, Way};
 use crate::returns::Returns;
 use crate::runtime::Poller;
 
+/// Longest packet that is wrapped on the stack.
+const PACKET_BYTES_MAX: usize = 1500;
+
 /// Takes shims off what routers send, and puts them on what goes back by them.
 ///
 /// A datagram from anyone else is passed as it came: what looks like a shim there is just noise at the end of a packet.
@@ -24,14 +27,8 @@ pub(crate) struct ShimSocket {
     key: ShimKey,
     /// Who may carry a shim: the inner addresses of the routers.
     routers: BTreeSet<SocketAddr>,
-    state: Mutex<State>,
-}
-
-struct State {
     /// By which router each client was heard last.
-    returns: Returns,
-    /// What is about to be sent, with its shims.
-    outgoing: Vec<u8>,
+    returns: Mutex<Returns>,
 }
 
 impl std::fmt::Debug for ShimSocket {
@@ -48,12 +45,11 @@ impl ShimSocket {
         routers: BTreeSet<SocketAddr>,
         clients_max: usize,
     ) -> Self {
-        let state = Mutex::new(State { returns: Returns::new(clients_max), outgoing: Vec::new() });
-        Self { env, socket, key, routers, state }
+        Self { env, socket, key, routers, returns: Mutex::new(Returns::new(clients_max)) }
     }
 
     /// Shows what was received as the client's; without a byte left if it is to be forgotten.
-    fn unwrap(&self, state: &mut State, bytes: &[u8], meta: &mut RecvMeta) {
+    fn unwrap(&self, returns: &mut Returns, bytes: &[u8], meta: &mut RecvMeta) {
         let (router, datagram) = (meta.addr, &bytes[..meta.len.min(bytes.len())]);
         let opened = match self.routers.contains(&router) {
             true => self.key.open(Way::ToServer, datagram),
@@ -64,7 +60,7 @@ impl ShimSocket {
         };
         match opened {
             Some((client, len)) => {
-                let changed = state.returns.heard(client, router);
+                let changed = returns.heard(client, router);
                 if drover_env::SIMULATION && changed {
                     // The twin judges whose word was taken.
                     self.env.event("quic.way", &[("router", Value::Str(&router.to_string()))]);
@@ -80,6 +76,22 @@ impl ShimSocket {
 }
 
 impl ShimSocket {
+    fn lock(&self) -> MutexGuard<'_, Returns> {
+        self.returns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends `contents`, which is what `transmit` has with shims, to a router.
+    fn send(&self, transmit: &Transmit<'_>, router: SocketAddr, contents: &[u8]) -> io::Result<()> {
+        let wrapped = Transmit {
+            destination: router,
+            ecn: transmit.ecn,
+            contents,
+            segment_size: transmit.segment_size.map(|bytes| bytes + SHIM_BYTES),
+            src_ip: transmit.src_ip,
+        };
+        self.socket.try_send_batch(&[wrapped]).map(|_| ())
+    }
+
     /// What a stranger says of a client: nothing, unless it is planted that it is believed.
     #[cfg_attr(
         not(feature = "bite"),
@@ -102,26 +114,25 @@ impl AsyncUdpSocket for ShimSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { returns, outgoing } = &mut *state;
         let client = transmit.destination;
-        let Some(router) = returns.of(client) else {
+        let Some(router) = self.lock().of(client) else {
             return self.socket.try_send_batch(std::slice::from_ref(transmit)).map(|_| ());
         };
-        outgoing.clear();
+        if transmit.segment_size.is_none() && transmit.contents.len() <= PACKET_BYTES_MAX {
+            // The way of nearly all packets: connections of several threads wait for each other no longer than a look-up.
+            let mut wrapped = [0; PACKET_BYTES_MAX + SHIM_BYTES];
+            let (packet, len) = (transmit.contents, transmit.contents.len());
+            wrapped[..len].copy_from_slice(packet);
+            wrapped[len..len + SHIM_BYTES].copy_from_slice(&self.key.seal(Way::ToClient, client, packet));
+            return self.send(transmit, router, &wrapped[..len + SHIM_BYTES]);
+        }
+        let mut outgoing = Vec::new();
         let segment_bytes = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         for packet in transmit.contents.chunks(segment_bytes) {
             outgoing.extend_from_slice(packet);
             outgoing.extend_from_slice(&self.key.seal(Way::ToClient, client, packet));
         }
-        let wrapped = Transmit {
-            destination: router,
-            ecn: transmit.ecn,
-            contents: outgoing,
-            segment_size: transmit.segment_size.map(|bytes| bytes + SHIM_BYTES),
-            src_ip: transmit.src_ip,
-        };
-        self.socket.try_send_batch(&[wrapped]).map(|_| ())
+        self.send(transmit, router, &outgoing)
     }
 
     fn poll_recv(
@@ -131,9 +142,9 @@ impl AsyncUdpSocket for ShimSocket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let received = ready!(self.socket.poll_recv_batch(cx, buffers, meta))?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut returns = self.lock();
         for (buffer, meta) in buffers.iter().zip(meta).take(received) {
-            self.unwrap(&mut state, buffer, meta);
+            self.unwrap(&mut returns, buffer, meta);
         }
         Poll::Ready(Ok(received))
     }
