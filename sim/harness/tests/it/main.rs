@@ -4,6 +4,7 @@ mod faults;
 mod readings;
 mod recorded;
 mod road;
+mod routers;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
