@@ -65,6 +65,10 @@ bench-edge:
 bench-store *rows:
     cargo bench -p drover-tests --bench store -- {{rows}}
 
+# The conformance suite on a server with TimescaleDB: just test-timescale --database postgres://postgres@127.0.0.1:5432
+test-timescale *args:
+    .ci/timescale {{args}}
+
 # How long a fix waits for its acknowledgement at 20,000 fixes per second, over the bus and into PostgreSQL
 bench-ack:
     cargo bench -p drover-tests --bench ack

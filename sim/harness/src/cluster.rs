@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use drover_bus::NodeAddr;
 use drover_env::{Chain, Env, SeedTree, Value};
 use drover_gateway::Gateway;
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId};
@@ -24,6 +25,7 @@ use tracing::error;
 
 use crate::configs::Configs;
 use crate::db::Db;
+use crate::dispatch::Dispatch;
 use crate::links::Links;
 use crate::observer;
 use crate::scenario::Scenario;
@@ -31,6 +33,8 @@ use vehicles::Translation;
 
 /// The live path's observer. The hub takes its place when there is one.
 pub(crate) const OBSERVER: NodeName = NodeName::new(NodeKind::Hub, 0);
+/// The dispatcher of a scenario with orders: what asks for changes of them is a hub's to ask.
+pub(crate) const DISPATCHER: NodeName = NodeName::new(NodeKind::Hub, 1);
 /// The database.
 pub(crate) const DB: NodeName = NodeName::new(NodeKind::Db, 0);
 
@@ -48,7 +52,8 @@ pub fn vehicle_id(index: u32) -> VehicleId {
     VehicleId::new(&format!("VAN-{index:05}")).expect("letters, digits and a hyphen, at most 32")
 }
 
-fn tenant() -> TenantId {
+/// Whose vehicles all of them are.
+pub(crate) fn tenant() -> TenantId {
     TenantId::new("helsinki").expect("letters, at most 32")
 }
 
@@ -73,6 +78,7 @@ pub(crate) struct Cluster {
     running: BTreeMap<NodeName, Running>,
     started_before: BTreeMap<NodeName, u64>,
     pub(crate) db: Db,
+    pub(crate) dispatch: Dispatch,
     gps: Vec<Option<mpsc::Sender<Arrived<Bytes>>>>,
     /// Of each vehicle whose tracker hears its bus.
     can: Vec<Option<mpsc::Sender<Arrived<Vec<CanFrame>>>>>,
@@ -117,6 +123,7 @@ impl Cluster {
             running: BTreeMap::new(),
             started_before: BTreeMap::new(),
             db,
+            dispatch: Dispatch::new(scenario.orders.unwrap_or_default()),
             gps: (0..scenario.vehicles_len()).map(|_| None).collect(),
             can: (0..scenario.vehicles_len()).map(|_| None).collect(),
             hears_bus: hears_bus.collect(),
@@ -146,6 +153,7 @@ impl Cluster {
             .chain(of(NodeKind::Persistence, scenario.cluster.persistence))
             .chain(of(NodeKind::Gateway, scenario.cluster.gateway))
             .chain(of(NodeKind::Router, scenario.cluster.router))
+            .chain(scenario.orders.map(|_| DISPATCHER))
             .collect()
     }
 
@@ -316,6 +324,14 @@ impl Cluster {
                     Ok(())
                 })
             }
+            NodeKind::Hub if node == DISPATCHER => {
+                let agents = self.configs.gateway.persistence.iter();
+                let agents = agents.map(|peer| NodeAddr { name: peer.node, addr: peer.addr }).collect();
+                let (dispatch, bind) = (self.dispatch.clone(), service_addr(node));
+                Box::pin(async move {
+                    dispatch.run(env, identity, trust, bind, agents, cancel).await.map_err(|e| text(&e))
+                })
+            }
             NodeKind::Hub => {
                 let listen = service_addr(node);
                 Box::pin(async move {
@@ -327,8 +343,9 @@ impl Cluster {
                 config.listen = service_addr(node);
                 let store = Arc::new(self.db.client(&self.sim, node, env.clone()));
                 Box::pin(async move {
-                    let agent =
-                        Persistence::bind(env, config, &identity, &trust, store).map_err(|e| text(&e))?;
+                    let agent = Persistence::bind(env, config, &identity, &trust, store.clone())
+                        .map_err(|e| text(&e))?;
+                    let agent = agent.with_orders(store);
                     agent.run(cancel).await;
                     Ok(())
                 })

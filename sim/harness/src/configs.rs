@@ -1,5 +1,7 @@
 //! The services' own configs, as a scenario changes them.
 
+use std::time::Duration;
+
 use drover_model::{NodeKind, NodeName};
 use drover_router::State;
 use drover_tracker::Via;
@@ -43,7 +45,7 @@ pub struct Configs {
     pub persistence: drover_persistence::Config,
     tracker: drover_tracker::Config,
     /// First vehicle index of each group, and how often its trackers send.
-    groups: Vec<(u32, std::time::Duration)>,
+    groups: Vec<(u32, Duration)>,
 }
 
 impl Configs {
@@ -65,11 +67,16 @@ impl Configs {
             true => (routers().map(service_addr).collect(), Via::Routers),
             false => (gateways().map(service_addr).collect(), Via::Gateways),
         };
-        let gateway = table(&scenario.gateway, "gateway").map(|config| drover_gateway::Config {
-            routers: routers().map(inner_addr).collect(),
-            persistence: agents,
-            live: vec![peer(OBSERVER)],
-            ..config
+        // Nobody revokes anything in the twin, unless a scenario says how often to ask.
+        let asks = scenario.gateway.contains_key("revocation_interval_ms");
+        let gateway = table(&scenario.gateway, "gateway").map(|config: drover_gateway::Config| {
+            drover_gateway::Config {
+                revocation_interval: if asks { config.revocation_interval } else { Duration::ZERO },
+                routers: routers().map(inner_addr).collect(),
+                persistence: agents,
+                live: vec![peer(OBSERVER)],
+                ..config
+            }
         });
         let persistence = table::<drover_persistence::Config>(&scenario.persistence, "persistence");
         let tracker = table(&scenario.tracker, "tracker").map(|config| drover_tracker::Config {

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use drover_env::{Env, SeedTree};
 use drover_model::NodeName;
+use drover_model::orders::Command;
 use drover_simnet::Sim;
-use drover_store::{MemoryStore, Row, RowOutcome, StoreError, Transaction};
+use drover_store::{MemoryStore, OrdersError, Outcome, Row, RowOutcome, StoreError, Transaction};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::{mpsc, oneshot};
@@ -28,9 +29,14 @@ const QUEUE_MAX: usize = 256;
 
 type Answer = Result<Vec<RowOutcome>, StoreError>;
 
-struct Request {
-    transaction: Transaction,
-    answer: oneshot::Sender<Answer>,
+/// What a client wants, and where it waits for the answer.
+enum Request {
+    /// Rows.
+    Commit(Transaction, oneshot::Sender<Answer>),
+    /// A step of an order.
+    Command(Command, oneshot::Sender<Result<Outcome, OrdersError>>),
+    /// A look at what is there; it answers by itself.
+    Look(Box<dyn FnOnce(&MemoryStore) + Send>),
 }
 
 /// A request that a connection is at work on, until it is carried out: the connection's task owns it, and a request that
@@ -96,12 +102,11 @@ impl Db {
     pub(crate) fn fail_over(&self, sim: &Sim) {
         let at_work = self.with_state(|state| std::mem::take(&mut state.at_work));
         let requests = at_work.iter().filter_map(|weak| take(&*weak.upgrade()?));
-        for Request { transaction, answer } in requests.collect::<Vec<_>>() {
+        for request in requests.collect::<Vec<_>>() {
             if self.with_state(|state| state.rng.random_bool(0.5)) {
                 // Its client does not hear of it, however it came out.
-                let _ = self.commit(sim, transaction);
+                drop(self.carry_out(sim, request));
             }
-            drop(answer);
         }
     }
 
@@ -156,17 +161,32 @@ impl Db {
     }
 
     fn execute(&self, sim: &Sim, env: &Env, request: Request, answer_lost: bool) {
-        let Request { transaction, answer } = request;
         if self.is_away() {
             env.event("db.error", &[]);
-            let detail = "terminating connection due to administrator command".to_owned();
-            let _ = answer.send(Err(StoreError::Unavailable { detail }));
+            request.turn_away("terminating connection due to administrator command");
             return;
         }
-        let result = self.commit(sim, transaction);
+        let answer = self.carry_out(sim, request);
         if !answer_lost {
-            // The client may have given up.
-            let _ = answer.send(result);
+            answer();
+        }
+    }
+
+    /// Does what is asked for. What is given back tells the client, which may have given up.
+    fn carry_out(&self, sim: &Sim, request: Request) -> Box<dyn FnOnce()> {
+        match request {
+            Request::Commit(transaction, answer) => {
+                let result = self.commit(sim, transaction);
+                Box::new(move || drop(answer.send(result)))
+            }
+            Request::Command(command, answer) => {
+                let result = self.store.carry_out_now(command);
+                Box::new(move || drop(answer.send(result)))
+            }
+            Request::Look(look) => {
+                let store = self.store.clone();
+                Box::new(move || look(&store))
+            }
         }
     }
 
@@ -186,6 +206,19 @@ impl Db {
     /// The store as the node `client` reaches it.
     pub(crate) fn client(&self, sim: &Sim, client: NodeName, env: Env) -> DbClient {
         DbClient::new(self.clone(), sim.clone(), client, env)
+    }
+}
+
+impl Request {
+    /// Tells the client that nothing was done.
+    fn turn_away(self, detail: &str) {
+        let detail = detail.to_owned();
+        match self {
+            Self::Commit(_, answer) => drop(answer.send(Err(StoreError::Unavailable { detail }))),
+            Self::Command(_, answer) => drop(answer.send(Err(OrdersError::Unavailable { detail }))),
+            // Whoever looks sees that the connection has gone.
+            Self::Look(_) => {}
+        }
     }
 }
 

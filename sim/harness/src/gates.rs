@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::scenario::{Comparison, GateSpec};
+use crate::report::metrics;
+use crate::scenario::{Comparison, GateSpec, Limit};
 
 /// How one gate came out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,8 +15,11 @@ pub struct GateResult {
     pub metric: String,
     /// How it is compared.
     pub comparison: Comparison,
-    /// With what.
-    pub limit: f64,
+    /// With what; null if that was not measured.
+    pub limit: Option<f64>,
+    /// What the limit was reckoned from, such as `1.3 x bare_quic_sink`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reckoned: Option<String>,
     /// What the run showed; null without samples.
     pub value: Option<f64>,
     /// Number of samples behind the value: of a latency its count, of everything else the fixes recorded.
@@ -49,10 +53,30 @@ impl fmt::Display for GateOutcome {
 impl fmt::Display for GateResult {
     /// `events.migration is 0, should be above 0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { metric, comparison, limit, value, .. } = self;
+        let Self { metric, comparison, value, .. } = self;
+        let limit = self.limit_text();
         match value {
             Some(value) => write!(f, "{metric} is {}, should be {comparison} {limit}", figure(*value)),
             None => write!(f, "{metric} has no value, should be {comparison} {limit}"),
+        }
+    }
+}
+
+impl GateResult {
+    /// The limit, and what it was reckoned from.
+    pub fn limit_text(&self) -> String {
+        match (self.limit, &self.reckoned) {
+            (Some(limit), Some(reckoned)) => format!("{} ({reckoned})", figure(limit)),
+            (Some(limit), None) => limit.to_string(),
+            (None, reckoned) => {
+                let of = reckoned.as_deref().unwrap_or("something");
+                let way_out = if of.ends_with(metrics::BASELINE) {
+                    "no baseline was accepted for this kind of machine: `twin baseline accept`"
+                } else {
+                    "which was not measured"
+                };
+                format!("{of}, {way_out}")
+            }
         }
     }
 }
@@ -74,15 +98,32 @@ pub fn lookup(report: &Value, metric: &str) -> Option<f64> {
 /// Holds one gate against a report; `None` if it has not exactly one comparison, which parsing refuses.
 pub fn judge(gate: &GateSpec, report: &Value) -> Option<GateResult> {
     let comparisons = gate.comparisons();
-    let &[(comparison, limit)] = comparisons.as_slice() else { return None };
+    let [(comparison, limit)] = comparisons.as_slice() else { return None };
+    let (comparison, limit, reckoned) = (*comparison, reckon(limit, &gate.metric, report), limit);
+    let reckoned = if let Limit::Times(text) = reckoned { Some(text.clone()) } else { None };
     let samples = samples(report, &gate.metric);
     let value = lookup(report, &gate.metric).filter(|_| samples > 0);
-    let outcome = match value {
-        None => GateOutcome::NoSamples,
-        Some(value) if comparison.holds(value, limit) => GateOutcome::Pass,
-        Some(_) => GateOutcome::Fail,
+    let outcome = match (value, limit) {
+        (None, _) | (_, None) => GateOutcome::NoSamples,
+        (Some(value), Some(limit)) if comparison.holds(value, limit) => GateOutcome::Pass,
+        (Some(_), Some(_)) => GateOutcome::Fail,
     };
-    Some(GateResult { metric: gate.metric.clone(), comparison, limit, value, samples, outcome })
+    Some(GateResult { metric: gate.metric.clone(), comparison, limit, reckoned, value, samples, outcome })
+}
+
+/// The number that a limit is in this run.
+fn reckon(limit: &Limit, metric: &str, report: &Value) -> Option<f64> {
+    match (limit, limit.times().ok()?) {
+        (Limit::Number(limit), _) => Some(*limit),
+        (Limit::Times(_), Some((factor, metrics::BASELINE))) => {
+            // A metric's key has dots in it: it is one key here.
+            report["live"]["baseline"][metric].as_f64().map(|value| value * factor)
+        }
+        (Limit::Times(_), Some((factor, name))) => {
+            report["live"]["calibration"][name]["median"].as_f64().map(|value| value * factor)
+        }
+        (Limit::Times(_), None) => None,
+    }
 }
 
 fn samples(report: &Value, metric: &str) -> u64 {
@@ -102,7 +143,7 @@ mod tests {
     use super::*;
 
     fn gate(metric: &str, comparison: Comparison, limit: f64) -> GateSpec {
-        let only = |wanted| (comparison == wanted).then_some(limit);
+        let only = |wanted| (comparison == wanted).then_some(Limit::Number(limit));
         GateSpec {
             metric: metric.to_owned(),
             modes: Vec::new(),
@@ -149,6 +190,33 @@ mod tests {
         let empty = json!({ "ledger": { "recorded": 0, "missing": 0 } });
         let result = judge(&gate("ledger.missing", AtMost, 0.0), &empty).expect("one comparison");
         assert_eq!((result.outcome, result.value), (GateOutcome::NoSamples, None));
+    }
+
+    #[test]
+    fn a_limit_can_be_so_many_times_what_was_measured_beside_it() {
+        let report = json!({
+            "ledger": { "recorded": 100 },
+            "cpu_us_per_fix": { "gateway": 9.0 },
+            "live": {
+                "calibration": { "bare_quic_sink": { "median": 6.0 } },
+                "baseline": { "cpu_us_per_fix.gateway": 8.0 },
+            },
+        });
+        let judged = |limit: &str| {
+            let limit = Some(Limit::Times(limit.to_owned()));
+            let none = gate("cpu_us_per_fix.gateway", Comparison::Below, 0.0);
+            judge(&GateSpec { below: None, at_most: limit, ..none }, &report).expect("one comparison")
+        };
+        assert_eq!(judged("1.5 x bare_quic_sink").outcome, GateOutcome::Pass);
+        let result = judged("1.4 x bare_quic_sink");
+        assert_eq!(result.outcome, GateOutcome::Fail);
+        let expected = "cpu_us_per_fix.gateway is 9, should be at most 8.4 (1.4 x bare_quic_sink)";
+        assert_eq!(result.to_string(), expected);
+        assert_eq!(judged("1.13 x baseline").outcome, GateOutcome::Pass);
+        assert_eq!(judged("1.1 x baseline").outcome, GateOutcome::Fail);
+        let unmeasured = judged("1.1 x fsync");
+        assert_eq!(unmeasured.outcome, GateOutcome::NoSamples);
+        assert!(unmeasured.to_string().ends_with("should be at most 1.1 x fsync, which was not measured"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod check;
 mod cluster;
 mod configs;
 mod db;
+mod dispatch;
 pub mod gates;
 pub mod history;
 pub mod ledger;

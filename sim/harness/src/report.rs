@@ -410,6 +410,14 @@ impl Report {
             let rows = plural(duplicates_stored, "row was", "rows were");
             failed.push(format!("{duplicates_stored} {rows} stored twice"));
         }
+        if let Some(live) = &self.live
+            && let Some(p99) = live.generator_lag_ms.p99.filter(|p99| *p99 > live.generator_lag_limit_ms)
+        {
+            let limit = live.generator_lag_limit_ms;
+            unproven.push(format!(
+                "the generator could not keep up: late by {p99:.0} ms, at most {limit} may be (p99)"
+            ));
+        }
         for oracle in self.oracles.iter().filter(|oracle| oracle.outcome == OracleOutcome::Fail) {
             let detail = oracle.violation.as_deref().unwrap_or(&oracle.statement);
             failed.push(format!("invariant {} broken: {detail}", oracle.name));

@@ -232,7 +232,7 @@ impl<'a> Run<'a> {
         });
         let db = Db::new(DB, scenario.store, history.clone(), scenario.seed);
         #[cfg(feature = "bite")]
-        db.store.set_unique_off(options.planted.as_deref() == Some("dedupe_off"));
+        plant(&db.store, options.planted.as_deref());
         let mut cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
         let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER);
         let mut world = World::new(world_spec(scenario, services, options.roads.clone(), options.file)?);
@@ -287,6 +287,9 @@ impl<'a> Run<'a> {
             }
             if now.subsec_nanos() == 0 {
                 self.history.end_second();
+                if self.scenario.orders.is_some() && !settling {
+                    self.cluster.dispatch.watch(&self.world);
+                }
                 let queue = self.world.traffic().map_or(0, |traffic| traffic.queue_longest);
                 self.queue_longest = self.queue_longest.max(queue);
                 let totals = self.history.totals();
@@ -308,7 +311,7 @@ impl<'a> Run<'a> {
                 self.history.heal(now);
             }
             let rest = settling && now >= parking + LAST_FIX.min(self.scenario.settle);
-            if rest && self.history.totals().backlog() == 0 {
+            if rest && self.history.totals().backlog() == 0 && self.cluster.dispatch.is_idle() {
                 self.settled_after = Some(now - parking);
             }
             if self.interrupted || self.settled_after.is_some() || now >= end {
@@ -399,6 +402,11 @@ impl<'a> Run<'a> {
             oracles::ids_used_once(&self.history),
             oracles::clients_shown_by_routers(&self.history),
         ];
+        if self.scenario.orders.is_some() {
+            let (dispatch, settled) = (&self.cluster.dispatch, !self.interrupted);
+            let store = &self.cluster.db.store;
+            report.oracles.push(oracles::orders_kept(&dispatch.asked(), dispatch.broken(), store, settled));
+        }
         report.judge(self.interrupted);
         let (timeline, _) = self.history.timeline();
         let epochs =
@@ -455,6 +463,14 @@ impl<'a> Run<'a> {
         }
         Ok(pending)
     }
+}
+
+/// Plants a bug of the database.
+#[cfg(feature = "bite")]
+fn plant(store: &drover_store::MemoryStore, planted: Option<&str>) {
+    let is = |bug| planted == Some(bug);
+    store.set_unique_off(is("dedupe_off"));
+    store.plant(drover_store::Planted { forgets: is("command_forgotten"), any_step: is("any_step_taken") });
 }
 
 /// Carries out one action, and tells the history what oracles need to know of it.

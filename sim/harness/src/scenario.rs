@@ -10,6 +10,7 @@ mod device;
 mod fault;
 mod gate;
 mod link;
+mod orders;
 mod problem;
 mod quantity;
 mod radio;
@@ -29,8 +30,9 @@ pub use chaos::Chaos;
 pub use cluster::{Cluster, Store};
 pub use device::{AtEnd, Device, Grade, Receiver, Replay, Start, Talker};
 pub use fault::{Cells, FaultSpec, Frozen, VERBS};
-pub use gate::{Comparison, GateSpec};
+pub use gate::{Comparison, GateSpec, Limit};
 pub use link::{Link, LinkError};
+pub use orders::Orders;
 pub use problem::{Problem, ScenarioErrors};
 pub use radio::{Border, BurstLoss, Crowd, Radio, Zone};
 pub use shape::nearest;
@@ -128,6 +130,9 @@ pub struct Scenario {
     /// How the database behaves behind its node.
     #[serde(default)]
     pub store: Store,
+    /// Orders that vans bring while they drive. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders: Option<Orders>,
     /// What breaks, when, and for how long: exactly one verb each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultSpec>,

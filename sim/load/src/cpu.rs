@@ -34,6 +34,21 @@ pub(crate) fn of_process(pid: u32) -> Option<Duration> {
     used(pid).map(|used| Duration::from_secs_f64(used.own_s))
 }
 
+/// CPU time of a task, by its own or its process's id: to the nanosecond, but none of other tasks of the process.
+pub(crate) fn of_task(task: u32) -> Option<Duration> {
+    // Ours have a folder below our own process, others one of their own.
+    let read = |path: String| fs::read_to_string(path).ok();
+    let stat = read(format!("/proc/self/task/{task}/schedstat"));
+    let stat = stat.or_else(|| read(format!("/proc/{task}/schedstat")))?;
+    stat.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// CPU time of the thread that asks.
+pub(crate) fn of_thread() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
 /// CPU time of this process so far.
 pub(crate) fn of_self() -> Duration {
     of_process(std::process::id()).unwrap_or_default()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use drover_harness::ledger::Found;
 use drover_model::{TenantId, VehicleId};
-use drover_store::postgres::{self, PostgresStore};
+use drover_store::postgres::{self, Hypertables, PostgresStore};
 use drover_tests::{Disk, Postgres};
 use tokio::runtime::Runtime;
 
@@ -47,7 +47,7 @@ impl Database {
                 (server.config(NAME), Some(server))
             }
         };
-        let migrated = runtime.block_on(postgres::migrate(&config));
+        let migrated = runtime.block_on(postgres::migrate(&config, Hypertables::IfNew));
         migrated.map_err(|error| LoadError::Usage(format!("make the tables: {error}")))?;
         let described = match (&server, url) {
             (Some(server), _) => {

@@ -5,10 +5,11 @@
 //! the real on-board code in this one process; they share endpoints and keep their spools in memory.
 #![expect(
     clippy::disallowed_methods,
-    clippy::disallowed_types,
     reason = "real processes, sockets and clocks: none of it runs in the twin"
 )]
 
+pub mod baseline;
+mod calibrate;
 mod cluster;
 mod cpu;
 mod database;

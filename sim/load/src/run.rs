@@ -12,7 +12,7 @@ use drover_harness::history::{History, Totals};
 use drover_harness::ledger::balance;
 use drover_harness::live::{Configs, driving, vehicle_id, world_spec};
 use drover_harness::oracles;
-use drover_harness::report::{Latency, LiveFacts, Report, TimelineEvent};
+use drover_harness::report::{Latency, LiveFacts, Report, Spread, TimelineEvent};
 use drover_harness::run::RunError;
 use drover_harness::scenario::{Mode, Scenario};
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId, WallTime};
@@ -22,6 +22,7 @@ use hdrhistogram::Histogram;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
+use crate::calibrate::{Calibration, Shape};
 use crate::cluster::{self, Prepared};
 use crate::database::Database;
 use crate::due::{Moments, SLACK};
@@ -62,6 +63,8 @@ pub struct Options<'a> {
     pub database: Option<&'a str>,
     /// How long vehicles take to connect, before the run begins.
     pub ramp: Option<Duration>,
+    /// Metrics of an accepted baseline, by their dotted keys.
+    pub baseline: BTreeMap<String, f64>,
     /// Where what the services say is written.
     pub log: &'a Path,
     /// Set to end the run early; it is then marked as interrupted.
@@ -255,12 +258,25 @@ impl<'a> Run<'a> {
             self.server.clone(),
         )?;
         let lag = self.watch_runtime();
-        self.run_world(&mut options, &saboteur);
+        let calibration = Calibration::start(self.shape())?;
+        self.run_world(&mut options, &saboteur, &calibration);
         drop(saboteur);
+        let calibration = calibration.finish();
         say(&mut options, "reading the database");
         let _ = self.lag.add(&*lag.lock().unwrap_or_else(PoisonError::into_inner));
         self.runtime.block_on(self.fleet.stop());
-        self.finish(options, version)
+        self.finish(options, version, calibration)
+    }
+
+    /// What the reference loops imitate.
+    fn shape(&self) -> Shape {
+        let of_group = |group: &drover_harness::scenario::Vehicles| {
+            let fixes = group.send_interval.as_secs_f64() / group.fix_interval.as_secs_f64();
+            (fixes.max(1.0), f64::from(group.count))
+        };
+        let groups: Vec<(f64, f64)> = self.scenario.vehicles.iter().map(of_group).collect();
+        let (fixes, vehicles) = groups.iter().fold((0.0, 0.0), |sum, of| (sum.0 + of.0 * of.1, sum.1 + of.1));
+        Shape { fixes_per_message: fixes / f64::max(vehicles, 1.0), database: self.database.config.clone() }
     }
 
     /// Starts every tracker, and waits until all have a session.
@@ -297,7 +313,7 @@ impl<'a> Run<'a> {
         lag
     }
 
-    fn run_world(&mut self, options: &mut Options<'_>, saboteur: &Saboteur) {
+    fn run_world(&mut self, options: &mut Options<'_>, saboteur: &Saboteur, calibration: &Calibration) {
         let parking = self.scenario.driven();
         let (duration, end) = (self.scenario.duration, parking + self.scenario.settle);
         let warm = self.scenario.vehicles.iter().map(|group| group.send_interval).max().unwrap_or_default();
@@ -325,6 +341,7 @@ impl<'a> Run<'a> {
             }
             if now >= next_mark && now <= parking {
                 self.meter.mark(now, self.witness.history.totals().durable);
+                calibration.slice();
                 next_mark += window;
             }
             if now >= parking && !settling {
@@ -373,7 +390,12 @@ impl<'a> Run<'a> {
         });
     }
 
-    fn finish(mut self, options: Options<'_>, version: String) -> Result<Outcome, LoadError> {
+    fn finish(
+        mut self,
+        options: Options<'_>,
+        version: String,
+        calibration: BTreeMap<String, Spread>,
+    ) -> Result<Outcome, LoadError> {
         let history = self.witness.history.clone();
         let pending = self.fleet.pending()?;
         if self.interrupted {
@@ -403,7 +425,9 @@ impl<'a> Run<'a> {
             durable_per_s: self.meter.durable_per_s(),
             cpu_us_per_fix: cpu,
             foreign_cores: self.meter.foreign_cores(),
-            calibration: BTreeMap::new(),
+            calibration,
+            machine_class: crate::baseline::machine_class(),
+            baseline: options.baseline.clone(),
             memory_bytes: self.meter.memory_bytes(),
             generator_lag_ms: Latency::from_micros(&self.lag),
             generator_lag_limit_ms: LAG_LIMIT.as_secs_f64() * 1_000.0,

@@ -41,6 +41,9 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Runs a scenario with real processes: the shipped `drover`, a real PostgreSQL, vehicles by the clock.
     Load(LoadArgs),
+    /// Keeps the figures of a run as those that later runs on such a machine are held against.
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
     /// Runs a scenario twice and compares the two, second by second and byte for byte.
     Check(CheckArgs),
     /// Runs a scenario with many seeds on all cores, and groups what failed by its cause.
@@ -117,6 +120,18 @@ pub(crate) struct LoadArgs {
     /// Prints the verdict only, and no progress.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BaselineCommand {
+    /// Writes reports/baselines/<machine>/<scenario>.json from a run of `twin load` that passed.
+    Accept {
+        /// The run's folder, or its report.json.
+        run: PathBuf,
+        /// Why the figures are as they are: for whoever wonders later.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -76,6 +76,15 @@ pub(crate) fn of_day(scenario: Scenario, seed: Option<u64>, until: Option<Durati
     }
 }
 
+/// Reads the report of a run.
+pub(crate) fn read_report(path: &Path) -> Result<Report, Stop> {
+    let wrong = |error: String| Stop::Usage(format!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        wrong(format!("{error}; a run leaves report.json in its folder below reports/runs"))
+    })?;
+    serde_json::from_str(&text).map_err(|error| wrong(format!("this is no report of this twin: {error}")))
+}
+
 /// Writes what is known of a run before it begins into the folder of its report. A report that an earlier run left there
 /// goes: it would pass for this one's.
 pub(crate) fn write_plan(folder: &Path, scenario: &Scenario, replay: &str, commit: &str) -> Result<(), Stop> {

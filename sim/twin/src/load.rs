@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use drover_harness::report::{Verdict, summary};
 use drover_harness::scenario::Mode;
+use drover_load::baseline::Baseline;
 use drover_load::{LoadError, Options, Progress};
 
-use crate::cli::LoadArgs;
+use crate::cli::{BaselineCommand, LoadArgs};
 use crate::run::{COMMIT, INTERRUPT, prepare, replay, stop, watch_interrupt};
 use crate::{Stop, colour, files, show};
+
+/// Where baselines are kept, from the top of the checkout.
+const BASELINES: &str = "reports/baselines";
 
 /// Runs a scenario with real processes, writes its report, and shows the summary. Returns the exit code.
 pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
@@ -39,6 +43,7 @@ pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
         commit: COMMIT,
         drover: args.drover.as_deref(),
         database: args.database.as_deref(),
+        baseline: drover_load::baseline::load(BASELINES.as_ref(), &scenario.name).map_err(Stop::Usage)?,
         ramp: args.ramp_s.map(Duration::from_secs),
         log: &folder.join("services.log"),
         interrupt: &INTERRUPT,
@@ -59,6 +64,26 @@ pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
         show(&format!("{}report    {}\n", summary(report, colour()), page.display()));
     }
     Ok(report.verdict.exit_code())
+}
+
+/// Keeps the figures of a run that somebody has looked at.
+pub(crate) fn baseline(command: &BaselineCommand) -> Result<(), Stop> {
+    let BaselineCommand::Accept { run, reason } = command;
+    let path = if run.is_dir() { run.join("report.json") } else { run.clone() };
+    let report = files::read_report(&path)?;
+    let baseline =
+        Baseline::of(&report, reason).map_err(|error| Stop::Usage(format!("{}: {error}", path.display())))?;
+    let to = baseline.path(BASELINES.as_ref());
+    let text =
+        serde_json::to_string_pretty(&baseline).map_err(|error| Stop::Harness(Box::new(error)))? + "\n";
+    let folder = to.parent().unwrap_or(Path::new(""));
+    let name = to.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    files::write_all(folder, &[(name, text.as_bytes())], "another working directory")?;
+    show(&format!(
+        "wrote {}: commit it, and gates such as `at_most = \"1.1 x baseline\"` are held against it\n",
+        to.display()
+    ));
+    Ok(())
 }
 
 /// What a terminal shows while a run goes on: a few lines that are written over.

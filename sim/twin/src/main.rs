@@ -63,6 +63,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         None | Some(Command::List) => list::list(files::FOLDER.as_ref()).map(|()| 0),
         Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Baseline(command)) => load::baseline(&command).map(|()| 0),
         Some(Command::Load(args)) => load::load(&args),
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Replay(args)) => replay::replay(&args).map(|()| 0),

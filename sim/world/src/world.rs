@@ -5,14 +5,14 @@ use std::time::Duration;
 use bevy_ecs::prelude as ecs;
 use bevy_ecs::schedule::{IntoScheduleConfigs, LogLevel, ScheduleBuildSettings, SingleThreadedExecutor};
 use bevy_ecs::system::RunSystemOnce;
-use drover_model::{Degrees, MetersPerSecond, WallTime};
+use drover_model::{Degrees, MetersPerSecond, Position, WallTime};
 
 use crate::can::{self, Bus};
 use crate::device::{self, Device, StayAwake};
 use crate::drivers::Manner;
 use crate::drivers::conduct::{self, EventLog, Watch};
 use crate::engine::{self, Engine};
-use crate::motion::{self, Drive, Errand, Map, Parking, Phase};
+use crate::motion::{self, Drive, Errand, Map, Parking, Phase, Route};
 use crate::outputs::{self, Outputs};
 use crate::radio::{self, Modem, Network};
 use crate::receiver::{self, Constellation, Receiver, Sky};
@@ -150,6 +150,15 @@ impl World {
             mass_kg: engine.mass_kg,
             engine: engine.truth(tick, drive.odometer_m, self.component::<Parts>(vehicle)),
         }
+    }
+
+    /// The address that a vehicle is on its way to; none while it stands at one, or replays a recording.
+    ///
+    /// # Panics
+    /// If there is no vehicle of that number.
+    pub fn destination(&self, vehicle: u32) -> Option<Position> {
+        let to = self.ecs.get::<Route>(self.vehicles[vehicle as usize])?.unfinished()?;
+        Some(self.ecs.resource::<Map>().roads.place(to.segment, to.along_m))
     }
 
     /// What a vehicle's engine did whenever its bus had its turn or its key was turned, oldest first; every second for one

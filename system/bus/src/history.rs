@@ -9,46 +9,13 @@ use prost::Message;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::messages::{list, message};
 use crate::tool::Tool;
 
 /// Most vehicles, points, visits, trips or totals in one answer: well within one message.
 pub const ROWS_MAX: usize = 10_000;
 /// Most corners of an area.
 const CORNERS_MAX: usize = 1_000;
-
-/// Declares a message: its fields are optional, and so is each tag for whoever reads it.
-macro_rules! message {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $kind:ident $tag:tt,)* } $schema:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Message, Serialize, Deserialize, JsonSchema)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct $name {
-            $($(#[$field_doc])* #[prost($kind, optional, tag = $tag)] pub $field: Option<$type>,)*
-        }
-
-        impl Iibin for $name {
-            const SCHEMA: &'static Schema = &schema($schema);
-        }
-    };
-}
-
-/// Declares a message of many equal ones.
-macro_rules! list {
-    ($(#[$doc:meta])* $name:ident, $field:ident: $of:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Message, Serialize, Deserialize, JsonSchema)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct $name {
-            /// In the order that the tool states.
-            #[prost(message, repeated, tag = "1")]
-            pub $field: Vec<$of>,
-        }
-
-        impl Iibin for $name {
-            const SCHEMA: &'static Schema = &schema(&[(1, Kind::Messages($of::SCHEMA, ROWS_MAX))]);
-        }
-    };
-}
 
 message! {
     /// Which part of the map; it does not cross the date line.
@@ -117,9 +84,12 @@ pub struct VisitQuery {
     /// First moment after the last one.
     #[prost(uint64, optional, tag = "3")]
     pub until_us: Option<u64>,
-    /// Corners of the area, three at least; it is closed by itself.
+    /// Corners of the area, three at least; it is closed by itself. Or none, and `geofence_id`.
     #[prost(message, repeated, tag = "4")]
     pub corners: Vec<Corner>,
+    /// An area of the tenant that has a name: a UUID.
+    #[prost(string, optional, tag = "5")]
+    pub geofence_id: Option<String>,
 }
 
 impl Iibin for VisitQuery {
@@ -244,7 +214,7 @@ reader!(
     "dailyTotals",
     SpanQuery,
     TotalList,
-    "Fixes, way and moving time of every vehicle and day of UTC that begins in a span, for days that are over."
+    "Fixes, way and moving time of every vehicle and day of UTC that begins in a span; of today, what there is so far."
 );
 
 #[cfg(test)]

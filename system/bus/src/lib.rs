@@ -3,16 +3,19 @@
 //!
 //! One connection carries two long ordered streams (calls and their answers; published messages and credit for more) and
 //! a stream for each call that is large or tells its progress. Knows no service: tools that services share are declared in
-//! [`tools`] and [`history`], everything else is the caller's. Holds no clock, socket or task that is not its env's.
+//! [`tools`], [`history`], [`orders`] and [`revocations`], everything else is the caller's. Holds no clock, socket or task that is not its env's.
 
 mod agent;
 mod balance;
 mod error;
 pub mod history;
 mod link;
+mod messages;
+pub mod orders;
 mod outbox;
 mod policy;
 mod pool;
+pub mod revocations;
 mod serve;
 mod tool;
 pub mod tools;

@@ -23,13 +23,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::metrics;
+use crate::operations::{Operations, Range};
 
 /// How long a client may take to send a request.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 /// Wait after a connection that could not be taken: out of files, most likely.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
-const PATHS: &str =
-    "GET /live, GET /ready, GET /metrics, GET /status, POST /drain and, of a supervisor, POST /roll";
+const PATHS: &str = "GET /live, GET /ready, GET /metrics, GET /status, POST /drain; of a persistence agent POST /letters/replay and \
+                     POST /totals/rederive; of a supervisor POST /roll";
 
 /// How far a process has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -72,6 +73,8 @@ struct Shared {
     is_ready: AtomicBool,
     metrics: Arc<Metrics>,
     cancel: CancellationToken,
+    /// Of an agent with a database.
+    operations: OnceLock<Operations>,
     details: OnceLock<Box<Details>>,
     roll: OnceLock<Arc<Notify>>,
 }
@@ -79,8 +82,15 @@ struct Shared {
 impl Admin {
     pub(crate) fn new(node: String, metrics: Arc<Metrics>, cancel: CancellationToken) -> Self {
         let is_ready = AtomicBool::new(false);
-        let (details, roll) = (OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Shared { node, started: Instant::now(), is_ready, metrics, cancel, details, roll }))
+        let (details, roll, operations) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let started = Instant::now();
+        Self(Arc::new(Shared { node, started, is_ready, metrics, cancel, operations, details, roll }))
+    }
+
+    /// This process has a database, on which an operator may work.
+    pub(crate) fn offer(&self, operations: Operations) {
+        // Offered once: a process opens its database once.
+        let _ = self.0.operations.set(operations);
     }
 
     /// `details` says what else `/status` has to tell, as an object. Only the first one is asked.
@@ -146,9 +156,16 @@ impl Admin {
         let peer = stream.peer_addr();
         let drains = AtomicBool::new(false);
         let answer = service_fn(|request: Request<Incoming>| {
-            let answer = self.answer(peer, request.method(), request.uri().path());
-            drains.fetch_or(answer.status() == StatusCode::ACCEPTED, Ordering::Relaxed);
-            async move { Ok::<_, Infallible>(answer) }
+            let (this, drains) = (&self, &drains);
+            async move {
+                let uri = request.uri();
+                let answer = match this.operate(peer, request.method(), uri.path(), uri.query()).await {
+                    Some(answer) => answer,
+                    None => this.answer(peer, request.method(), uri.path()),
+                };
+                drains.fetch_or(answer.status() == StatusCode::ACCEPTED, Ordering::Relaxed);
+                Ok::<_, Infallible>(answer)
+            }
         });
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(REQUEST_WITHIN);
@@ -159,6 +176,41 @@ impl Admin {
             info!("told to drain by its admin address");
             self.0.cancel.cancel();
         }
+    }
+
+    /// Carries out what an operator asks of the database; `None` if that is not what is asked.
+    async fn operate(
+        &self,
+        peer: SocketAddr,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+    ) -> Option<Response<Full<Bytes>>> {
+        if !matches!(path, "/letters/replay" | "/totals/rederive") {
+            return None;
+        }
+        if method != Method::POST {
+            return Some(not_allowed("POST"));
+        }
+        if !peer.ip().to_canonical().is_loopback() {
+            return Some(text(StatusCode::FORBIDDEN, "only from the machine itself\n"));
+        }
+        let Some(operations) = self.0.operations.get() else {
+            let none = "this process has no database: ask a persistence agent with [postgres]\n";
+            return Some(text(StatusCode::NOT_FOUND, none));
+        };
+        info!(path, "an operator asks");
+        let done = match path {
+            "/letters/replay" => operations.replay_letters().await,
+            _ => match Range::parse(query.unwrap_or_default()) {
+                Ok(range) => operations.rederive(&range).await,
+                Err(problem) => return Some(text(StatusCode::BAD_REQUEST, problem + "\n")),
+            },
+        };
+        Some(match done {
+            Ok(said) => text(StatusCode::OK, said),
+            Err(problem) => text(StatusCode::SERVICE_UNAVAILABLE, problem + "\n"),
+        })
     }
 
     fn answer(&self, peer: SocketAddr, method: &Method, path: &str) -> Response<Full<Bytes>> {

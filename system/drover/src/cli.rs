@@ -58,7 +58,7 @@ pub(crate) enum Command {
     Pki(PkiCommand),
     /// Makes a folder with all that a cluster on this machine needs: certificates, a config for each service, a cluster file.
     Init(InitArgs),
-    /// Asks a running process or a whole cluster how it is, or tells it to drain.
+    /// Asks a running process or a whole cluster how it is, tells it to drain, or has it work on its database.
     Ctl(CtlArgs),
 }
 
@@ -119,6 +119,23 @@ pub(crate) enum CtlCommand {
     Metrics,
     /// Takes nothing new, finishes what is under way, and ends, as after SIGTERM. From the same machine only.
     Drain,
+    /// Has a persistence agent try its dead letters again: what can be stored by now is. From the same machine only.
+    ReplayLetters,
+    /// Has a persistence agent make daily totals anew from the stored fixes. From the same machine only.
+    Rederive {
+        /// Whose vehicles.
+        #[arg(long, value_name = "NAME")]
+        tenant: drover_model::TenantId,
+        /// First day of UTC, as 2026-03-01.
+        #[arg(long, value_name = "DAY")]
+        from: String,
+        /// Last day.
+        #[arg(long, value_name = "DAY")]
+        to: String,
+        /// Only this vehicle.
+        #[arg(long, value_name = "NAME")]
+        vehicle: Option<drover_model::VehicleId>,
+    },
     /// Restarts the services of a cluster one at a time, as after SIGHUP. From the same machine only.
     Roll,
 }
@@ -178,6 +195,13 @@ pub(crate) struct MigrateArgs {
     /// Says which version the schema has, and changes nothing.
     #[arg(long)]
     pub(crate) check_config: bool,
+    /// Moves stored fixes from plain partitions into a hypertable of TimescaleDB; services go on meanwhile, and what is not moved
+    /// yet is not found. May be ended and begun again. A database without fixes gets a hypertable where TimescaleDB is there.
+    #[arg(long, conflicts_with_all = ["check_config", "plain"])]
+    pub(crate) to_hypertables: bool,
+    /// Makes no hypertable, even where TimescaleDB is there.
+    #[arg(long)]
+    pub(crate) plain: bool,
     /// The database, instead of the config's: postgres://user@host:port/name.
     #[arg(long, value_name = "URL", env = "DROVER_DATABASE", hide_env_values = true)]
     pub(crate) database: Option<String>,
@@ -248,6 +272,23 @@ pub(crate) enum PkiCommand {
         /// A service as kind/index (gateway/0, persistence/1), or a vehicle as tenant/id (acme/TRUCK-042).
         #[arg(value_name = "NAME")]
         who: String,
+    },
+    /// Believes a certificate no longer: adds it to DIR/revoked.txt and, with --config, to the database, where gateways hear of it.
+    Revoke {
+        /// Folder of the CA.
+        dir: PathBuf,
+        /// Whose certificate, as it was issued: DIR/<name>.pem is read for its number.
+        #[arg(value_name = "NAME", required_unless_present = "serial")]
+        who: Option<String>,
+        /// The certificate's serial number, in hexadecimal, if its file is gone.
+        #[arg(long, value_name = "HEX", conflicts_with = "who")]
+        serial: Option<String>,
+        /// A persistence agent's config: its [postgres] says where the database is.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Why, for whoever asks later.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
     },
 }
 

@@ -34,11 +34,20 @@ pub(crate) struct Tls {
     pub(crate) key: PathBuf,
     /// Certificate of the private CA, PEM.
     pub(crate) ca: PathBuf,
+    /// List of revoked certificates, as `drover pki revoke` writes it: for a gateway, which reads it again every ten seconds. It hears
+    /// of those in the database without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revoked: Option<PathBuf>,
 }
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { certificate: "pki/node.pem".into(), key: "pki/node.key".into(), ca: "pki/ca.pem".into() }
+        Self {
+            certificate: "pki/node.pem".into(),
+            key: "pki/node.key".into(),
+            ca: "pki/ca.pem".into(),
+            revoked: None,
+        }
     }
 }
 
@@ -113,6 +122,8 @@ pub(crate) struct Loaded<C> {
     pub(crate) cluster: Option<ClusterKeys>,
     pub(crate) identity: Identity,
     pub(crate) trust: Trust,
+    /// List of revoked certificates, if the file names one.
+    pub(crate) revoked: Option<PathBuf>,
 }
 
 #[derive(Debug, Default)]
@@ -143,7 +154,8 @@ pub(crate) fn load<C: DeserializeOwned + Default>(
     process.state_dir = folder.join(process.state_dir);
     let postgres = common.postgres.map(|config| in_folder(config, folder));
     let cluster = common.cluster.map(|config| cluster_keys(path, folder, &config)).transpose()?;
-    Ok(Loaded { process, service, postgres, cluster, identity, trust })
+    let revoked = common.tls.revoked.map(|file| folder.join(file));
+    Ok(Loaded { process, service, postgres, cluster, identity, trust, revoked })
 }
 
 fn cluster_keys(path: &Path, folder: &Path, config: &ClusterConfig) -> Result<ClusterKeys, Stop> {

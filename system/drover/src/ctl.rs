@@ -16,14 +16,29 @@ use crate::{Stop, show, up};
 
 /// How long a process may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long it may work on its database.
+const WORK_WITHIN: Duration = Duration::from_secs(4 * 3600);
 
 pub(crate) fn run(args: &CtlArgs) -> Result<(), Stop> {
-    let (method, path) = match args.command {
-        CtlCommand::Status => (Method::GET, "/status"),
-        CtlCommand::Metrics => (Method::GET, "/metrics"),
-        CtlCommand::Ready => (Method::GET, "/ready"),
-        CtlCommand::Drain => (Method::POST, "/drain"),
-        CtlCommand::Roll => (Method::POST, "/roll"),
+    let (method, path) = match &args.command {
+        CtlCommand::Status => (Method::GET, "/status".to_owned()),
+        CtlCommand::Metrics => (Method::GET, "/metrics".to_owned()),
+        CtlCommand::Ready => (Method::GET, "/ready".to_owned()),
+        CtlCommand::Drain => (Method::POST, "/drain".to_owned()),
+        CtlCommand::Roll => (Method::POST, "/roll".to_owned()),
+        CtlCommand::ReplayLetters => (Method::POST, "/letters/replay".to_owned()),
+        CtlCommand::Rederive { tenant, from, to, vehicle } => {
+            let vehicle = vehicle.as_ref().map(|vehicle| format!("&vehicle={vehicle}")).unwrap_or_default();
+            (Method::POST, format!("/totals/rederive?tenant={tenant}&from={from}&to={to}{vehicle}"))
+        }
+    };
+    let within = match args.command {
+        CtlCommand::ReplayLetters | CtlCommand::Rederive { .. } => WORK_WITHIN,
+        CtlCommand::Status
+        | CtlCommand::Metrics
+        | CtlCommand::Ready
+        | CtlCommand::Drain
+        | CtlCommand::Roll => ANSWER_WITHIN,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -35,7 +50,7 @@ pub(crate) fn run(args: &CtlArgs) -> Result<(), Stop> {
         (None, None) => return Err(Stop::Usage("ctl needs --addr or --cluster".to_owned())),
     };
     runtime.block_on(async {
-        let body = answer(addr, &method, path).await?;
+        let body = answer(addr, &method, &path, within).await?;
         let is_table = args.cluster.is_some() && !args.json && matches!(args.command, CtlCommand::Status);
         show(&if is_table { table(addr, &body).await? } else { body });
         Ok(())
@@ -51,11 +66,11 @@ fn supervisor(cluster: &Path) -> Result<SocketAddr, Stop> {
     })
 }
 
-async fn answer(addr: SocketAddr, method: &Method, path: &str) -> Result<String, Stop> {
+async fn answer(addr: SocketAddr, method: &Method, path: &str, within: Duration) -> Result<String, Stop> {
     let failed = |problem: &str| {
         Stop::Failed(format!("{addr}: {problem}; is it the `admin` address of a process that runs?"))
     };
-    let asked = timeout(ANSWER_WITHIN, ask(addr, method, path)).await;
+    let asked = timeout(within, ask(addr, method, path)).await;
     let (status, body) = asked.map_err(|_| failed("no answer in time"))?.map_err(|error| failed(&error))?;
     if status.is_success() {
         return Ok(body);
@@ -78,7 +93,7 @@ async fn table(addr: SocketAddr, body: &str) -> Result<String, Stop> {
     let _ = write!(text, "\nstore: {}\n", whole.store);
     for service in whole.cluster.services.iter().filter(|service| service.node.starts_with("tracker/")) {
         // One that does not answer is in the table as what it is.
-        let Ok(body) = answer(service.admin, &Method::GET, "/status").await else { continue };
+        let Ok(body) = answer(service.admin, &Method::GET, "/status", ANSWER_WITHIN).await else { continue };
         text.push_str(&vehicle(&service.node, &body));
     }
     Ok(text)

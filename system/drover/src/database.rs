@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_store::postgres::{self, PostgresStore, Upkeep};
+use drover_store::postgres::{self, Hypertables, PostgresStore, Upkeep};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -20,6 +20,15 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(1800);
 /// Between two writes of newest positions: what a map shows before anybody has subscribed.
 const NEWEST_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Waits for what a command of the command line does with a database.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Stop> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::Failed(format!("start the runtime: {error}")))?;
+    Ok(runtime.block_on(work))
+}
+
 pub(crate) fn migrate(args: &MigrateArgs) -> Result<(), Stop> {
     let mut config = match &args.database {
         Some(url) => config::at_url(config::database(&args.config).ok(), url)?,
@@ -28,13 +37,17 @@ pub(crate) fn migrate(args: &MigrateArgs) -> Result<(), Stop> {
     if let Some(user) = &args.user {
         config.user.clone_from(user);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Stop::Failed(format!("start the runtime: {error}")))?;
-    let done = runtime.block_on(async {
-        if args.check_config { postgres::status(&config).await } else { postgres::migrate(&config).await }
-    });
+    let done = block_on(async {
+        let hypertables = match (args.to_hypertables, args.plain) {
+            (true, _) => Hypertables::Move,
+            (false, true) => Hypertables::Never,
+            (false, false) => Hypertables::IfNew,
+        };
+        match args.check_config {
+            true => postgres::status(&config).await,
+            false => postgres::migrate(&config, hypertables).await,
+        }
+    })?;
     let said = done.map_err(|error| Stop::Failed(error.to_string()))?;
     show(&format!("{said}\n"));
     Ok(())

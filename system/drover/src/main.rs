@@ -14,6 +14,7 @@ mod ctl;
 mod database;
 mod init;
 mod metrics;
+mod operations;
 mod pki;
 mod print;
 mod services;

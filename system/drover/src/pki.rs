@@ -1,5 +1,6 @@
 //! `drover pki`: a private CA in a folder.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,10 +9,14 @@ use std::path::{Path, PathBuf};
 use drover_env::SeedTree;
 use drover_env::real::{entropy, wall};
 use drover_model::{NodeName, TenantId, VehicleId};
-use drover_quic::{Ca, ClusterSecret, PkiError, Principal};
+use drover_quic::{Ca, ClusterSecret, PkiError, Principal, Serial, SerialError};
+use drover_store::postgres;
 
 use crate::cli::PkiCommand;
 use crate::{Stop, show};
+
+/// List of revoked certificates, beside the CA.
+const REVOKED_FILE: &str = "revoked.txt";
 
 pub(crate) fn run(command: &PkiCommand) -> Result<(), Stop> {
     match command {
@@ -25,6 +30,10 @@ pub(crate) fn run(command: &PkiCommand) -> Result<(), Stop> {
             Ok(())
         }
         PkiCommand::Issue { dir, who } => issue(dir, who),
+        PkiCommand::Revoke { dir, who, serial, config, reason } => {
+            let (serial, principal) = which(dir, who.as_deref(), serial.as_deref())?;
+            revoke(dir, &serial, &principal, config.as_deref(), reason)
+        }
     }
 }
 
@@ -90,6 +99,73 @@ pub(crate) fn issue_into(dir: &Path, who: &str) -> Result<(PathBuf, PathBuf, Pri
     Ok((certificate_path, key_path, principal))
 }
 
+/// The certificate that is meant, and whom it names.
+fn which(dir: &Path, who: Option<&str>, serial: Option<&str>) -> Result<(Serial, String), Stop> {
+    match (who, serial) {
+        (_, Some(text)) => {
+            let serial = text.parse().map_err(|error: SerialError| Stop::Usage(error.to_string()))?;
+            Ok((serial, String::new()))
+        }
+        (who, None) => {
+            let principal = parse(who.unwrap_or_default())?;
+            let path = dir.join(format!("{}.pem", stem(who.unwrap_or_default())));
+            let pem = fs::read(&path).map_err(|error| {
+                Stop::Usage(format!("read {}: {error}; --serial names it without its file", path.display()))
+            })?;
+            Ok((drover_quic::serial_in_pem(&pem).map_err(failed)?, principal.to_string()))
+        }
+    }
+}
+
+/// The database first: the file alone is heard by gateways that read it.
+fn revoke(
+    dir: &Path,
+    serial: &Serial,
+    principal: &str,
+    config: Option<&Path>,
+    reason: &str,
+) -> Result<(), Stop> {
+    if let Some(config) = config {
+        let config = crate::config::database(config)?;
+        let is_new =
+            crate::database::block_on(postgres::revoke(&config, serial.as_str(), principal, reason))?
+                .map_err(|error| Stop::Failed(error.to_string()))?;
+        let what = if is_new { "is revoked" } else { "was revoked already" };
+        show(&format!(
+            "in the database: {serial} {what}; gateways hear of it within `revocation_interval_ms`\n"
+        ));
+    }
+    let path = dir.join(REVOKED_FILE);
+    let there = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Stop::Usage(format!("read {}: {error}", path.display()))),
+    };
+    if !revoked_in(&there)
+        .map_err(|problem| Stop::Usage(format!("{}: {problem}", path.display())))?
+        .contains(serial)
+    {
+        let line = format!("{serial} {principal} {}\n", wall());
+        let mut file = OpenOptions::new().append(true).create(true).open(&path);
+        let written = file.as_mut().map_err(|error| error.to_string()).and_then(|file| {
+            file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| error.to_string())
+        });
+        written.map_err(|error| Stop::Usage(format!("write {}: {error}", path.display())))?;
+    }
+    show(&format!("{}: {serial} is listed\n", path.display()));
+    Ok(())
+}
+
+/// Reads a list of revoked certificates: a serial number at the beginning of each line, and what people want to know behind it.
+pub(crate) fn revoked_in(text: &str) -> Result<BTreeSet<Serial>, String> {
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let serial = |(number, line): (usize, &str)| {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        first.parse().map_err(|error: SerialError| format!("line {number}: {error}"))
+    };
+    lines.map(serial).collect()
+}
+
 /// `gateway/0`, or `acme/TRUCK-042`.
 pub(crate) fn parse(who: &str) -> Result<Principal, Stop> {
     if let Ok(node) = who.parse::<NodeName>() {
@@ -149,6 +225,23 @@ mod tests {
         check("TRUCK-042", "there is no slash");
         check("gateway/x", "no tenant can be called gateway");
         check("acme/a b", "vehicle: name");
+    }
+
+    #[test]
+    fn a_revoked_certificate_is_listed_once_and_a_list_that_is_none_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(init(folder.path()).is_ok() && issue(folder.path(), "acme/V").is_ok());
+        let (serial, principal) =
+            which(folder.path(), Some("acme/V"), None).unwrap_or_else(|_| panic!("it is there"));
+        assert_eq!(principal, "drover://acme/vehicle/V");
+        for _ in 0..2 {
+            assert!(revoke(folder.path(), &serial, &principal, None, "stolen").is_ok());
+        }
+        let text = fs::read_to_string(folder.path().join(REVOKED_FILE)).expect("written");
+        assert_eq!((text.lines().count(), revoked_in(&text)), (1, Ok(BTreeSet::from([serial]))));
+        assert!(which(folder.path(), Some("acme/W"), None).is_err());
+        let problem = revoked_in("# a word\n\nno number").expect_err("none");
+        assert!(problem.starts_with("line 3: \"no\" is no serial number"), "{problem}");
     }
 
     #[test]

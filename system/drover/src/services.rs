@@ -1,14 +1,17 @@
 //! Starts one service in this process and ends it on SIGTERM or Ctrl-C.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use drover_env::real::{self, Metrics};
 use drover_env::{Chain, Env};
 use drover_model::Fix;
-use drover_quic::{Identity, Principal};
+use drover_persistence::Persistence;
+use drover_quic::{Identity, Principal, Serial};
 use drover_store::postgres::{self, PostgresStore};
 use drover_store::{MemoryStore, Store};
 use drover_supervisor::end_with_parent;
@@ -16,6 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -23,8 +27,12 @@ use crate::admin::Admin;
 use crate::can::CanConfig;
 use crate::cli::{PersistenceArgs, Placement, ServiceArgs, TrackerArgs};
 use crate::config::{self, Loaded, LogFormat, Process, usage};
+use crate::operations::Operations;
 use crate::source::Source;
-use crate::{Stop, complain, database, metrics, print, show};
+use crate::{Stop, complain, database, metrics, pki, print, show};
+
+/// How often the list of revoked certificates is read again.
+const REVOKED_FILE_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
     let Some((path, loaded)) = prepare::<drover_gateway::Config>(args, "gateway")? else { return Ok(()) };
@@ -35,15 +43,23 @@ pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
         "a gateway (drover://svc/gateway/<index>)",
         |who| matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Gateway),
     )?;
+    if let Some(file) = &loaded.revoked {
+        read_revoked(file).map_err(|problem| usage(path, &format!("[tls]: revoked: {problem}")))?;
+    }
     if args.check_config {
         return checked(path);
     }
-    let Loaded { process, service, cluster, identity, trust, .. } = loaded;
+    let Loaded { process, service, cluster, identity, trust, revoked, .. } = loaded;
     let name = identity.principal();
     run(&process, &args.placement, name, |env, cancel, admin| async move {
-        let gateway = drover_gateway::Gateway::bind_with(env, service, &identity, &trust, cluster)
+        let gateway = drover_gateway::Gateway::bind_with(env.clone(), service, &identity, &trust, cluster)
             .map_err(|error| Chain(&error).to_string())?;
         let addr = gateway.local_addr().map_err(|error| format!("read the address: {error}"))?;
+        if let Some(file) = revoked {
+            // Before the first vehicle is taken.
+            gateway.revoked().set_listed(read_revoked(&file)?);
+            drop(env.spawn("gateway.revoked_file", keep_reading(file, gateway.revoked())));
+        }
         info!(%addr, "gateway listens");
         admin.ready();
         gateway.run(cancel).await;
@@ -80,6 +96,24 @@ pub(crate) fn router(args: &ServiceArgs) -> Result<(), Stop> {
     })
 }
 
+fn read_revoked(file: &Path) -> Result<BTreeSet<Serial>, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("read {}: {error}", file.display()))?;
+    pki::revoked_in(&text).map_err(|problem| format!("{}: {problem}", file.display()))
+}
+
+/// Reads the list again and again, until the process ends. While it can not be read the last one holds.
+async fn keep_reading(file: PathBuf, revoked: drover_gateway::Revoked) {
+    loop {
+        sleep(REVOKED_FILE_INTERVAL).await;
+        match read_revoked(&file) {
+            Ok(serials) => revoked.set_listed(serials),
+            Err(error) => {
+                warn!(error, "the list of revoked certificates can not be read; the last one holds");
+            }
+        }
+    }
+}
+
 pub(crate) fn persistence(args: &PersistenceArgs) -> Result<(), Stop> {
     let PersistenceArgs { service: args, database } = args;
     let prepared = prepare::<drover_persistence::Config>(args, config::PERSISTENCE)?;
@@ -109,8 +143,13 @@ pub(crate) fn persistence(args: &PersistenceArgs) -> Result<(), Stop> {
     }
     run(&process, &args.placement, name, |env, cancel, admin| async move {
         let Some(store) = Kept::open(&env, postgres, &cancel).await? else { return Ok(()) };
-        let agent = drover_persistence::Persistence::bind(env, service, &identity, &trust, store.for_agent())
-            .map_err(|error| Chain(&error).to_string())?;
+        let agent =
+            drover_persistence::Persistence::bind(env.clone(), service, &identity, &trust, store.for_agent())
+                .map_err(|error| Chain(&error).to_string())?;
+        let agent = store.offered_by(agent);
+        if let Kept::Postgres(store) = &store {
+            admin.offer(Operations::new(env, store.clone()));
+        }
         let addr = agent.local_addr().map_err(|error| format!("read the address: {error}"))?;
         info!(%addr, "persistence agent listens");
         admin.ready();
@@ -146,6 +185,19 @@ impl Kept {
         match self {
             Self::Memory(store) => Arc::new(store.clone()),
             Self::Postgres(store) => store.clone(),
+        }
+    }
+
+    /// The agent with everything that it offers beside its writing.
+    fn offered_by(&self, agent: Persistence) -> Persistence {
+        match self {
+            Self::Memory(store) => {
+                let store = Arc::new(store.clone());
+                agent.with_history(store.clone()).with_orders(store.clone()).with_revocations(store)
+            }
+            Self::Postgres(store) => {
+                agent.with_history(store.clone()).with_orders(store.clone()).with_revocations(store.clone())
+            }
         }
     }
 

@@ -122,6 +122,8 @@ fn prepare_store(cluster: &mut Cluster, url: Option<&str>) -> Result<String, Sto
             config,
             user: None,
             check_config: false,
+            to_hypertables: false,
+            plain: false,
             database: Some(url.to_owned()),
         })?;
         agents.env.insert("DROVER_DATABASE".to_owned(), url.to_owned());

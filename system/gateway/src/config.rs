@@ -69,6 +69,11 @@ pub struct Config {
     #[serde(rename = "probe_interval_ms", with = "drover_env::millis")]
     #[schemars(with = "u64")]
     pub probe_interval: Duration,
+    /// How often to ask the persistence agents which certificates were revoked. One that was revoked is refused, and its open
+    /// session ended, so long and a call's deadline later at most. While no agent answers the last list holds. 0: never.
+    #[serde(rename = "revocation_interval_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
+    pub revocation_interval: Duration,
     /// Sessions at once; more are refused before any cryptography.
     pub sessions_max: usize,
     /// On shutdown: longest wait for batches in flight.
@@ -95,6 +100,7 @@ impl Default for Config {
             silence_max: Duration::from_secs(20),
             persist_deadline: Duration::from_secs(5),
             probe_interval: Duration::from_secs(1),
+            revocation_interval: Duration::from_secs(30),
             sessions_max: 20_000,
             drain: Duration::from_secs(8),
         }

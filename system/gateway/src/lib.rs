@@ -9,6 +9,7 @@ mod config;
 mod legacy;
 mod live;
 mod persister;
+mod revoked;
 mod service;
 mod session;
 mod settled;
@@ -16,5 +17,6 @@ mod stream;
 
 pub use admission::{Admission, admit};
 pub use config::{Config, Peer};
+pub use revoked::Revoked;
 pub use service::{BindError, Gateway};
 pub use settled::Settled;

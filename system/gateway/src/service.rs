@@ -21,6 +21,7 @@ use crate::Config;
 use crate::config::Peer;
 use crate::live::Live;
 use crate::persister::Persister;
+use crate::revoked::Revoked;
 use crate::session::{self, Shared};
 
 /// How long goodbyes may take to leave. Three probe time-outs of a phone are less; quinn-proto 0.11 keeps a connection whose
@@ -57,6 +58,7 @@ pub struct Gateway {
     vehicles: Endpoint,
     bus: Endpoint,
     pool: Pool,
+    revoked: Revoked,
 }
 
 impl Gateway {
@@ -120,7 +122,7 @@ impl Gateway {
         let client = drover_quic::client_config(&env, identity, trust, mcp::ALPN, &Profile::service())
             .map_err(failed("bus"))?;
         let pool = Pool::new(env.clone(), client, bus.clone(), PoolConfig::default());
-        Ok(Self { env, config, vehicles, bus, pool })
+        Ok(Self { env, config, vehicles, bus, pool, revoked: Revoked::new() })
     }
 
     /// Where vehicles connect.
@@ -129,6 +131,11 @@ impl Gateway {
     /// The socket is closed.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.vehicles.local_addr()
+    }
+
+    /// The list of certificates that are believed no longer, to be added to.
+    pub fn revoked(&self) -> Revoked {
+        self.revoked.clone()
     }
 
     /// Serves until `cancel`; then takes nothing new, waits for the batches on their way, says goodbye, and ends.
@@ -175,7 +182,12 @@ impl Gateway {
         let live = Live::new(self.env.clone(), self.pool.clone(), receivers);
         let probing = persister.clone();
         let probe = self.env.spawn("gateway.probe", async move { probing.probe().await });
-        let (env, config) = (self.env.clone(), self.config.clone());
-        (Arc::new(Shared { env, config, persister, live }), probe)
+        if !self.config.revocation_interval.is_zero() {
+            let asking = self.revoked.clone();
+            let asking = asking.keep_up(self.env.clone(), self.pool.clone(), self.config.revocation_interval);
+            drop(self.env.spawn("gateway.revocations", asking));
+        }
+        let (env, config, revoked) = (self.env.clone(), self.config.clone(), self.revoked.clone());
+        (Arc::new(Shared { env, config, persister, live, revoked }), probe)
     }
 }

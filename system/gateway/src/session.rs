@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_env::{Chain, Env, Value};
+use drover_env::{Chain, Env, Value, Watcher};
 use drover_model::{TenantId, VehicleId};
-use drover_quic::Principal;
+use drover_quic::{Principal, Serial};
 use drover_wire::geostream::close;
 use quinn::{Connection, Incoming, VarInt};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 
 use crate::live::Live;
 use crate::persister::Persister;
+use crate::revoked::Revoked;
 use crate::settled::Bucket;
 use crate::{Config, legacy, stream};
 
@@ -22,12 +23,16 @@ use crate::{Config, legacy, stream};
 /// reached holds a session for the gateway's own idle timeout, which is for tunnels.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(60);
 
+/// What a vehicle is told whose certificate is believed no longer.
+const REVOKED: &[u8] = b"the certificate was revoked";
+
 /// What all sessions share.
 pub(crate) struct Shared {
     pub(crate) env: Env,
     pub(crate) config: Config,
     pub(crate) persister: Arc<Persister>,
     pub(crate) live: Live,
+    pub(crate) revoked: Revoked,
 }
 
 /// What the streams of one session share.
@@ -69,14 +74,23 @@ async fn admitted(shared: Arc<Shared>, connection: Connection, drain: Cancellati
             return;
         }
     };
+    // Before the look, so that no change falls between both.
+    let revocations = shared.revoked.watch();
+    let serial = drover_quic::serial(&connection);
+    if serial.as_ref().is_none_or(|serial| shared.revoked.contains(serial)) {
+        warn!(vehicle.id = %vehicle, %peer, "vehicle refused: its certificate was revoked");
+        shared.env.event("gateway.revoked", &[("vehicle", Value::Vehicle(vehicle))]);
+        connection.close(close::REVOKED.into(), REVOKED);
+        return;
+    }
     info!(vehicle.id = %vehicle, %peer, "vehicle connected");
     shared.env.event("gateway.connected", &[("vehicle", Value::Vehicle(vehicle))]);
     let session = Session { shared, connection, tenant, vehicle, drain };
-    session.run().await;
+    session.run(serial, revocations).await;
 }
 
 impl Session {
-    async fn run(self) {
+    async fn run(self, serial: Option<Serial>, mut revocations: Watcher<u64>) {
         let streams = TaskTracker::new();
         let config = &self.shared.config;
         let hello_due = Instant::now() + config.silence_max;
@@ -93,6 +107,14 @@ impl Session {
                 }
                 () = sleep_until(reports_at), if limited => {}
                 () = self.drain.cancelled() => break,
+                _ = revocations.changed() => {
+                    if serial.as_ref().is_some_and(|serial| self.shared.revoked.contains(serial)) {
+                        warn!(vehicle.id = %self.vehicle, "session ended: its certificate was revoked");
+                        self.shared.env.event("gateway.revoked", &[("vehicle", Value::Vehicle(self.vehicle))]);
+                        self.connection.close(close::REVOKED.into(), REVOKED);
+                        break;
+                    }
+                }
                 stream = self.connection.accept_bi() => match stream {
                     Ok((send, recv)) => {
                         spoken = true;

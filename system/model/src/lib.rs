@@ -1,4 +1,4 @@
-//! Ids, units, fixes and engine readings: what a fix *is*, before anything is sent or stored.
+//! Ids, units, fixes, engine readings and orders: what they *are*, before anything is sent or stored.
 //!
 //! Holds no I/O, no async, no clock and no randomness.
 
@@ -6,10 +6,12 @@ mod fault;
 mod fix;
 mod ids;
 mod nodes;
+pub mod orders;
 mod refusal;
 mod sequences;
 mod time;
 mod units;
+mod uuids;
 
 pub use fault::FaultCode;
 pub use fix::{Engine, Fix, FixFlags};
@@ -21,3 +23,4 @@ pub use refusal::Refusal;
 pub use sequences::SequenceSet;
 pub use time::{TimeError, WallTime};
 pub use units::{Degrees, Meters, MetersPerSecond, OutOfRange, Position};
+pub use uuids::{CommandId, GeofenceId, MessageId, OrderId, StopId, UuidError};

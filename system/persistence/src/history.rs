@@ -8,9 +8,13 @@ use drover_bus::history::{
     TripInfo, TripList, Trips, VehicleQuery, VisitInfo, VisitList, VisitQuery, Visits,
 };
 use drover_bus::{AgentBuilder, CallError};
-use drover_model::{MetersPerSecond, OutOfRange, Position, TenantId, VehicleId, WallTime};
-use drover_store::{Bounds, DailyTotal, History, HistoryError, Ring, Seen, Span, Trip, Visit, simplified};
+use drover_model::MetersPerSecond;
+use drover_store::{
+    Area, Bounds, DailyTotal, History, HistoryError, Ring, Seen, Span, Trip, Visit, simplified,
+};
 use drover_wire::GeoTelemetry;
+
+use crate::arguments::{micros, missing, parsed, place, tenant, time, vehicle};
 
 /// Fixes that a track is made of at most, before it is simplified: a week at one a second. At the bound the question is refused.
 const TRACK_FIXES_MAX: usize = 604_800;
@@ -57,10 +61,18 @@ async fn track(history: Arc<dyn History>, query: VehicleQuery) -> Result<FixList
 async fn visits(history: Arc<dyn History>, query: VisitQuery) -> Result<VisitList, CallError> {
     let tenant = tenant(query.tenant.as_deref())?;
     let span = span(query.from_us, query.until_us)?;
-    let corners =
-        query.corners.iter().map(|corner| place(corner.lat, corner.lon)).collect::<Result<_, _>>()?;
-    let ring = Ring::new(corners).map_err(CallError::BadArguments)?;
-    let visits = history.visits(tenant, ring, span, ROWS_MAX).await.map_err(away)?;
+    let area = match &query.geofence_id {
+        Some(_) if !query.corners.is_empty() => {
+            let both = "an area is given by its corners or by geofence_id, not by both";
+            return Err(CallError::BadArguments(both.to_owned()));
+        }
+        Some(id) => Area::Geofence(parsed(Some(id), "geofence_id")?),
+        None => {
+            let corners = query.corners.iter().map(|corner| place(corner.lat, corner.lon));
+            Area::Ring(Ring::new(corners.collect::<Result<_, _>>()?).map_err(CallError::BadArguments)?)
+        }
+    };
+    let visits = history.visits(tenant, area, span, ROWS_MAX).await.map_err(away)?;
     let info = |visit: &Visit| VisitInfo {
         vehicle_id: Some(visit.vehicle.to_string()),
         entered_us: micros(visit.entered),
@@ -100,50 +112,22 @@ async fn daily_totals(history: Arc<dyn History>, query: SpanQuery) -> Result<Tot
     Ok(TotalList { totals: totals.iter().map(info).collect() })
 }
 
-fn away(error: HistoryError) -> CallError {
+pub(crate) fn away(error: HistoryError) -> CallError {
     match error {
         HistoryError::Unavailable { .. } => CallError::Unavailable(error.to_string()),
-        HistoryError::TooMuch { .. } => CallError::Refused(error.to_string()),
+        HistoryError::TooMuch { .. } | HistoryError::NoGeofence { .. } => {
+            CallError::Refused(error.to_string())
+        }
     }
 }
 
-fn missing(what: &str) -> CallError {
-    CallError::BadArguments(format!("{what} is missing"))
-}
-
-fn tenant(name: Option<&str>) -> Result<TenantId, CallError> {
-    let name = name.ok_or_else(|| missing("tenant"))?;
-    TenantId::new(name).map_err(|error| CallError::BadArguments(format!("tenant: {error}")))
-}
-
-fn vehicle(name: Option<&str>) -> Result<VehicleId, CallError> {
-    let name = name.ok_or_else(|| missing("vehicle"))?;
-    VehicleId::new(name).map_err(|error| CallError::BadArguments(format!("vehicle: {error}")))
-}
-
-fn place(lat: Option<f64>, lon: Option<f64>) -> Result<Position, CallError> {
-    let lat = lat.ok_or_else(|| missing("latitude"))?;
-    let lon = lon.ok_or_else(|| missing("longitude"))?;
-    Position::new(lat, lon).map_err(|error: OutOfRange| CallError::BadArguments(error.to_string()))
-}
-
-/// Of times that a database knows: the last microsecond of an `i64` is none.
 fn span(from_us: Option<u64>, until_us: Option<u64>) -> Result<Span, CallError> {
-    /// Year 10000.
-    const TIME_MAX_US: u64 = 253_402_300_800_000_000;
-    let time = |micros: Option<u64>, what: &str| {
-        let micros = micros.ok_or_else(|| missing(what))?;
-        Ok(WallTime::from_micros(micros.min(TIME_MAX_US) as i64))
-    };
-    let span = Span { from: time(from_us, "begin of the span")?, until: time(until_us, "end of the span")? };
+    let at = |micros: Option<u64>, what: &str| micros.ok_or_else(|| missing(what)).map(time);
+    let span = Span { from: at(from_us, "begin of the span")?, until: at(until_us, "end of the span")? };
     if span.from >= span.until {
         return Err(CallError::BadArguments(format!("the span ends at {}, before it begins", span.until)));
     }
     Ok(span)
-}
-
-fn micros(time: WallTime) -> Option<u64> {
-    u64::try_from(time.as_micros()).ok()
 }
 
 fn fix(seen: &Seen) -> GeoTelemetry {
@@ -175,10 +159,5 @@ mod tests {
             Err("bad arguments: begin of the span is missing".to_owned())
         );
         assert!(span(Some(0), Some(u64::MAX)).is_ok());
-        assert_eq!(tenant(None).map_err(said), Err("bad arguments: tenant is missing".to_owned()));
-        assert!(vehicle(Some("a b")).map_err(said).is_err_and(|error| error.contains("vehicle: name")));
-        assert!(
-            place(Some(91.0), Some(0.0)).map_err(said).is_err_and(|error| error.contains("latitude of 91"))
-        );
     }
 }

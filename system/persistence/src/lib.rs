@@ -1,12 +1,15 @@
 //! The persistence agent: batches fixes across gateways, commits them, and only then acknowledges.
 //!
-//! Knows the bus and the [`drover_store::Store`] trait; no SQL, no vehicles' sessions. A fix written twice is stored
+//! Offers what is stored to be read, and orders to be changed, as tools of the bus. Knows the traits of [`drover_store`]; no SQL, no vehicles' sessions. A fix written twice is stored
 //! once; a row that the store can never hold goes to the dead letters and holds up nobody.
 
+mod arguments;
 mod commit;
 mod config;
 mod history;
+mod orders;
 mod planner;
+mod revocations;
 mod service;
 mod writer;
 

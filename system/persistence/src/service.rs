@@ -1,4 +1,4 @@
-//! The agent on the bus: two tools, one writer.
+//! The agent on the bus: its tools, and one writer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use drover_bus::{Agent, CallContext, CallError, Policy, RecordTelemetry, RecordT
 use drover_env::Env;
 use drover_model::{Epoch, NodeKind, Refusal, TenantId, VehicleId};
 use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
-use drover_store::{History, Origin, Row, Store};
+use drover_store::{History, Orders, Origin, Revoking, Row, Store};
 use drover_wire::{Ack, GeoTelemetry, RecordBatch, RecordOutcome, RefusedFix, VehicleBatch, fix_from_wire};
 use quinn::Endpoint;
 use tokio::time::Instant;
@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::commit::RowVerdict;
-use crate::history::with_tools;
 use crate::writer::{Inbox, writer};
+use crate::{history, orders, revocations};
 
 /// Why the agent can not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,15 @@ pub struct Persistence {
     config: Config,
     endpoint: Endpoint,
     store: Arc<dyn Store>,
+    offers: Offers,
+}
+
+/// What an agent offers beside its writing: each may be left out.
+#[derive(Default)]
+struct Offers {
     history: Option<Arc<dyn History>>,
+    orders: Option<Arc<dyn Orders>>,
+    revoking: Option<Arc<dyn Revoking>>,
 }
 
 impl Persistence {
@@ -74,13 +82,27 @@ impl Persistence {
             reset_key: identity.derive_key("reset"),
         };
         let endpoint = drover_quic::server(&env, config.listen, &setup).map_err(BindError::Endpoint)?;
-        Ok(Self { env, config, endpoint, store, history: None })
+        Ok(Self { env, config, endpoint, store, offers: Offers::default() })
     }
 
     /// Offers what is stored to be read, by hubs.
     #[must_use]
     pub fn with_history(mut self, history: Arc<dyn History>) -> Self {
-        self.history = Some(history);
+        self.offers.history = Some(history);
+        self
+    }
+
+    /// Offers orders to be changed and read, by hubs.
+    #[must_use]
+    pub fn with_orders(mut self, orders: Arc<dyn Orders>) -> Self {
+        self.offers.orders = Some(orders);
+        self
+    }
+
+    /// Offers the list of revoked certificates, to gateways.
+    #[must_use]
+    pub fn with_revocations(mut self, revoking: Arc<dyn Revoking>) -> Self {
+        self.offers.revoking = Some(revoking);
         self
     }
 
@@ -97,7 +119,7 @@ impl Persistence {
         let drain = self.config.drain;
         let (inbox, writer) = writer(self.env.clone(), self.config, self.store);
         let writing = self.env.spawn("persistence.writer", writer.run());
-        let agent = agent(inbox, drain, self.history.as_ref());
+        let agent = agent(&self.env, inbox, drain, &self.offers);
         agent.serve(self.env, self.endpoint, cancel).await;
         // The agent held the last way into the buffer: with it gone, the writer writes the rest and ends.
         drop(agent);
@@ -106,21 +128,29 @@ impl Persistence {
     }
 }
 
-fn agent(inbox: Inbox, drain: Duration, history: Option<&Arc<dyn History>>) -> Agent {
+fn agent(env: &Env, inbox: Inbox, drain: Duration, offers: &Offers) -> Agent {
     let single = inbox.clone();
-    // Gateways write and read nothing, hubs read and write nothing.
+    // Gateways write and read nothing but whom not to believe; hubs read, and change orders.
     let policy = Policy::deny_all()
         .allow(NodeKind::Gateway, "PersistenceService.record")
-        .allow(NodeKind::Hub, "PersistenceService.history.");
-    let agent = Agent::builder("PersistenceService")
+        .allow(NodeKind::Gateway, "PersistenceService.revocations")
+        .allow(NodeKind::Hub, "PersistenceService.history.")
+        .allow(NodeKind::Hub, "PersistenceService.orders.");
+    let mut agent = Agent::builder("PersistenceService")
         .policy(policy)
         .drain(drain)
         .tool::<RecordTelemetryBatch, _, _>(move |call, batch| record_batch(inbox.clone(), call, batch))
         .tool::<RecordTelemetry, _, _>(move |call, message| record_one(single.clone(), call, message));
-    match history {
-        Some(history) => with_tools(agent, history).build(),
-        None => agent.build(),
+    if let Some(history) = &offers.history {
+        agent = history::with_tools(agent, history);
     }
+    if let Some(orders) = &offers.orders {
+        agent = orders::with_tools(agent, env, orders);
+    }
+    if let Some(revoking) = &offers.revoking {
+        agent = revocations::with_tool(agent, revoking);
+    }
+    agent.build()
 }
 
 async fn record_batch(

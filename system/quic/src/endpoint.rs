@@ -24,6 +24,7 @@ use crate::principal::Principal;
 use crate::profile::Profile;
 use crate::routers::{RoutedSocket, Routers};
 use crate::runtime::{EnvRuntime, Socket};
+use crate::serial::Serial;
 use crate::shim::{SHIM_BYTES, ShimKey, ShimSocket};
 use crate::tls::{self, WallClock};
 
@@ -278,6 +279,13 @@ pub fn principal(connection: &Connection) -> Result<Principal, QuicError> {
     let identity = connection.peer_identity().ok_or(QuicError::Nameless)?;
     let chain = identity.downcast_ref::<Vec<CertificateDer<'static>>>().ok_or(QuicError::Nameless)?;
     chain.first().and_then(named_in).ok_or(QuicError::Nameless)
+}
+
+/// The serial number of the peer's certificate.
+pub fn serial(connection: &Connection) -> Option<Serial> {
+    let identity = connection.peer_identity()?;
+    let chain = identity.downcast_ref::<Vec<CertificateDer<'static>>>()?;
+    chain.first().and_then(Serial::of)
 }
 
 /// Connection ids from the env's randomness; quinn's own generator draws from the machine's.

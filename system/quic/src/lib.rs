@@ -13,6 +13,7 @@ mod profile;
 mod returns;
 mod routers;
 mod runtime;
+mod serial;
 mod shim;
 mod ticket;
 mod tls;
@@ -22,11 +23,12 @@ pub use cid::{
 };
 pub use cluster::{ClusterKeys, ClusterSecret, SecretError};
 pub use endpoint::{
-    Membership, QuicError, ServerSetup, client, client_config, client_through, principal, rebind, server,
-    server_behind_routers, server_name,
+    Membership, QuicError, ServerSetup, client, client_config, client_through, principal, rebind, serial,
+    server, server_behind_routers, server_name,
 };
-pub use pki::{Ca, Identity, PkiError, Trust};
+pub use pki::{Ca, Identity, PkiError, Trust, serial_in_pem};
 pub use principal::{Principal, PrincipalError};
 pub use profile::Profile;
 pub use routers::Routers;
+pub use serial::{Serial, SerialError};
 pub use shim::{SHIM_BYTES, ShimKey, Way};

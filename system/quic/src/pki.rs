@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 
 use crate::endpoint::server_name;
 use crate::principal::Principal;
+use crate::serial::Serial;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Certificates begin this long before they are made: a vehicle's clock may be wrong before its first fix.
@@ -78,6 +79,11 @@ impl Identity {
         derived
     }
 
+    /// The serial number of the certificate; `None` if it is broken.
+    pub fn serial(&self) -> Option<Serial> {
+        self.chain.first().and_then(Serial::of)
+    }
+
     /// The principal that the certificate names.
     pub fn principal(&self) -> Option<Principal> {
         self.chain.first().and_then(named_in)
@@ -109,6 +115,15 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PkiError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let chain = chain.map_err(|error| broken(error.to_string()))?;
     if chain.is_empty() { Err(broken("no CERTIFICATE section".to_owned())) } else { Ok(chain) }
+}
+
+/// The serial number of the first certificate in a file.
+///
+/// # Errors
+/// There is none, or it is broken.
+pub fn serial_in_pem(pem: &[u8]) -> Result<Serial, PkiError> {
+    let broken = || PkiError::Pem { what: "a certificate", detail: "it has no serial number".to_owned() };
+    certificates(pem)?.first().and_then(Serial::of).ok_or_else(broken)
 }
 
 /// The principal in a certificate's URI SAN, if it has exactly one such name.

@@ -1,7 +1,7 @@
 //! What is asked of stored fixes, apart from any database.
 
 use drover_env::BoxFuture;
-use drover_model::{Degrees, Meters, MetersPerSecond, Position, TenantId, VehicleId, WallTime};
+use drover_model::{Degrees, GeofenceId, Meters, MetersPerSecond, Position, TenantId, VehicleId, WallTime};
 
 /// Where a vehicle was.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +47,15 @@ impl Ring {
     pub fn corners(&self) -> &[Position] {
         &self.0
     }
+}
+
+/// Where vehicles may have been.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Area {
+    /// Within these corners.
+    Ring(Ring),
+    /// Within an area of the tenant that has a name.
+    Geofence(GeofenceId),
 }
 
 /// A vehicle inside an area.
@@ -116,6 +125,12 @@ pub enum HistoryError {
         /// What the caller takes.
         limit: usize,
     },
+    /// The tenant has no such area.
+    #[error("there is no geofence {geofence}")]
+    NoGeofence {
+        /// What was asked for.
+        geofence: GeofenceId,
+    },
 }
 
 /// What the caller gets.
@@ -129,12 +144,12 @@ pub trait History: Send + Sync {
     /// Where a vehicle was, in the order of event time: late fixes in their place.
     fn track(&self, tenant: TenantId, vehicle: VehicleId, span: Span, limit: usize) -> Answer<'_, Seen>;
 
-    /// Who entered the area within `ring` in `span`, by the time of entering.
-    fn visits(&self, tenant: TenantId, ring: Ring, span: Span, limit: usize) -> Answer<'_, Visit>;
+    /// Who entered `area` in `span`, by the time of entering.
+    fn visits(&self, tenant: TenantId, area: Area, span: Span, limit: usize) -> Answer<'_, Visit>;
 
     /// Trips of a vehicle, in the order of event time.
     fn trips(&self, tenant: TenantId, vehicle: VehicleId, span: Span, limit: usize) -> Answer<'_, Trip>;
 
-    /// Totals of every vehicle and day that begins in `span`, by day and vehicle.
+    /// Totals of every vehicle and day that begins in `span`, by day and vehicle; of today, what there is so far.
     fn daily_totals(&self, tenant: TenantId, span: Span, limit: usize) -> Answer<'_, DailyTotal>;
 }

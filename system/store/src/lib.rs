@@ -1,17 +1,23 @@
-//! Where fixes become durable: the [`Store`] trait, a store in memory that behaves as a database does, and one in PostgreSQL
+//! Where fixes and orders become durable: the traits [`Store`], [`History`] and [`Orders`], a store in memory that behaves as a database does, and one in PostgreSQL
 //! (feature `postgres`). The only SQL is here.
 //!
 //! Knows no sockets, no batching and no acknowledgements: those are the persistence agent's. Holds no clock.
 
 mod history;
 mod memory;
+mod orders;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod revoking;
 mod row;
 mod simplify;
 
-pub use history::{Answer, Bounds, DailyTotal, History, HistoryError, Ring, Seen, Span, Trip, Visit};
-pub use memory::MemoryStore;
+pub use history::{Answer, Area, Bounds, DailyTotal, History, HistoryError, Ring, Seen, Span, Trip, Visit};
+#[cfg(feature = "bite")]
+pub use memory::Planted;
+pub use memory::{MemoryStore, Settled};
+pub use orders::{Orders, OrdersError, Outcome, Which};
+pub use revoking::{Revoked, Revoking};
 pub use row::{DeadLetter, Origin, OutboxEvent, Row, RowKey};
 pub use simplify::simplified;
 

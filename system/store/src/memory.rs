@@ -3,15 +3,27 @@
 //!
 //! Holds no clock: latency and outages belong to whoever stands between the store and its users.
 
+mod desk;
+mod reading;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drover_env::BoxFuture;
+use drover_model::orders::{Command, Message, Order};
 use drover_model::{TenantId, VehicleId};
 use rustc_hash::FxHashMap;
 
+use crate::history::{Answer, HistoryError};
 use crate::row::{DeadLetter, OutboxEvent, Row, RowKey};
-use crate::{RowOutcome, Store, StoreError, Transaction};
+use crate::{
+    Orders, OrdersError, Outcome, Revoked, Revoking, RowOutcome, Store, StoreError, Transaction, Which,
+};
+
+use desk::Desk;
+#[cfg(feature = "bite")]
+pub use desk::Planted;
+pub use desk::Settled;
 
 /// Decides which rows the store can never hold, as a constraint of a table would.
 type Constraint = Arc<dyn Fn(&Row) -> Result<(), String> + Send + Sync>;
@@ -31,11 +43,14 @@ struct State {
     unique: FxHashMap<(TenantId, VehicleId), BTreeMap<RowKey, usize>>,
     outbox: Vec<OutboxEvent>,
     dead_letters: Vec<DeadLetter>,
+    desk: Desk,
+    /// Serial numbers, in the order in which they were revoked.
+    revoked: Vec<String>,
     /// A planted bug: rows are not compared with those that are there.
     #[cfg(feature = "bite")]
     unique_off: bool,
-    /// First row that a crash takes, while flushing is off.
-    flushed: Option<usize>,
+    /// First row and first command that a crash takes, while flushing is off.
+    flushed: Option<(usize, usize)>,
 }
 
 impl MemoryStore {
@@ -85,7 +100,7 @@ impl MemoryStore {
     /// `synchronous_commit = off` and a power failure.
     pub fn set_flush_off(&self, off: bool) {
         let mut state = self.lock();
-        state.flushed = off.then_some(state.heap.len());
+        state.flushed = off.then_some((state.heap.len(), state.desk.log().len()));
     }
 
     /// A planted bug: takes every row as a new one, as a table without its unique index would.
@@ -97,7 +112,8 @@ impl MemoryStore {
     /// Loses what was committed without a flush.
     pub fn crash(&self) {
         let mut state = self.lock();
-        let Some(flushed) = state.flushed else { return };
+        let Some((flushed, commands)) = state.flushed else { return };
+        state.desk.truncate(commands);
         for place in flushed..state.heap.len() {
             let Some(row) = state.heap[place].take() else { continue };
             if let Some(index) = state.unique.get_mut(&(row.tenant, row.vehicle)) {
@@ -114,6 +130,59 @@ impl MemoryStore {
     /// Shows every row to `see`, in the order of its commit.
     pub fn for_each_row(&self, see: impl FnMut(&Row)) {
         self.lock().heap.iter().flatten().for_each(see);
+    }
+
+    /// Carries out the command at once, or says again what became of it.
+    ///
+    /// # Errors
+    /// It can never be carried out.
+    pub fn carry_out_now(&self, command: Command) -> Result<Outcome, OrdersError> {
+        self.lock().desk.carry_out(command)
+    }
+
+    /// As [`Orders::orders`], at once.
+    ///
+    /// # Errors
+    /// There are more than `limit`.
+    pub fn orders_now(
+        &self,
+        tenant: TenantId,
+        which: Which,
+        limit: usize,
+    ) -> Result<Vec<Order>, HistoryError> {
+        within(self.lock().desk.orders(tenant, which).cloned(), limit)
+    }
+
+    /// As [`Orders::messages`], at once.
+    ///
+    /// # Errors
+    /// There are more than `limit`.
+    pub fn messages_now(
+        &self,
+        tenant: TenantId,
+        vehicle: VehicleId,
+        limit: usize,
+    ) -> Result<Vec<Message>, HistoryError> {
+        within(self.lock().desk.messages(tenant, vehicle).cloned(), limit)
+    }
+
+    /// Every command that was carried out or refused, in that order.
+    pub fn commands(&self) -> Vec<Settled> {
+        self.lock().desk.log().to_vec()
+    }
+
+    /// Believes the certificate of this serial number no longer.
+    pub fn revoke(&self, serial: &str) {
+        let mut state = self.lock();
+        if !state.revoked.iter().any(|there| there == serial) {
+            state.revoked.push(serial.to_owned());
+        }
+    }
+
+    /// Planted bugs of its orders.
+    #[cfg(feature = "bite")]
+    pub fn plant(&self, planted: Planted) {
+        self.lock().desk.planted = planted;
     }
 
     /// Everything put aside so far.
@@ -148,6 +217,35 @@ impl Store for MemoryStore {
     fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Vec<RowOutcome>, StoreError>> {
         Box::pin(std::future::ready(self.commit_now(transaction)))
     }
+}
+
+impl Orders for MemoryStore {
+    fn carry_out(&self, command: Command) -> BoxFuture<'_, Result<Outcome, OrdersError>> {
+        Box::pin(std::future::ready(self.carry_out_now(command)))
+    }
+
+    fn orders(&self, tenant: TenantId, which: Which, limit: usize) -> Answer<'_, Order> {
+        Box::pin(std::future::ready(self.orders_now(tenant, which, limit)))
+    }
+
+    fn messages(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Answer<'_, Message> {
+        Box::pin(std::future::ready(self.messages_now(tenant, vehicle, limit)))
+    }
+}
+
+impl Revoking for MemoryStore {
+    fn revoked_after(&self, version: u64, limit: usize) -> Answer<'_, Revoked> {
+        let state = self.lock();
+        let all = (1..).zip(&state.revoked).filter(|(number, _)| *number > version).take(limit);
+        let revoked = all.map(|(version, serial)| Revoked { version, serial: serial.clone() }).collect();
+        Box::pin(std::future::ready(Ok(revoked)))
+    }
+}
+
+/// An answer, unless it is longer than the caller takes.
+fn within<T>(rows: impl Iterator<Item = T>, limit: usize) -> Result<Vec<T>, HistoryError> {
+    let rows: Vec<T> = rows.take(limit.saturating_add(1)).collect();
+    if rows.len() > limit { Err(HistoryError::TooMuch { limit }) } else { Ok(rows) }
 }
 
 #[cfg(test)]

@@ -7,18 +7,22 @@
 //! Runs in real time alone: its sockets and their waiting are sqlx's, which no seed reaches. The twin does without it.
 
 mod audit;
+mod bare;
 mod commit;
 mod config;
 mod encode;
 mod error;
+mod hypertable;
 mod letters;
 mod newest;
+mod orders;
 mod pool;
 mod read;
 mod reading;
 mod replicated;
 mod retention;
 mod schema;
+mod seal;
 mod staged;
 mod upkeep;
 mod url;
@@ -27,14 +31,16 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use drover_env::BoxFuture;
-use drover_model::TenantId;
+use drover_model::{TenantId, VehicleId, WallTime};
 use sqlx::postgres::PgConnection;
 use tokio::time::{Instant, timeout};
 
 pub use audit::Run;
+pub use bare::BareCopy;
 pub use config::{Config, Durability, Tls};
 pub use encode::{copy_bytes, copy_statement};
-pub use schema::{ServerError, migrate, status};
+pub use hypertable::Hypertables;
+pub use schema::{ServerError, migrate, revoke, status};
 pub use upkeep::Upkeep;
 
 use self::newest::Newest;
@@ -55,12 +61,14 @@ pub struct PostgresStore {
     expect_repeats: AtomicU32,
 }
 
-/// What is known of classes, partitions and standbys, and since when.
+/// What is known of classes and partitions, and of standbys, and since when.
 #[derive(Default)]
 struct Copied {
     retention: Retention,
-    has_standby: bool,
     read_at: Option<Instant>,
+    has_standby: bool,
+    /// When it was asked for standbys.
+    asked_at: Option<Instant>,
 }
 
 impl PostgresStore {
@@ -149,6 +157,44 @@ impl PostgresStore {
     /// As [`Self::rows`].
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, String> {
         self.reading(async |connection| letters::all(connection).await).await
+    }
+
+    /// The oldest of what was put aside behind the letter of this number, each with its own; as many as `limit`.
+    ///
+    /// # Errors
+    /// As [`Self::rows`].
+    pub async fn dead_letters_after(
+        &self,
+        number: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, DeadLetter)>, String> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.reading(async |connection| letters::after(connection, number, limit).await).await
+    }
+
+    /// Drops those of the letters whose rows are stored by now, and says how many there were.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn drop_stored_letters(&self, numbers: &[i64]) -> Result<u64, String> {
+        self.reading(async |connection| letters::drop_stored(connection, numbers).await).await
+    }
+
+    /// Makes the totals of a past day anew, of one vehicle or all; says how many there are.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn rederive(
+        &self,
+        tenant: TenantId,
+        day: WallTime,
+        vehicle: Option<VehicleId>,
+    ) -> Result<u64, String> {
+        let mut held = self.pool.take().await.map_err(|error| error.to_string())?;
+        // The connection goes with its settings.
+        let made =
+            timeout(upkeep::ROUND_MAX, upkeep::rederive(&mut held.connection, tenant, day, vehicle)).await;
+        made.unwrap_or_else(|_| Err("no answer of the database in time".to_owned()))
     }
 
     /// Every identity that the table holds of a tenant, as runs of sequences. Every row is read: that may take minutes.

@@ -16,7 +16,7 @@ use drover_model::{
 };
 use drover_persistence::{Config, Persistence};
 use drover_quic::{Ca, Principal, Profile};
-use drover_store::postgres::{PostgresStore, copy_bytes, copy_statement, migrate};
+use drover_store::postgres::{Hypertables, PostgresStore, copy_bytes, copy_statement, migrate};
 use drover_store::{Origin, Row};
 use drover_tests::{Disk, Postgres};
 use drover_wire::{RecordBatch, fix_to_wire, mcp};
@@ -51,7 +51,7 @@ fn main() {
 async fn run() -> bool {
     let server = Postgres::start(Disk::Synced);
     server.sql("postgres", "CREATE DATABASE telemetry");
-    migrate(&server.config(DATABASE)).await.expect("the schema");
+    migrate(&server.config(DATABASE), Hypertables::IfNew).await.expect("the schema");
     let store = Arc::new(PostgresStore::new(server.config(DATABASE)).expect("a config"));
     let window = Config::default().flush_age;
     let rows_per_window = CALLS_PER_S * FIXES_PER_CALL * window.as_millis() as u64 / 1000;

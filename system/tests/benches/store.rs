@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use drover_env::real;
 use drover_model::{Degrees, Epoch, Fix, Meters, MetersPerSecond, Position, TenantId, VehicleId, WallTime};
-use drover_store::postgres::{PostgresStore, copy_bytes, copy_statement, migrate};
+use drover_store::postgres::{Hypertables, PostgresStore, copy_bytes, copy_statement, migrate};
 use drover_store::{Origin, OutboxEvent, Row, RowOutcome, Store, Transaction};
 use drover_tests::{Disk, Postgres};
 use futures_util::StreamExt;
@@ -174,7 +174,7 @@ impl Bench {
         }
         server.start_again();
         server.sql("postgres", "CREATE DATABASE telemetry");
-        migrate(&server.config(DATABASE)).await.expect("the schema");
+        migrate(&server.config(DATABASE), Hypertables::IfNew).await.expect("the schema");
         let store = PostgresStore::new(server.config(DATABASE)).expect("a config");
         let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(server.port());
         let options = options.username("postgres").database(DATABASE).ssl_mode(PgSslMode::Disable);

@@ -32,11 +32,41 @@ pub enum Disk {
     Cached,
 }
 
+/// A server that others run, such as one with TimescaleDB: tests that kill nothing can use it, one at a time.
+#[derive(Debug, Clone)]
+struct Elsewhere {
+    host: String,
+    user: String,
+}
+
+impl Elsewhere {
+    /// From `postgres://user@host:port`; a password comes from PGPASSWORD.
+    fn named() -> Option<(Self, u16)> {
+        let url = std::env::var(ELSEWHERE).ok().filter(|url| !url.is_empty())?;
+        let wrong = || format!("{ELSEWHERE} = {url:?} is not of the form postgres://user@host:port");
+        let rest = url.split_once("://").unwrap_or_else(|| panic!("{}", wrong())).1;
+        let rest = rest.split('/').next().unwrap_or_default();
+        let (user, host) = rest.rsplit_once('@').unwrap_or((OWNER, rest));
+        assert!(
+            !user.contains(':'),
+            "{ELSEWHERE}: a password is taken from PGPASSWORD, not from the address"
+        );
+        let (host, port) = host.rsplit_once(':').unwrap_or((host, "5432"));
+        let port = port.parse().unwrap_or_else(|_| panic!("{}", wrong()));
+        Some((Self { host: host.to_owned(), user: user.to_owned() }, port))
+    }
+}
+
+/// Names a server that others run, as `postgres://user@host:port`. Its database `telemetry` is dropped and made by every test.
+const ELSEWHERE: &str = "DROVER_TEST_DATABASE";
+
 /// A server. It ends when this is dropped.
 pub struct Postgres {
     folder: TempDir,
     /// Folder of its programs.
     programs: PathBuf,
+    /// A server that others run, if one is named.
+    elsewhere: Option<Elsewhere>,
     port: u16,
     settings: Vec<(String, String)>,
     process: Option<Child>,
@@ -48,10 +78,15 @@ impl Postgres {
     /// # Panics
     /// It can not be made: the message has what its programs said.
     pub fn start(disk: Disk) -> Self {
-        Self::start_with(disk, &[])
+        let Some((elsewhere, port)) = Elsewhere::named() else { return Self::start_with(disk, &[]) };
+        let mut server = Self::unstarted(disk, "primary");
+        server.port = port;
+        server.elsewhere = Some(elsewhere);
+        server.sql("postgres", "DROP DATABASE IF EXISTS telemetry WITH (FORCE)");
+        server
     }
 
-    /// The same with other settings.
+    /// The same with other settings, and always one of its own.
     ///
     /// # Panics
     /// As [`Self::start`].
@@ -61,6 +96,19 @@ impl Postgres {
             server.set(key, value);
         }
         server.made()
+    }
+
+    /// True if tests use a server that others run.
+    pub fn is_elsewhere() -> bool {
+        Elsewhere::named().is_some()
+    }
+
+    fn host(&self) -> &str {
+        self.elsewhere.as_ref().map_or("127.0.0.1", |elsewhere| &elsewhere.host)
+    }
+
+    fn user(&self) -> &str {
+        self.elsewhere.as_ref().map_or(OWNER, |elsewhere| &elsewhere.user)
     }
 
     /// A server whose machine has no PostGIS: its programs are copies, which look for extensions beside themselves.
@@ -124,7 +172,7 @@ impl Postgres {
             ("logging_collector", "off"),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-        Self { folder, programs: binaries(), port: 0, settings, process: None }
+        Self { folder, programs: binaries(), elsewhere: None, port: 0, settings, process: None }
     }
 
     fn started(mut self) -> Self {
@@ -226,7 +274,7 @@ impl Postgres {
 
     /// Where it listens.
     pub fn endpoint(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host(), self.port)
     }
 
     /// Where it listens.
@@ -239,7 +287,7 @@ impl Postgres {
         Config {
             endpoints: vec![self.endpoint()],
             database: database.to_owned(),
-            user: OWNER.to_owned(),
+            user: self.user().to_owned(),
             tls: Tls::Disable,
             durability: Some(Durability::Local),
             ..Config::default()
@@ -256,7 +304,7 @@ impl Postgres {
     /// # Panics
     /// They fail.
     pub fn sql(&self, database: &str, text: &str) -> String {
-        self.try_sql(database, OWNER, text).unwrap_or_else(|error| panic!("{text}: {error}"))
+        self.try_sql(database, self.user(), text).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
     /// Runs statements as `user`.
@@ -282,7 +330,7 @@ impl Postgres {
     fn psql(&self, database: &str, text: &str) -> Command {
         let mut command = Command::new(binaries().join("psql"));
         let port = self.port.to_string();
-        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", OWNER]);
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.host(), "-U", self.user()]);
         command.args(["-p", &port, "-d", database, "-c", text]).env("PGCONNECT_TIMEOUT", "10");
         command
     }

@@ -34,6 +34,8 @@ pub mod close {
     pub const IDENTITY: u32 = 3;
     /// The peer did not say or take anything for too long.
     pub const SILENT: u32 = 4;
+    /// The certificate was revoked.
+    pub const REVOKED: u32 = 5;
 }
 
 /// First frame of each stream: what the tracker has.

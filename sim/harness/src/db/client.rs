@@ -4,9 +4,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use drover_env::{BoxFuture, Env};
-use drover_model::NodeName;
+use drover_model::orders::{Command, Message, Order};
+use drover_model::{NodeName, TenantId, VehicleId};
 use drover_simnet::{Effect, Sim};
-use drover_store::{Store, StoreError, Transaction};
+use drover_store::{
+    Answer as Looked, HistoryError, MemoryStore, Orders, OrdersError, Outcome, Store, StoreError,
+    Transaction, Which,
+};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::oneshot;
@@ -35,35 +39,35 @@ impl DbClient {
         Self { db, sim, client, env, rng }
     }
 
-    fn unavailable(&self, detail: &str) -> Answer {
-        self.env.event("db.error", &[]);
-        Err(StoreError::Unavailable { detail: detail.to_owned() })
+    /// Sends a request and waits for its answer.
+    async fn request<T>(&self, request: Request, wait: oneshot::Receiver<T>) -> Result<T, Lost> {
+        let answer = self.exchange(request, wait).await;
+        match &answer {
+            Ok(_) => {}
+            Err(Lost::Unavailable(_)) => self.env.event("db.error", &[]),
+            Err(Lost::Unknown) => self.env.event("db.commit_unknown", &[]),
+        }
+        answer
     }
 
-    fn unknown(&self) -> Answer {
-        self.env.event("db.commit_unknown", &[]);
-        Err(StoreError::Unknown { detail: "the connection was lost before the answer".to_owned() })
-    }
-
-    async fn request(&self, transaction: Transaction) -> Answer {
+    async fn exchange<T>(&self, request: Request, wait: oneshot::Receiver<T>) -> Result<T, Lost> {
         let (client, server) = (self.client, self.db.name);
         let give_up = Instant::now() + STATEMENT_TIMEOUT;
         if self.sim.is_partitioned(client, server) {
             sleep(STATEMENT_TIMEOUT).await;
-            return self.unavailable("the connection attempt timed out");
+            return Err(Lost::Unavailable("the connection attempt timed out"));
         }
         if timeout_at(give_up, self.travel(client, server)).await.is_err() {
             // It never arrived, but its client can not know.
-            return self.unknown();
+            return Err(Lost::Unknown);
         }
         let requests = self.db.with_state(|state| state.requests.clone().filter(|_| !state.away));
         let (Some(requests), true) = (requests, self.sim.is_up(server)) else {
             sleep(self.db.behaviour.latency).await;
-            return self.unavailable("connection refused");
+            return Err(Lost::Unavailable("connection refused"));
         };
-        let (answer, wait) = oneshot::channel();
-        if requests.try_send(Request { transaction, answer }).is_err() {
-            return self.unavailable("no connection of the pool became free in time");
+        if requests.try_send(request).is_err() {
+            return Err(Lost::Unavailable("no connection of the pool became free in time"));
         }
         let answered = async {
             let answer = wait.await.ok()?;
@@ -72,8 +76,8 @@ impl DbClient {
         };
         let answer = timeout_at(give_up, answered).await;
         match answer {
-            Ok(Some(answer)) if !self.sim.is_partitioned(server, client) => answer,
-            _ => self.unknown(),
+            Ok(Some(answer)) if !self.sim.is_partitioned(server, client) => Ok(answer),
+            _ => Err(Lost::Unknown),
         }
     }
 
@@ -107,9 +111,73 @@ fn resent_for(probability: f64, rng: &mut ChaCha8Rng) -> Duration {
     late
 }
 
+/// Why a request has no answer.
+enum Lost {
+    /// Nothing was done.
+    Unavailable(&'static str),
+    /// It was done, or not.
+    Unknown,
+}
+
+/// What a client knows of a request without an answer.
+const UNKNOWN: &str = "the connection was lost before the answer";
+
 impl Store for DbClient {
     fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Answer> {
-        Box::pin(self.request(transaction))
+        Box::pin(async move {
+            let (answer, wait) = oneshot::channel();
+            let answered = self.request(Request::Commit(transaction, answer), wait).await;
+            answered.unwrap_or_else(|lost| {
+                Err(match lost {
+                    Lost::Unavailable(detail) => StoreError::Unavailable { detail: detail.to_owned() },
+                    Lost::Unknown => StoreError::Unknown { detail: UNKNOWN.to_owned() },
+                })
+            })
+        })
+    }
+}
+
+impl DbClient {
+    /// Looks at what the database has.
+    fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&MemoryStore) -> T + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, HistoryError>> {
+        Box::pin(async move {
+            let (answer, wait) = oneshot::channel();
+            let look = Request::Look(Box::new(move |store| drop(answer.send(look(store)))));
+            let answered = self.request(look, wait).await;
+            answered.map_err(|lost| {
+                let detail = match lost {
+                    Lost::Unavailable(detail) => detail,
+                    Lost::Unknown => UNKNOWN,
+                };
+                HistoryError::Unavailable { detail: detail.to_owned() }
+            })
+        })
+    }
+}
+
+impl Orders for DbClient {
+    fn carry_out(&self, command: Command) -> BoxFuture<'_, Result<Outcome, OrdersError>> {
+        Box::pin(async move {
+            let (answer, wait) = oneshot::channel();
+            let answered = self.request(Request::Command(command, answer), wait).await;
+            answered.unwrap_or_else(|lost| {
+                Err(match lost {
+                    Lost::Unavailable(detail) => OrdersError::Unavailable { detail: detail.to_owned() },
+                    Lost::Unknown => OrdersError::Unknown { detail: UNKNOWN.to_owned() },
+                })
+            })
+        })
+    }
+
+    fn orders(&self, tenant: TenantId, which: Which, limit: usize) -> Looked<'_, Order> {
+        Box::pin(async move { self.look(move |store| store.orders_now(tenant, which, limit)).await? })
+    }
+
+    fn messages(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Looked<'_, Message> {
+        Box::pin(async move { self.look(move |store| store.messages_now(tenant, vehicle, limit)).await? })
     }
 }
 

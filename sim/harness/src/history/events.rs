@@ -15,7 +15,7 @@ use crate::report::TimelineEvent;
 const TIMELINE_MAX: usize = 50_000;
 
 /// Events that are counted and have no line in the timeline: there are too many.
-const UNTOLD: [&str; 7] = [
+const UNTOLD: [&str; 8] = [
     "duplicate_dropped",
     "credit_withheld",
     "persist_failed",
@@ -23,6 +23,7 @@ const UNTOLD: [&str; 7] = [
     "disk_error",
     "unrecorded",
     "overloaded",
+    "command",
 ];
 
 /// The fields of an event, by position.
@@ -108,6 +109,9 @@ fn counted_as(name: &str, values: &Fields<'_>) -> Option<(&'static str, u64)> {
         "gateway.credit_withheld" => ("credit_withheld", 1),
         "persistence.duplicate_dropped" => ("duplicate_dropped", values.number("count")),
         "persistence.dead_letter" => ("dead_letter", 1),
+        "persistence.command" => ("command", 1),
+        "persistence.command_repeated" => ("command_repeated", 1),
+        "persistence.command_failed" => ("command_failed", 1),
         "bus.retry" => ("bus_retry", 1),
         "db.error" => ("store_error", 1),
         "db.commit_unknown" => ("commit_unknown", 1),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use drover_model::{NodeKind, NodeName};
 
 use super::result;
+use crate::cluster::DISPATCHER;
 use crate::history::History;
 use crate::report::OracleResult;
 use crate::scenario::Scenario;
@@ -28,7 +29,11 @@ pub fn tasks_given_back(
             sessions.get(&node).copied().unwrap_or_default() + u64::from(agents)
         }
         NodeKind::Vehicle | NodeKind::Db => 0,
-        _ => u64::from(scenario.nodes_len(NodeKind::Gateway)),
+        // A desk for each van, and a connection to each agent.
+        _ if node == DISPATCHER => {
+            u64::from(scenario.vehicles_len() + scenario.nodes_len(NodeKind::Persistence))
+        }
+        _ => u64::from(scenario.nodes_len(NodeKind::Gateway)) + u64::from(scenario.orders.is_some()),
     })
 }
 

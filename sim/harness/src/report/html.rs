@@ -1,5 +1,7 @@
 //! `report.html`: one self-contained page without network or scripts, in light and dark.
 
+mod live;
+
 use std::fmt::Write as _;
 
 use super::chart::{Curve, Reduce, Scale, TimeAxis, chart, fault_lanes};
@@ -27,6 +29,7 @@ pub fn page(report: &Report) -> String {
     gates(&mut html, report);
     oracles(&mut html, report);
     curves(&mut html, report);
+    live::live(&mut html, report);
     latencies(&mut html, report);
     recovery(&mut html, report);
     faults(&mut html, report);
@@ -178,7 +181,7 @@ fn gates(html: &mut String, report: &Report) {
             escape(&gate.metric),
             gate.value.map_or("–".to_owned(), number),
             gate.comparison,
-            number(gate.limit),
+            gate.limit_text(),
             grouped(gate.samples),
             gate.outcome,
         );

@@ -25,6 +25,11 @@ pub struct LiveFacts {
     pub foreign_cores: Option<Spread>,
     /// Reference loops of the same machine in the same run.
     pub calibration: BTreeMap<String, Spread>,
+    /// The kind of machine, as baselines are kept for it.
+    pub machine_class: String,
+    /// The metrics of the baseline that was accepted for this kind of machine, by their dotted keys; empty without one.
+    #[serde(default)]
+    pub baseline: BTreeMap<String, f64>,
     /// Largest memory of each node, in bytes.
     pub memory_bytes: BTreeMap<String, u64>,
     /// How late the generator was with what it was to do.
@@ -33,6 +38,21 @@ pub struct LiveFacts {
     pub generator_lag_limit_ms: f64,
     /// Which services did not serve, and for how long.
     pub degraded: Vec<Degraded>,
+}
+
+impl LiveFacts {
+    /// Share of the machine's cores from which on others disturb a run.
+    const FOREIGN_SHARE: f64 = 0.1;
+
+    /// What is to be said of the machine, if it was not quiet.
+    pub fn noise(&self) -> Option<String> {
+        let cores = f64::from(super::Machine::this().cores);
+        let foreign = self.foreign_cores.filter(|foreign| foreign.median > Self::FOREIGN_SHARE * cores)?;
+        Some(format!(
+            "a noisy machine: other processes took {:.1} of {cores} cores (median of {} windows)",
+            foreign.median, foreign.windows
+        ))
+    }
 }
 
 /// A time in which a service did not serve.

@@ -18,6 +18,22 @@ pub const LIVE_LATENCIES: [(&str, &str); 1] =
 /// Of whom a run with real processes measures the CPU time per durable fix.
 pub const LIVE_CPU: [&str; 4] = ["gateway", "persistence", "database", "total"];
 
+/// Reference loops of a run with real processes: what a gate may be reckoned from.
+pub const REFERENCES: [(&str, &str); 5] = [
+    ("bare_forward", "CPU time to receive a datagram of 200 bytes and send it on, in microseconds"),
+    (
+        "bare_quic_sink",
+        "CPU time per fix of a bare QUIC server that answers each message with ten bytes, in microseconds: fixes share messages as \
+         in the scenario",
+    ),
+    ("bare_copy", "rows per second of binary COPY alone, 5,000 to a transaction"),
+    ("bare_copy_cpu", "CPU time of the database per row of it, in microseconds"),
+    ("fsync", "time to write 8 KiB and sync them, in milliseconds"),
+];
+
+/// Name of what the same metric was in an accepted run.
+pub const BASELINE: &str = "baseline";
+
 /// Figures of one latency.
 pub const LATENCY_FIGURES: [&str; 6] = ["count", "p50", "p90", "p99", "p999", "max"];
 
@@ -42,7 +58,7 @@ pub const DRIVING: [(&str, &str); 8] = [
 ];
 
 /// Recovery paths and their causes: how often each was taken.
-pub const EVENTS: [(&str, &str); 34] = [
+pub const EVENTS: [(&str, &str); 37] = [
     ("connect", "a vehicle's first session was set up"),
     ("reconnect", "a vehicle set up a session after it had lost one"),
     ("migration", "a session went on from another address"),
@@ -76,6 +92,9 @@ pub const EVENTS: [(&str, &str); 34] = [
     ("overloaded", "a gateway turned a vehicle away, because it had too many sessions"),
     ("persist_failed", "a gateway's call to persistence gave no outcome"),
     ("live_dropped", "a fix did not go live, because its receiver had no room"),
+    ("command", "a change of an order got its verdict"),
+    ("command_repeated", "a change of an order came again, and got the verdict of before"),
+    ("command_failed", "a change of an order found the database away, or lost its answer"),
     ("batch_given_up", "an agent gave up rows for which nobody waited any longer"),
 ];
 
@@ -104,7 +123,7 @@ pub fn all() -> Vec<String> {
     let driving = DRIVING.iter().map(|(name, _)| format!("driving.{name}"));
     let events = EVENTS.iter().map(|(name, _)| format!("events.{name}"));
     let cpu = LIVE_CPU.iter().map(|service| format!("cpu_us_per_fix.{service}"));
-    let settled = std::iter::once("settled_after_s".to_owned());
+    let settled = ["settled_after_s", "live.durable_per_s.median"].map(str::to_owned);
     ledger
         .chain(refused)
         .chain(latencies)
@@ -120,7 +139,9 @@ pub fn all() -> Vec<String> {
 pub fn is_live_only(metric: &str) -> bool {
     let of =
         |prefix: &str, name: &str| metric.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(name));
-    metric.starts_with("cpu_us_per_fix.") || LIVE_LATENCIES.iter().any(|(name, _)| of("latency_ms.", name))
+    let live = ["cpu_us_per_fix.", "live."];
+    live.iter().any(|prefix| metric.starts_with(prefix))
+        || LIVE_LATENCIES.iter().any(|(name, _)| of("latency_ms.", name))
 }
 
 /// True if a report has this metric.

@@ -27,6 +27,7 @@ pub fn summary(report: &Report, colour: bool) -> String {
     lines.push(String::new());
     lines.extend(ledger_lines(report));
     lines.extend(latency_lines(report));
+    lines.extend(live_lines(report));
     lines.extend(driving_text(report).map(|text| row("driving", &text)));
     lines.push(row("events", &events_text(report)));
     lines.push(row("gates", &gates_text(report, paint)));
@@ -106,6 +107,29 @@ fn run_line(report: &Report) -> String {
     } else {
         head
     }
+}
+
+/// What each fix cost, and what disturbed the run.
+fn live_lines(report: &Report) -> Vec<String> {
+    let Some(live) = &report.live else { return Vec::new() };
+    let cost = |name: &String| report.cpu_us_per_fix.get(name).map(|us| format!("{name} {us:.1}"));
+    let services: Vec<String> = live.cpu_us_per_fix.keys().filter_map(cost).collect();
+    let mut lines = vec![row("cpu us", &format!("per durable fix: {}", services.join(", ")))];
+    let loops = live.calibration.iter().map(|(name, spread)| format!("{name} {:.2}", spread.median));
+    let loops: Vec<String> = loops.collect();
+    if !loops.is_empty() {
+        lines.push(row("reference", &loops.join(", ")));
+    }
+    for one in &live.degraded {
+        let lasted = one.for_s.map_or("to the end".to_owned(), |for_s| format!("for {for_s:.1} s"));
+        let lost = grouped(one.sessions_lost);
+        lines.push(row(
+            "out",
+            &format!("{} from {:.1} s {lasted}, {lost} sessions lost", one.node, one.from_s),
+        ));
+    }
+    lines.extend(live.noise().map(|noise| row("machine", &noise)));
+    lines
 }
 
 fn ledger_lines(report: &Report) -> Vec<String> {

@@ -207,9 +207,51 @@ fn a_ledger_adds_up_or_says_so() {
 fn every_metric_that_a_gate_may_name_is_in_a_report() {
     let report = sample();
     let value = serde_json::to_value(&report).expect("a JSON form");
+    for metric in metrics::all().into_iter().filter(|metric| !metrics::is_live_only(metric)) {
+        assert!(crate::gates::lookup(&value, &metric).is_some(), "{metric}");
+    }
+}
+
+/// A report of real processes on a machine that was not quiet.
+fn live_sample() -> Report {
+    let mut report = sample();
+    let spread = Spread::of(vec![9.0, 10.0, 12.0]);
+    report.mode = Mode::Live;
+    let latency = report.latency_ms["fix_to_durable"];
+    report.latency_ms.extend(metrics::LIVE_LATENCIES.map(|(name, _)| (name.to_owned(), latency)));
+    report.cpu_us_per_fix = metrics::LIVE_CPU.map(|name| (name.to_owned(), 10.0)).into();
+    report.live = Some(LiveFacts {
+        program: "drover 0.1.0 (features: none)".to_owned(),
+        durable_per_s: spread,
+        cpu_us_per_fix: spread.map(|spread| ("gateway".to_owned(), spread)).into_iter().collect(),
+        foreign_cores: Spread::of(vec![500.0]),
+        calibration: spread.map(|spread| ("bare_copy".to_owned(), spread)).into_iter().collect(),
+        generator_lag_ms: latency,
+        generator_lag_limit_ms: 50.0,
+        degraded: vec![Degraded { node: "gateway/1".to_owned(), from_s: 3.0, for_s: None, sessions_lost: 7 }],
+        ..LiveFacts::default()
+    });
+    report
+}
+
+#[test]
+fn a_live_report_has_every_metric_and_says_what_disturbed_it() {
+    let mut report = live_sample();
+    let value = serde_json::to_value(&report).expect("a JSON form");
     for metric in metrics::all() {
         assert!(crate::gates::lookup(&value, &metric).is_some(), "{metric}");
     }
+    for text in [page(&report), summary(&report, false)] {
+        for words in ["gateway/1", "a noisy machine: other processes took 500.0", "bare_copy"] {
+            assert!(text.contains(words), "{words} is not in {text}");
+        }
+    }
+    report.judge(false);
+    assert!(
+        report.reasons.iter().any(|reason| reason.starts_with("the generator could not keep up")),
+        "{:?}",
+        report.reasons
+    );
 }
 
 #[test]

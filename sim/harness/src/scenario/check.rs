@@ -55,6 +55,11 @@ fn check_head(scenario: &Scenario, shape: &mut Shape<'_>) {
         let message = "`modes` must name `virtual`, `live` or both, each once".to_owned();
         shape.problem_at("modes", message);
     }
+    if scenario.orders.is_some() && scenario.modes.contains(&Mode::Live) {
+        let message =
+            "`orders` are driven in virtual time alone: take \"live\" out of `modes`, or leave [orders] out";
+        shape.problem_at("orders", message.to_owned());
+    }
     let judged = scenario.calm + scenario.settle;
     if scenario.converge() > judged && !shape.is_broken("settle_s") && !shape.is_broken("converge_s") {
         let (converge_s, judged_s) = (scenario.converge().as_secs_f64(), judged.as_secs_f64());
@@ -365,6 +370,18 @@ fn check_gate(scenario: &Scenario, gate: &GateSpec, path: &str, shape: &mut Shap
         shape.problem_at(&format!("{path}.metric"), message);
     }
     let comparisons = gate.comparisons();
+    for (comparison, limit) in &comparisons {
+        let place = format!("{path}.{}", comparison.key());
+        match limit.times() {
+            Ok(Some(_)) if is_virtual => shape.problem_at(
+                &place,
+                "reference loops and baselines are of real processes only: add `modes = [\"live\"]`"
+                    .to_owned(),
+            ),
+            Ok(_) => {}
+            Err(message) => shape.problem_at(&place, message),
+        }
+    }
     if comparisons.len() != 1 && !shape.is_broken(path) {
         let given: Vec<&str> = comparisons.iter().map(|(comparison, _)| comparison.key()).collect();
         let found = if given.is_empty() { "none".to_owned() } else { list(&given) };

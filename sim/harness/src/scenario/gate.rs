@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Mode;
+use crate::report::metrics;
 
 /// One gate: a metric and exactly one comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,16 +19,62 @@ pub struct GateSpec {
     pub modes: Vec<Mode>,
     /// Passes while the metric is less than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub below: Option<f64>,
+    pub below: Option<Limit>,
     /// Passes while the metric is this or less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_most: Option<f64>,
+    pub at_most: Option<Limit>,
     /// Passes while the metric is more than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub above: Option<f64>,
+    pub above: Option<Limit>,
     /// Passes while the metric is this or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_least: Option<f64>,
+    pub at_least: Option<Limit>,
+}
+
+/// What a metric is held against: a number, or so many times what the same run measured beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Limit {
+    /// This number.
+    Number(f64),
+    /// `"1.3 x bare_quic_sink"`: 1.3 times the median of that reference loop in the same run; `"1.1 x baseline"`: 1.1 times
+    /// what the metric was in the baseline that was accepted for this kind of machine. With real processes only.
+    Times(String),
+}
+
+impl JsonSchema for Limit {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Limit".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["number", "string"] })
+    }
+}
+
+impl Limit {
+    /// How many times what; `None` for a number.
+    ///
+    /// # Errors
+    /// It is not written as it must be, or names nothing that is measured.
+    pub fn times(&self) -> Result<Option<(f64, &str)>, String> {
+        let Self::Times(text) = self else { return Ok(None) };
+        let wrong = || format!("{text:?} is no limit: it is a number, or such as \"1.3 x bare_quic_sink\"");
+        let (factor, name) = text.split_once(" x ").ok_or_else(wrong)?;
+        let factor: f64 = factor.trim().parse().map_err(|_| wrong())?;
+        let name = name.trim();
+        let known = || metrics::REFERENCES.iter().map(|(known, _)| *known).chain([metrics::BASELINE]);
+        if !known().any(|known| known == name) {
+            return Err(format!(
+                "{name:?} is not measured; there are {}",
+                known().collect::<Vec<_>>().join(", ")
+            ));
+        }
+        if !(factor.is_finite() && factor > 0.0) {
+            return Err(wrong());
+        }
+        Ok(Some((factor, name)))
+    }
 }
 
 /// How a metric is held against its limit.
@@ -85,12 +132,12 @@ impl GateSpec {
     }
 
     /// The comparisons given, each with its limit. A checked gate has exactly one.
-    pub fn comparisons(&self) -> Vec<(Comparison, f64)> {
+    pub fn comparisons(&self) -> Vec<(Comparison, Limit)> {
         let given = [
-            (Comparison::Below, self.below),
-            (Comparison::AtMost, self.at_most),
-            (Comparison::Above, self.above),
-            (Comparison::AtLeast, self.at_least),
+            (Comparison::Below, self.below.clone()),
+            (Comparison::AtMost, self.at_most.clone()),
+            (Comparison::Above, self.above.clone()),
+            (Comparison::AtLeast, self.at_least.clone()),
         ];
         given.into_iter().filter_map(|(comparison, limit)| Some((comparison, limit?))).collect()
     }

@@ -132,7 +132,7 @@ impl Shape<'_> {
         if schema.get("oneOf").is_some() {
             return self.choice(root, schema, value, path);
         }
-        match (schema.get("type").and_then(Json::as_str), value.get_ref()) {
+        match (type_of(schema, value.get_ref()), value.get_ref()) {
             (Some("object"), DeValue::Table(table)) => {
                 Some(toml::Value::Table(match schema.get("properties") {
                     Some(_) => self.table(root, schema, table, span, path),
@@ -371,6 +371,15 @@ fn properties(schema: &Json) -> BTreeMap<&str, &Json> {
     let tables = std::iter::once(schema).chain(choices);
     let objects = tables.filter_map(|table| table.get("properties")?.as_object());
     objects.flat_map(|object| object.iter().map(|(key, form)| (key.as_str(), form))).collect()
+}
+
+/// The type that a value should have. Where a form has several, it is the value's own, or the first.
+fn type_of<'a>(schema: &'a Json, value: &DeValue<'_>) -> Option<&'a str> {
+    let of_text = |name: &Json| (name == "string") == matches!(value, DeValue::String(_));
+    match schema.get("type")? {
+        Json::Array(types) => types.iter().find(|name| of_text(name)).or(types.first())?.as_str(),
+        name => name.as_str(),
+    }
 }
 
 /// Something of the right type in place of a required value that is not there, so that the rest can be read.

@@ -68,6 +68,32 @@ fn a_key_in_the_wrong_table_is_sent_to_the_right_one() {
 }
 
 #[test]
+fn orders_have_their_keys_and_no_others() {
+    let orders = parse(&small("[orders]\ntrip_share = 0.5\n")).orders.expect("a table");
+    assert_eq!(orders, Orders { trip_share: 0.5, ..Orders::default() });
+    assert_eq!(parse(&small("")).orders, None);
+    check(
+        &small("[orders]\ntrip_shares = 0.5\nanswer_within = 3\nfailed_share = 2\n"),
+        &[
+            "7:1: unknown key `trip_shares`; did you mean `trip_share`?",
+            "8:1: unknown key `answer_within`; did you mean `answer_within_ms`?",
+            "9:16: `failed_share` must be 0 to 1, found 2",
+        ],
+    );
+}
+
+#[test]
+fn orders_are_for_virtual_time() {
+    let text = format!("modes = [\"virtual\", \"live\"]\n{}", small("[orders]\n"));
+    check(
+        &text,
+        &[
+            "7:1: `orders` are driven in virtual time alone: take \"live\" out of `modes`, or leave [orders] out",
+        ],
+    );
+}
+
+#[test]
 fn a_missing_key_is_named_with_what_it_is_for() {
     check(
         VEHICLES,
@@ -173,7 +199,7 @@ fn roads_come_from_exactly_one_known_source() {
     check_roads("{}", "7:9: `roads` takes exactly one of `city`, `grid`, `osm_pbf`, found none");
     check_roads(
         "{ osm_pbf = \"a.pbf\", grid = {} }",
-        "7:9: `roads` takes exactly one of `city`, `grid`, `osm_pbf`, found `grid`, `osm_pbf`",
+        "7:9: `roads` takes exactly one of `city`, `grid`, `osm_pbf`, found `osm_pbf`, `grid`",
     );
     check_roads(
         "{ osm_pbf = \"\" }",

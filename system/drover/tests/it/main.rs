@@ -6,6 +6,7 @@
 )]
 
 mod operate;
+mod operations;
 mod process;
 mod store_away;
 mod up;

@@ -20,12 +20,12 @@ const INTERVAL: Duration = Duration::from_millis(10);
 const CALM: Duration = Duration::from_millis(700);
 
 /// The table of the database, for a config.
-fn postgres_table(server: &Postgres) -> String {
+pub(crate) fn postgres_table(server: &Postgres) -> String {
     format!("[postgres]\nendpoints = [\"{}\"]\nuser = \"postgres\"\ntls = \"disable\"\n", server.endpoint())
 }
 
 /// A server with the schema, made as an operator makes it.
-fn migrated(folder: &Path, disk: Disk) -> Postgres {
+pub(crate) fn migrated(folder: &Path, disk: Disk) -> Postgres {
     let server = Postgres::start(disk);
     server.sql("postgres", "CREATE DATABASE telemetry");
     write_config(folder, "persistence", "persistence-0", "info", &postgres_table(&server));
@@ -39,7 +39,7 @@ fn migrated(folder: &Path, disk: Disk) -> Postgres {
 }
 
 /// Address in a line that says where a service listens.
-fn addr(line: &str) -> String {
+pub(crate) fn addr(line: &str) -> String {
     line.rsplit_once("addr=").expect("an address").1.to_owned()
 }
 

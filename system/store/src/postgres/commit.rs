@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -13,11 +14,13 @@ use super::error::{Failure, Stage, describe_any};
 use super::newest::day_of;
 use super::pool::Held;
 use super::retention::{Partition, Placing, REFRESH_AFTER, Retention};
-use super::{Copied, PostgresStore, letters, replicated, schema, staged};
+use super::{PostgresStore, letters, replicated, schema, staged};
 use crate::{OutboxEvent, Row, RowOutcome, StoreError, Transaction};
 
 /// Batches that are staged at once after one with a repeat: a gateway that lost its answers repeats more than one batch.
 const STAGED_AFTER_REPEAT: u32 = 8;
+/// How soon a standby is noticed that is attached while an agent runs: at the first commit so long after the last look.
+const STANDBY_ASKED_AFTER: Duration = Duration::from_secs(2);
 /// Attempts of one commit. More than one is due when another batch brings the same rows at the same time: it is waited for, and
 /// then its rows are there to be compared with.
 const ATTEMPTS_MAX: usize = 4;
@@ -63,12 +66,16 @@ impl PostgresStore {
                 }
             }
             StoreError::Unavailable { .. } | StoreError::Unknown { .. } => {
-                self.pool.forget_idle();
-                // The next one may be on another server.
-                self.copied().read_at = None;
+                self.forget();
             }
         }
         error
+    }
+
+    /// Closes what is idle, and looks at the database anew: the next connection may be to another server.
+    pub(super) fn forget(&self) {
+        self.pool.forget_idle();
+        self.copied().read_at = None;
     }
 
     async fn write(
@@ -161,18 +168,25 @@ impl PostgresStore {
     }
 
     /// Reads anew what is known of the database, if it is old.
-    async fn refresh(&self, connection: &mut PgConnection) -> Result<(), Failure> {
-        let is_fresh = self.copied().read_at.is_some_and(|read_at| read_at.elapsed() < REFRESH_AFTER);
-        if !is_fresh {
+    pub(super) async fn refresh(&self, connection: &mut PgConnection) -> Result<(), Failure> {
+        let is_fresh = |at: Option<Instant>, age_max| at.is_some_and(|at| at.elapsed() < age_max);
+        if !is_fresh(self.copied().read_at, REFRESH_AFTER) {
             let retention = read_retention(connection).await?;
+            let mut copied = self.copied();
+            (copied.retention, copied.read_at) = (retention, Some(Instant::now()));
+            // Perhaps on another server.
+            copied.asked_at = None;
+        }
+        if !is_fresh(self.copied().asked_at, STANDBY_ASKED_AFTER) {
             let has_standby = replicated::has_standby(connection).await?;
-            *self.copied() = Copied { retention, has_standby, read_at: Some(Instant::now()) };
+            let mut copied = self.copied();
+            (copied.has_standby, copied.asked_at) = (has_standby, Some(Instant::now()));
         }
         Ok(())
     }
 
     /// True if a commit counts only once a standby has it.
-    fn is_replicated(&self) -> bool {
+    pub(super) fn is_replicated(&self) -> bool {
         self.config.durability(self.copied().has_standby) == Durability::Replicated
     }
 

@@ -176,6 +176,8 @@ impl Config {
             ("idle_in_transaction_session_timeout", millis(self.commit_timeout)),
             // Whatever the server's own setting is: an answer means that it is on the disk.
             ("synchronous_commit", "on".to_owned()),
+            // Of TimescaleDB; nothing to a server without it. At its limit a late batch into packed chunks would never be stored.
+            ("timescaledb.max_tuples_decompressed_per_dml_transaction", "0".to_owned()),
         ];
         let plain = self.plain_options()?;
         Ok(plain.into_iter().map(|(name, options)| (name, options.options(settings.clone()))).collect())

@@ -141,6 +141,31 @@ pub(super) async fn all(connection: &mut PgConnection) -> Result<Vec<DeadLetter>
     stored.into_iter().map(letter).collect()
 }
 
+/// The oldest letters behind the one with this number, each with its own.
+pub(super) async fn after(
+    connection: &mut PgConnection,
+    number: i64,
+    limit: i64,
+) -> Result<Vec<(i64, DeadLetter)>, String> {
+    let numbered =
+        "SELECT dead_letter_id FROM public.dead_letters WHERE dead_letter_id > $1 ORDER BY 1 LIMIT $2";
+    let select = "SELECT tenant_id, vehicle_id, time_us, epoch, reason, detail, content \
+                  FROM public.dead_letters WHERE dead_letter_id = ANY ($1) ORDER BY dead_letter_id";
+    let failed = |error: sqlx::Error| super::error::describe_any(&error);
+    let asked = sqlx::query_scalar(numbered).bind(number).bind(limit).fetch_all(&mut *connection);
+    let numbers: Vec<i64> = asked.await.map_err(failed)?;
+    let stored: Vec<StoredLetter> =
+        sqlx::query_as(select).bind(&numbers).fetch_all(connection).await.map_err(failed)?;
+    numbers.into_iter().zip(stored).map(|(number, stored)| Ok((number, letter(stored)?))).collect()
+}
+
+/// Drops those of the letters whose rows are stored by now, and says how many.
+pub(super) async fn drop_stored(connection: &mut PgConnection, letters: &[i64]) -> Result<u64, String> {
+    let dropped =
+        sqlx::query_scalar("SELECT public.drop_letters($1)").bind(letters).fetch_one(connection).await;
+    dropped.map(i64::unsigned_abs).map_err(|error| super::error::describe_any(&error))
+}
+
 type StoredLetter = (String, String, i64, i64, String, String, sqlx::types::Json<Content>);
 
 fn letter(stored: StoredLetter) -> Result<DeadLetter, String> {

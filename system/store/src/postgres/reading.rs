@@ -1,12 +1,17 @@
 //! What services ask of the stored fixes: each question is a function of the schema (migration 4).
 
-use drover_model::{Degrees, Meters, MetersPerSecond, OutOfRange, Position, TenantId, VehicleId, WallTime};
+use drover_model::{
+    Degrees, GeofenceId, Meters, MetersPerSecond, OutOfRange, Position, TenantId, VehicleId, WallTime,
+};
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::PostgresStore;
 use super::error::describe_any;
-use crate::history::{Answer, Bounds, DailyTotal, History, HistoryError, Ring, Seen, Span, Trip, Visit};
+use crate::history::{
+    Answer, Area, Bounds, DailyTotal, History, HistoryError, Ring, Seen, Span, Trip, Visit,
+};
+use crate::{Revoked, Revoking};
 
 const SEEN: &str = "(extract(epoch FROM time) * 1000000)::bigint AS time_us, ST_X(location) AS lon, ST_Y(location) AS lat, \
                     speed_mps, heading_deg";
@@ -28,11 +33,11 @@ macro_rules! ask {
 }
 
 /// So that an answer that is too long shows.
-fn one_more(limit: usize) -> i64 {
+pub(super) fn one_more(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
 }
 
-fn within<T>(answer: Result<Vec<T>, String>, limit: usize) -> Result<Vec<T>, HistoryError> {
+pub(super) fn within<T>(answer: Result<Vec<T>, String>, limit: usize) -> Result<Vec<T>, HistoryError> {
     match answer {
         Ok(rows) if rows.len() > limit => Err(HistoryError::TooMuch { limit }),
         Ok(rows) => Ok(rows),
@@ -53,9 +58,21 @@ impl History for PostgresStore {
         })
     }
 
-    fn visits(&self, tenant: TenantId, ring: Ring, span: Span, limit: usize) -> Answer<'_, Visit> {
+    fn visits(&self, tenant: TenantId, area: Area, span: Span, limit: usize) -> Answer<'_, Visit> {
         Box::pin(async move {
-            within(self.reading(async |link| visits(link, tenant, &ring, span, limit).await).await, limit)
+            let geofence = match area {
+                Area::Ring(ring) => {
+                    let asked = self.reading(async |link| visits(link, tenant, &ring, span, limit).await);
+                    return within(asked.await, limit);
+                }
+                Area::Geofence(geofence) => geofence,
+            };
+            let asked = self.reading(async |link| visits_of(link, tenant, geofence, span, limit).await);
+            match asked.await {
+                Ok(None) => Err(HistoryError::NoGeofence { geofence }),
+                Ok(Some(visits)) => within(Ok(visits), limit),
+                Err(detail) => Err(HistoryError::Unavailable { detail }),
+            }
         })
     }
 
@@ -70,6 +87,34 @@ impl History for PostgresStore {
             within(self.reading(async |link| daily_totals(link, tenant, span, limit).await).await, limit)
         })
     }
+}
+
+impl Revoking for PostgresStore {
+    fn revoked_after(&self, version: u64, limit: usize) -> Answer<'_, Revoked> {
+        Box::pin(async move {
+            let asked = self.reading(async |link| revoked_after(link, version, limit).await).await;
+            asked.map_err(|detail| HistoryError::Unavailable { detail })
+        })
+    }
+}
+
+async fn revoked_after(
+    connection: &mut PgConnection,
+    version: u64,
+    limit: usize,
+) -> Result<Vec<Revoked>, String> {
+    const TEXT: &str =
+        "SELECT version, serial FROM public.revocations WHERE version > $1 ORDER BY version LIMIT $2";
+    let rows: Vec<(i64, String)> = sqlx::query_as(TEXT)
+        .bind(i64::try_from(version).unwrap_or(i64::MAX))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await
+        .map_err(|error| describe_any(&error))?;
+    Ok(rows
+        .into_iter()
+        .map(|(version, serial)| Revoked { version: version.unsigned_abs(), serial })
+        .collect())
 }
 
 /// Newest position of every vehicle inside `bounds`.
@@ -126,14 +171,36 @@ async fn visits(
           FROM unnest($5::float8[], $6::float8[]) WITH ORDINALITY AS ring (lon, lat, place)), {SPAN})"
     );
     let rows = ask!(connection, span, tenant, limit, text, lons, lats)?;
-    let visit = |row: &PgRow| {
-        Ok(Visit {
-            vehicle: vehicle(row)?,
-            entered: time(row, "from_us")?,
-            last_inside: time(row, "until_us")?,
-        })
-    };
     rows.iter().map(visit).collect()
+}
+
+/// Who entered an area that has a name; `None` if the tenant has none of that identity.
+async fn visits_of(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    geofence: GeofenceId,
+    span: Span,
+    limit: usize,
+) -> Result<Option<Vec<Visit>>, String> {
+    const IS_THERE: &str =
+        "SELECT EXISTS (SELECT FROM public.geofences WHERE tenant_id = $1 AND geofence_id = $2::uuid)";
+    let id = geofence.to_string();
+    let asked = sqlx::query_scalar(IS_THERE).bind(tenant.as_str()).bind(&id).fetch_one(&mut *connection);
+    let is_there: bool = asked.await.map_err(|error| describe_any(&error))?;
+    if !is_there {
+        return Ok(None);
+    }
+    let text = format!(
+        "SELECT vehicle_id, (extract(epoch FROM entered_at) * 1000000)::bigint AS from_us, \
+         (extract(epoch FROM last_inside_at) * 1000000)::bigint AS until_us FROM public.tenant_visits($3, \
+         (SELECT area FROM public.geofences WHERE tenant_id = $3 AND geofence_id = $5::uuid), {SPAN})"
+    );
+    let rows = ask!(connection, span, tenant, limit, text, id)?;
+    rows.iter().map(visit).collect::<Result<_, _>>().map(Some)
+}
+
+fn visit(row: &PgRow) -> Result<Visit, String> {
+    Ok(Visit { vehicle: vehicle(row)?, entered: time(row, "from_us")?, last_inside: time(row, "until_us")? })
 }
 
 /// Trips of a vehicle.
@@ -164,7 +231,7 @@ async fn trips(
     rows.iter().map(trip).collect()
 }
 
-/// Totals of every vehicle and day that begins in `span`, as far as they have been made.
+/// Totals of every vehicle and day that begins in `span`.
 async fn daily_totals(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -172,9 +239,8 @@ async fn daily_totals(
     limit: usize,
 ) -> Result<Vec<DailyTotal>, String> {
     const TEXT: &str = "SELECT vehicle_id, (day - date '1970-01-01')::bigint AS day, fixes, distance_m, moving_s, speed_max_mps \
-         FROM public.daily_totals WHERE tenant_id = $3 \
-         AND day >= date '1970-01-01' + ceil($1::float8 / 86400000000)::int \
-         AND day < date '1970-01-01' + ceil($2::float8 / 86400000000)::int ORDER BY day, vehicle_id";
+         FROM public.tenant_totals($3, date '1970-01-01' + ceil($1::float8 / 86400000000)::int, \
+                                   date '1970-01-01' + ceil($2::float8 / 86400000000)::int)";
     let rows = ask!(connection, span, tenant, limit, TEXT)?;
     let total = |row: &PgRow| {
         let day: i64 = get(row, "day")?;
@@ -191,7 +257,7 @@ async fn daily_totals(
     rows.iter().map(total).collect()
 }
 
-fn get<'r, T>(row: &'r PgRow, column: &str) -> Result<T, String>
+pub(super) fn get<'r, T>(row: &'r PgRow, column: &str) -> Result<T, String>
 where
     T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
 {
@@ -206,11 +272,15 @@ fn number(row: &PgRow, column: &str) -> Result<f64, String> {
     get(row, column)
 }
 
-fn time(row: &PgRow, column: &str) -> Result<WallTime, String> {
+pub(super) fn time(row: &PgRow, column: &str) -> Result<WallTime, String> {
     get(row, column).map(WallTime::from_micros)
 }
 
-fn place(row: &PgRow, lon: &str, lat: &str) -> Result<Position, String> {
+pub(super) fn time_if_any(row: &PgRow, column: &str) -> Result<Option<WallTime>, String> {
+    get::<Option<i64>>(row, column).map(|micros| micros.map(WallTime::from_micros))
+}
+
+pub(super) fn place(row: &PgRow, lon: &str, lat: &str) -> Result<Position, String> {
     Position::new(number(row, lat)?, number(row, lon)?).map_err(wrong)
 }
 

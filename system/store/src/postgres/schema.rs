@@ -6,17 +6,21 @@ use sqlx::{Connection, SqlSafeStr, SqlStr};
 
 use super::config::Config;
 use super::error::{describe, describe_any, server_error};
+use super::hypertable::{self, Hypertables};
 use super::pool;
 
 /// Oldest server: views that act as whoever asks came with it.
 const VERSION_MIN: i32 = 150_000;
 
 /// Every migration, oldest first: number, name, text.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "rooms and roles", include_str!("../../../../migrations/0001_rooms_and_roles.sql")),
     (2, "telemetry", include_str!("../../../../migrations/0002_telemetry.sql")),
     (3, "outbox and dead letters", include_str!("../../../../migrations/0003_outbox_and_dead_letters.sql")),
     (4, "reading", include_str!("../../../../migrations/0004_reading.sql")),
+    (5, "orders", include_str!("../../../../migrations/0005_orders.sql")),
+    (6, "operations", include_str!("../../../../migrations/0006_operations.sql")),
+    (7, "hypertables", include_str!("../../../../migrations/0007_hypertables.sql")),
 ];
 /// Number of the newest.
 pub(super) const VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
@@ -181,7 +185,7 @@ pub(super) fn connect_error(endpoint: &str, error: &sqlx::Error) -> ServerError 
 ///
 /// # Errors
 /// See [`ServerError`]. A migration that fails leaves nothing behind; those before it stay.
-pub async fn migrate(config: &Config) -> Result<String, ServerError> {
+pub async fn migrate(config: &Config, hypertables: Hypertables) -> Result<String, ServerError> {
     config.check().map_err(ServerError::Config)?;
     let options = config.plain_options().map_err(ServerError::Config)?;
     let (endpoint, mut connection) = pool::connect_to_primary(&options, config.connect_timeout).await?;
@@ -192,11 +196,15 @@ pub async fn migrate(config: &Config) -> Result<String, ServerError> {
         return Err(ServerError::NewSchema { endpoint, found });
     }
     migrator().run(&mut connection).await.map_err(|error| migrate_error(&endpoint, &error))?;
+    let arranged = hypertable::arrange(&mut connection, hypertables).await;
+    let arranged = arranged.map_err(|detail| ServerError::Migration(format!("{endpoint}: {detail}")))?;
     // The work is done: a connection that ends badly changes nothing.
     drop(connection.close().await);
     Ok(match before {
-        Some(VERSION) => format!("{endpoint}: the schema is version {VERSION} already"),
-        before => format!("{endpoint}: the schema was {} and is version {VERSION}", version_name(&before)),
+        Some(VERSION) => format!("{endpoint}: the schema is version {VERSION} already{arranged}"),
+        before => {
+            format!("{endpoint}: the schema was {} and is version {VERSION}{arranged}", version_name(&before))
+        }
     })
 }
 
@@ -218,6 +226,31 @@ pub async fn status(config: &Config) -> Result<String, ServerError> {
             version_name(&found)
         )),
     }
+}
+
+/// Writes that a certificate is believed no longer. True if that is new.
+///
+/// # Errors
+/// See [`ServerError`].
+pub async fn revoke(
+    config: &Config,
+    serial: &str,
+    principal: &str,
+    reason: &str,
+) -> Result<bool, ServerError> {
+    config.check().map_err(ServerError::Config)?;
+    let options = config.options().map_err(ServerError::Config)?;
+    let (endpoint, mut connection) = pool::connect_to_primary(&options, config.connect_timeout).await?;
+    let away = |error: sqlx::Error| ServerError::Away(format!("{endpoint}: {}", describe_any(&error)));
+    let server = ask(&mut connection).await.map_err(away)?;
+    check_schema(&mut connection, &server, &endpoint).await?;
+    let insert = "INSERT INTO public.revocations (serial, principal, reason) VALUES ($1, $2, $3) \
+                  ON CONFLICT (serial) DO NOTHING";
+    let insert = sqlx::query(insert).bind(serial).bind(principal).bind(reason).execute(&mut connection);
+    let done = insert.await.map_err(away)?;
+    // It is written: a connection that ends badly changes nothing.
+    drop(connection.close().await);
+    Ok(done.rows_affected() > 0)
 }
 
 async fn applied(connection: &mut PgConnection, server: &Server) -> Result<Option<i64>, sqlx::Error> {

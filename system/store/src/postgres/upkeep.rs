@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use drover_model::{TenantId, VehicleId, WallTime};
 use sqlx::postgres::PgConnection;
 
 use super::error::describe_any;
+use super::newest::day_of;
+use super::seal;
 
 /// What one round did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,16 +37,29 @@ const PATIENCE: &str = "SET statement_timeout = '1h'";
 /// The present span and the two after it, of each class.
 const MAKE: &str = "SELECT coalesce(sum(public.make_partitions(retention_class, now(), now() + 2 * partition_width)), 0) \
                     FROM public.retention_classes";
-/// A day after their end: until then trackers that were out of reach still bring their backlog. One at a time.
-const PAST: &str = "SELECT retention_class, (extract(epoch FROM starts_at) * 1000000)::bigint \
-                    FROM public.telemetry_partitions \
-                    WHERE sealed_at IS NULL AND ends_at < now() - interval '1 day' ORDER BY ends_at";
-const SEAL: &str = "SELECT public.seal_partition($1, timestamptz 'epoch' + $2 * interval '1 microsecond')";
 const DROP: &str = "SELECT public.drop_expired()";
 /// One day per transaction, so that what is done stays done.
 const DERIVE: &str = "SELECT public.derive_touched_days(1)";
 /// Days of one round; the rest waits for the next.
 const DAYS_MAX: i64 = 400;
+
+/// Makes the totals of a day anew. Leaves the connection as a round does.
+pub(super) async fn rederive(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    day: WallTime,
+    vehicle: Option<VehicleId>,
+) -> Result<u64, String> {
+    let failed = |error: sqlx::Error| describe_any(&error);
+    sqlx::raw_sql(PATIENCE).execute(&mut *connection).await.map_err(failed)?;
+    let made = sqlx::query_scalar("SELECT public.rederive($1, date '1970-01-01' + $2::int, $3)")
+        .bind(tenant.as_str())
+        .bind(i32::try_from(day_of(day)).unwrap_or(i32::MAX))
+        .bind(vehicle.map(|vehicle| vehicle.to_string()))
+        .fetch_one(connection)
+        .await;
+    made.map(i64::unsigned_abs).map_err(failed)
+}
 
 /// One round. Leaves the connection with a patience that is not a commit's: it is not to be used for anything else.
 pub(super) async fn round(connection: &mut PgConnection) -> Result<Upkeep, String> {
@@ -55,14 +71,12 @@ pub(super) async fn round(connection: &mut PgConnection) -> Result<Upkeep, Strin
         .fetch_one(&mut *connection)
         .await
         .map_err(failed("drop what has expired"))?;
+    sqlx::query_scalar::<_, i64>("SELECT public.forget_commands()")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed("forget old commands"))?;
     let mut done = Upkeep { made, sealed: 0, dropped: i64::from(dropped), derived: 0 };
-    let past: Vec<(i16, i64)> =
-        sqlx::query_as(PAST).fetch_all(&mut *connection).await.map_err(failed("find past partitions"))?;
-    for (class, start_us) in past {
-        let seal = sqlx::query_scalar(SEAL).bind(class).bind(start_us).fetch_one(&mut *connection);
-        let is_sealed: bool = seal.await.map_err(failed("seal a partition"))?;
-        done.sealed += i64::from(is_sealed);
-    }
+    done.sealed = seal::past_partitions(connection).await?;
     while done.derived < DAYS_MAX {
         let derived: i32 =
             sqlx::query_scalar(DERIVE).fetch_one(&mut *connection).await.map_err(failed("derive totals"))?;

@@ -16,6 +16,8 @@ pub(crate) enum Cut {
     BeforeCommit,
     /// The server has committed; the client never hears of it.
     AfterCommit,
+    /// The server has carried out a command about a new order; the client never hears of it.
+    InsideCommand,
     /// Some rows are on their way.
     InsideRows,
     /// The server has committed; the connection stays, and says nothing.
@@ -87,6 +89,7 @@ async fn way(
                 let has_rows = said.windows(6).any(|word| word == b"PGCOPY");
                 let is_now = match cut {
                     Cut::BeforeCommit | Cut::AfterCommit | Cut::SilentCommit => has_commit,
+                    Cut::InsideCommand => said.windows(12).any(|word| word == b"create_order"),
                     Cut::InsideRows => has_rows,
                     Cut::Never { .. } => false,
                 };
@@ -98,7 +101,7 @@ async fn way(
                             let _ = server.write_all(&said[..said.len() / 2]).await;
                             return;
                         }
-                        Cut::AfterCommit | Cut::SilentCommit => answer_is_due = true,
+                        Cut::AfterCommit | Cut::InsideCommand | Cut::SilentCommit => answer_is_due = true,
                     }
                 }
                 if server.write_all(said).await.is_err() {
@@ -111,7 +114,7 @@ async fn way(
                     replace(&mut from_server[..len], said, heard);
                 }
                 let said = &from_server[..len];
-                if answer_is_due && cut == Cut::AfterCommit {
+                if answer_is_due && cut != Cut::SilentCommit {
                     return;
                 }
                 if !answer_is_due && client.write_all(said).await.is_err() {

@@ -2,13 +2,15 @@
 
 mod conformance;
 mod failures;
+mod hypertable;
+mod orders;
 mod reading;
 mod replicated;
 mod schema;
 mod tenants;
 
 use drover_model::{Epoch, Fix, Position, TenantId, VehicleId, WallTime};
-use drover_store::postgres::{PostgresStore, migrate};
+use drover_store::postgres::{Hypertables, PostgresStore, migrate};
 use drover_store::{Origin, OutboxEvent, Row, Transaction};
 use drover_tests::{Disk, Postgres};
 
@@ -22,7 +24,7 @@ pub(crate) const DATABASE: &str = "telemetry";
 pub(crate) async fn migrated(disk: Disk) -> Postgres {
     let server = Postgres::start(disk);
     server.sql("postgres", "CREATE DATABASE telemetry");
-    migrate(&server.config(DATABASE)).await.expect("the schema");
+    migrate(&server.config(DATABASE), Hypertables::IfNew).await.expect("the schema");
     server
 }
 

@@ -23,6 +23,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::{DATABASE, START, batch, migrated, row, store};
+use crate::cut::{Cut, Proxy};
 
 /// Sequences of operations that are tried.
 const CASES: u32 = 48;
@@ -186,6 +187,81 @@ fn any_transactions_have_the_same_outcomes_and_leave_the_same_content() {
                 let [memory, postgres] = pair.commit(transaction).await.map(observable);
                 if memory != postgres {
                     return Err(TestCaseError::fail(format!("memory {memory:?}, postgres {postgres:?}")));
+                }
+            }
+            pair.expect_equal().await;
+            Ok(())
+        })
+    });
+    checked.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// Something that happens to a store.
+#[derive(Debug, Clone)]
+enum Happening {
+    /// A transaction, answered.
+    Commit(Transaction),
+    /// A transaction that is carried out, if it can be; its answer is lost, and it is said again.
+    LostAnswer(Transaction),
+    /// The store ends without a word and comes back.
+    Crash,
+}
+
+fn any_happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        4 => any_transaction().prop_map(Happening::Commit),
+        3 => any_transaction().prop_map(Happening::LostAnswer),
+        1 => Just(Happening::Crash),
+    ]
+}
+
+/// Commits by way of a connection that dies once the server has committed.
+async fn with_lost_answer(
+    server: &Postgres,
+    transaction: &Transaction,
+) -> Result<Vec<RowOutcome>, StoreError> {
+    let proxy = Proxy::start(server.port(), Cut::AfterCommit).await;
+    let config =
+        drover_store::postgres::Config { endpoints: vec![proxy.endpoint()], ..server.config(DATABASE) };
+    PostgresStore::new(config).expect("a config").commit(transaction.clone()).await
+}
+
+#[test]
+fn whatever_fails_meanwhile_both_have_what_was_committed_and_a_repeat_tells_the_same() {
+    let runtime = runtime();
+    let mut server = server_with_constraint(&runtime);
+    server.set("fsync", "on");
+    server.stop();
+    server.start_again();
+    let server = std::cell::RefCell::new(server);
+    let config = Config { cases: CASES / 4, failure_persistence: None, ..Config::default() };
+    let checked = TestRunner::new(config).run(&vec(any_happening(), 1..8), |happenings| {
+        let mut server = server.borrow_mut();
+        runtime.block_on(async {
+            let mut pair = Pair::on(&server);
+            for happening in &happenings {
+                match happening {
+                    Happening::Commit(transaction) => {
+                        let [memory, postgres] = pair.commit(transaction).await.map(observable);
+                        prop_assert_eq!(memory, postgres);
+                    }
+                    Happening::LostAnswer(transaction) => {
+                        let lost = with_lost_answer(&server, transaction).await;
+                        let in_memory = pair.memory.commit(transaction.clone()).await;
+                        match (&lost, &in_memory) {
+                            (Err(StoreError::Unknown { .. }), Ok(_)) => {}
+                            // What is refused, or is nothing, is never asked to be committed.
+                            _ => prop_assert_eq!(observable(lost), observable(in_memory)),
+                        }
+                        let [memory, postgres] = pair.commit(transaction).await.map(observable);
+                        prop_assert_eq!(memory, postgres);
+                    }
+                    Happening::Crash => {
+                        pair.memory.crash();
+                        server.kill();
+                        server.start_again();
+                        pair.postgres = store(&server);
+                    }
                 }
             }
             pair.expect_equal().await;

@@ -15,7 +15,7 @@ use drover_model::{MetersPerSecond, NodeKind, NodeName, Position, TenantId, Vehi
 use drover_persistence::Persistence;
 use drover_quic::{Ca, Principal, Profile};
 use drover_store::postgres::PostgresStore;
-use drover_store::{Bounds, History, Ring, Row, Span, Store};
+use drover_store::{Area, Bounds, History, MemoryStore, Ring, Row, Span, Store};
 use drover_tests::{Disk, Postgres};
 use drover_wire::mcp;
 use rand::seq::SliceRandom;
@@ -78,6 +78,12 @@ async fn everything(
 ) -> BTreeMap<&'static str, String> {
     store.write_newest().await.expect("written");
     store.keep_up().await.expect("kept up");
+    assert_eq!(server.sql(DATABASE, "SELECT count(*) FROM touched_days"), "0");
+    asked(store, day).await
+}
+
+/// The same questions to any store.
+async fn asked(store: &dyn History, day: WallTime) -> BTreeMap<&'static str, String> {
     let span = Span { from: day, until: after(day, 2 * 86_400) };
     let ring = [(59.9, 24.02), (60.1, 24.02), (60.1, 24.05), (59.9, 24.05)];
     let ring = ring.map(|(lat, lon)| Position::new(lat, lon).expect("in range"));
@@ -85,10 +91,9 @@ async fn everything(
     let bounds = Bounds { min: place(-180.0), max: Position::new(90.0, 180.0).expect("in range") };
     let totals = store.daily_totals(acme(), span, ALL).await.expect("totals");
     let trips = store.trips(acme(), vehicle(), span, ALL).await.expect("trips");
-    let visits = store.visits(acme(), ring.clone(), span, ALL).await.expect("visits");
+    let visits = store.visits(acme(), Area::Ring(ring), span, ALL).await.expect("visits");
     let track = store.track(acme(), vehicle(), span, ALL).await.expect("a track");
     let newest = store.newest_in(acme(), bounds, ALL).await.expect("positions");
-    assert_eq!(server.sql(DATABASE, "SELECT count(*) FROM touched_days"), "0");
     BTreeMap::from([
         ("totals", format!("{totals:?}")),
         ("trips", format!("{trips:?}")),
@@ -126,7 +131,7 @@ async fn a_drive_has_its_trips_its_visits_its_totals_and_its_newest_place() {
         corner(60.1, metres(3005.0)),
         corner(59.9, metres(3005.0)),
     ];
-    let ring = Ring::new(ring).expect("an inside");
+    let ring = Area::Ring(Ring::new(ring).expect("an inside"));
     let visits = store.visits(acme(), ring.clone(), span, ALL).await.expect("visits");
     let stays: Vec<_> = visits.iter().map(|visit| (visit.entered, visit.last_inside)).collect();
     assert_eq!(stays, [(at(200), at(300))]);
@@ -155,6 +160,12 @@ async fn answers_are_the_same_in_whatever_order_and_however_often_fixes_come() {
     let first = store(&server);
     put(&first, &rows).await;
     let expected = everything(&server, &first, day).await;
+    let memory = MemoryStore::new();
+    memory.commit(batch(rows.clone())).await.expect("stored");
+    let in_memory = asked(&memory, day).await;
+    for (name, answer) in &in_memory {
+        assert!(rounded(answer) == rounded(&expected[name]), "{name}: {answer}, not {}", expected[name]);
+    }
     let newest = async |store: &PostgresStore| store.write_newest().await.expect("written");
 
     let mut rng = SeedTree::from_number(3).rng("order");
@@ -184,6 +195,76 @@ async fn answers_are_the_same_in_whatever_order_and_however_often_fixes_come() {
     let bounds = Bounds { min: place(-180.0), max: Position::new(90.0, 180.0).expect("in range") };
     let seen = next.newest_in(acme(), bounds, ALL).await.expect("positions");
     assert_eq!(seen.iter().map(|seen| seen.time).collect::<Vec<_>>(), [now]);
+}
+
+/// Numbers to a thousandth: sums of distances differ in their last digits with the order of the sum.
+fn rounded(answer: &str) -> String {
+    let number =
+        |word: &str| word.parse::<f64>().map_or_else(|_| word.to_owned(), |value| format!("{value:.3}"));
+    let is_of_number = |letter: char| letter.is_ascii_digit() || letter == '.';
+    let mut text = String::new();
+    let mut word = String::new();
+    for letter in answer.chars().chain([' ']) {
+        if is_of_number(letter) {
+            word.push(letter);
+        } else {
+            text.push_str(&number(&std::mem::take(&mut word)));
+            text.push(letter);
+        }
+    }
+    text
+}
+
+#[tokio::test]
+async fn totals_of_today_are_those_of_its_hours_so_far_and_a_late_fix_is_in_them_at_once() {
+    let server = migrated(Disk::Cached).await;
+    let (store, memory) = (store(&server), MemoryStore::new());
+    let now = real::wall();
+    let today = WallTime::from_secs(now.as_secs() / 86_400 * 86_400);
+    let mut rows = drive(today, 0);
+    rows.truncate(600);
+    let span = Span { from: today, until: after(today, 86_400) };
+    for part in rows.chunks(250) {
+        put(&store, part).await;
+        memory.commit(batch(part.to_vec())).await.expect("stored");
+        let totals = store.daily_totals(acme(), span, ALL).await.expect("totals");
+        let in_memory = memory.daily_totals(acme(), span, ALL).await.expect("totals");
+        assert_eq!(rounded(&format!("{totals:?}")), rounded(&format!("{in_memory:?}")));
+    }
+    assert_eq!(store.daily_totals(acme(), span, ALL).await.expect("totals")[0].fixes, 600);
+    // Nobody has rolled up yesterday yet: it is measured all the same.
+    let yesterday = WallTime::from_secs(today.as_secs() - 86_400);
+    put(&store, &drive(yesterday, 100)).await;
+    let span = Span { from: yesterday, until: after(today, 86_400) };
+    let days =
+        |totals: Vec<drover_store::DailyTotal>| totals.iter().map(|total| total.day).collect::<Vec<_>>();
+    let before = days(store.daily_totals(acme(), span, ALL).await.expect("totals"));
+    assert_eq!(before, [yesterday, today]);
+    store.keep_up().await.expect("kept up");
+    assert_eq!(days(store.daily_totals(acme(), span, ALL).await.expect("totals")), before);
+}
+
+#[tokio::test]
+async fn an_area_with_a_name_is_asked_for_by_it() {
+    let server = migrated(Disk::Cached).await;
+    let (store, day) = (store(&server), midnight(2));
+    put(&store, &drive(day, 3600)).await;
+    let id = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+    server.sql(
+        DATABASE,
+        &format!(
+            "INSERT INTO tenants VALUES ('acme'), ('rival'); INSERT INTO geofences VALUES ('acme', '{id}', 'yard', \
+             ST_Multi(ST_MakeEnvelope(24.02, 59.9, 24.05, 60.1, 4326)))"
+        ),
+    );
+    let area = Area::Geofence(id.parse().expect("a UUID"));
+    let span = Span { from: day, until: after(day, 86_400) };
+    assert_eq!(store.visits(acme(), area.clone(), span, ALL).await.expect("visits").len(), 1);
+    let rival = TenantId::new("rival").expect("a valid name");
+    for (store, tenant) in [(&store as &dyn History, rival), (&MemoryStore::new(), acme())] {
+        let error = store.visits(tenant, area.clone(), span, ALL).await.expect_err("not theirs").to_string();
+        assert_eq!(error, format!("there is no geofence {id}"));
+    }
 }
 
 #[tokio::test]
@@ -221,6 +302,68 @@ async fn past_partitions_are_sealed_and_still_take_what_comes_late() {
     let span = Span { from: day, until: after(day, 86_400) };
     assert_eq!(store.track(acme(), vehicle(), span, ALL).await.expect("a track").len(), rows.len());
     assert_eq!(store.keep_up().await.expect("kept up").sealed, 0);
+}
+
+#[tokio::test]
+async fn a_late_fix_does_not_wait_for_the_indexes_of_its_partition() {
+    let server = migrated(Disk::Cached).await;
+    let (store, day) = (store(&server), midnight(30));
+    let rows = drive(day, 3600);
+    put(&store, &rows[..1000]).await;
+    let table = server.sql(DATABASE, "SELECT table_name FROM telemetry_partitions");
+    // Somebody writes into it, and takes their time: whoever wants to keep writers out has to wait, and all others behind them.
+    let hold = format!("BEGIN; LOCK TABLE {table} IN ROW EXCLUSIVE MODE; SELECT pg_sleep(3); COMMIT");
+    let _writer = server.session(DATABASE, &hold);
+    let held =
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3)%' AND wait_event = 'PgSleep'";
+    while server.sql(DATABASE, held) == "0" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let sealing = async {
+        let began = tokio::time::Instant::now();
+        (store.keep_up().await.expect("kept up").sealed, began.elapsed())
+    };
+    let late = async {
+        let building = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%'";
+        while server.sql(DATABASE, building) == "0" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let began = tokio::time::Instant::now();
+        put(&store, &rows[1000..1100]).await;
+        began.elapsed()
+    };
+    let ((sealed, took), waited) = tokio::join!(sealing, late);
+    assert_eq!(sealed, 1);
+    assert!(
+        took > Duration::from_secs(1) && waited < Duration::from_secs(1),
+        "sealing took {took:?}, the fix {waited:?}"
+    );
+    let span = Span { from: day, until: after(day, 86_400) };
+    assert_eq!(store.track(acme(), vehicle(), span, ALL).await.expect("a track").len(), 1100);
+}
+
+#[tokio::test]
+async fn an_index_that_was_left_half_built_is_built_anew_and_a_login_that_owns_nothing_seals_too() {
+    let server = migrated(Disk::Cached).await;
+    let (owner, day) = (store(&server), midnight(30));
+    put(&owner, &drive(day, 3600)[..100]).await;
+    let table = server.sql(DATABASE, "SELECT table_name FROM telemetry_partitions");
+    server.sql(DATABASE, &format!("CREATE INDEX {table}_vehicle ON {table} (time)"));
+    server.sql(
+        DATABASE,
+        &format!("UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{table}_vehicle'::regclass"),
+    );
+    assert_eq!(owner.keep_up().await.expect("kept up").sealed, 1);
+    let columns = format!(
+        "SELECT pg_get_indexdef('{table}_vehicle'::regclass) LIKE '%(tenant_id, vehicle_id, \"time\")'"
+    );
+    assert_eq!(server.sql(DATABASE, &columns), "t");
+
+    server.sql(DATABASE, "CREATE ROLE agent LOGIN IN ROLE drover_writer");
+    let config = drover_store::postgres::Config { user: "agent".to_owned(), ..server.config(DATABASE) };
+    let agent = PostgresStore::new(config).expect("a config");
+    put(&agent, &drive(midnight(50), 3600)[..100]).await;
+    assert_eq!(agent.keep_up().await.expect("kept up").sealed, 1);
 }
 
 /// A way of a service of this kind to an agent that offers what `store` has.
@@ -280,7 +423,13 @@ async fn a_hub_asks_over_the_bus_and_a_gateway_may_not() {
 
     let corner = |lat, lon| Corner { lat: Some(lat), lon: Some(lon) };
     let corners = vec![corner(59.9, 24.02), corner(60.1, 24.02), corner(60.1, 24.05), corner(59.9, 24.05)];
-    let mut query = VisitQuery { tenant: tenant.clone(), from_us: at(0), until_us: at(86_400), corners };
+    let mut query = VisitQuery {
+        tenant: tenant.clone(),
+        from_us: at(0),
+        until_us: at(86_400),
+        corners,
+        ..Default::default()
+    };
     let visits = hub.call::<Visits>(Route::RoundRobin, &query, options()).await.expect("visits").visits;
     assert_eq!(visits.len(), 1);
     query.corners.truncate(2);

@@ -74,6 +74,35 @@ async fn what_only_the_primary_has_is_not_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_standby_that_is_attached_while_an_agent_runs_is_noticed_within_seconds() {
+    let primary = migrated(Disk::Synced).await;
+    let unset = Config {
+        durability: None,
+        replication_timeout: Duration::from_millis(200),
+        ..primary.config(DATABASE)
+    };
+    let store = PostgresStore::new(unset).expect("a config");
+    assert_eq!(persist(&store, &rows(0..1)).await, [RowOutcome::Stored]);
+    let _standby = primary.standby(STANDBY);
+    let began = tokio::time::Instant::now();
+    let mut next = 1;
+    // It is attached, and nobody waits for it: a commit does not count any more.
+    let error = loop {
+        match store.commit(batch(rows(next..next + 1))).await {
+            Ok(_) => next += 1,
+            Err(error) => break error,
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "the standby is not noticed");
+        sleep(Duration::from_millis(50)).await;
+    };
+    assert!(
+        matches!(&error, StoreError::Unknown { detail } if detail.contains("no synchronous standby")),
+        "{error}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn one_server_with_a_standby_is_not_believed_alone() {
     let primary = migrated(Disk::Synced).await;
     let unset = || {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use drover_store::postgres::{Config, PostgresStore, ServerError, migrate};
+use drover_store::postgres::{Config, Hypertables, PostgresStore, ServerError, migrate};
 use drover_tests::{Disk, Postgres};
 
 use super::{DATABASE, migrated, store};
@@ -13,15 +13,16 @@ async fn a_schema_is_made_once_however_many_make_it() {
     let server = Postgres::start(Disk::Cached);
     server.sql("postgres", "CREATE DATABASE telemetry");
     let config = server.config(DATABASE);
-    let (one, other) = tokio::join!(migrate(&config), migrate(&config));
+    let (one, other) =
+        tokio::join!(migrate(&config, Hypertables::IfNew), migrate(&config, Hypertables::IfNew));
     let said = [one.expect("migrated"), other.expect("migrated")];
     assert!(said.iter().any(|text| text.contains("the schema was not there and is version")), "{said:?}");
-    let again = migrate(&config).await.expect("nothing to do");
+    let again = migrate(&config, Hypertables::IfNew).await.expect("nothing to do");
     assert!(again.contains("already"), "{again}");
     assert_eq!(store(&server).check().await, Ok(()));
     // A second database of the same server finds the roles there.
     server.sql("postgres", "CREATE DATABASE other");
-    assert!(migrate(&server.config("other")).await.is_ok());
+    assert!(migrate(&server.config("other"), Hypertables::IfNew).await.is_ok());
 }
 
 #[tokio::test]
@@ -38,7 +39,7 @@ async fn a_database_without_the_schema_or_with_a_newer_one_is_refused_with_the_w
     server.sql("postgres", "CREATE ROLE drover_writer");
     let error = said(store(&server).check().await.expect_err("no schema"));
     assert!(error.contains("is not there") && error.contains("run `drover migrate`"), "{error}");
-    migrate(&server.config(DATABASE)).await.expect("the schema");
+    migrate(&server.config(DATABASE), Hypertables::IfNew).await.expect("the schema");
     server.sql(DATABASE, "UPDATE _sqlx_migrations SET success = false WHERE version > 1");
     let error = said(store(&server).check().await.expect_err("an old schema"));
     assert!(error.contains("is version 1, this program needs version"), "{error}");
@@ -47,7 +48,7 @@ async fn a_database_without_the_schema_or_with_a_newer_one_is_refused_with_the_w
         .sql(DATABASE, "INSERT INTO _sqlx_migrations VALUES (99, 'of the future', now(), true, '\\x00', 0)");
     for error in [
         said(store(&server).check().await.expect_err("a new schema")),
-        said(migrate(&server.config(DATABASE)).await.expect_err("a new schema")),
+        said(migrate(&server.config(DATABASE), Hypertables::IfNew).await.expect_err("a new schema")),
     ] {
         assert!(error.contains("is version 99, this program knows"), "{error}");
     }
@@ -95,7 +96,7 @@ async fn a_server_without_postgis_is_refused_before_anything_is_made() {
     server.sql("postgres", "CREATE DATABASE telemetry");
     server.sql("postgres", "CREATE ROLE drover_writer");
     for error in [
-        migrate(&server.config(DATABASE)).await.expect_err("no PostGIS"),
+        migrate(&server.config(DATABASE), Hypertables::IfNew).await.expect_err("no PostGIS"),
         store(&server).check().await.expect_err("no PostGIS"),
     ] {
         assert!(
@@ -114,7 +115,7 @@ async fn a_server_that_is_too_old_is_refused_with_its_version() {
     let old = Proxy::start(server.port(), Cut::Never { said, heard: 140_011 }).await;
     let config = Config { endpoints: vec![old.endpoint()], ..server.config(DATABASE) };
     for error in [
-        migrate(&config).await.expect_err("too old"),
+        migrate(&config, Hypertables::IfNew).await.expect_err("too old"),
         PostgresStore::new(config).expect("a config").check().await.expect_err("too old"),
     ] {
         let expected =

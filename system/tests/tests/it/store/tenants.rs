@@ -63,6 +63,15 @@ async fn what_a_reader_is_not_granted_is_refused() {
         "SELECT * FROM tenant_trips('rival', 'V', '2000-01-01', '2099-01-01')",
         "SELECT * FROM tenant_visits('rival', ST_MakeEnvelope(0, 0, 90, 90, 4326), '2000-01-01', '2099-01-01')",
         "SELECT derive_day('rival', current_date)",
+        "SELECT rederive('rival', current_date)",
+        "SELECT * FROM measure_day('rival', current_date)",
+        "SELECT * FROM tenant_totals('rival', '2000-01-01', '2099-01-01')",
+        "SELECT * FROM commands",
+        "SELECT carry_out('rival', gen_random_uuid(), '{}')",
+        "SELECT drop_letters('{}')",
+        "SELECT * FROM revocations",
+        "SELECT to_hypertable()",
+        "SELECT move_plain_partition()",
         "SELECT drop_expired()",
         "SELECT make_partitions(0::smallint, now(), now())",
         "SELECT set_retention('acme', 1::smallint, now() + interval '2 days')",
@@ -89,6 +98,8 @@ async fn functions_for_readers_ask_for_the_readers_own_tenant() {
         (read("analyst", &of("acme")), read("analyst", &of("rival"))),
         ("1".to_owned(), "0".to_owned())
     );
+    let totals = "SELECT string_agg(DISTINCT tenant_id, ',') FROM totals('2000-01-01', '2099-01-01')";
+    assert_eq!((read("analyst", totals), read("nobodys", totals)), ("acme".to_owned(), String::new()));
     assert_eq!(read("analyst", "SELECT count(*) FROM trips('V', '2000-01-01', '2099-01-01')"), "0");
 }
 

@@ -1,0 +1,109 @@
+//! Baselines: what a scenario measured when somebody looked at it and accepted it, kept for each kind of machine.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use drover_harness::gates::lookup;
+use drover_harness::report::{Machine, Report, metrics};
+use serde::{Deserialize, Serialize};
+
+/// A baseline as its file has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Whose.
+    pub scenario: String,
+    /// For which machines.
+    pub machine_class: String,
+    /// Why it was accepted.
+    pub reason: String,
+    /// Of which commit the run was.
+    pub commit: String,
+    /// What it measured, by dotted keys of the report.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// Why a run is no baseline.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NoBaseline(String);
+
+/// The kind of this machine: architecture, cores and processor.
+pub fn machine_class() -> String {
+    let Machine { cores, arch, .. } = Machine::this();
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model =
+        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
+    let model = model.unwrap_or("unknown").to_lowercase();
+    let words = model.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    format!("{arch}-{cores}c-{}", words.take(4).collect::<Vec<_>>().join("-"))
+}
+
+impl Baseline {
+    /// The figures of a run that passed, to be kept.
+    ///
+    /// # Errors
+    /// It was not of real processes, or says nothing.
+    pub fn of(report: &Report, reason: &str) -> Result<Self, NoBaseline> {
+        let Some(live) = &report.live else {
+            return Err(NoBaseline(format!(
+                "{} ran in virtual time, where machines make no difference",
+                report.name
+            )));
+        };
+        if report.verdict != drover_harness::report::Verdict::Pass {
+            return Err(NoBaseline(format!(
+                "the run of {} did not pass: {}",
+                report.name,
+                report.reasons.join("; ")
+            )));
+        }
+        if reason.trim().is_empty() {
+            return Err(NoBaseline("--reason must say why the figures are as they are".to_owned()));
+        }
+        let value = serde_json::to_value(report).unwrap_or_default();
+        let metric = |metric: String| lookup(&value, &metric).map(|figure| (metric, figure));
+        Ok(Self {
+            scenario: report.name.clone(),
+            machine_class: live.machine_class.clone(),
+            reason: reason.to_owned(),
+            commit: report.commit.clone(),
+            metrics: metrics::all().into_iter().filter_map(metric).collect(),
+        })
+    }
+
+    /// Where it is kept, below `folder`.
+    pub fn path(&self, folder: &Path) -> PathBuf {
+        path(folder, &self.machine_class, &self.scenario)
+    }
+}
+
+fn path(folder: &Path, class: &str, scenario: &str) -> PathBuf {
+    folder.join(class).join(scenario).with_extension("json")
+}
+
+/// The metrics of the baseline of `scenario` for this kind of machine; none if none was accepted.
+///
+/// # Errors
+/// The file is there, and is none.
+pub fn load(folder: &Path, scenario: &str) -> Result<BTreeMap<String, f64>, String> {
+    let path = path(folder, &machine_class(), scenario);
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(BTreeMap::new()) };
+    let baseline: Baseline =
+        serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(baseline.metrics)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_of_machine_is_a_name_for_a_folder() {
+        let class = machine_class();
+        assert!(class.contains(std::env::consts::ARCH), "{class}");
+        assert!(
+            class.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'),
+            "{class}"
+        );
+    }
+}

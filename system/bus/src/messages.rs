@@ -1,0 +1,37 @@
+//! How messages of tools are declared: every field is optional, and so is each tag for whoever reads it.
+
+/// Declares a message of single fields.
+macro_rules! message {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $kind:ident $tag:tt,)* } $schema:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Message, Serialize, Deserialize, JsonSchema)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_doc])* #[prost($kind, optional, tag = $tag)] pub $field: Option<$type>,)*
+        }
+
+        impl Iibin for $name {
+            const SCHEMA: &'static Schema = &schema($schema);
+        }
+    };
+}
+
+/// Declares a message of many equal ones.
+macro_rules! list {
+    ($(#[$doc:meta])* $name:ident, $field:ident: $of:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Message, Serialize, Deserialize, JsonSchema)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            /// In the order that the tool states.
+            #[prost(message, repeated, tag = "1")]
+            pub $field: Vec<$of>,
+        }
+
+        impl Iibin for $name {
+            const SCHEMA: &'static Schema = &schema(&[(1, drover_wire::Kind::Messages($of::SCHEMA, $crate::history::ROWS_MAX))]);
+        }
+    };
+}
+
+pub(crate) use {list, message};

@@ -1,0 +1,282 @@
+//! Tools by which services change and read orders, their stops, and messages.
+//!
+//! Every change has an identity (`command_id`, a UUID that the caller makes up): said again, because its answer was lost, it is
+//! not done again, and gives the verdict of the first time. A change of state names the state in which the caller believes the thing
+//! to be. Identities are UUIDs, times Unix microseconds, places degrees of WGS 84.
+
+use drover_model::NodeKind;
+use drover_model::orders::STOPS_MAX;
+use drover_wire::{Iibin, Kind, Schema, schema};
+use prost::Message;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::messages::{list, message};
+use crate::tool::Tool;
+
+message! {
+    /// A stop that is to be made.
+    StopDraft {
+        /// Its identity.
+        stop_id: String = string "1",
+        /// Degrees, south negative.
+        lat: f64 = double "2",
+        /// Degrees, west negative.
+        lon: f64 = double "3",
+        /// Not before, if that matters.
+        due_from_us: u64 = uint64 "4",
+        /// Not after, if that matters.
+        due_until_us: u64 = uint64 "5",
+    } &[]
+}
+
+/// An order that is to be made.
+#[derive(Clone, PartialEq, Message, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OrderDraft {
+    /// Whose order.
+    #[prost(string, optional, tag = "1")]
+    pub tenant: Option<String>,
+    /// Identity of this wish.
+    #[prost(string, optional, tag = "2")]
+    pub command_id: Option<String>,
+    /// Identity of the order.
+    #[prost(string, optional, tag = "3")]
+    pub order_id: Option<String>,
+    /// Whose it is, as people call them.
+    #[prost(string, optional, tag = "4")]
+    pub customer: Option<String>,
+    /// At least one, in the order in which they are driven.
+    #[prost(message, repeated, tag = "5")]
+    pub stops: Vec<StopDraft>,
+}
+
+impl Iibin for OrderDraft {
+    const SCHEMA: &'static Schema = &schema(&[(5, Kind::Messages(StopDraft::SCHEMA, STOPS_MAX))]);
+}
+
+message! {
+    /// A step of an order, a stop or a message.
+    StateChange {
+        /// Whose thing.
+        tenant: String = string "1",
+        /// Identity of this wish.
+        command_id: String = string "2",
+        /// Identity of the thing.
+        id: String = string "3",
+        /// The state in which it is believed to be.
+        from: String = string "4",
+        /// The state that it is to be in.
+        to: String = string "5",
+        /// For an order that is to be assigned: who gets it.
+        vehicle_id: String = string "6",
+    } &[]
+}
+
+message! {
+    /// A message that is to be sent.
+    MessageDraft {
+        /// Whose vehicle.
+        tenant: String = string "1",
+        /// Identity of this wish.
+        command_id: String = string "2",
+        /// Identity of the message.
+        message_id: String = string "3",
+        /// Who gets it, or has sent it.
+        vehicle_id: String = string "4",
+        /// True if the vehicle gets it.
+        to_vehicle: bool = bool "5",
+        /// What it says.
+        body: String = string "6",
+        /// When nobody needs it any more.
+        expires_us: u64 = uint64 "7",
+    } &[]
+}
+
+message! {
+    /// What became of a wish, once and for all.
+    CommandResult {
+        /// `applied`; or, with nothing changed: `exists`, the identity is taken; `missing`, there is no such thing; `elsewhere`, it was
+        /// in another state; `not_a_step`, no step leads there.
+        verdict: String = string "1",
+        /// True if the wish was here before.
+        is_repeat: bool = bool "2",
+    } &[]
+}
+
+message! {
+    /// Which orders.
+    OrderQuery {
+        /// Whose.
+        tenant: String = string "1",
+        /// Only those of this vehicle.
+        vehicle_id: String = string "2",
+        /// Only those that are planned, assigned or under way.
+        open: bool = bool "3",
+    } &[]
+}
+
+message! {
+    /// A stop as it is now.
+    StopInfo {
+        /// Which.
+        stop_id: String = string "1",
+        /// Degrees, south negative.
+        lat: f64 = double "2",
+        /// Degrees, west negative.
+        lon: f64 = double "3",
+        /// Not before, if that matters.
+        due_from_us: u64 = uint64 "4",
+        /// Not after, if that matters.
+        due_until_us: u64 = uint64 "5",
+        /// `planned`, `arrived`, `done`, `failed` or `skipped`.
+        state: String = string "6",
+    } &[]
+}
+
+/// An order as it is now.
+#[derive(Clone, PartialEq, Message, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OrderInfo {
+    /// Which.
+    #[prost(string, optional, tag = "1")]
+    pub order_id: Option<String>,
+    /// Whose it is, as people call them.
+    #[prost(string, optional, tag = "2")]
+    pub customer: Option<String>,
+    /// `planned`, `assigned`, `under_way`, `delivered`, `failed` or `cancelled`.
+    #[prost(string, optional, tag = "3")]
+    pub state: Option<String>,
+    /// Who has it, or had it last.
+    #[prost(string, optional, tag = "4")]
+    pub vehicle_id: Option<String>,
+    /// In the order in which they are driven.
+    #[prost(message, repeated, tag = "5")]
+    pub stops: Vec<StopInfo>,
+}
+
+impl Iibin for OrderInfo {
+    const SCHEMA: &'static Schema = &schema(&[(5, Kind::Messages(StopInfo::SCHEMA, STOPS_MAX))]);
+}
+
+message! {
+    /// Messages of which vehicle.
+    MessageQuery {
+        /// Whose vehicle.
+        tenant: String = string "1",
+        /// Which one.
+        vehicle_id: String = string "2",
+    } &[]
+}
+
+message! {
+    /// A message as it is now.
+    MessageInfo {
+        /// Which.
+        message_id: String = string "1",
+        /// True if the vehicle gets it.
+        to_vehicle: bool = bool "2",
+        /// What it says.
+        body: String = string "3",
+        /// When nobody needs it any more.
+        expires_us: u64 = uint64 "4",
+        /// `queued`, `delivered`, `read` or `expired`.
+        state: String = string "5",
+    } &[]
+}
+
+list! {
+    /// Orders, by their identity.
+    OrderList, orders: OrderInfo
+}
+list! {
+    /// Messages, by their identity.
+    MessageList, messages: MessageInfo
+}
+
+/// Declares a tool of orders. All of them may be called twice: changes by their identity, questions because they are.
+macro_rules! tool {
+    ($tool:ident, $name:literal, $input:ident, $output:ident, $description:literal) => {
+        #[doc = $description]
+        #[derive(Debug)]
+        pub struct $tool;
+
+        impl Tool for $tool {
+            type Input = $input;
+            type Output = $output;
+            const NAME: &'static str = concat!("PersistenceService.orders.", $name);
+            const DESCRIPTION: &'static str = $description;
+            const OFFERED_BY: NodeKind = NodeKind::Persistence;
+            const SAFE_TO_REPEAT: bool = true;
+        }
+    };
+}
+
+tool!(CreateOrder, "create", OrderDraft, CommandResult, "Makes an order with its stops, planned.");
+tool!(
+    ChangeOrder,
+    "change",
+    StateChange,
+    CommandResult,
+    "Takes an order from the state in which it is believed to be to the next; one that is assigned names its vehicle."
+);
+tool!(
+    ChangeStop,
+    "changeStop",
+    StateChange,
+    CommandResult,
+    "Takes a stop from the state in which it is believed to be to the next."
+);
+tool!(SendMessage, "sendMessage", MessageDraft, CommandResult, "Sends words to a vehicle, or from it.");
+tool!(
+    ChangeMessage,
+    "changeMessage",
+    StateChange,
+    CommandResult,
+    "Takes a message from the state in which it is believed to be to the next."
+);
+tool!(
+    FindOrders,
+    "find",
+    OrderQuery,
+    OrderList,
+    "Orders with their stops, of one vehicle or all, open ones or all."
+);
+tool!(FindMessages, "messages", MessageQuery, MessageList, "Messages to and from a vehicle.");
+
+#[cfg(test)]
+mod tests {
+    use drover_wire::decode;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_change_keeps_its_bytes() {
+        let change = StateChange {
+            tenant: Some("a".to_owned()),
+            from: Some("planned".to_owned()),
+            ..StateChange::default()
+        };
+        let golden = [0x0A, 1, b'a', 0x22, 7, b'p', b'l', b'a', b'n', b'n', b'e', b'd'];
+        assert_eq!(change.encode_to_vec(), golden);
+        assert_eq!(decode::<StateChange>(&golden), Ok(change));
+    }
+
+    #[test]
+    fn an_order_of_too_many_stops_is_refused() {
+        let draft = OrderDraft { stops: vec![StopDraft::default(); STOPS_MAX + 1], ..OrderDraft::default() };
+        assert!(decode::<OrderDraft>(&draft.encode_to_vec()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(draft) = decode::<OrderDraft>(&bytes) {
+                prop_assert_eq!(decode::<OrderDraft>(&draft.encode_to_vec()), Ok(draft));
+            }
+            let _ = decode::<OrderList>(&bytes);
+            let _ = decode::<MessageList>(&bytes);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Whose certificates are believed no longer. The list is asked for at the persistence agents, over and over, and may be given by a
+//! file as well; while nobody answers, the last list that is known holds, and its age is said.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use drover_bus::history::ROWS_MAX;
+use drover_bus::revocations::{RevocationList, RevocationQuery, Revocations};
+use drover_bus::{CallError, CallOptions, Pool, Route};
+use drover_env::{Env, Value, Watched, Watcher};
+use drover_quic::Serial;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+/// The list, as all sessions share it. Clones are the same list.
+#[derive(Clone)]
+pub struct Revoked {
+    known: Arc<Mutex<Known>>,
+    /// Counts changes.
+    changes: Watched<u64>,
+}
+
+/// Invariant: `version` is that of the newest entry that came over the bus.
+#[derive(Default)]
+struct Known {
+    asked: BTreeSet<Serial>,
+    version: u64,
+    listed: BTreeSet<Serial>,
+}
+
+impl Revoked {
+    pub(crate) fn new() -> Self {
+        Self { known: Arc::default(), changes: Watched::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True if the certificate of that number is believed no longer.
+    pub fn contains(&self, serial: &Serial) -> bool {
+        let known = self.lock();
+        known.asked.contains(serial) || known.listed.contains(serial)
+    }
+
+    /// Replaces what a file lists.
+    pub fn set_listed(&self, serials: BTreeSet<Serial>) {
+        let mut known = self.lock();
+        if known.listed != serials {
+            known.listed = serials;
+            drop(known);
+            self.changed();
+        }
+    }
+
+    /// Changes when the list does.
+    pub(crate) fn watch(&self) -> Watcher<u64> {
+        self.changes.watch()
+    }
+
+    fn changed(&self) {
+        let now = self.changes.watch().get();
+        self.changes.set(now + 1);
+    }
+
+    /// Takes what an agent has told. True if there may be more of it.
+    fn handle(&self, list: &RevocationList) -> bool {
+        let mut known = self.lock();
+        let before = known.asked.len();
+        for entry in &list.revocations {
+            known.version = known.version.max(entry.version.unwrap_or_default());
+            match entry.serial.as_deref().unwrap_or_default().parse() {
+                Ok(serial) => drop(known.asked.insert(serial)),
+                Err(error) => warn!(%error, "a revocation that names no certificate is passed over"),
+            }
+        }
+        let (count, is_new) = (known.asked.len(), known.asked.len() > before);
+        drop(known);
+        if is_new {
+            info!(count, "certificates are revoked");
+            self.changed();
+        }
+        list.revocations.len() >= ROWS_MAX
+    }
+
+    /// Asks for what is new, every `interval`, until the node ends.
+    pub(crate) async fn keep_up(self, env: Env, pool: Pool, interval: Duration) {
+        let mut heard_at = Instant::now();
+        let mut told = false;
+        loop {
+            match self.ask(&pool).await {
+                Ok(more) => {
+                    heard_at = Instant::now();
+                    told = false;
+                    if more {
+                        continue;
+                    }
+                }
+                Err(error) => {
+                    let age_s = heard_at.elapsed().as_secs();
+                    env.event("gateway.revocations_stale", &[("age_s", Value::U64(age_s))]);
+                    if !told {
+                        warn!(%error, age_s, "nobody says which certificates are revoked; the last list that is known holds");
+                        told = true;
+                    }
+                }
+            }
+            sleep(interval).await;
+        }
+    }
+
+    async fn ask(&self, pool: &Pool) -> Result<bool, CallError> {
+        let after = Some(self.lock().version);
+        let query = RevocationQuery { after };
+        let list = pool.call::<Revocations>(Route::RoundRobin, &query, CallOptions::default()).await?;
+        Ok(self.handle(&list))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_bus::revocations::RevocationInfo;
+
+    use super::*;
+
+    fn serial(text: &str) -> Serial {
+        text.parse().expect("a serial number")
+    }
+
+    #[test]
+    fn what_was_heard_and_what_is_listed_are_both_believed_no_longer() {
+        let revoked = Revoked::new();
+        let mut watcher = revoked.watch();
+        let entry = |version, serial: &str| RevocationInfo {
+            version: Some(version),
+            serial: Some(serial.to_owned()),
+        };
+        let list = RevocationList { revocations: vec![entry(3, "0a"), entry(7, "no number")] };
+        assert!(!revoked.handle(&list));
+        assert_eq!((revoked.lock().version, watcher.get()), (7, 1));
+        assert!(!revoked.handle(&list), "the same again changes nothing");
+        assert_eq!(watcher.get(), 1);
+        revoked.set_listed(BTreeSet::from([serial("ff")]));
+        assert!(
+            revoked.contains(&serial("a"))
+                && revoked.contains(&serial("ff"))
+                && !revoked.contains(&serial("b"))
+        );
+        revoked.set_listed(BTreeSet::new());
+        assert!(revoked.contains(&serial("a")) && !revoked.contains(&serial("ff")));
+        assert_eq!(watcher.get(), 3);
+    }
+}

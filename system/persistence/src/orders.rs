@@ -1,0 +1,190 @@
+//! The tools of orders: a wish from the bus, checked; the store's verdict.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use drover_bus::history::ROWS_MAX;
+use drover_bus::orders::{
+    ChangeMessage, ChangeOrder, ChangeStop, CommandResult, CreateOrder, FindMessages, FindOrders,
+    MessageDraft, MessageInfo, MessageList, MessageQuery, OrderDraft, OrderInfo, OrderList, OrderQuery,
+    SendMessage, StateChange, StopDraft, StopInfo,
+};
+use drover_bus::{AgentBuilder, CallContext, CallError};
+use drover_env::{Env, Value};
+use drover_model::orders::{Action, Command, Message, NewStop, Order, Stop, Verdict};
+use drover_store::{Orders, OrdersError, Outcome, Which};
+
+use crate::arguments::{micros, missing, parsed, place, tenant, time, vehicle};
+use crate::history::away;
+
+/// What every tool of orders needs.
+#[derive(Clone)]
+struct Desk {
+    env: Env,
+    orders: Arc<dyn Orders>,
+}
+
+/// Adds the tools of orders to an agent.
+pub(crate) fn with_tools(agent: AgentBuilder, env: &Env, orders: &Arc<dyn Orders>) -> AgentBuilder {
+    /// Gives each call the desk.
+    fn on<I, O, F>(
+        desk: &Desk,
+        act: impl Fn(Desk, I) -> F + Send + Sync + 'static,
+    ) -> impl Fn(CallContext, I) -> F + Send + Sync + 'static
+    where
+        F: Future<Output = Result<O, CallError>> + Send + 'static,
+    {
+        let desk = desk.clone();
+        move |_, input| act(desk.clone(), input)
+    }
+    let desk = &Desk { env: env.clone(), orders: orders.clone() };
+    agent
+        .tool::<CreateOrder, _, _>(on(desk, create))
+        .tool::<ChangeOrder, _, _>(on(desk, change_order))
+        .tool::<ChangeStop, _, _>(on(desk, change_stop))
+        .tool::<SendMessage, _, _>(on(desk, send))
+        .tool::<ChangeMessage, _, _>(on(desk, change_message))
+        .tool::<FindOrders, _, _>(on(desk, find))
+        .tool::<FindMessages, _, _>(on(desk, messages))
+}
+
+async fn create(desk: Desk, draft: OrderDraft) -> Result<CommandResult, CallError> {
+    let action = Action::CreateOrder {
+        order: parsed(draft.order_id.as_deref(), "order")?,
+        customer: draft.customer.unwrap_or_default(),
+        stops: draft.stops.iter().map(new_stop).collect::<Result<_, _>>()?,
+    };
+    desk.carry_out(draft.tenant, draft.command_id, action).await
+}
+
+fn new_stop(draft: &StopDraft) -> Result<NewStop, CallError> {
+    Ok(NewStop {
+        id: parsed(draft.stop_id.as_deref(), "stop")?,
+        position: place(draft.lat, draft.lon)?,
+        due_from: draft.due_from_us.map(time),
+        due_until: draft.due_until_us.map(time),
+    })
+}
+
+async fn change_order(desk: Desk, change: StateChange) -> Result<CommandResult, CallError> {
+    let action = Action::ChangeOrder {
+        order: parsed(change.id.as_deref(), "order")?,
+        from: parsed(change.from.as_deref(), "from")?,
+        to: parsed(change.to.as_deref(), "to")?,
+        vehicle: change.vehicle_id.as_deref().map(|name| vehicle(Some(name))).transpose()?,
+    };
+    desk.carry_out(change.tenant, change.command_id, action).await
+}
+
+async fn change_stop(desk: Desk, change: StateChange) -> Result<CommandResult, CallError> {
+    only_orders_have_vehicles(&change)?;
+    let action = Action::ChangeStop {
+        stop: parsed(change.id.as_deref(), "stop")?,
+        from: parsed(change.from.as_deref(), "from")?,
+        to: parsed(change.to.as_deref(), "to")?,
+    };
+    desk.carry_out(change.tenant, change.command_id, action).await
+}
+
+async fn change_message(desk: Desk, change: StateChange) -> Result<CommandResult, CallError> {
+    only_orders_have_vehicles(&change)?;
+    let action = Action::ChangeMessage {
+        message: parsed(change.id.as_deref(), "message")?,
+        from: parsed(change.from.as_deref(), "from")?,
+        to: parsed(change.to.as_deref(), "to")?,
+    };
+    desk.carry_out(change.tenant, change.command_id, action).await
+}
+
+fn only_orders_have_vehicles(change: &StateChange) -> Result<(), CallError> {
+    match &change.vehicle_id {
+        Some(_) => Err(CallError::BadArguments("vehicle_id: only an order is given to a vehicle".to_owned())),
+        None => Ok(()),
+    }
+}
+
+async fn send(desk: Desk, draft: MessageDraft) -> Result<CommandResult, CallError> {
+    let action = Action::SendMessage {
+        message: parsed(draft.message_id.as_deref(), "message")?,
+        vehicle: vehicle(draft.vehicle_id.as_deref())?,
+        to_vehicle: draft.to_vehicle.ok_or_else(|| missing("to_vehicle"))?,
+        body: draft.body.ok_or_else(|| missing("body"))?,
+        expires: time(draft.expires_us.ok_or_else(|| missing("expires_us"))?),
+    };
+    desk.carry_out(draft.tenant, draft.command_id, action).await
+}
+
+impl Desk {
+    async fn carry_out(
+        &self,
+        owner: Option<String>,
+        id: Option<String>,
+        action: Action,
+    ) -> Result<CommandResult, CallError> {
+        let command =
+            Command { tenant: tenant(owner.as_deref())?, id: parsed(id.as_deref(), "command_id")?, action };
+        let mut done = self.orders.carry_out(command).await;
+        if matches!(done, Err(OrdersError::Unknown { .. })) && self.env.planted("lost_command_taken_as_done")
+        {
+            done = Ok(Outcome { verdict: Verdict::Applied, is_repeat: false });
+        }
+        match done {
+            Ok(Outcome { verdict, is_repeat }) => {
+                let name = if is_repeat { "persistence.command_repeated" } else { "persistence.command" };
+                self.env.event(name, &[("verdict", Value::Str(verdict.as_str()))]);
+                Ok(CommandResult { verdict: Some(verdict.as_str().to_owned()), is_repeat: Some(is_repeat) })
+            }
+            Err(error @ (OrdersError::Unavailable { .. } | OrdersError::Unknown { .. })) => {
+                self.env.event("persistence.command_failed", &[]);
+                Err(CallError::Unavailable(error.to_string()))
+            }
+            Err(OrdersError::Bad { detail }) => Err(CallError::BadArguments(detail)),
+            Err(error @ OrdersError::Reused { .. }) => Err(CallError::Refused(error.to_string())),
+        }
+    }
+}
+
+async fn find(desk: Desk, query: OrderQuery) -> Result<OrderList, CallError> {
+    let tenant = tenant(query.tenant.as_deref())?;
+    let of = query.vehicle_id.as_deref().map(|name| vehicle(Some(name))).transpose()?;
+    let which = Which { vehicle: of, open: query.open.unwrap_or_default() };
+    let orders = desk.orders.orders(tenant, which, ROWS_MAX).await.map_err(away)?;
+    Ok(OrderList { orders: orders.iter().map(order_info).collect() })
+}
+
+async fn messages(desk: Desk, query: MessageQuery) -> Result<MessageList, CallError> {
+    let (tenant, vehicle) = (tenant(query.tenant.as_deref())?, vehicle(query.vehicle_id.as_deref())?);
+    let messages = desk.orders.messages(tenant, vehicle, ROWS_MAX).await.map_err(away)?;
+    Ok(MessageList { messages: messages.iter().map(message_info).collect() })
+}
+
+fn order_info(order: &Order) -> OrderInfo {
+    OrderInfo {
+        order_id: Some(order.id.to_string()),
+        customer: Some(order.customer.clone()),
+        state: Some(order.state.to_string()),
+        vehicle_id: order.vehicle.map(|vehicle| vehicle.to_string()),
+        stops: order.stops.iter().map(stop_info).collect(),
+    }
+}
+
+fn stop_info(stop: &Stop) -> StopInfo {
+    StopInfo {
+        stop_id: Some(stop.made.id.to_string()),
+        lat: Some(stop.made.position.lat()),
+        lon: Some(stop.made.position.lon()),
+        due_from_us: stop.made.due_from.and_then(micros),
+        due_until_us: stop.made.due_until.and_then(micros),
+        state: Some(stop.state.to_string()),
+    }
+}
+
+fn message_info(message: &Message) -> MessageInfo {
+    MessageInfo {
+        message_id: Some(message.id.to_string()),
+        to_vehicle: Some(message.to_vehicle),
+        body: Some(message.body.clone()),
+        expires_us: micros(message.expires),
+        state: Some(message.state.to_string()),
+    }
+}

@@ -1,0 +1,67 @@
+//! What is asked of orders, stops and messages, apart from any database.
+
+use drover_env::BoxFuture;
+use drover_model::orders::{Command, Message, Order, Verdict};
+use drover_model::{TenantId, VehicleId};
+
+use crate::history::Answer;
+
+/// What became of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Once and for all.
+    pub verdict: Verdict,
+    /// True if the command was here before: the verdict is that of the first time.
+    pub is_repeat: bool,
+}
+
+/// Why a command has no outcome.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OrdersError {
+    /// The store can not be reached, or refuses work. Nothing was done.
+    #[error("the store is not available: {detail}")]
+    Unavailable {
+        /// What was found.
+        detail: String,
+    },
+    /// The connection was lost before the answer: it was done, or not. The same command again tells.
+    #[error("it is not known what became of the command: {detail}")]
+    Unknown {
+        /// What was found.
+        detail: String,
+    },
+    /// It can never be carried out.
+    #[error("{detail}")]
+    Bad {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The identity belongs to a command that asks for something else.
+    #[error("command {id} was here before, and asked for something else")]
+    Reused {
+        /// Whose identity.
+        id: drover_model::CommandId,
+    },
+}
+
+/// Which orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Which {
+    /// Only those of this vehicle.
+    pub vehicle: Option<VehicleId>,
+    /// Only those that are planned, assigned or under way.
+    pub open: bool,
+}
+
+/// A store of orders. Commands on one thing are carried out one after the other.
+pub trait Orders: Send + Sync {
+    /// Carries out a command, once: said again it gives the same verdict, and changes nothing. When it returns `Ok`, what it did is
+    /// durable.
+    fn carry_out(&self, command: Command) -> BoxFuture<'_, Result<Outcome, OrdersError>>;
+
+    /// Orders with their stops, by their identity.
+    fn orders(&self, tenant: TenantId, which: Which, limit: usize) -> Answer<'_, Order>;
+
+    /// Messages from and to a vehicle, by their identity.
+    fn messages(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Answer<'_, Message>;
+}

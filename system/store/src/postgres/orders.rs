@@ -1,0 +1,185 @@
+//! Orders, stops and messages: each command is one call of a function of the schema (migration 5), and so one transaction.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use drover_env::BoxFuture;
+use drover_model::orders::{Command, Message, NewStop, Order, Stop, Verdict};
+use drover_model::{OrderId, TenantId, VehicleId};
+use sqlx::postgres::{PgConnection, PgRow};
+use tokio::time::{Instant, timeout_at};
+
+use super::PostgresStore;
+use super::error::{Failure, Stage, describe_any};
+use super::reading::{get, one_more, place, time_if_any, within};
+use super::replicated;
+use crate::history::Answer;
+use crate::{Orders, OrdersError, Outcome, StoreError, Which};
+
+const CARRY_OUT: &str = "SELECT verdict, is_repeat FROM public.carry_out($1, $2::uuid, $3::jsonb)";
+/// The stops of an order stand beside each other, in the order in which they are driven.
+const ORDERS: &str = "SELECT o.order_id::text, o.customer, o.state, o.vehicle_id::text, s.stop_id::text, s.state AS stop_state, \
+     ST_X(s.location) AS lon, ST_Y(s.location) AS lat, (extract(epoch FROM s.due_from) * 1000000)::bigint AS from_us, \
+     (extract(epoch FROM s.due_until) * 1000000)::bigint AS until_us \
+     FROM (SELECT * FROM public.orders WHERE tenant_id = $1 AND ($2::text IS NULL OR vehicle_id = $2) \
+           AND (NOT $3 OR state IN ('planned', 'assigned', 'under_way')) ORDER BY order_id LIMIT $4) AS o \
+     LEFT JOIN public.stops s ON s.tenant_id = o.tenant_id AND s.order_id = o.order_id ORDER BY o.order_id, s.place";
+const MESSAGES: &str = "SELECT message_id::text, to_vehicle, body, state, \
+     (extract(epoch FROM expires_at) * 1000000)::bigint AS expires_us FROM public.messages \
+     WHERE tenant_id = $1 AND vehicle_id = $2 ORDER BY message_id LIMIT $3";
+
+impl PostgresStore {
+    async fn command(&self, command: Command) -> Result<Outcome, OrdersError> {
+        command.check().map_err(|detail| OrdersError::Bad { detail })?;
+        let give_up = Instant::now() + self.config.commit_timeout;
+        let unavailable = |detail: String| OrdersError::Unavailable { detail };
+        let mut held = timeout_at(give_up, self.pool.take())
+            .await
+            .map_err(|_| unavailable("no connection of the pool became free in time".to_owned()))?
+            .map_err(|error| unavailable(error.to_string()))?;
+        let done = timeout_at(give_up, self.carry_out_on(&mut held.connection, &command)).await;
+        match done {
+            Ok(Ok((verdict, is_repeat))) => {
+                held.give_back();
+                match Verdict::named(&verdict) {
+                    Some(verdict) => Ok(Outcome { verdict, is_repeat }),
+                    None if verdict == "reused" => Err(OrdersError::Reused { id: command.id }),
+                    None => Err(unavailable(format!("the database gives a verdict of {verdict:?}"))),
+                }
+            }
+            Ok(Err(failure)) => {
+                // The connection goes; what it may have been about is looked at anew.
+                self.forget();
+                Err(match failure {
+                    Failure::Store(StoreError::Unknown { detail }) => OrdersError::Unknown { detail },
+                    Failure::Store(StoreError::BadRow { detail }) => OrdersError::Bad { detail },
+                    Failure::Store(StoreError::Unavailable { detail }) => unavailable(detail),
+                    Failure::Repeated | Failure::NoPartition => unavailable(format!("{failure:?}")),
+                })
+            }
+            Err(_) => {
+                self.forget();
+                Err(OrdersError::Unknown { detail: "no answer in time".to_owned() })
+            }
+        }
+    }
+
+    async fn carry_out_on(
+        &self,
+        connection: &mut PgConnection,
+        command: &Command,
+    ) -> Result<(String, bool), Failure> {
+        self.refresh(connection).await?;
+        // A statement without BEGIN commits itself: from here on a lost connection leaves it unknown.
+        let asked = sqlx::query_as(CARRY_OUT)
+            .bind(command.tenant.as_str())
+            .bind(command.id.to_string())
+            .bind(sqlx::types::Json(&command.action))
+            .fetch_one(&mut *connection)
+            .await;
+        let answer = asked.map_err(|error| Failure::of(&error, Stage::Committing))?;
+        if self.is_replicated() {
+            replicated::confirm(connection, self.config.replication_timeout).await?;
+        }
+        Ok(answer)
+    }
+}
+
+impl Orders for PostgresStore {
+    fn carry_out(&self, command: Command) -> BoxFuture<'_, Result<Outcome, OrdersError>> {
+        Box::pin(self.command(command))
+    }
+
+    fn orders(&self, tenant: TenantId, which: Which, limit: usize) -> Answer<'_, Order> {
+        Box::pin(async move {
+            within(self.reading(async |link| orders(link, tenant, which, limit).await).await, limit)
+        })
+    }
+
+    fn messages(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Answer<'_, Message> {
+        Box::pin(async move {
+            within(self.reading(async |link| messages(link, tenant, vehicle, limit).await).await, limit)
+        })
+    }
+}
+
+async fn orders(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    which: Which,
+    limit: usize,
+) -> Result<Vec<Order>, String> {
+    let rows = sqlx::query(ORDERS)
+        .bind(tenant.as_str())
+        .bind(which.vehicle.map(|vehicle| vehicle.to_string()))
+        .bind(which.open)
+        .bind(one_more(limit))
+        .fetch_all(connection)
+        .await
+        .map_err(|error| describe_any(&error))?;
+    let mut orders: BTreeMap<OrderId, Order> = BTreeMap::new();
+    for row in &rows {
+        let id = parsed(row, "order_id")?;
+        let stop = stop(row)?;
+        if let Some(order) = orders.get_mut(&id) {
+            order.stops.extend(stop);
+            continue;
+        }
+        let vehicle: Option<String> = get(row, "vehicle_id")?;
+        let vehicle = vehicle.map(|name| name.parse()).transpose();
+        let order = Order {
+            id,
+            customer: get(row, "customer")?,
+            state: parsed(row, "state")?,
+            vehicle: vehicle.map_err(|error: drover_model::NameError| error.to_string())?,
+            stops: stop.into_iter().collect(),
+        };
+        orders.insert(id, order);
+    }
+    Ok(orders.into_values().collect())
+}
+
+/// None of an order that somebody has made by hand, without stops.
+fn stop(row: &PgRow) -> Result<Option<Stop>, String> {
+    if get::<Option<String>>(row, "stop_id")?.is_none() {
+        return Ok(None);
+    }
+    let made = NewStop {
+        id: parsed(row, "stop_id")?,
+        position: place(row, "lon", "lat")?,
+        due_from: time_if_any(row, "from_us")?,
+        due_until: time_if_any(row, "until_us")?,
+    };
+    Ok(Some(Stop { made, state: parsed(row, "stop_state")? }))
+}
+
+async fn messages(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    vehicle: VehicleId,
+    limit: usize,
+) -> Result<Vec<Message>, String> {
+    let rows = sqlx::query(MESSAGES)
+        .bind(tenant.as_str())
+        .bind(vehicle.as_str())
+        .bind(one_more(limit))
+        .fetch_all(connection)
+        .await
+        .map_err(|error| describe_any(&error))?;
+    let message = |row: &PgRow| {
+        Ok(Message {
+            id: parsed(row, "message_id")?,
+            vehicle,
+            to_vehicle: get(row, "to_vehicle")?,
+            body: get(row, "body")?,
+            expires: super::reading::time(row, "expires_us")?,
+            state: parsed(row, "state")?,
+        })
+    };
+    rows.iter().map(message).collect()
+}
+
+fn parsed<T: FromStr<Err: std::fmt::Display>>(row: &PgRow, column: &str) -> Result<T, String> {
+    let text: String = get(row, column)?;
+    text.parse().map_err(|error: T::Err| error.to_string())
+}

@@ -1,0 +1,238 @@
+//! Orders, stops and messages: the same commands have the same verdicts in both stores, and are carried out once.
+
+use std::time::Duration;
+
+use drover_model::orders::{Action, Command, MessageState, NewStop, OrderState, StopState, Verdict};
+use drover_model::{CommandId, MessageId, OrderId, Position, StopId, TenantId, VehicleId, WallTime};
+use drover_store::postgres::{Config as PostgresConfig, PostgresStore};
+use drover_store::{MemoryStore, Orders, OrdersError, Outcome, Which};
+use drover_tests::{Disk, Postgres};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use tokio::time::{Instant, sleep};
+
+use super::{DATABASE, START, migrated, store};
+use crate::cut::{Cut, Proxy};
+
+/// Sequences of commands that are tried.
+const CASES: u32 = 64;
+/// More than there are.
+const ALL: usize = 1_000;
+
+fn tenant(name: &str) -> TenantId {
+    TenantId::new(name).expect("a valid name")
+}
+
+fn van(name: &str) -> VehicleId {
+    VehicleId::new(name).expect("a valid name")
+}
+
+/// Few identities, so that they meet often.
+fn any_action() -> impl Strategy<Value = Action> {
+    let id = || 0u128..3;
+    let vehicle = || select(vec![van("V"), van("TRUCK-042")]);
+    let time = || option::of((0i64..3).prop_map(|later| WallTime::from_micros(START.as_micros() + later)));
+    let stop = (id(), -90.0..=90.0f64, -180.0..=180.0f64, time(), time());
+    let stop = stop.prop_map(|(id, lat, lon, due_from, due_until)| NewStop {
+        id: StopId::from_bits(id),
+        position: Position::new(lat, lon).expect("in range"),
+        due_from,
+        due_until,
+    });
+    let create = (id(), "[A-Zé' \\\\]{0,6}", vec(stop, 0..3)).prop_map(|(order, customer, stops)| {
+        Action::CreateOrder { order: OrderId::from_bits(order), customer, stops }
+    });
+    let states = || (select(OrderState::ALL), select(OrderState::ALL));
+    let change = (id(), states(), vehicle(), 0u8..8).prop_map(|(order, (from, to), vehicle, wrong)| {
+        let named = (to == OrderState::Assigned) != (wrong == 0);
+        Action::ChangeOrder { order: OrderId::from_bits(order), from, to, vehicle: named.then_some(vehicle) }
+    });
+    let change_stop = (id(), select(StopState::ALL), select(StopState::ALL))
+        .prop_map(|(stop, from, to)| Action::ChangeStop { stop: StopId::from_bits(stop), from, to });
+    let send = (id(), vehicle(), any::<bool>(), "[a-z\\n\"]{0,9}", 0i64..2).prop_map(
+        |(message, vehicle, to_vehicle, body, later)| Action::SendMessage {
+            message: MessageId::from_bits(message),
+            vehicle,
+            to_vehicle,
+            body,
+            expires: WallTime::from_micros(START.as_micros() + later),
+        },
+    );
+    let change_message =
+        (id(), select(MessageState::ALL), select(MessageState::ALL)).prop_map(|(message, from, to)| {
+            Action::ChangeMessage { message: MessageId::from_bits(message), from, to }
+        });
+    prop_oneof![2 => create, 6 => change, 4 => change_stop, 1 => send, 2 => change_message]
+}
+
+/// Most often another wish; sometimes one that was here before, with the same words or others.
+fn any_command() -> impl Strategy<Value = Command> {
+    (select(vec!["acme", "b.v_2"]), 0u128..60, any_action()).prop_map(|(name, id, action)| Command {
+        tenant: tenant(name),
+        id: CommandId::from_bits(id),
+        action,
+    })
+}
+
+fn emptied(server: &Postgres) -> (MemoryStore, PostgresStore) {
+    server.sql(DATABASE, "TRUNCATE commands, stops, messages, orders");
+    (MemoryStore::new(), store(server))
+}
+
+/// Everything that is stored of orders.
+async fn content(store: &dyn Orders) -> String {
+    let mut text = String::new();
+    for name in ["acme", "b.v_2"] {
+        for open in [false, true] {
+            for vehicle in [None, Some(van("V"))] {
+                let which = Which { vehicle, open };
+                text += &format!("{:?}\n", store.orders(tenant(name), which, ALL).await.expect("orders"));
+            }
+        }
+        for vehicle in ["V", "TRUCK-042"] {
+            let messages = store.messages(tenant(name), van(vehicle), ALL).await.expect("messages");
+            text += &format!("{messages:?}\n");
+        }
+    }
+    text
+}
+
+#[test]
+fn any_commands_have_the_same_verdicts_and_leave_the_same_orders() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let server = runtime.block_on(migrated(Disk::Cached));
+    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let checked = TestRunner::new(config).run(&vec(any_command(), 1..60), |commands| {
+        runtime.block_on(async {
+            let (memory, postgres) = emptied(&server);
+            let again = commands.iter().step_by(3);
+            for command in commands.iter().chain(again) {
+                let ours = memory.carry_out(command.clone()).await;
+                let theirs = postgres.carry_out(command.clone()).await;
+                if ours != theirs {
+                    let failed = format!("{command:?}: memory {ours:?}, postgres {theirs:?}");
+                    return Err(TestCaseError::fail(failed));
+                }
+            }
+            prop_assert_eq!(content(&memory).await, content(&postgres).await);
+            Ok(())
+        })
+    });
+    checked.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+fn command(id: u128, action: Action) -> Command {
+    Command { tenant: tenant("acme"), id: CommandId::from_bits(id), action }
+}
+
+fn create(id: u128, order: u128) -> Command {
+    let stop = NewStop {
+        id: StopId::from_bits(order * 10),
+        position: Position::new(60.17, 24.94).expect("in range"),
+        due_from: None,
+        due_until: Some(START),
+    };
+    let (order, customer) = (OrderId::from_bits(order), "Ann".to_owned());
+    command(id, Action::CreateOrder { order, customer, stops: vec![stop] })
+}
+
+fn assign(id: u128, order: u128, vehicle: &str) -> Command {
+    let (from, to) = (OrderState::Planned, OrderState::Assigned);
+    let order = OrderId::from_bits(order);
+    command(id, Action::ChangeOrder { order, from, to, vehicle: Some(van(vehicle)) })
+}
+
+fn applied(is_repeat: bool) -> Result<Outcome, OrdersError> {
+    Ok(Outcome { verdict: Verdict::Applied, is_repeat })
+}
+
+#[tokio::test]
+async fn two_who_want_the_same_order_do_not_both_get_it_and_one_wish_said_twice_at_once_is_done_once() {
+    let server = migrated(Disk::Cached).await;
+    let store = store(&server);
+    for round in 0..10u128 {
+        let (order, id) = (round + 1, round * 10);
+        assert_eq!(store.carry_out(create(id, order)).await, applied(false));
+        let (one, other) = (assign(id + 1, order, "V"), assign(id + 2, order, "TRUCK-042"));
+        let all = [one.clone(), other, one.clone()].map(|command| store.carry_out(command));
+        let [a, b, c] = all;
+        let (a, b, c) = tokio::join!(a, b, c);
+        let verdicts = [&a, &b, &c].map(|outcome| outcome.as_ref().expect("an outcome").verdict);
+        assert_eq!(verdicts[0], verdicts[2], "one wish has one verdict");
+        let winners =
+            [verdicts[0], verdicts[1]].iter().filter(|verdict| **verdict == Verdict::Applied).count();
+        assert_eq!(winners, 1, "{verdicts:?}");
+        let repeats =
+            [&a, &c].iter().filter(|outcome| outcome.as_ref().is_ok_and(|done| done.is_repeat)).count();
+        assert_eq!(repeats, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_command_whose_answer_is_lost_is_unknown_and_said_again_it_tells() {
+    let server = migrated(Disk::Cached).await;
+    let proxy = Proxy::start(server.port(), Cut::InsideCommand).await;
+    let config = PostgresConfig { endpoints: vec![proxy.endpoint()], ..server.config(DATABASE) };
+    let store = PostgresStore::new(config).expect("a config");
+    let error = store.carry_out(create(1, 1)).await.expect_err("cut off");
+    assert!(matches!(error, OrdersError::Unknown { .. }), "{error}");
+    let outcome = store.carry_out(create(1, 1)).await.expect("an outcome");
+    assert_eq!(outcome.verdict, Verdict::Applied);
+    assert_eq!(server.sql(DATABASE, "SELECT count(*) FROM orders"), "1");
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_the_server_was_killed_and_away_is_said() {
+    let mut server = migrated(Disk::Synced).await;
+    let store = store(&server);
+    for round in 0..3u128 {
+        assert_eq!(store.carry_out(create(round * 2, round + 1)).await, applied(false));
+        assert_eq!(store.carry_out(assign(round * 2 + 1, round + 1, "V")).await, applied(false));
+        server.kill();
+        // What served the connection may live a moment longer than its server, and still do what it is asked, durably.
+        if let Err(error) = store.carry_out(create(100, 100)).await {
+            assert!(
+                matches!(error, OrdersError::Unavailable { .. } | OrdersError::Unknown { .. }),
+                "{error}"
+            );
+        }
+        server.start_again();
+        let until = Instant::now() + Duration::from_secs(20);
+        let orders = loop {
+            match store.orders(tenant("acme"), Which { vehicle: Some(van("V")), open: true }, ALL).await {
+                Ok(orders) => break orders,
+                Err(error) => assert!(Instant::now() < until, "{error}"),
+            }
+            sleep(Duration::from_millis(20)).await;
+        };
+        assert_eq!(orders.len() as u128, round + 1);
+        // What was said before is known still.
+        assert_eq!(store.carry_out(create(round * 2, round + 1)).await, applied(true));
+    }
+}
+
+#[tokio::test]
+async fn no_hand_can_take_a_forbidden_step_in_the_table_and_commands_are_the_writers_to_add_only() {
+    let server = migrated(Disk::Cached).await;
+    let store = store(&server);
+    assert_eq!(store.carry_out(create(1, 1)).await, applied(false));
+    let refused = |statement: &str, expected: &str| {
+        let error = server.try_sql(DATABASE, "postgres", statement).expect_err("refused");
+        assert!(error.contains(expected), "{error}");
+    };
+    refused("UPDATE orders SET state = 'delivered'", "orders can not go from planned to delivered");
+    for statement in ["DELETE FROM commands", "UPDATE commands SET verdict = 'exists'", "DELETE FROM orders"]
+    {
+        refused(&format!("SET ROLE drover_writer; {statement}"), "permission denied");
+    }
+    // One that somebody has made by hand, without stops, is an order all the same.
+    server.sql(DATABASE, "INSERT INTO orders (tenant_id) VALUES ('acme')");
+    assert_eq!(store.orders(tenant("acme"), Which::default(), ALL).await.expect("orders").len(), 2);
+    server.sql(DATABASE, "UPDATE commands SET at = now() - interval '31 days'");
+    assert_eq!(server.sql(DATABASE, "SET ROLE drover_writer; SELECT forget_commands()"), "1");
+    let too_many = store.orders(tenant("acme"), Which::default(), 0).await.expect_err("more than none");
+    assert!(too_many.to_string().contains("more than 0 rows"), "{too_many}");
+}
