@@ -1,4 +1,4 @@
-//! Invariant 19.
+//! Invariant 20.
 
 use super::result;
 use crate::history::History;

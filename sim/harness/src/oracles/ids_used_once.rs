@@ -1,4 +1,4 @@
-//! Invariant 18.
+//! Invariant 19.
 
 use super::result;
 use crate::history::History;

@@ -1,4 +1,4 @@
-//! Invariant 17 (the design's 4).
+//! Invariant 18 (the design's 4).
 
 use super::result;
 use crate::history::History;
