@@ -57,6 +57,10 @@ bench-twin *args:
 bench-bus:
     cargo bench -p drover-bus --bench call
 
+# A forwarded packet against a bare recvmmsg/sendmmsg loop, and the reading of a connection id
+bench-edge:
+    cargo bench -p drover-router --bench edge
+
 # The whole way into PostgreSQL against bare COPY; with a number, the rate when so many rows are present: just bench-store 50000000
 bench-store *rows:
     cargo bench -p drover-tests --bench store -- {{rows}}
@@ -89,7 +93,7 @@ traffic:
 bench-sumo:
     .ci/bench-sumo
 
-# Fuzzes one decoder for a while: just fuzz geostream_frames 60
-fuzz target seconds="60":
+# Fuzzes one decoder for a while: just fuzz geostream_frames 60, or just fuzz decide 60 router
+fuzz target seconds="60" room="wire":
     command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
-    cd system/wire && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{target}} -- -max_total_time={{seconds}}
+    cd system/{{room}} && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{target}} -- -max_total_time={{seconds}}

@@ -13,7 +13,8 @@ use drover_env::{Chain, Env, SeedTree, Value};
 use drover_gateway::Gateway;
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId};
 use drover_persistence::Persistence;
-use drover_quic::{Ca, Identity, PkiError, Principal, Trust};
+use drover_quic::{Ca, ClusterKeys, ClusterSecret, Identity, PkiError, Principal, Trust};
+use drover_router::Router;
 use drover_simnet::{Access, Burst, Medium, Sim};
 use drover_tracker::can::{CanFrame, CanId, CanInput, CanReader, Catalog};
 use drover_tracker::{Arrived, Spool, Tracker};
@@ -71,6 +72,8 @@ pub(crate) struct Cluster {
     ca: Ca,
     pki_seeds: SeedTree,
     trust: Trust,
+    /// What routers and gateways share, if there are routers.
+    keys: Option<ClusterKeys>,
     identities: BTreeMap<NodeName, Identity>,
     running: BTreeMap<NodeName, Running>,
     started_before: BTreeMap<NodeName, u64>,
@@ -115,6 +118,7 @@ impl Cluster {
             ca,
             pki_seeds,
             trust,
+            keys: cluster_keys(scenario, seeds),
             identities: BTreeMap::new(),
             running: BTreeMap::new(),
             started_before: BTreeMap::new(),
@@ -148,6 +152,7 @@ impl Cluster {
             .into_iter()
             .chain(of(NodeKind::Persistence, scenario.cluster.persistence))
             .chain(of(NodeKind::Gateway, scenario.cluster.gateway))
+            .chain(of(NodeKind::Router, scenario.cluster.router))
             .chain(scenario.orders.map(|_| DISPATCHER))
             .collect()
     }
@@ -348,8 +353,10 @@ impl Cluster {
             NodeKind::Gateway => {
                 let mut config = self.configs.gateway.clone();
                 config.listen = service_addr(node);
+                let keys = self.keys.clone();
                 Box::pin(async move {
-                    let gateway = Gateway::bind(env, config, &identity, &trust).map_err(|e| text(&e))?;
+                    let gateway =
+                        Gateway::bind_with(env, config, &identity, &trust, keys).map_err(|e| text(&e))?;
                     gateway.run(cancel).await;
                     Ok(())
                 })
@@ -370,7 +377,18 @@ impl Cluster {
                     tracker.run(cancel).await.map(|_| ()).map_err(|e| text(&e))
                 })
             }
-            NodeKind::Router | NodeKind::Dns | NodeKind::Health => {
+            NodeKind::Router => {
+                let mut config = self.configs.router.clone();
+                (config.listen, config.inner) = (service_addr(node), inner_addr(node));
+                let keys = self.keys.clone();
+                Box::pin(async move {
+                    let keys = keys.ok_or("a cluster with routers has keys")?;
+                    let router = Router::bind(env, config, keys).map_err(|e| text(&e))?;
+                    router.run(cancel).await;
+                    Ok(())
+                })
+            }
+            NodeKind::Dns | NodeKind::Health => {
                 Box::pin(std::future::ready(Err(format!("{node} is not part of this cluster"))))
             }
         }
@@ -418,11 +436,23 @@ fn service_ip(node: NodeName) -> IpAddr {
 /// Where a service listens, by the contracts' ports.
 pub(crate) fn service_addr(node: NodeName) -> SocketAddr {
     let port = match node.kind {
-        NodeKind::Gateway => 443,
+        NodeKind::Gateway | NodeKind::Router => 443,
         NodeKind::Persistence => 9601,
         _ => 9801,
     };
     SocketAddr::new(service_ip(node), port)
+}
+
+/// Where gateways answer to a router.
+pub(crate) fn inner_addr(router: NodeName) -> SocketAddr {
+    SocketAddr::new(service_ip(router), 9443)
+}
+
+/// What routers and gateways of a run share; nothing without routers.
+pub(crate) fn cluster_keys(scenario: &Scenario, seeds: &SeedTree) -> Option<ClusterKeys> {
+    let secret = ClusterSecret::from_bytes(seeds.child("cluster").bytes());
+    let keys = ClusterKeys::new(secret).with_rotation(scenario.cluster.rotate);
+    (scenario.cluster.router > 0).then_some(keys)
 }
 
 fn rule_of(rule: &LinkRule) -> drover_simnet::Rule {

@@ -3,14 +3,23 @@
 use std::time::Duration;
 
 use drover_model::{NodeKind, NodeName};
+use drover_router::State;
+use drover_tracker::Via;
 use serde::de::DeserializeOwned;
 
-use crate::cluster::{OBSERVER, service_addr};
+use crate::cluster::{OBSERVER, inner_addr, service_addr};
 use crate::scenario::Scenario;
 
-/// Keys of `[gateway]` that the runner sets, and from what.
-pub(crate) const GATEWAY_SET: [(&str, &str); 4] = [
+/// Keys of `[router]` that the runner sets, and from what.
+pub(crate) const ROUTER_SET: [(&str, &str); 3] = [
     ("listen", "the simulated network"),
+    ("inner", "the simulated network"),
+    ("gateways", "`gateway` in [cluster]"),
+];
+/// Keys of `[gateway]` that the runner sets, and from what.
+pub(crate) const GATEWAY_SET: [(&str, &str); 5] = [
+    ("listen", "the simulated network"),
+    ("routers", "`router` in [cluster]"),
     ("bus_bind", "the simulated network"),
     ("live", "the runner, which watches"),
     ("persistence", "`persistence` in [cluster]"),
@@ -18,8 +27,9 @@ pub(crate) const GATEWAY_SET: [(&str, &str); 4] = [
 /// Keys of `[persistence]` that the runner sets, and from what.
 pub(crate) const PERSISTENCE_SET: [(&str, &str); 1] = [("listen", "the simulated network")];
 /// Keys of `[tracker]` that the runner sets, and from what.
-pub(crate) const TRACKER_SET: [(&str, &str); 3] = [
-    ("servers", "`gateway` in [cluster]"),
+pub(crate) const TRACKER_SET: [(&str, &str); 4] = [
+    ("servers", "`router` and `gateway` in [cluster]"),
+    ("via", "`router` in [cluster]"),
     ("bind", "the simulated network"),
     ("send_interval_ms", "`send_interval_s` in [[vehicles]]"),
 ];
@@ -27,6 +37,8 @@ pub(crate) const TRACKER_SET: [(&str, &str); 3] = [
 /// Configs of every kind of node.
 #[derive(Debug, Clone)]
 pub struct Configs {
+    /// Of routers. Where it listens is each one's own.
+    pub router: drover_router::Config,
     /// Of gateways, with the addresses of the simulated network.
     pub gateway: drover_gateway::Config,
     /// Of persistence agents.
@@ -45,20 +57,33 @@ impl Configs {
         let of = |kind, count| (0..count).map(move |index| NodeName::new(kind, index));
         let peer = |node| drover_gateway::Peer { node, addr: service_addr(node) };
         let agents = of(NodeKind::Persistence, scenario.cluster.persistence).map(peer).collect();
-        let servers = of(NodeKind::Gateway, scenario.cluster.gateway).map(service_addr).collect();
+        let routed = scenario.cluster.router > 0;
+        let gateways = || of(NodeKind::Gateway, scenario.cluster.gateway);
+        let routers = || of(NodeKind::Router, scenario.cluster.router);
+        let server = |node| drover_router::Server { node, addr: service_addr(node), state: State::Serving };
+        let router = table(&scenario.router, "router")
+            .map(|config| drover_router::Config { gateways: gateways().map(server).collect(), ..config });
+        let (servers, via) = match routed {
+            true => (routers().map(service_addr).collect(), Via::Routers),
+            false => (gateways().map(service_addr).collect(), Via::Gateways),
+        };
         // Nobody revokes anything in the twin, unless a scenario says how often to ask.
         let asks = scenario.gateway.contains_key("revocation_interval_ms");
         let gateway = table(&scenario.gateway, "gateway").map(|config: drover_gateway::Config| {
             drover_gateway::Config {
                 revocation_interval: if asks { config.revocation_interval } else { Duration::ZERO },
+                routers: routers().map(inner_addr).collect(),
                 persistence: agents,
                 live: vec![peer(OBSERVER)],
                 ..config
             }
         });
         let persistence = table::<drover_persistence::Config>(&scenario.persistence, "persistence");
-        let tracker =
-            table(&scenario.tracker, "tracker").map(|config| drover_tracker::Config { servers, ..config });
+        let tracker = table(&scenario.tracker, "tracker").map(|config| drover_tracker::Config {
+            servers,
+            via,
+            ..config
+        });
         let mut first = 0;
         let groups = scenario.vehicles.iter().map(|group| {
             let begins = first;
@@ -67,13 +92,14 @@ impl Configs {
         });
         let groups = groups.collect();
         let judged = [
+            judge(&router, "router", |config: &drover_router::Config| config.check()),
             judge(&gateway, "gateway", |config| config.check()),
             judge(&persistence, "persistence", |config| config.check()),
             judge(&tracker, "tracker", |config| config.check()),
         ];
-        match (gateway, persistence, tracker) {
-            (Ok(gateway), Ok(persistence), Ok(tracker)) if judged.iter().all(Option::is_none) => {
-                Ok(Self { gateway, persistence, tracker, groups })
+        match (router, gateway, persistence, tracker) {
+            (Ok(router), Ok(gateway), Ok(persistence), Ok(tracker)) if judged.iter().all(Option::is_none) => {
+                Ok(Self { router, gateway, persistence, tracker, groups })
             }
             _ => Err(judged.into_iter().flatten().collect()),
         }

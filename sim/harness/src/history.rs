@@ -4,6 +4,7 @@ mod causes;
 mod drains;
 mod events;
 mod fixes;
+mod packets;
 mod quiet;
 mod restarts;
 mod state;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use drover_model::{Epoch, NodeName, SequenceSet, VehicleId, WallTime};
+use drover_quic::ClusterKeys;
 use drover_store::{Origin, Row};
 
 use crate::ledger::Identities;
@@ -21,6 +23,7 @@ use crate::model::{Model, Step};
 use crate::report::{Latency, Series, TimelineEvent};
 pub use causes::{Causes, TimeBounds};
 pub use drains::Drains;
+pub use packets::Packets;
 use quiet::Quiet;
 pub use restarts::Restart;
 use state::State;
@@ -89,6 +92,16 @@ impl History {
     /// Why fixes were refused, so far.
     pub fn causes(&self) -> Causes {
         self.lock().causes.clone()
+    }
+
+    /// The keys by which routers and gateways of this run make and read connection ids, and how many of both there are.
+    pub fn set_cluster(&self, keys: ClusterKeys, gateways: u32, routers: u32) {
+        self.lock().packets.set_cluster(keys, gateways, routers);
+    }
+
+    /// What routers did with packets, and gateways with ids.
+    pub fn packets(&self) -> Packets {
+        self.lock().packets.clone()
     }
 
     /// How long this run's gateways wait for their batches when they are told to stop, and for their goodbyes.

@@ -23,4 +23,5 @@ pub mod run;
 pub mod scenario;
 pub mod shrink;
 mod spec;
+mod stranger;
 pub mod sweep;

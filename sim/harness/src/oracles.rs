@@ -2,13 +2,16 @@
 //! not enough by what they can not touch, which is the world's truth, the rows of the table and the disks at the end.
 
 mod backlog_in_order;
+mod clients_shown_by_routers;
 mod converged_after_quiet;
 mod drains_end;
 mod durable_is_stored_once;
 mod fix_path_kept;
 mod identities_used_once;
+mod ids_used_once;
 mod nothing_missing;
 mod orders_kept;
+mod packets_reach_their_server;
 mod protocol_kept;
 mod queues_bounded;
 mod readings_are_true;
@@ -18,13 +21,16 @@ mod tasks_given_back;
 mod tracks_match_truth;
 
 pub use backlog_in_order::backlog_in_order;
+pub use clients_shown_by_routers::clients_shown_by_routers;
 pub use converged_after_quiet::converged_after_quiet;
 pub use drains_end::drains_end;
 pub use durable_is_stored_once::durable_is_stored_once;
 pub use fix_path_kept::fix_path_kept;
 pub use identities_used_once::identities_used_once;
+pub use ids_used_once::ids_used_once;
 pub use nothing_missing::nothing_missing;
 pub use orders_kept::orders_kept;
+pub use packets_reach_their_server::packets_reach_their_server;
 pub use protocol_kept::protocol_kept;
 pub use queues_bounded::queues_bounded;
 pub use readings_are_true::readings_are_true;

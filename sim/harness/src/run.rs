@@ -16,7 +16,7 @@ use drover_tracker::Spool;
 use drover_world::{Action, Falsified, Preparing, Roads, World};
 use tokio::time::{Instant, sleep_until};
 
-use crate::cluster::{Cluster, DB, OBSERVER, vehicle_id};
+use crate::cluster::{Cluster, DB, OBSERVER, cluster_keys, vehicle_id};
 use crate::configs::Configs;
 use crate::db::Db;
 use crate::history::{History, TimeBounds, Totals};
@@ -25,6 +25,7 @@ use crate::oracles::{self, Disks};
 use crate::report::{Report, TimelineEvent, driving};
 use crate::scenario::{self, Mode, Scenario, ScenarioErrors};
 use crate::spec::world_spec;
+use crate::stranger::Stranger;
 
 /// Trackers and receivers may still hold the last fix for this long after the vehicles have parked.
 const LAST_FIX: Duration = Duration::from_secs(2);
@@ -195,6 +196,7 @@ struct Run<'a> {
     world: World,
     history: History,
     cluster: Cluster,
+    stranger: Option<Stranger>,
     /// Bounds of a spool and of its segments, in bytes.
     spool_bounds: (u64, u64),
     /// The longest queue at the end of any second.
@@ -213,6 +215,9 @@ impl<'a> Run<'a> {
         let drover_gateway::Config { future_max, age_max, drain, .. } = configs.gateway;
         history.set_time_bounds(TimeBounds { future_max, age_max });
         history.set_drain(drain);
+        if let Some(keys) = cluster_keys(scenario, &seeds) {
+            history.set_cluster(keys, scenario.cluster.gateway, scenario.cluster.router);
+        }
         history.set_late_after(oracles::late_after(scenario));
         let tracker = configs.tracker(0);
         let spool_bounds = (tracker.spool_bytes_max, tracker.segment_bytes_max);
@@ -244,6 +249,7 @@ impl<'a> Run<'a> {
             world,
             history,
             cluster,
+            stranger: Stranger::of(scenario),
             spool_bounds,
             queue_longest: 0,
             settled_after: None,
@@ -276,6 +282,9 @@ impl<'a> Run<'a> {
                 self.cluster.start(node)?;
             }
             self.carry_out()?;
+            if let Some(stranger) = &mut self.stranger {
+                stranger.act(&self.sim, now);
+            }
             if now.subsec_nanos() == 0 {
                 self.history.end_second();
                 if self.scenario.orders.is_some() && !settling {
@@ -389,6 +398,9 @@ impl<'a> Run<'a> {
             oracles::backlog_in_order(&self.history),
             oracles::drains_end(&self.history, ended),
             oracles::restarts_are_noticed(self.scenario, &self.history, ended),
+            oracles::packets_reach_their_server(&self.history),
+            oracles::ids_used_once(&self.history),
+            oracles::clients_shown_by_routers(&self.history),
         ];
         if self.scenario.orders.is_some() {
             let (dispatch, settled) = (&self.cluster.dispatch, !self.interrupted);

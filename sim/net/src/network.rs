@@ -63,6 +63,9 @@ enum Way {
 /// Datagrams that rules may hold back together, as far as a real queue could; more are lost.
 const HELD_MAX: usize = 100_000;
 
+/// How long a stranger's datagram is under way.
+const STRANGER_LATENCY: Duration = Duration::from_millis(20);
+
 /// A datagram that a rule holds back.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -146,6 +149,21 @@ impl State {
         }
         self.flights.push(due, from, to, body);
         Some(due)
+    }
+
+    /// Takes a datagram of a stranger, as far away as half a continent; returns when it is due.
+    pub(crate) fn inject(
+        &mut self,
+        now: Duration,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &[u8],
+    ) -> Duration {
+        let ends = self.ends(now, from, to);
+        self.trace.datagram(now, "sent", (from, to), bytes, ends);
+        let due = now + STRANGER_LATENCY;
+        self.flights.push(due, from, to, bytes.to_vec());
+        due
     }
 
     /// Who is at both ends of a way, if somebody wants to know.

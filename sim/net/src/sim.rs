@@ -363,6 +363,19 @@ impl Sim {
         self.with_node(name, |node| node.medium = key);
     }
 
+    /// The address by which the network knows a node.
+    pub fn public_ip(&self, name: NodeName) -> Option<IpAddr> {
+        self.with_node(name, |node| node.public_ip())
+    }
+
+    /// Puts a datagram on its way that claims to be `from` anywhere: from a stranger, whom no node is.
+    pub fn inject(&self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let now = self.shared.now();
+        let mut state = self.shared.lock();
+        let due = state.inject(now, from, to, bytes);
+        self.shared.wake_pump(&mut state, Some(due));
+    }
+
     /// In or out of coverage: without it nothing comes or goes.
     pub fn set_covered(&self, name: NodeName, covered: bool) {
         self.with_node(name, |node| node.covered = covered);

@@ -25,7 +25,7 @@ const REPORT: &str = "reports/bite.md";
 const FAULTS_MAX: usize = 3;
 
 /// Every bug that can be planted, and what it is.
-const BUGS: [(&str, &str); 22] = [
+const BUGS: [(&str, &str); 25] = [
     ("ack_before_commit", "persistence answers before the transaction has committed"),
     ("outage_taken_as_stored", "persistence takes a refused connection for a commit"),
     ("unknown_taken_as_stored", "persistence takes a lost answer for a commit"),
@@ -50,6 +50,9 @@ const BUGS: [(&str, &str); 22] = [
     ("backlog_newest_first", "the tracker sends the newest of its backlog first"),
     ("random_reset_key", "a gateway that comes back can not tell its vehicles that it has forgotten them"),
     ("drain_ignored", "the gateway goes on when it is told to stop"),
+    ("servers_swapped", "a router sends each gateway's packets to the next one"),
+    ("shim_trusted_from_anyone", "a gateway believes anyone whom a packet is from, whatever the tag"),
+    ("nonce_reused", "a gateway counts its connection ids from zero each time it starts"),
     ("epoch_not_changed", "a spool that may have lost its end begins anew under the same epoch"),
 ];
 

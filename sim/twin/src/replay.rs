@@ -89,6 +89,7 @@ fn known(scenario: &Scenario, node: NodeName, path: &Path) -> Result<(), Stop> {
     let cluster = &scenario.cluster;
     let count = match node.kind {
         NodeKind::Vehicle => scenario.vehicles_len(),
+        NodeKind::Router => cluster.router,
         NodeKind::Gateway => cluster.gateway,
         NodeKind::Persistence => cluster.persistence,
         NodeKind::Db => 1,

@@ -42,6 +42,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Takes fixes from vehicles over QUIC and passes them to persistence agents.
     Gateway(ServiceArgs),
+    /// Forwards vehicles' packets to gateways, and remembers nothing of it: any number of them lead to the same gateways.
+    Router(ServiceArgs),
     /// Stores fixes in the PostgreSQL of its [postgres]; without one in memory, where nothing is kept.
     Persistence(PersistenceArgs),
     /// The on-board client: reads a GPS receiver and the vehicle's bus, keeps fixes in a spool, sends them.
@@ -71,8 +73,8 @@ pub(crate) struct InitArgs {
     /// A vehicle that may connect, as tenant/id.
     #[arg(long, value_name = "NAME", default_value = "demo/VAN-001")]
     pub(crate) vehicle: String,
-    /// First of the ports that the services take: six times ten, so that there can be ten of each.
-    #[arg(long, value_name = "PORT", default_value_t = 4430, value_parser = clap::value_parser!(u16).range(1..=65_470))]
+    /// First of the ports that the services take: nine times ten, so that there can be ten of each.
+    #[arg(long, value_name = "PORT", default_value_t = 4430, value_parser = clap::value_parser!(u16).range(1..=65_440))]
     pub(crate) port: u16,
 }
 
@@ -256,6 +258,11 @@ pub(crate) enum PkiCommand {
     /// Makes a private CA: DIR/ca.pem for every node, DIR/ca.key to be locked away.
     Init {
         /// Folder of the CA; made if it is absent.
+        dir: PathBuf,
+    },
+    /// Makes the secret that gateways and routers of a cluster share: DIR/cluster.secret.
+    Secret {
+        /// Folder of the secret; made if it is absent.
         dir: PathBuf,
     },
     /// Issues the certificate of one node or vehicle: DIR/<name>.pem and DIR/<name>.key.

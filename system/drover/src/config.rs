@@ -3,8 +3,9 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use drover_quic::{Identity, Trust};
+use drover_quic::{ClusterKeys, ClusterSecret, Identity, Trust};
 use drover_store::postgres;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -18,6 +19,10 @@ use crate::commented::Described;
 pub(crate) const PERSISTENCE: &str = "persistence";
 /// Table of the database.
 const POSTGRES: &str = "postgres";
+/// Table of what gateways and routers share.
+const CLUSTER: &str = "cluster";
+/// Services that are part of a cluster with routers.
+const MEMBERS: [&str; 2] = ["gateway", "router"];
 
 /// Whose certificate this process shows, and whom it believes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +48,25 @@ impl Default for Tls {
             ca: "pki/ca.pem".into(),
             revoked: None,
         }
+    }
+}
+
+/// What all gateways and routers of a cluster have in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ClusterConfig {
+    /// File of the shared secret: 64 hexadecimal digits, for the eyes of gateways and routers alone. Keys of connection ids, of resets,
+    /// of TLS tickets and of the addresses between router and gateway follow from it.
+    pub(crate) secret: PathBuf,
+    /// How long keys of connection ids and tickets are used. The same everywhere; clocks may differ by as much.
+    #[serde(rename = "rotate_s", with = "drover_env::seconds")]
+    #[schemars(with = "u64")]
+    pub(crate) rotate: Duration,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self { secret: "pki/cluster.secret".into(), rotate: Duration::from_secs(24 * 3600) }
     }
 }
 
@@ -94,6 +118,8 @@ pub(crate) struct Loaded<C> {
     pub(crate) service: C,
     /// The database, if the file names one.
     pub(crate) postgres: Option<postgres::Config>,
+    /// The keys of the cluster, if the file names its secret.
+    pub(crate) cluster: Option<ClusterKeys>,
     pub(crate) identity: Identity,
     pub(crate) trust: Trust,
     /// List of revoked certificates, if the file names one.
@@ -105,6 +131,7 @@ struct Common {
     tls: Tls,
     process: Process,
     postgres: Option<postgres::Config>,
+    cluster: Option<ClusterConfig>,
 }
 
 /// Stands for the number of the instance in paths that several share.
@@ -126,8 +153,22 @@ pub(crate) fn load<C: DeserializeOwned + Default>(
     let mut process = common.process;
     process.state_dir = folder.join(process.state_dir);
     let postgres = common.postgres.map(|config| in_folder(config, folder));
+    let cluster = common.cluster.map(|config| cluster_keys(path, folder, &config)).transpose()?;
     let revoked = common.tls.revoked.map(|file| folder.join(file));
-    Ok(Loaded { process, service, postgres, identity, trust, revoked })
+    Ok(Loaded { process, service, postgres, cluster, identity, trust, revoked })
+}
+
+fn cluster_keys(path: &Path, folder: &Path, config: &ClusterConfig) -> Result<ClusterKeys, Stop> {
+    let wrong = |problem: String| usage(path, &format!("[cluster]: {problem}"));
+    let file = folder.join(&config.secret);
+    let text = fs::read_to_string(&file)
+        .map_err(|error| wrong(format!("read {}: {error}; `drover pki secret` makes one", file.display())))?;
+    let secret =
+        ClusterSecret::from_hex(&text).map_err(|error| wrong(format!("{}: {error}", file.display())))?;
+    if config.rotate < ClusterKeys::ROTATION_MIN {
+        return Err(wrong(format!("rotate_s must be at least {}", ClusterKeys::ROTATION_MIN.as_secs())));
+    }
+    Ok(ClusterKeys::new(secret).with_rotation(config.rotate))
 }
 
 /// The database of a config, which must name one. Certificates are not looked at.
@@ -196,7 +237,7 @@ pub(crate) fn resolved<C>(path: Option<&Path>, table: &str, placement: &Placemen
 where
     C: DeserializeOwned + Default + Serialize + JsonSchema,
 {
-    let (Common { tls, process, postgres }, service) = match path {
+    let (Common { tls, process, postgres, cluster }, service) = match path {
         Some(path) => parse::<C>(path, table, placement)?,
         None => (Common::default(), C::default()),
     };
@@ -205,6 +246,12 @@ where
     match &postgres {
         Some(postgres) => tables.push(described(POSTGRES, postgres)?),
         None if table == PERSISTENCE => tables.push(postgres_to_fill_in()?),
+        None => {}
+    }
+    match &cluster {
+        Some(cluster) => tables.push(described(CLUSTER, cluster)?),
+        // A router is nothing without it; a gateway may do without routers.
+        None if table == "router" => tables.push(described(CLUSTER, &ClusterConfig::default())?),
         None => {}
     }
     Ok(tables.join("\n"))
@@ -227,7 +274,8 @@ fn parse<C: DeserializeOwned + Default>(
     }
     process.admin = placement.admin.or(process.admin);
     let postgres = part(path, POSTGRES, whole.remove(POSTGRES))?;
-    Ok((Common { tls, process, postgres }, service))
+    let cluster = part(path, CLUSTER, whole.remove(CLUSTER))?;
+    Ok((Common { tls, process, postgres, cluster }, service))
 }
 
 /// Reads the service's table, and gives what is left beside it.
@@ -249,6 +297,9 @@ fn read_at<C: DeserializeOwned + Default>(
     if table == PERSISTENCE {
         known.push(POSTGRES);
     }
+    if MEMBERS.contains(&table) {
+        known.push(CLUSTER);
+    }
     if let Some(other) = whole.keys().find(|key| !known.contains(&key.as_str())) {
         let known = known.into_iter().map(|name| format!("[{name}]")).collect::<Vec<_>>().join(", ");
         return Err(usage(path, &format!("unknown table or key `{other}`; this file has {known}")));
@@ -262,6 +313,14 @@ fn read_at<C: DeserializeOwned + Default>(
     }
     let service = part(path, table, own)?.unwrap_or_default();
     Ok((whole, service))
+}
+
+/// A router's config for the instance that `placement` says: it listens towards gateways as many ports above as its number.
+pub(crate) fn placed(config: drover_router::Config, placement: &Placement) -> drover_router::Config {
+    let mut inner = config.inner;
+    let shared = u16::try_from(placement.index).ok().filter(|_| inner.port() != 0);
+    inner.set_port(inner.port().saturating_add(shared.unwrap_or_default()));
+    drover_router::Config { inner, ..config }
 }
 
 /// Reads one table of a config, if it is there.
@@ -296,7 +355,10 @@ mod tests {
     fn a_wrong_config_is_named_with_its_place_and_the_way_out() {
         let tls = "[tls]\ncertificate = \"a\"\nkey = \"b\"\nca = \"c\"\n";
         check("x = ", "TOML parse error at line 1");
-        check("[gatway]", "unknown table or key `gatway`; this file has [tls], [process], [gateway]");
+        check(
+            "[gatway]",
+            "unknown table or key `gatway`; this file has [tls], [process], [gateway], [cluster]",
+        );
         check(&format!("{tls}[gateway]\nlisten = 7"), "[gateway]: ");
         check(&format!("{tls}[gateway]\nbatchs = 7"), "unknown field `batchs`");
         check("[gateway]", "[tls] is missing");
@@ -326,8 +388,32 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_s_secret_is_read_or_what_is_wrong_with_it_is_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("router.toml");
+        let keys = |config: &ClusterConfig| cluster_keys(&path, folder.path(), config);
+        let config = ClusterConfig { secret: "secret".into(), ..ClusterConfig::default() };
+        let says = |config: &ClusterConfig, expected: &str| {
+            let Err(Stop::Usage(message)) = keys(config) else { panic!("taken") };
+            assert!(message.contains(expected), "{message}");
+        };
+        says(&config, "`drover pki secret` makes one");
+        fs::write(folder.path().join("secret"), "a5").expect("written");
+        says(&config, "64 hexadecimal digits");
+        fs::write(folder.path().join("secret"), "a5".repeat(32) + "\n").expect("written");
+        says(
+            &ClusterConfig { rotate: Duration::from_secs(1), ..config.clone() },
+            "rotate_s must be at least 20",
+        );
+        assert!(keys(&config).is_ok());
+    }
+
+    #[test]
     fn only_a_persistence_agent_has_a_database() {
-        check("[postgres]", "unknown table or key `postgres`; this file has [tls], [process], [gateway]");
+        check(
+            "[postgres]",
+            "unknown table or key `postgres`; this file has [tls], [process], [gateway], [cluster]",
+        );
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("persistence.toml");
         let checked = |text: &str| {

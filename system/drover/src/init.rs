@@ -10,6 +10,7 @@ use crate::{Stop, show};
 
 const GATEWAY: &str = "gateway/0";
 const PERSISTENCE: &str = "persistence/0";
+const ROUTER: &str = "router/0";
 
 /// Ports from one service's first to the next one's: so many of each can run.
 const PORTS_EACH: u16 = 10;
@@ -22,13 +23,25 @@ struct Addrs {
     persistence_admin: String,
     tracker_admin: String,
     supervisor_admin: String,
+    router: String,
+    router_inner: String,
+    router_admin: String,
 }
 
 impl Addrs {
     fn from_port(first: u16) -> Self {
-        let [gateway, persistence, gateway_admin, persistence_admin, tracker_admin, supervisor_admin] =
-            [0, 1, 2, 3, 4, 5].map(|place| format!("127.0.0.1:{}", first + place * PORTS_EACH));
-        Self { gateway, persistence, gateway_admin, persistence_admin, tracker_admin, supervisor_admin }
+        let at = |place| format!("127.0.0.1:{}", first + place * PORTS_EACH);
+        Self {
+            router: at(0),
+            persistence: at(1),
+            gateway_admin: at(2),
+            persistence_admin: at(3),
+            tracker_admin: at(4),
+            supervisor_admin: at(5),
+            gateway: at(6),
+            router_inner: at(7),
+            router_admin: at(8),
+        }
     }
 }
 
@@ -39,6 +52,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
     }
     let addrs = Addrs::from_port(args.port);
     let configs = [
+        ("router.toml", router_config(&addrs)),
         ("gateway.toml", gateway_config(&addrs)),
         ("persistence.toml", persistence_config(&addrs, args.postgres.as_deref())),
         ("tracker.toml", tracker_config(&addrs, &args.vehicle)),
@@ -55,7 +69,8 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
     }
     let folder = dir.join("pki");
     pki::make_ca(&folder)?;
-    for who in [GATEWAY, PERSISTENCE, &args.vehicle] {
+    pki::make_secret(&folder)?;
+    for who in [ROUTER, GATEWAY, PERSISTENCE, &args.vehicle] {
         pki::issue_into(&folder, who)?;
     }
     for (name, text) in configs {
@@ -73,8 +88,9 @@ fn next_steps(dir: &Path, has_database: bool) -> String {
         String::new()
     };
     format!(
-        "wrote {dir}: certificates, gateway.toml, persistence.toml, tracker.toml, cluster.toml\n\
+        "wrote {dir}: certificates, router.toml, gateway.toml, persistence.toml, tracker.toml, cluster.toml\n\
          {dir}/pki/ca.key can issue any certificate: keep it away from the machines that run services\n\
+         {dir}/pki/cluster.secret is for gateways and routers alone\n\
          next:\n\
          {migrate}  \
          drover up {dir}\n  \
@@ -82,6 +98,7 @@ fn next_steps(dir: &Path, has_database: bool) -> String {
          or each service in a terminal of its own, with a drive of yours:\n  \
          drover persistence --config {dir}/persistence.toml\n  \
          drover gateway --config {dir}/gateway.toml\n  \
+         drover router --config {dir}/router.toml\n  \
          drover tracker --config {dir}/tracker.toml < drive.nmea      with `demo = false`\n"
     )
 }
@@ -95,10 +112,25 @@ fn head(service: &str, stem: &str, admin: &str) -> String {
     )
 }
 
-fn gateway_config(addrs: &Addrs) -> String {
-    let Addrs { gateway, persistence, gateway_admin, .. } = addrs;
+/// What gateways and routers share.
+const CLUSTER: &str = "[cluster]\nsecret = \"pki/cluster.secret\"\n";
+
+fn router_config(addrs: &Addrs) -> String {
+    let Addrs { router, router_inner, router_admin, gateway, .. } = addrs;
     format!(
-        "{}\n[gateway]\n# Vehicles connect here, by UDP.\nlisten = \"{gateway}\"\nbus_bind = \"127.0.0.1:0\"\n\n\
+        "{}\n{CLUSTER}\n[router]\n# Vehicles connect here, by UDP.\nlisten = \"{router}\"\n\
+         # Gateways answer to here. Of several routers, each takes the next port.\ninner = \"{router_inner}\"\n\n\
+         # One for each gateway of the cluster.\n\
+         [[router.gateways]]\nnode = \"{GATEWAY}\"\naddr = \"{gateway}\"\n",
+        head("router", "router-{index}", router_admin)
+    )
+}
+
+fn gateway_config(addrs: &Addrs) -> String {
+    let Addrs { gateway, persistence, gateway_admin, router_inner, .. } = addrs;
+    format!(
+        "{}\n{CLUSTER}\n[gateway]\n# Routers send here, by UDP, and vehicles may.\nlisten = \"{gateway}\"\n\
+         # `inner` of each router.\nrouters = [\"{router_inner}\"]\nbus_bind = \"127.0.0.1:0\"\n\n\
          # One for each persistence agent of the cluster.\n\
          [[gateway.persistence]]\nnode = \"{PERSISTENCE}\"\naddr = \"{persistence}\"\n",
         head("gateway", "gateway-{index}", gateway_admin)
@@ -123,11 +155,11 @@ fn persistence_config(addrs: &Addrs, postgres: Option<&str>) -> String {
 
 fn tracker_config(addrs: &Addrs, vehicle: &str) -> String {
     format!(
-        "{}\n[tracker.session]\nservers = [\"{}\"]\n\n[tracker.source]\n\
+        "{}\n[tracker.session]\nservers = [\"{}\"]\nvia = \"routers\"\n\n[tracker.source]\n\
          # A round through the middle of Helsinki; without it, `nmea` is read.\ndemo = true\n\
          # Standard input; a receiver is a device such as /dev/ttyACM0.\nnmea = \"-\"\n",
         head("tracker", &pki::stem(vehicle), &addrs.tracker_admin),
-        addrs.gateway
+        addrs.router
     )
 }
 
@@ -140,10 +172,11 @@ fn cluster_file(addrs: &Addrs) -> String {
     };
     format!(
         "# What runs in this cluster, and where: `drover up` reads it. Of several of a kind, each takes the next port.\n\n\
-         [supervisor]\nadmin = \"{}\"\n{}{}{}",
+         [supervisor]\nadmin = \"{}\"\n{}{}{}{}",
         addrs.supervisor_admin,
         service("persistence", Some(&addrs.persistence), &addrs.persistence_admin),
         service("gateway", Some(&addrs.gateway), &addrs.gateway_admin),
+        service("router", Some(&addrs.router), &addrs.router_admin),
         service("tracker", None, &addrs.tracker_admin)
     )
 }
@@ -176,6 +209,12 @@ mod tests {
         let gateway = gateway.expect("a good config");
         assert_eq!(gateway.service.check(), Ok(()));
         assert_eq!(gateway.process.admin, "127.0.0.1:4450".parse().ok());
+        let router = config::load::<drover_router::Config>(&dir.join("router.toml"), "router", &none).ok();
+        let router = router.expect("a good config");
+        assert_eq!(router.service.check(), Ok(()));
+        assert!(router.cluster.is_some() && gateway.cluster.is_some());
+        assert_eq!(router.service.gateways[0].addr, gateway.service.listen);
+        assert_eq!(gateway.service.routers, [router.service.inner]);
         let agent = config::load::<drover_persistence::Config>(
             &dir.join("persistence.toml"),
             config::PERSISTENCE,
@@ -187,7 +226,7 @@ mod tests {
         assert_eq!(agent.postgres.map(|postgres| postgres.endpoints), Some(vec!["/run/a \"b\"".to_owned()]));
         let cluster =
             drover_supervisor::Cluster::load(&dir.join("cluster.toml")).expect("a good cluster file");
-        assert_eq!(cluster.instances().len(), 3);
+        assert_eq!(cluster.instances().len(), 4);
     }
 
     #[test]

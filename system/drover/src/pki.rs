@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use drover_env::SeedTree;
 use drover_env::real::{entropy, wall};
 use drover_model::{NodeName, TenantId, VehicleId};
-use drover_quic::{Ca, PkiError, Principal, Serial, SerialError};
+use drover_quic::{Ca, ClusterSecret, PkiError, Principal, Serial, SerialError};
 use drover_store::postgres;
 
 use crate::cli::PkiCommand;
@@ -21,6 +21,14 @@ const REVOKED_FILE: &str = "revoked.txt";
 pub(crate) fn run(command: &PkiCommand) -> Result<(), Stop> {
     match command {
         PkiCommand::Init { dir } => init(dir),
+        PkiCommand::Secret { dir } => {
+            make_secret(dir)?;
+            let dir = dir.display();
+            show(&format!(
+                "wrote {dir}/cluster.secret: every gateway and router of the cluster needs it, nobody else\n"
+            ));
+            Ok(())
+        }
         PkiCommand::Issue { dir, who } => issue(dir, who),
         PkiCommand::Revoke { dir, who, serial, config, reason } => {
             let (serial, principal) = which(dir, who.as_deref(), serial.as_deref())?;
@@ -48,6 +56,14 @@ pub(crate) fn make_ca(dir: &Path) -> Result<(), Stop> {
     // The key first: a certificate without its key would look like a CA.
     write_new(&dir.join("ca.key"), key, 0o600)?;
     write_new(&dir.join("ca.pem"), certificate, 0o644)
+}
+
+/// Makes a cluster's secret in a folder.
+pub(crate) fn make_secret(dir: &Path) -> Result<(), Stop> {
+    let bytes = entropy().map_err(|error| Stop::Failed(format!("draw a secret: {error}")))?;
+    fs::create_dir_all(dir).map_err(|error| Stop::Usage(format!("make {}: {error}", dir.display())))?;
+    let text = ClusterSecret::from_bytes(bytes).to_hex() + "\n";
+    write_new(&dir.join("cluster.secret"), &text, 0o600)
 }
 
 fn issue(dir: &Path, who: &str) -> Result<(), Stop> {

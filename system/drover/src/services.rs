@@ -49,10 +49,10 @@ pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
     if args.check_config {
         return checked(path);
     }
-    let Loaded { process, service, identity, trust, revoked, .. } = loaded;
+    let Loaded { process, service, cluster, identity, trust, revoked, .. } = loaded;
     let name = identity.principal();
     run(&process, &args.placement, name, |env, cancel, admin| async move {
-        let gateway = drover_gateway::Gateway::bind(env.clone(), service, &identity, &trust)
+        let gateway = drover_gateway::Gateway::bind_with(env.clone(), service, &identity, &trust, cluster)
             .map_err(|error| Chain(&error).to_string())?;
         let addr = gateway.local_addr().map_err(|error| format!("read the address: {error}"))?;
         if let Some(file) = revoked {
@@ -63,6 +63,35 @@ pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
         info!(%addr, "gateway listens");
         admin.ready();
         gateway.run(cancel).await;
+        Ok(())
+    })
+}
+
+pub(crate) fn router(args: &ServiceArgs) -> Result<(), Stop> {
+    let Some((path, mut loaded)) = prepare::<drover_router::Config>(args, "router")? else { return Ok(()) };
+    loaded.service.check().map_err(|problem| usage(path, &format!("[router]: {problem}")))?;
+    expect_name(
+        path,
+        &loaded.identity,
+        "a router (drover://svc/router/<index>)",
+        |who| matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Router),
+    )?;
+    let Some(keys) = loaded.cluster else {
+        return Err(usage(path, "[cluster] is missing: it names the secret that gateways and routers share"));
+    };
+    if args.check_config {
+        return checked(path);
+    }
+    loaded.service = config::placed(loaded.service, &args.placement);
+    let Loaded { process, service, identity, .. } = loaded;
+    run(&process, &args.placement, identity.principal(), |env, cancel, admin| async move {
+        let router =
+            drover_router::Router::bind(env, service, keys).map_err(|error| Chain(&error).to_string())?;
+        let failed = |error| format!("read the address: {error}");
+        let (addr, inner) = (router.local_addr().map_err(failed)?, router.inner_addr().map_err(failed)?);
+        info!(%addr, %inner, "router listens");
+        admin.ready();
+        router.run(cancel).await;
         Ok(())
     })
 }

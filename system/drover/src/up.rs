@@ -1,5 +1,6 @@
 //! `drover up`: the services of a cluster file as processes on this machine.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,35 +54,61 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Stop> {
     runtime.block_on(keep(&cluster, &program, store))
 }
 
-/// Checks the config of every instance, so that a cluster starts whole or not at all.
+/// Checks the config of every instance, and that they know each other, so that a cluster starts whole or not at all.
 fn check_configs(cluster: &Cluster) -> Result<(), Stop> {
-    let mut agents = Vec::new();
-    let mut listed = None;
+    let (mut agents, mut gateways, mut routers) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut gateway_knows, mut router_knows) = (None, None);
     for instance in cluster.instances() {
-        let (index, listen) = (instance.index, instance.listen);
+        let (index, listen, node) = (instance.index, instance.listen, instance.node.clone());
         let placement = Placement { index, listen, admin: Some(instance.admin), supervised: true };
         let path = &instance.config;
         match instance.kind.as_str() {
             "gateway" => {
-                let loaded = config::load::<drover_gateway::Config>(path, "gateway", &placement)?;
-                listed.get_or_insert((path.clone(), loaded.service.persistence));
+                let service = config::load::<drover_gateway::Config>(path, "gateway", &placement)?.service;
+                gateways.push((node, service.listen));
+                gateway_knows.get_or_insert((path.clone(), service));
+            }
+            "router" => {
+                let service = config::load::<drover_router::Config>(path, "router", &placement)?.service;
+                let service = config::placed(service, &placement);
+                routers.push((node, service.inner));
+                router_knows.get_or_insert((path.clone(), service.gateways));
             }
             PERSISTENCE => {
                 let loaded = config::load::<drover_persistence::Config>(path, PERSISTENCE, &placement)?;
-                agents.push((instance.node, loaded.service.listen));
+                agents.push((node, loaded.service.listen));
             }
             _ => drop(config::load::<TrackerConfig>(path, "tracker", &placement)?),
         }
     }
-    let Some((path, listed)) = listed else { return Ok(()) };
-    for (node, addr) in agents {
-        let known = listed.iter().any(|peer| peer.node.to_string() == node && peer.addr == addr);
-        if !known {
-            let add = format!("[[gateway.persistence]]\n    node = \"{node}\"\n    addr = \"{addr}\"");
-            return Err(config::usage(&path, &format!("{node} of this cluster is not listed; add\n  {add}")));
+    if let Some((path, known)) = gateway_knows {
+        let is_known = |node: &str, addr| {
+            known.persistence.iter().any(|peer| peer.node.to_string() == node && peer.addr == addr)
+        };
+        expect_listed(&path, "gateway.persistence", &agents, is_known)?;
+        if let Some((node, inner)) = routers.iter().find(|(_, inner)| !known.routers.contains(inner)) {
+            let problem = format!("{node} of this cluster is not listed; add \"{inner}\" to its `routers`");
+            return Err(config::usage(&path, &problem));
         }
     }
+    if let Some((path, known)) = router_knows {
+        let is_known =
+            |node: &str, addr| known.iter().any(|peer| peer.node.to_string() == node && peer.addr == addr);
+        expect_listed(&path, "router.gateways", &gateways, is_known)?;
+    }
     Ok(())
+}
+
+/// Names the first node that its caller does not know, with what is to be added there.
+fn expect_listed(
+    path: &Path,
+    table: &str,
+    nodes: &[(String, SocketAddr)],
+    is_known: impl Fn(&str, SocketAddr) -> bool,
+) -> Result<(), Stop> {
+    let Some((node, addr)) = nodes.iter().find(|(node, addr)| !is_known(node, *addr)) else { return Ok(()) };
+    let add = format!("[[{table}]]\n    node = \"{node}\"\n    addr = \"{addr}\"");
+    Err(config::usage(path, &format!("{node} of this cluster is not listed; add\n  {add}")))
 }
 
 /// Gets the database ready, if one is named on the command line, and says where fixes are kept.

@@ -1,7 +1,7 @@
-"""A foreign vehicle: aioquic sends the contracts' golden report to real `drover gateway` and `drover persistence`.
+"""A foreign vehicle: aioquic sends the contracts' golden report to real processes, to a gateway itself and through a router.
 
 Usage: aioquic_vehicle.py PATH_OF_DROVER. Needs aioquic (PyPI). Exits with 0 if the report is stored once and acknowledged
-as the contracts say.
+as the contracts say, also from another address than the session began at.
 """
 
 import asyncio
@@ -73,6 +73,21 @@ class Vehicle(QuicConnectionProtocol):
         elif isinstance(event, ConnectionTerminated):
             self.answers.put_nowait(AssertionError(f"the gateway closed the connection: {event.reason_phrase}"))
 
+    async def migrate(self) -> None:
+        """Goes on from another port, under another connection id, as a vehicle in another network."""
+        old = self._transport
+        self._quic.change_connection_id()
+        loop = asyncio.get_running_loop()
+        # As aioquic makes its own: for both families.
+        fresh = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        fresh.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        fresh.bind(("::", 0, 0, 0))
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: Relay(self), sock=fresh)
+        old.close()
+
+    def connection_lost(self, exc):
+        """The socket of before is gone on purpose."""
+
     async def report(self, body: bytes) -> bytes:
         stream = self._quic.get_next_available_stream_id(is_unidirectional=True)
         self._quic.send_stream_data(stream, body, end_stream=True)
@@ -83,28 +98,45 @@ class Vehicle(QuicConnectionProtocol):
         return answer
 
 
-def write_configs(drover: str, folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path, int]:
+class Relay(asyncio.DatagramProtocol):
+    """Another socket of the same vehicle."""
+
+    def __init__(self, vehicle: Vehicle):
+        self.vehicle = vehicle
+
+    def datagram_received(self, data, addr):
+        self.vehicle.datagram_received(data, addr)
+
+
+def write_configs(drover: str, folder: pathlib.Path) -> tuple[dict[str, pathlib.Path], int, int]:
     def run(*args):
         done = subprocess.run([drover, *args], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     pki = folder / "pki"
     run("pki", "init", pki)
-    for who in ["gateway/0", "persistence/0", "acme/TRUCK-042"]:
+    run("pki", "secret", pki)
+    for who in ["router/0", "gateway/0", "persistence/0", "acme/TRUCK-042"]:
         run("pki", "issue", pki, who)
-    vehicles, bus = free_port(), free_port()
+    vehicles, bus, outer, inner = free_port(), free_port(), free_port(), free_port()
 
     def config(kind: str, text: str) -> pathlib.Path:
         path = folder / f"{kind}.toml"
         tls = f'[tls]\ncertificate = "pki/{kind}-0.pem"\nkey = "pki/{kind}-0.key"\nca = "pki/ca.pem"\n'
         state = f'[process]\nstate_dir = "state-{kind}"\nlog = "info"\n'
-        path.write_text(f"{tls}{state}[{kind}]\n{text}", encoding="utf-8")
+        cluster = "" if kind == "persistence" else '[cluster]\nsecret = "pki/cluster.secret"\n'
+        path.write_text(f"{tls}{state}{cluster}[{kind}]\n{text}", encoding="utf-8")
         return path
 
     peer = f'[[gateway.persistence]]\nnode = "persistence/0"\naddr = "127.0.0.1:{bus}"\n'
-    persistence = config("persistence", f'listen = "127.0.0.1:{bus}"\n')
-    gateway = config("gateway", f'listen = "127.0.0.1:{vehicles}"\nbus_bind = "127.0.0.1:0"\n{peer}')
-    return persistence, gateway, vehicles
+    behind = f'[[router.gateways]]\nnode = "gateway/0"\naddr = "127.0.0.1:{vehicles}"\n'
+    listen = f'listen = "127.0.0.1:{vehicles}"\nrouters = ["127.0.0.1:{inner}"]\nbus_bind = "127.0.0.1:0"\n'
+    configs = {
+        "persistence": config("persistence", f'listen = "127.0.0.1:{bus}"\n'),
+        "gateway": config("gateway", listen + peer),
+        "router": config("router", f'listen = "127.0.0.1:{outer}"\ninner = "127.0.0.1:{inner}"\n{behind}'),
+    }
+    return configs, vehicles, outer
 
 
 async def drive(folder: pathlib.Path, port: int) -> None:
@@ -115,8 +147,10 @@ async def drive(folder: pathlib.Path, port: int) -> None:
     configuration.load_verify_locations(str(folder / "pki/ca.pem"))
     configuration.verify_mode = ssl.CERT_REQUIRED
     async with connect("127.0.0.1", port, configuration=configuration, create_protocol=Vehicle) as vehicle:
-        # The second one is what a vehicle that lost its acknowledgement sends.
-        for _ in range(2):
+        # The second one is what a vehicle that lost its acknowledgement sends, the third comes from another address.
+        for moves in [False, False, True]:
+            if moves:
+                await vehicle.migrate()
             answer = await vehicle.report(GOLDEN)
             assert answer == ACK_OK, f"answered {answer.hex()}, not {ACK_OK.hex()}"
 
@@ -125,21 +159,28 @@ async def main(drover: str) -> None:
     assert len(GOLDEN) == 37
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        persistence_config, gateway_config, port = write_configs(drover, folder)
-        services = [Service(drover, "persistence", persistence_config), Service(drover, "gateway", gateway_config)]
+        configs, direct, routed = write_configs(drover, folder)
+        services = {kind: Service(drover, kind, path) for kind, path in configs.items()}
         try:
-            await services[0].says("persistence agent listens")
-            await services[1].says("gateway listens")
-            await drive(folder, port)
+            await services["persistence"].says("persistence agent listens")
+            await services["gateway"].says("gateway listens")
+            await services["router"].says("router listens")
+            await drive(folder, direct)
+            await drive(folder, routed)
         except BaseException:
-            for service in services:
+            for service in services.values():
                 service.process.kill()
                 print(service.text(), file=sys.stderr)
             raise
-        services[1].stop()
-        log = services[0].stop()
+        log = services["router"].stop()
+        assert '"router.routed"' in log and '"router.dropped' not in log, log
+        services["gateway"].stop()
+        log = services["persistence"].stop()
         assert "rows=1 dead_letters=0" in log, log
-    print("aioquic: the golden 37 bytes were sent twice, stored once and acknowledged with 0a024f4b each time")
+    print(
+        "aioquic: the golden 37 bytes were sent six times, to a gateway and through a router, from two addresses each; stored "
+        "once and acknowledged with 0a024f4b each time"
+    )
 
 
 if __name__ == "__main__":

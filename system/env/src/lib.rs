@@ -116,6 +116,24 @@ impl Env {
         self.parts.net.datagrams(bind)
     }
 
+    /// Opens a datagram socket for many peers: whole batches per system call, and each datagram in a buffer of its own. The
+    /// other kind may merge what comes from one address, which behind a router is many clients.
+    ///
+    /// # Errors
+    /// The address is taken or not ours.
+    pub fn datagrams_apart(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
+        self.parts.net.datagrams_apart(bind)
+    }
+
+    /// The same for one of several sockets of one address, among which the system divides what arrives by who sends it. The
+    /// twin has one per address.
+    ///
+    /// # Errors
+    /// The address is taken by somebody who does not share it, or not ours.
+    pub fn datagrams_shared(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
+        self.parts.net.datagrams_shared(bind)
+    }
+
     /// Listens for byte streams (TCP). Port 0 chooses a free one.
     ///
     /// # Errors

@@ -21,6 +21,22 @@ pub trait Net: Send + Sync {
     /// The address is taken or not ours.
     fn datagrams(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>>;
 
+    /// See [`crate::Env::datagrams_apart`].
+    ///
+    /// # Errors
+    /// The address is taken or not ours.
+    fn datagrams_apart(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
+        self.datagrams(bind)
+    }
+
+    /// See [`crate::Env::datagrams_shared`].
+    ///
+    /// # Errors
+    /// The address is taken by somebody who does not share it, or not ours.
+    fn datagrams_shared(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
+        self.datagrams_apart(bind)
+    }
+
     /// See [`crate::Env::listen`].
     fn listen(&self, bind: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
 

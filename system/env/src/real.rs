@@ -5,6 +5,8 @@
     reason = "the one place that touches the machine"
 )]
 
+#[cfg(target_os = "linux")]
+mod batches;
 mod disk;
 mod net;
 
@@ -105,7 +107,7 @@ impl Executor for Tokio {
     }
 }
 
-/// Counts events by name, and by their `reason` where they have one.
+/// Counts events by name, and by their `reason` where they have one. An event with a field `times` stands for so many.
 #[derive(Debug, Default)]
 pub struct Metrics {
     counts: Mutex<BTreeMap<(&'static str, String), u64>>,
@@ -123,7 +125,9 @@ impl EventSink for Metrics {
     fn event(&self, name: &'static str, fields: &[(&'static str, Value<'_>)]) {
         let reason = fields.iter().find(|(field, _)| *field == "reason");
         let key = (name, reason.map(|(_, value)| value.to_string()).unwrap_or_default());
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
+        let times = fields.iter().find(|(field, _)| *field == "times");
+        let times = times.map_or(1, |(_, value)| if let Value::U64(times) = value { *times } else { 1 });
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += times;
         tracing::trace!(event = name, fields = ?fields, "event");
     }
 }

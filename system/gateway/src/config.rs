@@ -25,6 +25,10 @@ pub struct Peer {
 pub struct Config {
     /// Address of the vehicles' endpoint. The contracts' port is 443.
     pub listen: SocketAddr,
+    /// Where routers send from: their `inner`. From there, and with the cluster's secret, a datagram shows its client; vehicles
+    /// may still connect directly.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routers: Vec<SocketAddr>,
     /// Address of the endpoint that calls other services.
     pub bus_bind: SocketAddr,
     /// Persistence agents, used in turn.
@@ -82,6 +86,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 443)),
+            routers: Vec::new(),
             bus_bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             persistence: Vec::new(),
             live: Vec::new(),

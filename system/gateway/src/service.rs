@@ -7,7 +7,9 @@ use std::time::Duration;
 use drover_bus::{NodeAddr, Pool, PoolConfig};
 use drover_env::{Env, HighWater, Value};
 use drover_model::NodeKind;
-use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
+use drover_quic::{
+    ClusterKeys, Identity, Membership, Principal, Profile, QuicError, ServerId, ServerSetup, Trust,
+};
 use drover_wire::{geostream, mcp};
 use quinn::Endpoint;
 use tokio::time::timeout;
@@ -65,14 +67,32 @@ impl Gateway {
     /// # Errors
     /// An address is taken, the certificate is not a gateway's, or the config is wrong.
     pub fn bind(env: Env, config: Config, identity: &Identity, trust: &Trust) -> Result<Self, BindError> {
-        match identity.principal() {
-            Some(Principal::Service(node)) if node.kind == NodeKind::Gateway => {}
+        Self::bind_with(env, config, identity, trust, None)
+    }
+
+    /// As [`Self::bind`], in a cluster with routers: its connection ids name it by its index, its resets and tickets are as good
+    /// as any other gateway's, and what comes from a router shows its vehicle's address.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn bind_with(
+        env: Env,
+        config: Config,
+        identity: &Identity,
+        trust: &Trust,
+        cluster: Option<ClusterKeys>,
+    ) -> Result<Self, BindError> {
+        let node = match identity.principal() {
+            Some(Principal::Service(node)) if node.kind == NodeKind::Gateway => node,
             other => {
                 let found = other.map_or_else(|| "nobody".to_owned(), |who| who.to_string());
                 return Err(BindError::Identity { found });
             }
-        }
+        };
         config.check().map_err(BindError::Config)?;
+        if cluster.is_none() && !config.routers.is_empty() {
+            return Err(BindError::Config("routers need the secret of [cluster]".to_owned()));
+        }
         let config = config.buggified(&env);
         let failed = |what| move |source| BindError::Endpoint { what, source };
         let setup = ServerSetup {
@@ -85,7 +105,19 @@ impl Gateway {
                 false => identity.derive_key("reset"),
             },
         };
-        let vehicles = drover_quic::server(&env, config.listen, &setup).map_err(failed("vehicle"))?;
+        let vehicles = match cluster {
+            None => drover_quic::server(&env, config.listen, &setup),
+            Some(keys) => {
+                let membership = Membership {
+                    keys,
+                    server: ServerId::new(node.index),
+                    routers: config.routers.iter().copied().collect(),
+                    clients_max: config.sessions_max,
+                };
+                drover_quic::server_behind_routers(&env, config.listen, &setup, &membership)
+            }
+        }
+        .map_err(failed("vehicle"))?;
         let bus = drover_quic::client(&env, config.bus_bind).map_err(failed("bus"))?;
         let client = drover_quic::client_config(&env, identity, trust, mcp::ALPN, &Profile::service())
             .map_err(failed("bus"))?;

@@ -1,31 +1,32 @@
 //! Endpoints: what quinn and rustls must be told so that nothing is left to chance, or to chance alone.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use drover_env::{Env, SeedTree};
+use drover_env::{Datagrams, Env, SeedTree};
 use drover_model::NodeKind;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
-    ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig, TimeSource, ValidationTokenConfig,
+    AsyncUdpSocket, ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig, ValidationTokenConfig,
 };
 use quinn_proto::{ConnectionId, ConnectionIdGenerator};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use rustls::client::WebPkiServerVerifier;
-use rustls::server::WebPkiClientVerifier;
-use rustls::time_provider::TimeProvider;
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::CertificateDer;
 
+use crate::cid::{CID_BYTES, ServerId, ServerIds};
+use crate::cluster::ClusterKeys;
 use crate::pki::{Identity, Trust, named_in};
 use crate::principal::Principal;
 use crate::profile::Profile;
+use crate::routers::{RoutedSocket, Routers};
 use crate::runtime::{EnvRuntime, Socket};
 use crate::serial::Serial;
-
-/// Length of the ids that we choose. 17 bytes are what QUIC-LB needs for one AES block and its first octet.
-const CID_BYTES: usize = 17;
+use crate::shim::{SHIM_BYTES, ShimKey, ShimSocket};
+use crate::tls::{self, WallClock};
 
 /// Shortest time between two stateless resets. quinn's 20 ms would leave most vehicles of a restarted gateway waiting
 /// for their idle timeout; one reset costs about as much as one datagram.
@@ -72,32 +73,68 @@ pub struct ServerSetup<'a> {
 /// # Errors
 /// The address can not be bound, or the certificates are unusable.
 pub fn server(env: &Env, bind: SocketAddr, setup: &ServerSetup<'_>) -> Result<Endpoint, QuicError> {
-    let tls_error = |error: &dyn std::fmt::Display| QuicError::Tls(error.to_string());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(setup.trust.roots.clone(), env.crypto().clone())
-            .build()
-            .map_err(|e| tls_error(&e))?;
-    let mut tls =
-        rustls::ServerConfig::builder_with_details(env.crypto().clone(), Arc::new(WallClock(env.clone())))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|e| tls_error(&e))?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(setup.identity.chain.clone(), setup.identity.key.clone_key())
-            .map_err(|e| tls_error(&e))?;
-    tls.alpn_protocols = vec![setup.alpn.to_vec()];
-    // Tickets need a key that all gateways share; until there is one, every connection is a full handshake.
-    tls.send_tls13_tickets = 0;
-    tls.max_early_data_size = 0;
-    let tls = QuicServerConfig::try_from(tls).map_err(|e| tls_error(&e))?;
-    let token_key = ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"drover token").extract(&setup.reset_key);
+    let config = server_config(env, setup, None)?;
+    let (socket, seeds) = plain_socket(env, bind)?;
+    let ids = move || Box::new(SeededIds::new(&seeds)) as Box<dyn ConnectionIdGenerator>;
+    open(env, bind, Parts { socket, seeds, reset_key: setup.reset_key, ids, server: Some(config) })
+}
+
+/// A gateway's place in a cluster with routers.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// What the cluster shares. Its reset key takes the place of [`ServerSetup::reset_key`].
+    pub keys: ClusterKeys,
+    /// This server's number in its connection ids; nobody else's in the cluster.
+    pub server: ServerId,
+    /// Where routers send from. Only from there a client's address is believed.
+    pub routers: BTreeSet<SocketAddr>,
+    /// Clients whose way back is remembered, at least.
+    pub clients_max: usize,
+}
+
+/// Opens an endpoint that accepts connections through routers, and directly too: its connection ids name it, a router's
+/// datagrams show their client, and its resets, tokens and tickets are as good as any other's of the cluster.
+///
+/// # Errors
+/// As [`server`].
+pub fn server_behind_routers(
+    env: &Env,
+    bind: SocketAddr,
+    setup: &ServerSetup<'_>,
+    membership: &Membership,
+) -> Result<Endpoint, QuicError> {
+    let Membership { keys, server, routers, clients_max } = membership.clone();
+    let reset_key = if env.planted("random_reset_key") { setup.reset_key } else { keys.reset_key() };
+    let config = server_config(env, setup, Some(&keys))?;
+    let failed = |source| QuicError::Socket { addr: bind, source };
+    let socket = env.datagrams_apart(bind).map_err(failed)?;
+    let seeds = socket_seeds(env, &*socket).map_err(failed)?;
+    let shim = ShimKey::new(keys.shim_key());
+    let socket = Arc::new(ShimSocket::new(env.clone(), socket, shim, routers, clients_max));
+    let owner = env.clone();
+    let ids = move || {
+        Box::new(ServerIds::new(owner.clone(), keys.clone(), server)) as Box<dyn ConnectionIdGenerator>
+    };
+    open(env, bind, Parts { socket, seeds, reset_key, ids, server: Some(config) })
+}
+
+fn server_config(
+    env: &Env,
+    setup: &ServerSetup<'_>,
+    cluster: Option<&ClusterKeys>,
+) -> Result<ServerConfig, QuicError> {
+    let tls = tls::server(env, setup, cluster)?;
+    let tls = QuicServerConfig::try_from(tls).map_err(|error| QuicError::Tls(error.to_string()))?;
+    let reset_key = cluster.map_or(setup.reset_key, ClusterKeys::reset_key);
+    let token_key = ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"drover token").extract(&reset_key);
     let mut config = ServerConfig::new(Arc::new(tls), Arc::new(token_key));
     let mut tokens = ValidationTokenConfig::default();
     tokens.sent(0);
     config
-        .transport_config(setup.profile.transport(false))
+        .transport_config(setup.profile.transport(false, if cluster.is_some() { SHIM_BYTES } else { 0 }))
         .validation_token_config(tokens)
         .time_source(Arc::new(WallClock(env.clone())));
-    open(env, bind, &setup.reset_key, Some(config))
+    Ok(config)
 }
 
 /// Opens an endpoint that only connects.
@@ -105,29 +142,75 @@ pub fn server(env: &Env, bind: SocketAddr, setup: &ServerSetup<'_>) -> Result<En
 /// # Errors
 /// The address can not be bound.
 pub fn client(env: &Env, bind: SocketAddr) -> Result<Endpoint, QuicError> {
-    // A client that loses its state opens a new connection; nobody needs to recognise its resets.
-    let reset_key = env.seeds().child("client reset key").bytes();
-    open(env, bind, &reset_key, None)
+    let (socket, seeds) = plain_socket(env, bind)?;
+    open_client(env, bind, socket, seeds)
 }
 
-fn open(
+/// Opens an endpoint that connects through routers: to [`Routers::server`], wherever that is at the moment.
+///
+/// # Errors
+/// The address can not be bound.
+pub fn client_through(env: &Env, bind: SocketAddr, routers: &Arc<Routers>) -> Result<Endpoint, QuicError> {
+    let (socket, seeds) = routed_socket(env, bind, routers)?;
+    open_client(env, bind, socket, seeds)
+}
+
+fn open_client(
     env: &Env,
     bind: SocketAddr,
-    reset_key: &[u8; 32],
-    server: Option<ServerConfig>,
+    socket: Arc<dyn AsyncUdpSocket>,
+    seeds: SeedTree,
 ) -> Result<Endpoint, QuicError> {
+    // A client that loses its state opens a new connection; nobody needs to recognise its resets.
+    let reset_key = env.seeds().child("client reset key").bytes();
+    let ids = move || Box::new(SeededIds::new(&seeds)) as Box<dyn ConnectionIdGenerator>;
+    open(env, bind, Parts { socket, seeds, reset_key, ids, server: None })
+}
+
+/// What an endpoint is put together from.
+struct Parts<I> {
+    socket: Arc<dyn AsyncUdpSocket>,
+    seeds: SeedTree,
+    reset_key: [u8; 32],
+    ids: I,
+    server: Option<ServerConfig>,
+}
+
+fn open<I>(env: &Env, bind: SocketAddr, parts: Parts<I>) -> Result<Endpoint, QuicError>
+where
+    I: Fn() -> Box<dyn ConnectionIdGenerator> + Send + Sync + 'static,
+{
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &parts.reset_key);
+    let mut config = EndpointConfig::new(Arc::new(key));
+    config
+        .rng_seed(Some(parts.seeds.child("endpoint").bytes()))
+        .min_reset_interval(RESET_INTERVAL)
+        .cid_generator(parts.ids);
+    let runtime = Arc::new(EnvRuntime(env.clone()));
+    Endpoint::new_with_abstract_socket(config, parts.server, parts.socket, runtime)
+        .map_err(|source| QuicError::Socket { addr: bind, source })
+}
+
+type SeededSocket = (Arc<dyn AsyncUdpSocket>, SeedTree);
+
+fn plain_socket(env: &Env, bind: SocketAddr) -> Result<SeededSocket, QuicError> {
     let failed = |source| QuicError::Socket { addr: bind, source };
     let socket = env.datagrams(bind).map_err(failed)?;
-    // One node may open several endpoints: the port tells their streams apart.
-    let port = socket.local_addr().map_err(failed)?.port();
-    let seeds = env.seeds().child("quic").child(&port.to_string());
-    let mut config = EndpointConfig::new(Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, reset_key)));
-    config
-        .rng_seed(Some(seeds.child("endpoint").bytes()))
-        .min_reset_interval(RESET_INTERVAL)
-        .cid_generator(move || Box::new(SeededIds::new(&seeds)));
-    let runtime = Arc::new(EnvRuntime(env.clone()));
-    Endpoint::new_with_abstract_socket(config, server, Arc::new(Socket(socket)), runtime).map_err(failed)
+    let seeds = socket_seeds(env, &*socket).map_err(failed)?;
+    Ok((Arc::new(Socket(socket)), seeds))
+}
+
+fn routed_socket(env: &Env, bind: SocketAddr, routers: &Arc<Routers>) -> Result<SeededSocket, QuicError> {
+    let failed = |source| QuicError::Socket { addr: bind, source };
+    let socket = env.datagrams(bind).map_err(failed)?;
+    let seeds = socket_seeds(env, &*socket).map_err(failed)?;
+    Ok((Arc::new(RoutedSocket::new(socket, routers.clone())), seeds))
+}
+
+/// One node may open several endpoints: the port tells their streams apart.
+fn socket_seeds(env: &Env, socket: &dyn Datagrams) -> io::Result<SeedTree> {
+    let port = socket.local_addr()?.port();
+    Ok(env.seeds().child("quic").child(&port.to_string()))
 }
 
 /// How to connect as `identity` to a server of the same CA.
@@ -144,25 +227,13 @@ pub fn client_config(
     alpn: &[u8],
     profile: &Profile,
 ) -> Result<ClientConfig, QuicError> {
-    let tls_error = |error: &dyn std::fmt::Display| QuicError::Tls(error.to_string());
-    let verifier = WebPkiServerVerifier::builder_with_provider(trust.roots.clone(), env.crypto().clone())
-        .build()
-        .map_err(|e| tls_error(&e))?;
-    let mut tls =
-        rustls::ClientConfig::builder_with_details(env.crypto().clone(), Arc::new(WallClock(env.clone())))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|e| tls_error(&e))?
-            .with_webpki_verifier(verifier)
-            .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
-            .map_err(|e| tls_error(&e))?;
-    tls.alpn_protocols = vec![alpn.to_vec()];
-    tls.resumption = rustls::client::Resumption::disabled();
-    let tls = QuicClientConfig::try_from(tls).map_err(|e| tls_error(&e))?;
+    let tls = tls::client(env, identity, trust, alpn, profile.resume)?;
+    let tls = QuicClientConfig::try_from(tls).map_err(|error| QuicError::Tls(error.to_string()))?;
     let mut config = ClientConfig::new(Arc::new(tls));
     let owner = identity.principal().map(|who| who.to_string()).unwrap_or_default();
     let seeds = env.seeds().child("first ids").child(&String::from_utf8_lossy(alpn)).child(&owner);
     let ids = std::sync::Mutex::new(SeededIds::new(&seeds));
-    config.transport_config(profile.transport(true)).initial_dst_cid_provider(Arc::new(move || {
+    config.transport_config(profile.transport(true, 0)).initial_dst_cid_provider(Arc::new(move || {
         ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner).generate_cid()
     }));
     Ok(config)
@@ -182,14 +253,22 @@ pub const fn server_name(kind: NodeKind) -> &'static str {
     }
 }
 
-/// Moves an endpoint's connections to a fresh socket, after the node has moved to another network.
+/// Moves an endpoint's connections to a fresh socket, after the node has moved to another network. `routers` as when it was
+/// opened.
 ///
 /// # Errors
 /// The address can not be bound; the endpoint stays as it was.
-pub fn rebind(env: &Env, endpoint: &Endpoint, bind: SocketAddr) -> Result<(), QuicError> {
-    let failed = |source| QuicError::Socket { addr: bind, source };
-    let socket = env.datagrams(bind).map_err(failed)?;
-    endpoint.rebind_abstract(Arc::new(Socket(socket))).map_err(failed)
+pub fn rebind(
+    env: &Env,
+    endpoint: &Endpoint,
+    bind: SocketAddr,
+    routers: Option<&Arc<Routers>>,
+) -> Result<(), QuicError> {
+    let (socket, _) = match routers {
+        Some(routers) => routed_socket(env, bind, routers)?,
+        None => plain_socket(env, bind)?,
+    };
+    endpoint.rebind_abstract(socket).map_err(|source| QuicError::Socket { addr: bind, source })
 }
 
 /// Who the peer is, by the certificate that it has proved to own.
@@ -207,28 +286,6 @@ pub fn serial(connection: &Connection) -> Option<Serial> {
     let identity = connection.peer_identity()?;
     let chain = identity.downcast_ref::<Vec<CertificateDer<'static>>>()?;
     chain.first().and_then(Serial::of)
-}
-
-/// The env's wall clock, for certificate dates and token lifetimes.
-#[derive(Debug)]
-struct WallClock(Env);
-
-impl WallClock {
-    fn since_epoch(&self) -> Duration {
-        self.0.wall().since(drover_model::WallTime::UNIX_EPOCH)
-    }
-}
-
-impl TimeProvider for WallClock {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(self.since_epoch()))
-    }
-}
-
-impl TimeSource for WallClock {
-    fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.since_epoch()
-    }
 }
 
 /// Connection ids from the env's randomness; quinn's own generator draws from the machine's.

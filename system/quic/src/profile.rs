@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
+/// Largest UDP payload that is tried: Ethernet's 1500 bytes less the headers of IPv6 and UDP. quinn's own bound.
+const MTU_MAX: u16 = 1452;
+
 /// Limits of a connection. The effective idle timeout is the smaller one of both ends, so both use the same profile.
 #[derive(Debug, Clone)]
 pub struct Profile {
@@ -29,6 +32,8 @@ pub struct Profile {
     pub ack_delay: Duration,
     /// Packets after which the peer acknowledges at once.
     pub ack_every: u32,
+    /// A client goes on with an earlier TLS session where a server of the cluster has given it a ticket.
+    pub resume: bool,
 }
 
 impl Profile {
@@ -51,6 +56,7 @@ impl Profile {
             mtu_discovery: false,
             ack_delay: Duration::from_millis(200),
             ack_every: 10,
+            resume: false,
         }
     }
 
@@ -71,10 +77,14 @@ impl Profile {
             mtu_discovery: true,
             ack_delay: Duration::from_millis(100),
             ack_every: 10,
+            resume: false,
         }
     }
 
-    pub(crate) fn transport(&self, connecting: bool) -> Arc<TransportConfig> {
+    /// `overhead_bytes`: what is added to every datagram on its way through the data centre.
+    pub(crate) fn transport(&self, connecting: bool, overhead_bytes: usize) -> Arc<TransportConfig> {
+        let mut discovery = MtuDiscoveryConfig::default();
+        discovery.upper_bound(MTU_MAX - overhead_bytes as u16);
         let mut acks = AckFrequencyConfig::default();
         acks.max_ack_delay(Some(self.ack_delay)).ack_eliciting_threshold(self.ack_every.into());
         let mut transport = TransportConfig::default();
@@ -89,7 +99,7 @@ impl Profile {
             .max_concurrent_uni_streams(self.uni_streams_max.into())
             .datagram_receive_buffer_size(None)
             .ack_frequency_config(Some(acks))
-            .mtu_discovery_config(self.mtu_discovery.then(MtuDiscoveryConfig::default));
+            .mtu_discovery_config(self.mtu_discovery.then_some(discovery));
         Arc::new(transport)
     }
 }

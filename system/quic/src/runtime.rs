@@ -94,7 +94,7 @@ impl AsyncUdpSocket for Socket {
 }
 
 #[derive(Debug)]
-struct Poller(Pin<Box<dyn PollWritable>>);
+pub(crate) struct Poller(pub(crate) Pin<Box<dyn PollWritable>>);
 
 impl UdpPoller for Poller {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

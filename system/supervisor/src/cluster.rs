@@ -98,7 +98,7 @@ const fn one() -> u32 {
 }
 
 /// Kinds of services that `drover` has.
-const KINDS: [&str; 3] = ["persistence", "gateway", "tracker"];
+const KINDS: [&str; 4] = ["persistence", "gateway", "router", "tracker"];
 /// Instances of one kind on one machine.
 const COUNT_MAX: u32 = 256;
 

@@ -13,12 +13,31 @@ pub(crate) const SEGMENT_BYTES_LIMIT: u64 = 64 << 20;
 /// Fewest segments that the bound of the spool must have room for: with fewer, shedding one would lose most of it.
 const SEGMENTS_MIN: u64 = 4;
 
+/// What a tracker's servers are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// They end sessions.
+    #[default]
+    Gateways,
+    /// They forward to those who do.
+    Routers,
+}
+
 /// Settings of the tracker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Gateways or routers, used in turn from a random one on, so that a fleet spreads over them.
     pub servers: Vec<SocketAddr>,
+    /// What `servers` are. `gateways`: a session ends with its gateway, and another begins elsewhere. `routers`: all lead to the
+    /// same gateways, and a session that hears nothing goes on through the next one.
+    pub via: Via,
+    /// Through routers: nothing was heard for this long, although something was sent: the next router is used. Some probes
+    /// of QUIC, and longer than a handover takes; changing costs nothing but a check of the new path.
+    #[serde(rename = "router_silence_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
+    pub router_silence: Duration,
     /// Local address of the session's socket.
     pub bind: SocketAddr,
     /// How often fresh fixes are sent. Longer saves data and battery, a packet and its answer cost more than the fix in
@@ -78,6 +97,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             servers: Vec::new(),
+            via: Via::Gateways,
+            router_silence: Duration::from_secs(3),
             bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             send_interval: Duration::from_secs(5),
             sync_interval: Duration::from_secs(1),
@@ -138,6 +159,7 @@ impl Config {
             ("ack_timeout_ms", self.ack_timeout),
             ("connect_timeout_ms", self.connect_timeout),
             ("silence_max_ms", self.silence_max),
+            ("router_silence_ms", self.router_silence),
             ("stalled_max_ms", self.stalled_max),
             ("backoff_first_ms", self.backoff_first),
         ];

@@ -8,11 +8,13 @@ mod uplink;
 use std::future::{Future, pending};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use drover_env::{Chain, Env};
 use drover_model::Fix;
+use drover_quic::Routers;
 use drover_wire::geostream::{Channel, close};
 use quinn::{ClientConfig, Endpoint};
 use rand::RngExt;
@@ -44,6 +46,8 @@ pub(crate) struct Driver {
     env: Env,
     config: Config,
     endpoint: Endpoint,
+    /// What the endpoint sends through, if its servers are routers.
+    routers: Option<Arc<Routers>>,
     shares_endpoint: bool,
     client: ClientConfig,
     gps: mpsc::Receiver<Arrived<Bytes>>,
@@ -88,7 +92,7 @@ enum Input {
 
 impl Driver {
     pub(crate) fn start(tracker: Tracker) -> Result<Self, SpoolError> {
-        let Tracker { env, config, endpoint, client, gps, can, newest, shares_endpoint, first_send } =
+        let Tracker { env, config, endpoint, routers, client, gps, can, newest, shares_endpoint, first_send } =
             tracker;
         let now = Instant::now();
         let mut config = config.buggified(&env);
@@ -105,11 +109,12 @@ impl Driver {
         Ok(Self {
             source: config.servers.first().and_then(|server| env.source_ip(*server).ok()),
             session,
-            liveness: Liveness::new(config.silence_max, config.stalled_max),
+            liveness: Liveness::new(config.silence_max, config.stalled_max, config.router_silence),
             dialer: Dialer::new(now, &config, env.rng("dial")),
             env,
             config,
             endpoint,
+            routers,
             shares_endpoint,
             client,
             gps,
@@ -243,12 +248,21 @@ impl Driver {
         self.follow_address();
         let Some(link) = &self.link else { return };
         let (received, sent) = link.datagrams();
-        let heard = self.liveness.observe(now, received, sent);
+        let owed = self.session.is_owed();
+        let heard = self.liveness.observe(now, received, sent, owed);
         self.session.set_reachable(now, self.liveness.is_reachable(now));
         if heard && self.doubt == Some(Doubt::Silent) {
             self.end_doubt();
         }
-        let (owed, others) = (self.session.is_owed(), self.config.servers.len() > 1);
+        if let Some(routers) = &self.routers
+            && self.liveness.router_is_silent(now)
+            && routers.change()
+        {
+            info!("another router");
+            self.env.event("tracker.router_changed", &[]);
+        }
+        // Behind routers there are others, even if only one is known.
+        let others = self.config.servers.len() > 1 || self.routers.is_some();
         if let (None, Some(doubt)) = (self.doubt, self.liveness.doubt(now, owed, others)) {
             self.begin_doubt(now, doubt);
         }
@@ -262,7 +276,12 @@ impl Driver {
         if self.source == Some(source) {
             return;
         }
-        match drover_quic::rebind(&self.env, &self.endpoint, rebind_addr(self.config.bind)) {
+        match drover_quic::rebind(
+            &self.env,
+            &self.endpoint,
+            rebind_addr(self.config.bind),
+            self.routers.as_ref(),
+        ) {
             Ok(()) => {
                 let moved = self.source.replace(source).is_some() && self.link.is_some();
                 if moved {

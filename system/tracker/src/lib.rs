@@ -21,7 +21,7 @@ mod spool;
 mod tracker;
 
 pub use arrived::Arrived;
-pub use config::Config;
+pub use config::{Config, Via};
 pub use nmea::{NmeaCounts, NmeaReader};
 pub use spool::{Spool, SpoolError};
 pub use tracker::{BindError, Newest, RunError, Summary, Tracker};

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use drover_env::Env;
 use drover_model::Fix;
-use drover_quic::{Identity, Principal, Profile, QuicError, Trust};
+use drover_quic::{Identity, Principal, Profile, QuicError, Routers, Trust};
 use drover_wire::geostream::ALPN;
 use quinn::{ClientConfig, Endpoint};
+use rand::RngExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Arrived;
 use crate::can::{CanCounts, CanInput};
+use crate::config::Via;
 use crate::driver::Driver;
 use crate::{Config, NmeaCounts, SpoolError};
 
@@ -94,6 +96,7 @@ pub struct Tracker {
     pub(crate) env: Env,
     pub(crate) config: Config,
     pub(crate) endpoint: Endpoint,
+    pub(crate) routers: Option<Arc<Routers>>,
     pub(crate) client: ClientConfig,
     pub(crate) gps: mpsc::Receiver<Arrived<Bytes>>,
     pub(crate) can: Option<CanInput>,
@@ -124,16 +127,22 @@ impl Tracker {
     ) -> Result<Self, BindError> {
         config.check().map_err(BindError::Config)?;
         let bind = config.bind;
-        let endpoint =
-            drover_quic::client(&env, bind).map_err(|source| BindError::Endpoint { bind, source })?;
-        Ok(Self {
-            shares_endpoint: false,
-            ..Self::on_endpoint(env, config, &identity, &trust, gps, endpoint)?
-        })
+        let routers = match config.via {
+            Via::Gateways => None,
+            // A fleet spreads over them.
+            Via::Routers => Routers::new(config.servers.clone(), env.rng("router").random_range(0..1 << 16)),
+        };
+        let endpoint = match &routers {
+            None => drover_quic::client(&env, bind),
+            Some(routers) => drover_quic::client_through(&env, bind, routers),
+        };
+        let endpoint = endpoint.map_err(|source| BindError::Endpoint { bind, source })?;
+        let tracker = Self::on_endpoint(env, config, &identity, &trust, gps, endpoint)?;
+        Ok(Self { shares_endpoint: false, routers, ..tracker })
     }
 
     /// The same on an endpoint that other trackers use, too: it is not closed with this one, and stays where it is when the
-    /// vehicle comes into another network. For a process that plays many vehicles.
+    /// vehicle comes into another network, or its router dies. For a process that plays many vehicles.
     ///
     /// # Errors
     /// A setting makes no sense, or the certificate is not a vehicle's.
@@ -151,11 +160,23 @@ impl Tracker {
             return Err(BindError::Identity { found });
         };
         let failed = |source| BindError::Endpoint { bind: config.bind, source };
-        let client =
-            drover_quic::client_config(&env, identity, trust, ALPN, &Profile::vehicle()).map_err(failed)?;
+        // Where any gateway may take over, a session goes on with what another one knew of this vehicle.
+        let profile = Profile { resume: config.via == Via::Routers, ..Profile::vehicle() };
+        let client = drover_quic::client_config(&env, identity, trust, ALPN, &profile).map_err(failed)?;
         let newest = Newest::default();
-        let (shares_endpoint, first_send) = (true, None);
-        Ok(Self { env, config, endpoint, client, gps, can: None, newest, shares_endpoint, first_send })
+        let (shares_endpoint, first_send, routers) = (true, None, None);
+        Ok(Self {
+            env,
+            config,
+            endpoint,
+            routers,
+            client,
+            gps,
+            can: None,
+            newest,
+            shares_endpoint,
+            first_send,
+        })
     }
 
     /// Reads the vehicle's bus, too: fixes carry the readings that had arrived when they were made, however late

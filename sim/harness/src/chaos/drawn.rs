@@ -59,7 +59,8 @@ impl<'a> Drawn<'a> {
                 fault.lasts = None;
             }
             "rolling" => {
-                let kind = [NodeKind::Gateway, NodeKind::Persistence][rng.random_range(0..2)];
+                let kinds = [NodeKind::Gateway, NodeKind::Persistence, NodeKind::Router];
+                let kind = kinds[rng.random_range(0..if self.is_routed() { 3 } else { 2 })];
                 let each = tenths(rng.random_range(0.5..15.0));
                 let whole = each * self.scenario.nodes_len(kind);
                 // Its nodes are down one after the other, but none other of their kind may be then.
@@ -151,7 +152,11 @@ impl<'a> Drawn<'a> {
             "wipe" => fault.wipe = Some(self.any(rng, NodeKind::Vehicle)),
             "sleep" => fault.sleep = Some(self.vehicles(rng)),
             "slow" => {
-                let kinds = [NodeKind::Gateway, NodeKind::Persistence, NodeKind::Vehicle, NodeKind::Db];
+                let mut kinds =
+                    vec![NodeKind::Gateway, NodeKind::Persistence, NodeKind::Vehicle, NodeKind::Db];
+                if self.is_routed() {
+                    kinds.push(NodeKind::Router);
+                }
                 let kind = kinds[rng.random_range(0..kinds.len())];
                 fault.slow = Some(self.any(rng, kind));
                 fault.delay_by = Some(Duration::from_millis(rng.random_range(1..200)));
@@ -200,6 +205,7 @@ impl<'a> Drawn<'a> {
     /// A node that may be down from `at` on for as long as it `lasts`.
     fn stopped(&mut self, rng: &mut ChaCha8Rng, at: Duration, lasts: Duration) -> Option<NodePattern> {
         let kind = match rng.random_range(0..10) {
+            0..3 if self.is_routed() && rng.random::<bool>() => NodeKind::Router,
             0..3 => NodeKind::Gateway,
             3..6 => NodeKind::Persistence,
             6 => NodeKind::Db,
@@ -223,6 +229,10 @@ impl<'a> Drawn<'a> {
         free
     }
 
+    fn is_routed(&self) -> bool {
+        self.scenario.cluster.router > 0
+    }
+
     fn any(&self, rng: &mut ChaCha8Rng, kind: NodeKind) -> NodePattern {
         one(kind, rng.random_range(0..self.scenario.nodes_len(kind).max(1)))
     }
@@ -239,6 +249,11 @@ impl<'a> Drawn<'a> {
     /// Any link of the first `kinds` kinds, one way or both. The last kind is the database's.
     fn link(&self, rng: &mut ChaCha8Rng, kinds: u32) -> Link {
         let (from, to) = match rng.random_range(0..kinds) {
+            0 if self.is_routed() => match rng.random::<bool>() {
+                true => (self.vehicles(rng), all(NodeKind::Router)),
+                false => (all(NodeKind::Vehicle), self.any(rng, NodeKind::Router)),
+            },
+            1 if self.is_routed() => (all(NodeKind::Router), self.any(rng, NodeKind::Gateway)),
             0 => (self.vehicles(rng), all(NodeKind::Gateway)),
             1 => (all(NodeKind::Vehicle), self.any(rng, NodeKind::Gateway)),
             2 => (self.any(rng, NodeKind::Gateway), self.any(rng, NodeKind::Persistence)),

@@ -29,6 +29,13 @@ const UNTOLD: [&str; 8] = [
 /// The fields of an event, by position.
 pub(super) struct Fields<'a>(&'a [(&'static str, Value<'a>)]);
 
+impl<'a> Fields<'a> {
+    #[cfg(test)]
+    pub(super) const fn new(fields: &'a [(&'static str, Value<'a>)]) -> Self {
+        Self(fields)
+    }
+}
+
 impl Fields<'_> {
     pub(super) fn number(&self, name: &str) -> u64 {
         match self.0.iter().find(|(key, _)| *key == name) {
@@ -60,6 +67,7 @@ impl Observer for History {
         *state.raw_events.entry(name).or_default() += 1;
         state.session_event(at, node, name, &values);
         state.drains.event(at, node, name);
+        state.packets.event(at, now, node, name, &values);
         if node.kind == NodeKind::Vehicle {
             state.vehicle_event(at, now, node, name, &values);
         }
@@ -81,6 +89,8 @@ fn counted_as(name: &str, values: &Fields<'_>) -> Option<(&'static str, u64)> {
     Some(match name {
         "tracker.connected" if values.number("reconnect") == 0 => ("connect", 1),
         "tracker.connected" => ("reconnect", 1),
+        "tracker.router_changed" => ("router_change", 1),
+        "quic.ids_rotated" => ("ids_rotated", 1),
         "tracker.migrated" => ("migration", 1),
         "tracker.resent" => ("batch_resent", 1),
         "tracker.refused" => ("refused", 1),

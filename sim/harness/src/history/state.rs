@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 use super::quiet::Quiet;
 use super::restarts::Restarts;
-use super::{Causes, Drains, VehicleHistory};
+use super::{Causes, Drains, Packets, VehicleHistory};
 use crate::model::Model;
 use crate::report::{Latency, Series, TimelineEvent, metrics};
 
@@ -36,6 +36,7 @@ pub(super) struct State {
     pub(super) causes: Causes,
     pub(super) drains: Drains,
     pub(super) restarts: Restarts,
+    pub(super) packets: Packets,
     /// Sessions that each gateway has open.
     pub(super) sessions: BTreeMap<NodeName, u64>,
     pub(super) events: BTreeMap<&'static str, u64>,
@@ -93,6 +94,7 @@ impl State {
             causes: Causes::new(),
             drains: Drains::new(),
             restarts: Restarts::default(),
+            packets: Packets::default(),
             sessions: BTreeMap::new(),
             events: metrics::EVENTS.iter().map(|(name, _)| (*name, 0)).collect(),
             raw_events: BTreeMap::new(),

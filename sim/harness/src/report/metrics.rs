@@ -62,10 +62,12 @@ pub const DRIVING: [(&str, &str); 8] = [
 ];
 
 /// Recovery paths and their causes: how often each was taken.
-pub const EVENTS: [(&str, &str); 35] = [
+pub const EVENTS: [(&str, &str); 37] = [
     ("connect", "a vehicle's first session was set up"),
     ("reconnect", "a vehicle set up a session after it had lost one"),
     ("migration", "a session went on from another address"),
+    ("router_change", "a vehicle that heard nothing went on through another router"),
+    ("ids_rotated", "a gateway turned to the next key of connection ids"),
     ("nat_rebind", "a vehicle's address translation started afresh behind its back"),
     ("device_sleep", "the device of a parked vehicle was switched off"),
     ("device_wake", "it was switched on again"),

@@ -7,7 +7,9 @@ use drover_model::{NodeKind, NodePattern, Position};
 
 use super::fault::{Cells, DB_LINK_VERBS, FaultSpec, Target, VERBS, kinds_of, parameters_of, speak};
 use super::shape::{Shape, list};
-use super::{Chaos, GateSpec, GroupDemand, Link, Mode, Receiver, Roads, Scenario, Traffic, Vehicles};
+use super::{
+    Chaos, Cluster, GateSpec, GroupDemand, Link, Mode, Receiver, Roads, Scenario, Traffic, Vehicles,
+};
 use crate::report::metrics;
 
 /// Adds every problem of `scenario` to `shape`, which knows the places.
@@ -152,15 +154,28 @@ fn check_traffic(scenario: &Scenario, shape: &mut Shape<'_>) {
 }
 
 fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
-    for kind in [NodeKind::Router, NodeKind::Hub, NodeKind::Dns, NodeKind::Health] {
+    for kind in [NodeKind::Hub, NodeKind::Dns, NodeKind::Health] {
         let count = scenario.nodes_len(kind);
         if count > 0 {
             let message = format!(
-                "`{kind}` = {count}: not part of this version's cluster, which has gateway, persistence and db; \
-                 leave it out"
+                "`{kind}` = {count}: not part of this version's cluster, which has router, gateway, persistence and \
+                 db; leave it out"
             );
             shape.problem_at(&format!("cluster.{kind}"), message);
         }
+    }
+    if scenario.cluster.router > 0 && scenario.modes.contains(&Mode::Live) && !shape.is_broken("modes") {
+        let message =
+            "`router`: runs with real processes have none yet; leave it out, or \"live\"".to_owned();
+        shape.problem_at("cluster.router", message);
+    }
+    if scenario.cluster.router == 0 && scenario.cluster.rotate != Cluster::default().rotate {
+        let message = "`rotate_s` means nothing without routers: add `router`, or leave it out".to_owned();
+        shape.problem_at("cluster.rotate_s", message);
+    }
+    if scenario.cluster.router == 0 && !scenario.router.is_empty() && !shape.is_broken("router") {
+        let message = "[router] means nothing without routers: add `router` to [cluster]".to_owned();
+        shape.problem_at("router", message);
     }
 }
 
@@ -190,7 +205,7 @@ fn check_fault(scenario: &Scenario, fault: &FaultSpec, path: &str, shape: &mut S
         Target::Nodes(_) => {}
         // A node that is not there is said already.
         Target::Link(link) if target.patterns().iter().all(|nodes| !scenario.nodes(*nodes).is_empty()) => {
-            let problem = link_problem(verb, *link);
+            let problem = link_problem(scenario, verb, *link);
             problem.into_iter().for_each(|message| shape.problem_at(&place, message));
         }
         Target::Link(_) => {}
@@ -232,11 +247,14 @@ fn node_problem(scenario: &Scenario, verb: &str, pattern: NodePattern) -> Option
 }
 
 /// A link over which nothing goes, or on which the verb does nothing.
-fn link_problem(verb: &str, link: Link) -> Option<String> {
+fn link_problem(scenario: &Scenario, verb: &str, link: Link) -> Option<String> {
     let (from, to) = (link.from.kind, link.to.kind);
-    if !speak(from, to) {
+    let direct = [from, to].contains(&NodeKind::Vehicle) && [from, to].contains(&NodeKind::Gateway);
+    let routed = scenario.cluster.router > 0;
+    if !speak(from, to) || direct && routed {
+        let first = if routed { "vehicle and router, router and gateway" } else { "vehicle and gateway" };
         return Some(format!(
-            "`{verb}`: nothing goes between {from} and {to}; links are vehicle and gateway, gateway and persistence, \
+            "`{verb}`: nothing goes between {from} and {to}; links are {first}, gateway and persistence, \
              persistence and db"
         ));
     }

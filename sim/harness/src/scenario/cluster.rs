@@ -5,13 +5,14 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::quantity::millis;
+use super::quantity::{millis, seconds};
 
 /// How many nodes of each kind run. Nodes are called kind/index, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cluster {
-    /// QUIC routers. Not part of this version's cluster: only 0.
+    /// QUIC routers between vehicles and gateways; with 0, vehicles connect to gateways. Default 0.
+    #[schemars(range(min = 0, max = 64))]
     pub router: u32,
     /// Gateways, which end the vehicles' sessions. Default 1.
     #[schemars(range(min = 1, max = 64))]
@@ -28,11 +29,16 @@ pub struct Cluster {
     /// Databases: 1.
     #[schemars(range(min = 1, max = 1))]
     pub db: u32,
+    /// How long keys of connection ids and TLS tickets are used, in seconds. Means nothing without routers. Default 86400.
+    #[serde(rename = "rotate_s", with = "seconds")]
+    #[schemars(with = "f64", range(min = 20.0, max = 604_800.0))]
+    pub rotate: Duration,
 }
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { router: 0, gateway: 1, persistence: 1, hub: 0, dns: 0, health: 0, db: 1 }
+        let rotate = Duration::from_secs(24 * 3600);
+        Self { router: 0, gateway: 1, persistence: 1, hub: 0, dns: 0, health: 0, db: 1, rotate }
     }
 }
 

@@ -62,7 +62,7 @@ fn a_key_in_the_wrong_table_is_sent_to_the_right_one() {
     check(
         &small("[cluster]\nzzz = 1\n"),
         &[
-            "7:1: unknown key `zzz` in [cluster]; known are `db`, `dns`, `gateway`, `health`, `hub`, `persistence`, `router`",
+            "7:1: unknown key `zzz` in [cluster]; known are `db`, `dns`, `gateway`, `health`, `hub`, `persistence`, `rotate_s`, `router`",
         ],
     );
 }
@@ -252,9 +252,25 @@ fn kinds_and_modes_of_later_versions_are_refused() {
         &["1:9: `modes` must name `virtual`, `live` or both, each once"],
     );
     check(
-        &small("[cluster]\nrouter = 2\n"),
+        &small("[cluster]\nhub = 2\n"),
         &[
-            "7:10: `router` = 2: not part of this version's cluster, which has gateway, persistence and db; leave it out",
+            "7:7: `hub` = 2: not part of this version's cluster, which has router, gateway, persistence and db; leave it out",
+        ],
+    );
+    check(
+        &format!("modes = [\"virtual\", \"live\"]\n{}", small("[cluster]\nrouter = 2\n")),
+        &["8:10: `router`: runs with real processes have none yet; leave it out, or \"live\""],
+    );
+    check(
+        &small("[cluster]\nrotate_s = 60\n"),
+        &["7:12: `rotate_s` means nothing without routers: add `router`, or leave it out"],
+    );
+    check(
+        &small(
+            "[cluster]\nrouter = 1\n[[faults]]\nat_s = 1\nfor_s = 1\npartition = \"vehicle/* -> gateway/0\"\n",
+        ),
+        &[
+            "11:13: `partition`: nothing goes between vehicle and gateway; links are vehicle and router, router and gateway, gateway and persistence, persistence and db",
         ],
     );
 }

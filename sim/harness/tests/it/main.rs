@@ -5,6 +5,7 @@ mod orders;
 mod readings;
 mod recorded;
 mod road;
+mod routers;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -109,7 +109,7 @@ async fn call(
     let now = env.source_ip(connection.remote_address()).ok()?;
     if std::mem::replace(source, now) != now {
         env.event("client.moved", &[]);
-        drover_quic::rebind(env, endpoint, (Ipv4Addr::UNSPECIFIED, 0).into()).ok()?;
+        drover_quic::rebind(env, endpoint, (Ipv4Addr::UNSPECIFIED, 0).into(), None).ok()?;
     }
     let (mut send, mut recv) = connection.open_bi().await.ok()?;
     send.write_all(&[7; 3000]).await.ok()?;

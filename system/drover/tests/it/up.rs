@@ -129,7 +129,7 @@ fn what_can_not_run_is_said_with_its_own_words_and_nothing_is_left_behind() {
     fs::write(&file, quick).expect("written");
     drover(folder, &["up", "c"])
         .expect_code(1)
-        .says("gateway/0: it ended 2 times in 60 s")
+        .says("router/0: it ended 2 times in 60 s")
         .says("Address already in use");
     drop(taken);
     drover(folder, &["ctl", "--cluster", "c", "status"]).expect_code(1).says("127.0.0.1:24550");

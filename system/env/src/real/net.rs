@@ -24,7 +24,17 @@ impl Net for SystemNet {
         make_room(&socket);
         // Sets non-blocking mode and what offloads the kernel has.
         let state = UdpSocketState::new((&socket).into())?;
-        Ok(Arc::new(SystemDatagrams { io: UdpSocket::from_std(socket)?, state }))
+        Ok(Arc::new(SystemDatagrams { io: Arc::new(UdpSocket::from_std(socket)?), state }))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn datagrams_apart(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
+        Ok(super::batches::Batches::bind(bind)?)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn datagrams_shared(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
+        Ok(super::batches::Batches::bind_shared(bind)?)
     }
 
     fn listen(&self, bind: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
@@ -64,7 +74,7 @@ fn make_room(socket: &std::net::UdpSocket) {
 
 #[derive(Debug)]
 struct SystemDatagrams {
-    io: UdpSocket,
+    io: Arc<UdpSocket>,
     state: UdpSocketState,
 }
 
@@ -103,7 +113,7 @@ impl Datagrams for SystemDatagrams {
     }
 
     fn writable(self: Arc<Self>) -> Pin<Box<dyn PollWritable>> {
-        Box::pin(Writable { socket: self, waiting: None })
+        Box::pin(Writable::new(self.io.clone()))
     }
 
     fn send_segments_max(&self) -> usize {
@@ -120,9 +130,15 @@ impl Datagrams for SystemDatagrams {
 }
 
 /// `UdpSocket::poll_send_ready` wakes one task only; a future per waiter wakes them all.
-struct Writable {
-    socket: Arc<SystemDatagrams>,
+pub(super) struct Writable {
+    socket: Arc<UdpSocket>,
     waiting: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send + Sync>>>,
+}
+
+impl Writable {
+    pub(super) const fn new(socket: Arc<UdpSocket>) -> Self {
+        Self { socket, waiting: None }
+    }
 }
 
 impl std::fmt::Debug for Writable {
@@ -137,7 +153,7 @@ impl PollWritable for Writable {
         let socket = &this.socket;
         let waiting = this.waiting.get_or_insert_with(|| {
             let socket = socket.clone();
-            Box::pin(async move { socket.io.writable().await })
+            Box::pin(async move { socket.writable().await })
         });
         let result = ready!(waiting.as_mut().poll(cx));
         this.waiting = None;

@@ -4,6 +4,7 @@ mod bad_input;
 mod cut;
 mod journey;
 mod platform;
+mod routers;
 mod source;
 mod store;
 

@@ -25,6 +25,7 @@ pub(crate) struct Platform {
     pub(crate) env: Env,
     pub(crate) store: MemoryStore,
     pub(crate) gateway: SocketAddr,
+    pub(crate) agent: Peer,
     pub(crate) metrics: Arc<Metrics>,
     ca: Ca,
     seeds: SeedTree,
@@ -63,7 +64,7 @@ impl Platform {
         let mut config = drover_gateway::Config {
             listen: ANY,
             bus_bind: ANY,
-            persistence: vec![peer],
+            persistence: vec![peer.clone()],
             ..Default::default()
         };
         change(&mut config);
@@ -84,13 +85,30 @@ impl Platform {
                 async move { agent.run(stop).await }
             }),
         ];
-        Self { env, store, gateway: gateway_addr, metrics, ca, seeds, cancel, services, _folder: folder }
+        Self {
+            env,
+            store,
+            gateway: gateway_addr,
+            agent: peer,
+            metrics,
+            ca,
+            seeds,
+            cancel,
+            services,
+            _folder: folder,
+        }
     }
 
     pub(crate) fn identity(&self, tenant: &str, vehicle: &str) -> (Identity, Trust) {
         let tenant = tenant.parse().expect("a valid name");
         let vehicle = vehicle.parse().expect("a valid name");
         let who = Principal::Vehicle { tenant, vehicle };
+        (self.ca.issue(&who, &self.seeds).expect("a certificate"), self.ca.trust().expect("a root"))
+    }
+
+    /// Certificate of a service, and whom it believes.
+    pub(crate) fn service(&self, kind: NodeKind, index: u32) -> (Identity, Trust) {
+        let who = Principal::service(kind, index);
         (self.ca.issue(&who, &self.seeds).expect("a certificate"), self.ca.trust().expect("a root"))
     }
 
@@ -112,7 +130,7 @@ impl Platform {
         let name = drover_quic::server_name(NodeKind::Gateway);
         let connecting = endpoint.connect_with(config.expect("a config"), self.gateway, name);
         let connection = connecting.expect("a valid address").await?;
-        Ok(Vehicle { _endpoint: endpoint, connection, _folder: folder })
+        Ok(Vehicle { env, endpoint, connection, _folder: folder })
     }
 
     /// How often an event occurred, with `reason` if one is given.
@@ -169,9 +187,10 @@ impl Drop for Platform {
 
 /// One vehicle's connection.
 pub(crate) struct Vehicle {
-    _endpoint: Endpoint,
+    pub(crate) env: Env,
+    pub(crate) endpoint: Endpoint,
     pub(crate) connection: Connection,
-    _folder: tempfile::TempDir,
+    pub(crate) _folder: tempfile::TempDir,
 }
 
 impl Vehicle {

@@ -29,6 +29,11 @@ impl Driver {
     pub(super) fn dial(&mut self, now: Instant) {
         let Some(index) = self.dialer.poll(now) else { return };
         let Some(&server) = self.config.servers.get(index) else { return };
+        // Which gateway it will be is the routers' to decide; an attempt that fails tries another of them.
+        let server = match &self.routers {
+            Some(routers) => routers.server(),
+            None => server,
+        };
         debug!(server.index = index, "connecting");
         let patience = self.config.connect_timeout;
         self.attempt = Some(Box::pin(connect(self.endpoint.clone(), self.client.clone(), server, patience)));
@@ -42,6 +47,10 @@ impl Driver {
             Err(error) => {
                 info!(error = %Chain(&error), "no session");
                 self.env.event("tracker.connect_failed", &[]);
+                // With a session, its own silence decides which router is used.
+                if let Some(routers) = self.routers.as_ref().filter(|_| self.link.is_none()) {
+                    routers.change();
+                }
                 self.dialer.failed(now);
             }
         }

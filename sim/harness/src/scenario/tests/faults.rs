@@ -40,7 +40,9 @@ fn a_fault_that_would_do_nothing_is_refused() {
     }
     check_fault(
         "at_s = 1\nclock_skew = \"db/0\"\nskew_ms = 5",
-        &["8:14: `clock_skew` does nothing to db/0: it is for nodes of `gateway`, `persistence`, `vehicle`"],
+        &[
+            "8:14: `clock_skew` does nothing to db/0: it is for nodes of `router`, `gateway`, `persistence`, `vehicle`",
+        ],
     );
     check_fault(
         "at_s = 1\ncorrupt = \"persistence/0 -> db/0\"\nprobability = 0.5",

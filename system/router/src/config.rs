@@ -1,0 +1,128 @@
+//! Settings of the router. Every bound says what happens at it.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use drover_model::{NodeKind, NodeName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::table::State;
+
+/// More threads than any machine has cores for.
+const SHARDS_MAX: usize = 256;
+
+/// A gateway that routers lead to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Such as `gateway/0`: its index is its number in connection ids.
+    #[schemars(with = "String")]
+    pub node: NodeName,
+    /// Where it listens for vehicles.
+    pub addr: SocketAddr,
+    /// `serving`; `draining`: keeps what it has and gets nothing new; `dead`: its clients are told that it is gone.
+    #[serde(default)]
+    pub state: State,
+}
+
+/// Settings of the router.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where clients send to. On a machine with several addresses one of them: answers leave from it.
+    pub listen: SocketAddr,
+    /// Where gateways answer to. They believe a client's address from here alone: list it in their `routers`.
+    pub inner: SocketAddr,
+    /// Threads, each with sockets of its own: as many as cores, where one is not enough for half a million packets a second.
+    pub shards: usize,
+    /// The gateways.
+    pub gateways: Vec<Server>,
+    /// Connections per second that one address (of IPv6: one /64) may begin; above it, first packets are dropped. A carrier puts
+    /// thousands of vehicles behind one address, which all come back after an outage: below that number only to stop a flood.
+    /// Each shard counts by itself.
+    pub source_begins_per_s: u32,
+    /// Stateless resets per second, for clients of dead gateways; above it they wait for their idle timeout, or try again. One
+    /// costs about as much as a forwarded packet.
+    pub resets_per_s: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 443)),
+            inner: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9443)),
+            shards: 1,
+            gateways: Vec::new(),
+            source_begins_per_s: 5_000,
+            resets_per_s: 10_000,
+        }
+    }
+}
+
+impl Config {
+    /// Checks what types can not say.
+    ///
+    /// # Errors
+    /// Names the key and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        if self.gateways.is_empty() {
+            return Err("no gateway: add a [[router.gateways]] with node and addr".to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        for Server { node, addr, .. } in &self.gateways {
+            if node.kind != NodeKind::Gateway {
+                return Err(format!("gateways: {node} is no gateway"));
+            }
+            if !seen.insert(node.index) {
+                return Err(format!("gateways: {node} is there twice"));
+            }
+            if addr.is_ipv4() != self.inner.is_ipv4() {
+                return Err(format!(
+                    "gateways: {node} at {addr} can not be reached from inner = {}",
+                    self.inner
+                ));
+            }
+        }
+        if !(1..=SHARDS_MAX).contains(&self.shards) {
+            return Err(format!("shards of {} is not between 1 and {SHARDS_MAX}", self.shards));
+        }
+        if self.source_begins_per_s == 0 {
+            return Err("source_begins_per_s must be at least 1".to_owned());
+        }
+        if self.listen.port() != 0 && self.listen == self.inner {
+            return Err("inner must be another address than listen".to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let config: Config = toml::from_str(text).expect("known keys");
+        let problem = config.check().err().unwrap_or_default();
+        assert!(problem.contains(expected) && problem.is_empty() == expected.is_empty(), "{text}: {problem}");
+    }
+
+    #[test]
+    fn a_useless_value_is_named() {
+        let gateway =
+            |node: &str, addr: &str| format!("[[gateways]]\nnode = \"{node}\"\naddr = \"{addr}\"\n");
+        let good = gateway("gateway/0", "192.0.2.1:443");
+        check(&good, "");
+        check(&format!("{good}state = \"draining\"\n"), "");
+        check("", "no gateway: add a");
+        check(&format!("shards = 0\n{good}"), "shards of 0 is not between");
+        check(&gateway("hub/0", "192.0.2.1:443"), "hub/0 is no gateway");
+        check(&format!("{good}{good}"), "gateway/0 is there twice");
+        check(&gateway("gateway/0", "[::1]:443"), "can not be reached from inner");
+        check(
+            &format!("listen = \"127.0.0.1:9\"\ninner = \"127.0.0.1:9\"\n{good}"),
+            "another address than listen",
+        );
+        assert!(toml::from_str::<Config>("gateway = []").is_err(), "an unknown key");
+    }
+}

@@ -1,0 +1,23 @@
+//! The router: forwards QUIC datagrams between clients and gateways.
+//!
+//! Remembers no connection and no client. Where a packet goes follows from the packet and the table of servers alone, so
+//! that every router answers alike and any of them may die. Ends no TLS, opens no packet, and keeps no queue of its own:
+//! what comes faster than it can be sent on waits in the kernel, and is lost there.
+
+mod config;
+mod counts;
+mod decision;
+mod forward;
+mod packet;
+mod reset;
+mod service;
+mod sources;
+mod table;
+
+pub use config::{Config, Server};
+pub use counts::Counts;
+pub use decision::{Cause, Verdict, decide};
+pub use forward::{BATCH_MAX, Batch, Forwarder, Outgoing};
+pub use packet::{Header, LongKind, parse};
+pub use service::{BindError, Router};
+pub use table::{State, Table};

@@ -1,0 +1,288 @@
+//! The router as a service: two sockets, one loop.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use drover_env::{Chain, Datagrams, Env, Shards, Value};
+use drover_quic::ClusterKeys;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::config::{Config, Server};
+use crate::decision::Verdict;
+use crate::forward::{Batch, Forwarder, Outgoing};
+use crate::table::Table;
+
+/// How often counts are told and keys are looked after.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Why a router can not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// One of its sockets.
+    #[error("open the {what} socket on {addr}")]
+    Socket {
+        /// Which one.
+        what: &'static str,
+        /// Address asked for.
+        addr: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A setting that can not be.
+    #[error("config: {0}")]
+    Config(String),
+}
+
+/// A router, bound and ready to run.
+pub struct Router {
+    first: Shard,
+}
+
+/// One thread's part: sockets of its own, and the table that all share.
+struct Shard {
+    env: Env,
+    keys: ClusterKeys,
+    config: Config,
+    /// Towards clients.
+    outer: Arc<dyn Datagrams>,
+    /// Towards gateways.
+    inner: Arc<dyn Datagrams>,
+    table: Arc<ArcSwap<Table>>,
+    /// Looks after the table's keys.
+    keeps_keys: bool,
+}
+
+/// From where a batch came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Clients,
+    Servers,
+}
+
+impl Side {
+    const fn other(self) -> Self {
+        match self {
+            Self::Clients => Self::Servers,
+            Self::Servers => Self::Clients,
+        }
+    }
+}
+
+impl Router {
+    /// Opens the router's sockets.
+    ///
+    /// # Errors
+    /// An address is taken or not ours, or the config is wrong.
+    pub fn bind(env: Env, config: Config, keys: ClusterKeys) -> Result<Self, BindError> {
+        config.check().map_err(BindError::Config)?;
+        let table = Arc::new(ArcSwap::from_pointee(table(&env, &keys, &config.gateways)));
+        let first = Shard::bind(env, config, keys, table)?;
+        Ok(Self { first: Shard { keeps_keys: true, ..first } })
+    }
+
+    /// Where clients send to.
+    ///
+    /// # Errors
+    /// The socket is closed.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.first.outer.local_addr()
+    }
+
+    /// Where gateways answer to.
+    ///
+    /// # Errors
+    /// The socket is closed.
+    pub fn inner_addr(&self) -> io::Result<SocketAddr> {
+        self.first.inner.local_addr()
+    }
+
+    /// Forwards until `cancel`. There is nothing to hand over: any other router does the same.
+    pub async fn run(self, cancel: CancellationToken) {
+        let others = self.start_others(&cancel);
+        self.first.run(cancel).await;
+        match others {
+            Ok(Some(others)) => others.join().await,
+            Ok(None) => {}
+            Err(error) => warn!(%error, "the router ran as one shard"),
+        }
+    }
+
+    /// Starts the shards beside the first. Each opens its sockets in its own thread, where it waits for them.
+    fn start_others(&self, cancel: &CancellationToken) -> io::Result<Option<Shards>> {
+        let Shard { env, keys, config, table, .. } = &self.first;
+        if config.shards <= 1 {
+            return Ok(None);
+        }
+        // A port that was chosen for the first one is the port of all.
+        let config = Config { listen: self.local_addr()?, inner: self.inner_addr()?, ..config.clone() };
+        let (own, keys, table, cancel) = (env.clone(), keys.clone(), table.clone(), cancel.clone());
+        let shards = env.shards("router", config.shards - 1, move |_| {
+            let (env, config, keys) = (own.clone(), config.clone(), keys.clone());
+            let (table, cancel) = (table.clone(), cancel.clone());
+            Box::pin(async move {
+                match Shard::bind(env, config, keys, table) {
+                    Ok(shard) => shard.run(cancel).await,
+                    Err(error) => warn!(error = %Chain(&error), "a shard of the router does not run"),
+                }
+            })
+        });
+        shards.map(Some)
+    }
+}
+
+impl Shard {
+    fn bind(
+        env: Env,
+        config: Config,
+        keys: ClusterKeys,
+        table: Arc<ArcSwap<Table>>,
+    ) -> Result<Self, BindError> {
+        let open = |what, addr| {
+            let opened = match config.shards {
+                1 => env.datagrams_apart(addr),
+                _ => env.datagrams_shared(addr),
+            };
+            opened.map_err(|source| BindError::Socket { what, addr, source })
+        };
+        let (outer, inner) = (open("listen", config.listen)?, open("inner", config.inner)?);
+        Ok(Self { env, keys, config, outer, inner, table, keeps_keys: false })
+    }
+
+    async fn run(self, cancel: CancellationToken) {
+        let Self { env, keys, config, outer, inner, table, keeps_keys } = self;
+        let mut forwarder = Forwarder::new(&keys, env.rng("resets"), &config, Instant::now());
+        let mut batch = Batch::default();
+        let mut turn = Side::Clients;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let (side, received) = tokio::select! {
+                biased;
+                _ = tick.tick() => {
+                    forwarder.counts().tell(&env);
+                    if keeps_keys {
+                        rotate(&env, &keys, &config.gateways, &table);
+                    }
+                    continue;
+                }
+                () = cancel.cancelled() => break,
+                received = receive(turn, &*outer, &*inner, &mut batch) => received,
+            };
+            turn = side.other();
+            let received = match received {
+                Ok(received) => received,
+                Err(error) => {
+                    // A socket that is gone, as when a node goes down: there is nothing to forward.
+                    warn!(%error, "the router's socket failed");
+                    break;
+                }
+            };
+            let now_table = table.load();
+            match side {
+                Side::Clients => {
+                    forwarder.from_clients(Instant::now(), &now_table, &mut batch, received);
+                    if drover_env::SIMULATION {
+                        tell_verdicts(&env, &batch);
+                    }
+                    send(&inner, &batch, batch.onward()).await;
+                    send(&outer, &batch, batch.back()).await;
+                }
+                Side::Servers => {
+                    forwarder.from_servers(&now_table, &mut batch, received);
+                    send(&outer, &batch, batch.onward()).await;
+                }
+            }
+        }
+        forwarder.counts().tell(&env);
+    }
+}
+
+fn table(env: &Env, keys: &ClusterKeys, servers: &[Server]) -> Table {
+    let generation = keys.generation(env.wall());
+    // Planted: each server's packets go to the one after it.
+    let shift = usize::from(env.planted("servers_swapped"));
+    let addrs = servers.iter().cycle().skip(shift).map(|server| server.addr);
+    Table::new(
+        keys,
+        generation,
+        servers.iter().zip(addrs).map(|(server, addr)| (server.node, addr, server.state)),
+    )
+}
+
+/// Takes the keys of the present generation into the table.
+fn rotate(env: &Env, keys: &ClusterKeys, servers: &[Server], shared: &ArcSwap<Table>) {
+    if shared.load().generation() != keys.generation(env.wall()) {
+        shared.store(Arc::new(table(env, keys, servers)));
+        env.event("router.keys_rotated", &[]);
+    }
+}
+
+/// Waits for a batch from either side; if both have one, from the one whose turn it is. Safe to drop while waiting.
+async fn receive(
+    turn: Side,
+    outer: &dyn Datagrams,
+    inner: &dyn Datagrams,
+    batch: &mut Batch,
+) -> (Side, io::Result<usize>) {
+    poll_fn(|cx| {
+        for side in [turn, turn.other()] {
+            let socket = match side {
+                Side::Clients => outer,
+                Side::Servers => inner,
+            };
+            let received = batch.fill(|buffers, meta| socket.poll_recv_batch(cx, buffers, meta));
+            if let Poll::Ready(received) = received {
+                return Poll::Ready((side, received));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Sends all of it. If the socket takes no more, waits: what comes meanwhile waits in the kernel, or is lost there.
+async fn send(socket: &Arc<dyn Datagrams>, batch: &Batch, mut outgoing: &[Outgoing]) {
+    while !outgoing.is_empty() {
+        match batch.send(outgoing, |transmits| socket.try_send_batch(transmits)) {
+            Ok(sent) => outgoing = outgoing.get(sent.max(1)..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut writable = socket.clone().writable();
+                if poll_fn(|cx| writable.as_mut().poll_writable(cx)).await.is_err() {
+                    return;
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+/// Tells each packet and its verdict, for the twin to judge.
+fn tell_verdicts(env: &Env, batch: &Batch) {
+    for (packet, verdict) in batch.verdicts() {
+        let (outcome, detail) = match verdict {
+            Verdict::Route(to, _) => ("routed", to.to_string()),
+            Verdict::Place(to, _) => ("placed", to.to_string()),
+            Verdict::Reset => ("reset", String::new()),
+            Verdict::Drop(cause) => ("dropped", cause.name().to_owned()),
+        };
+        // As much of a packet as says where it belongs: a short header and its id.
+        let word =
+            |at: usize| (at..at + 8).fold(0, |word, at| word << 8 | u64::from(*packet.get(at).unwrap_or(&0)));
+        let fields = [
+            ("outcome", Value::Str(outcome)),
+            ("detail", Value::Str(&detail)),
+            ("first", Value::U64(word(0))),
+            ("second", Value::U64(word(8))),
+            ("third", Value::U64(word(16))),
+        ];
+        env.event("router.packet", &fields);
+    }
+}

@@ -1,0 +1,4 @@
+//! What holds for any datagram, and that none of them costs an allocation.
+
+mod allocations;
+mod corpus;
