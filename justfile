@@ -20,6 +20,15 @@ check scenario *args:
 check-all:
     .ci/scenarios all
 
+# The live gate: real processes and a real database, two minutes
+live:
+    .ci/live
+
+# Scenarios with real processes at full load: just load rush_20k --ramp-s 30
+load scenario="rush_20k" *args:
+    cargo build --release -p drover
+    cargo run --release -- load {{scenario}} {{args}}
+
 # Many days of chaos, each with faults of its own: just sweep 1..=200
 sweep seeds="1..=100" *args:
     cargo run --release -- sweep chaos --seeds {{seeds}} {{args}}

@@ -90,6 +90,7 @@ pub(crate) struct Watch {
 struct Seen {
     pid: Option<u32>,
     out: Option<(Duration, u64)>,
+    hung: u64,
 }
 
 impl Watch {
@@ -103,7 +104,9 @@ impl Watch {
             let serves = service.state == State::Ready;
             let replaced = service.pid.is_some() && seen.pid.is_some() && service.pid != seen.pid;
             if (!serves || replaced) && seen.out.is_none() {
-                seen.out = Some((now, lost));
+                // One that hung had not served for as long as it took to be sure.
+                let before = if service.hung > seen.hung { handle.hung_after() } else { Duration::ZERO };
+                seen.out = Some((now.saturating_sub(before), lost));
                 tell(
                     witness,
                     &service.node,
@@ -114,6 +117,7 @@ impl Watch {
                 tell(witness, &service.node, "node.started_again");
                 self.degraded.push(degraded(&service.node, from, Some(now), lost - lost_before));
             }
+            seen.hung = service.hung;
             if service.pid.is_some() || first {
                 seen.pid = service.pid;
             }

@@ -121,6 +121,11 @@ impl Handle {
         &self.instances
     }
 
+    /// How long a process may be silent until it counts as hung.
+    pub const fn hung_after(&self) -> Duration {
+        self.limits.hung_after
+    }
+
     /// How they are.
     pub fn status(&self) -> Status {
         Status::of(&self.board.borrow())

@@ -16,7 +16,10 @@ pub const LIVE_LATENCIES: [(&str, &str); 2] = [
         "send_due_to_durable",
         "from when the vehicle was due to send the fix, whatever cluster and generator did, until the tracker saw the durable ack",
     ),
-    ("crash_to_resumed", "from when a service was seen to be gone until a vehicle that lost its session had one again"),
+    (
+        "crash_to_resumed",
+        "from when a service was seen to be gone until a vehicle that lost its session had one again",
+    ),
 ];
 
 /// Of whom a run with real processes measures the CPU time per durable fix.
@@ -127,7 +130,8 @@ pub fn all() -> Vec<String> {
     let driving = DRIVING.iter().map(|(name, _)| format!("driving.{name}"));
     let events = EVENTS.iter().map(|(name, _)| format!("events.{name}"));
     let cpu = LIVE_CPU.iter().map(|service| format!("cpu_us_per_fix.{service}"));
-    let settled = ["settled_after_s", "live.durable_per_s.median", "live.recovered_after_s"].map(str::to_owned);
+    let settled =
+        ["settled_after_s", "live.durable_per_s.median", "live.recovered_after_s"].map(str::to_owned);
     ledger
         .chain(refused)
         .chain(latencies)

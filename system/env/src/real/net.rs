@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
-use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -21,6 +20,7 @@ pub struct SystemNet;
 impl Net for SystemNet {
     fn datagrams(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
         let socket = std::net::UdpSocket::bind(bind)?;
+        #[cfg(target_os = "linux")]
         make_room(&socket);
         // Sets non-blocking mode and what offloads the kernel has.
         let state = UdpSocketState::new((&socket).into())?;
@@ -61,12 +61,17 @@ impl Net for SystemNet {
 
 /// Bytes of datagrams that may wait to be read. The kernel counts its own bookkeeping, too, so that this is some 6,000 small
 /// ones: what thousands of vehicles send while a service looks away for a moment. Its default holds 160.
+#[cfg(target_os = "linux")]
 const WAITING_BYTES: usize = 4 << 20;
 
 /// Lets datagrams wait. Without the right to go beyond `net.core.rmem_max`, as many as that allows.
+#[cfg(target_os = "linux")]
 fn make_room(socket: &std::net::UdpSocket) {
-    let room = sockopt::set_socket_recv_buffer_size_force(socket, WAITING_BYTES)
-        .or_else(|_| sockopt::set_socket_recv_buffer_size(socket, WAITING_BYTES));
+    use nix::sys::socket::setsockopt;
+    use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce};
+
+    let room = setsockopt(socket, RcvBufForce, &WAITING_BYTES)
+        .or_else(|_| setsockopt(socket, RcvBuf, &WAITING_BYTES));
     if let Err(error) = room {
         tracing::warn!(%error, "a socket keeps the kernel's default of waiting datagrams");
     }

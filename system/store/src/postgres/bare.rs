@@ -30,7 +30,7 @@ impl BareCopy {
         let table = format!("public.bare_copy_{backend}");
         // Whoever logs in may make tables; whom an agent acts as may not.
         let make = format!(
-            "RESET ROLE; DROP TABLE IF EXISTS {table}; \
+            "SET ROLE NONE; DROP TABLE IF EXISTS {table}; \
              CREATE TABLE {table} (LIKE public.vehicle_telemetry INCLUDING DEFAULTS, \
              PRIMARY KEY (time, vehicle_id, sequence, epoch, tenant_id, retention_class))"
         );
