@@ -4,6 +4,7 @@
 //! of how a run is made.
 
 mod chart;
+mod ci;
 mod driving;
 mod html;
 mod latency;
@@ -19,11 +20,13 @@ use std::fmt;
 use drover_model::Refusal;
 use serde::{Deserialize, Serialize};
 
+pub use ci::{annotations, junit, markdown};
 pub use driving::driving;
 pub use html::page;
 pub use latency::Latency;
 pub use live::{Degraded, LiveFacts, Spread};
 pub use plan::{plan_files, plan_text};
+use summary::grouped;
 pub use summary::summary;
 pub use timeline::TimelineEvent;
 

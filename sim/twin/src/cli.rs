@@ -85,6 +85,20 @@ pub(crate) struct Which {
     pub(crate) threads: u8,
 }
 
+/// What is left beside the report for other programs.
+#[derive(Debug, Args)]
+pub(crate) struct ForOthers {
+    /// Writes the outcome as JUnit's XML, for a test runner's page.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Writes the outcome as Markdown, for a pull request.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Prints what did not hold as annotations of a GitHub workflow; in one, they are printed anyway.
+    #[arg(long)]
+    pub(crate) annotate: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -95,6 +109,8 @@ pub(crate) struct RunArgs {
     /// Prints the verdict only, and no progress.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) others: ForOthers,
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +136,8 @@ pub(crate) struct LoadArgs {
     /// Prints the verdict only, and no progress.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) others: ForOthers,
 }
 
 #[derive(Debug, Subcommand)]

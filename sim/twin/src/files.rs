@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use drover_harness::report::{Report, TimelineEvent, plan_files};
+use drover_harness::report::{Report, TimelineEvent, annotations, junit, markdown, plan_files};
 use drover_harness::scenario::{self, Scenario};
 
-use crate::Stop;
-use crate::cli::Which;
+use crate::cli::{ForOthers, Which};
+use crate::{Stop, show};
 
 /// Where scenarios are, from the working directory.
 pub(crate) const FOLDER: &str = "scenarios";
@@ -74,6 +74,22 @@ pub(crate) fn of_day(scenario: Scenario, seed: Option<u64>, until: Option<Durati
         Some(until) => seeded.resolved().with_until(until),
         None => seeded.resolved(),
     }
+}
+
+/// Leaves what other programs read of a run.
+pub(crate) fn write_for_others(others: &ForOthers, report: &Report) -> Result<(), Stop> {
+    let wanted =
+        [(&others.junit, "--junit", junit(report)), (&others.markdown, "--markdown", markdown(report))];
+    for (path, option, text) in wanted {
+        let Some(path) = path else { continue };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        write_all(folder, &[(name, text.as_bytes())], option)?;
+    }
+    if others.annotate || std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+        show(&annotations(report));
+    }
+    Ok(())
 }
 
 /// Reads the report of a run.

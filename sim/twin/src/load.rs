@@ -58,6 +58,7 @@ pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
     })?;
     let report = &outcome.report;
     let page = files::write_report(&folder, report, &outcome.timeline)?;
+    files::write_for_others(&args.others, report)?;
     if args.quiet && report.verdict == Verdict::Pass {
         show(&format!("{} {} live\n", report.verdict, report.name));
     } else {

@@ -58,6 +58,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
     let report = &mut outcome.report;
     report.run.speed = watch.speed(report.run.speed.virtual_s);
     let page = files::write_report(&folder, report, &outcome.timeline)?;
+    files::write_for_others(&args.others, report)?;
     if args.quiet && report.verdict == Verdict::Pass {
         show(&format!("{} {} seed {}\n", report.verdict, report.name, report.seed));
     } else {

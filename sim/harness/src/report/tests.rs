@@ -236,6 +236,28 @@ fn live_sample() -> Report {
 }
 
 #[test]
+fn other_programs_read_what_did_not_hold() {
+    let mut report = sample();
+    report.judge(false);
+    report.oracles[1].outcome = OracleOutcome::Fail;
+    report.oracles[1].violation = Some("100% of \"it\"\nis <gone>".to_owned());
+    let xml = junit(&report);
+    assert!(xml.contains("<failure message=\"100% of &quot;it&quot;\nis &lt;gone&gt;\"/>"), "{xml}");
+    let count = |what: &str| xml.matches(what).count();
+    let failed = count("<failure");
+    assert!(xml.contains(&format!("tests=\"{}\" failures=\"{failed}\"", count("<testcase"))), "{xml}");
+    assert_eq!(count("<testcase"), report.gates.len() + report.oracles.len() + 1);
+    let lines = annotations(&report);
+    assert_eq!(lines.lines().count(), failed, "{lines}");
+    assert!(lines.contains("::100%25 of \"it\"%0Ais <gone>"), "{lines}");
+    let text = markdown(&report);
+    for gate in &report.gates {
+        assert!(text.contains(&format!("| `{}` |", gate.metric)), "{text}");
+    }
+    assert!(markdown(&live_sample()).contains("| gateway | 10.0 | 9.0 | 12.0 |"));
+}
+
+#[test]
 fn a_live_report_has_every_metric_and_says_what_disturbed_it() {
     let mut report = live_sample();
     let value = serde_json::to_value(&report).expect("a JSON form");
