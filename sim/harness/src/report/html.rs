@@ -258,7 +258,8 @@ fn curves(html: &mut String, report: &Report) {
 fn latencies(html: &mut String, report: &Report) {
     html.push_str("<section>\n<h2>Latency, milliseconds</h2>\n<div class=wide><table>\n<thead><tr><th>From fix<th class=n>Count<th class=n>p50<th class=\"n spare\">p90<th class=n>p99<th class=n>p99.9<th class=n>Max</tr></thead>\n");
     for (name, latency) in &report.latency_ms {
-        let about = metrics::LATENCIES.iter().find(|(known, _)| known == name).map_or("", |(_, about)| about);
+        let mut known = metrics::LATENCIES.iter().chain(&metrics::LIVE_LATENCIES);
+        let about = known.find(|(known, _)| known == name).map_or("", |(_, about)| about);
         let figures = latency.figures().map(|(name, value)| {
             let class = if name == "p90" { "\"n spare\"" } else { "n" };
             format!("<td class={class}>{}", millis(value))
