@@ -161,7 +161,7 @@ pub(crate) fn env(common: &Common, index: u32, disk: MemoryDisk, witness: Arc<Wi
     let seeds = common.seeds.child(&node);
     Env::new(Parts {
         node,
-        clock: Arc::new(Wall),
+        clock: Arc::new(real::SystemClock),
         net: Arc::new(NoSockets),
         disk: Arc::new(disk),
         executor: common.executor.clone(),
@@ -170,14 +170,6 @@ pub(crate) fn env(common: &Common, index: u32, disk: MemoryDisk, witness: Arc<Wi
         events: Arc::new(Told { index, witness }),
         faults: None,
     })
-}
-
-struct Wall;
-
-impl drover_env::Clock for Wall {
-    fn wall(&self) -> drover_model::WallTime {
-        real::wall()
-    }
 }
 
 /// Vehicles use endpoints that are there already, and never come into another network by themselves.

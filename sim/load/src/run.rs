@@ -1,20 +1,21 @@
 //! One run with real processes: starts the cluster, connects the vehicles, lets the world drive by the clock, breaks what the
 //! scenario says, waits until everything has settled, and holds the ledger against the database.
 
+mod drive;
+mod outcome;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use drover_env::{SeedTree, real};
 use drover_harness::history::{History, Totals};
-use drover_harness::ledger::balance;
-use drover_harness::live::{Configs, driving, vehicle_id, world_spec};
-use drover_harness::oracles;
-use drover_harness::report::{Latency, LiveFacts, Report, Spread, TimelineEvent};
+use drover_harness::live::{Configs, vehicle_id, world_spec};
+use drover_harness::report::{Latency, Report, TimelineEvent};
 use drover_harness::run::RunError;
-use drover_harness::scenario::{Mode, Scenario};
+use drover_harness::scenario::Scenario;
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId, WallTime};
 use drover_tests::Postgres;
 use drover_world::{Roads, TICK, World};
@@ -129,8 +130,8 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Result<Outcome, Loa
     let services = Services::start(prepared.cluster.clone(), &program, options.log)?;
     runtime.block_on(services.handle().ready(READY_WITHIN))?;
     say(&mut options, "making the vehicles");
-    let run = Run::new(scenario, &options, &configs, &prepared, &seeds, runtime, services, database)?;
-    run.drive(options, version)
+    let ready = Ready { configs, prepared, seeds, runtime, services, database };
+    Run::new(scenario, &options, ready)?.drive(options, version)
 }
 
 fn say(options: &mut Options<'_>, phase: &'static str) {
@@ -171,18 +172,19 @@ struct Run<'a> {
     interrupted: bool,
 }
 
+/// A cluster that serves, and what vehicles need to join it.
+struct Ready {
+    configs: Configs,
+    prepared: Prepared,
+    seeds: SeedTree,
+    runtime: Runtime,
+    services: Services,
+    database: Database,
+}
+
 impl<'a> Run<'a> {
-    #[expect(clippy::too_many_arguments, reason = "all that a run is made of, each from a step of its own")]
-    fn new(
-        scenario: &'a Scenario,
-        options: &Options<'_>,
-        configs: &Configs,
-        prepared: &Prepared,
-        seeds: &SeedTree,
-        runtime: Runtime,
-        services: Services,
-        mut database: Database,
-    ) -> Result<Self, LoadError> {
+    fn new(scenario: &'a Scenario, options: &Options<'_>, ready: Ready) -> Result<Self, LoadError> {
+        let Ready { configs, prepared, seeds, runtime, services, mut database } = ready;
         let count = scenario.vehicles_len();
         let vehicles: Vec<VehicleId> = (0..count).map(vehicle_id).collect();
         let ramp = options.ramp.unwrap_or_else(|| Duration::from_secs(3 + u64::from(count / RAMP_PER_S)));
@@ -212,7 +214,7 @@ impl<'a> Run<'a> {
             .map_err(LoadError::machine("open the generator's folder"))?;
         let setup = Setup {
             count,
-            configs,
+            configs: &configs,
             servers: prepared.gateways.clone(),
             tenant,
             ca: &prepared.ca,
@@ -220,7 +222,7 @@ impl<'a> Run<'a> {
             moments,
             witness: witness.clone(),
         };
-        let fleet = Fleet::new(&env, seeds, setup)?;
+        let fleet = Fleet::new(&env, &seeds, setup)?;
         drop(guard);
         let spec = world_spec(&at_clock, nodes(scenario), options.roads.clone(), options.file);
         let world = World::new(spec.map_err(RunError::from)?);
@@ -278,211 +280,6 @@ impl<'a> Run<'a> {
         let (fixes, vehicles) = groups.iter().fold((0.0, 0.0), |sum, of| (sum.0 + of.0 * of.1, sum.1 + of.1));
         Shape { fixes_per_message: fixes / f64::max(vehicles, 1.0), database: self.database.config.clone() }
     }
-
-    /// Starts every tracker, and waits until all have a session.
-    fn connect(&mut self) -> Result<(), LoadError> {
-        let (origin, per_second) = (self.origin, self.ramp_per_s);
-        let fleet = &mut self.fleet;
-        self.runtime.block_on(fleet.start(origin, per_second));
-        let vehicles = self.vehicles.len() as u64;
-        while self.witness.history.totals().connected < vehicles {
-            if Instant::now() >= origin {
-                let connected = self.witness.history.totals().connected;
-                let waited_s = vehicles / u64::from(per_second.max(1));
-                return Err(LoadError::Ramp { connected, vehicles, waited_s });
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-
-    /// How late a task of the vehicles' runtime wakes that does nothing else.
-    fn watch_runtime(&self) -> Arc<Mutex<Histogram<u64>>> {
-        let lag = Arc::new(Mutex::new(Latency::histogram()));
-        let (seen, origin) = (lag.clone(), self.origin);
-        self.runtime.spawn(async move {
-            for step in 0u32.. {
-                let due = origin + TICK * step;
-                tokio::time::sleep_until(due).await;
-                let late = Instant::now().saturating_duration_since(due);
-                seen.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .saturating_record(late.as_micros() as u64);
-            }
-        });
-        lag
-    }
-
-    fn run_world(&mut self, options: &mut Options<'_>, saboteur: &Saboteur, calibration: &Calibration) {
-        let parking = self.scenario.driven();
-        let (duration, end) = (self.scenario.duration, parking + self.scenario.settle);
-        let warm = self.scenario.vehicles.iter().map(|group| group.send_interval).max().unwrap_or_default();
-        let window = (parking.saturating_sub(warm) / WINDOWS).max(Duration::from_secs(1));
-        let (mut next_mark, mut healed, mut settling, mut step) = (warm + TICK, false, false, 0u32);
-        loop {
-            self.world.step();
-            let now = self.world.now();
-            let due = self.origin + now;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            let late = Instant::now().saturating_duration_since(due);
-            self.lag.saturating_record(late.as_micros() as u64);
-            for action in self.world.outputs().actions() {
-                saboteur.apply(action);
-            }
-            for (vehicle, chunk) in self.world.outputs().nmea() {
-                self.fleet.gps(vehicle, chunk, now);
-            }
-            step += 1;
-            if step.is_multiple_of(LOOK_EVERY) {
-                self.watch.look(self.services.handle(), &self.witness);
-            }
-            if now.subsec_nanos() == 0 {
-                self.end_second(options, now, settling);
-            }
-            if now >= next_mark && now <= parking {
-                self.meter.mark(now, self.witness.history.totals().durable);
-                calibration.slice();
-                next_mark += window;
-            }
-            if now >= parking && !settling {
-                settling = true;
-                self.world.stop_sampling();
-                self.delivered = Some(self.witness.history.delivered());
-            }
-            if now >= duration && !healed {
-                healed = true;
-                for action in self.world.heal() {
-                    saboteur.apply(&action);
-                }
-                self.witness.history.heal(now);
-            }
-            let rest = settling && now >= parking + LAST_FIX.min(self.scenario.settle);
-            if rest && self.witness.history.totals().backlog() == 0 {
-                self.settled_after = Some(now - parking);
-            }
-            if self.interrupted || self.settled_after.is_some() || now >= end {
-                return;
-            }
-        }
-    }
-
-    fn end_second(&mut self, options: &mut Options<'_>, now: Duration, settling: bool) {
-        let history = &self.witness.history;
-        history.end_second();
-        let queue = self.world.traffic().map_or(0, |traffic| traffic.queue_longest);
-        self.queue_longest = self.queue_longest.max(queue);
-        let database = self.server.try_lock().ok().and_then(|server| server.as_ref().and_then(Postgres::pid));
-        self.meter.look(self.services.handle(), database);
-        self.interrupted = options.interrupt.load(Ordering::Relaxed);
-        let Some(progress) = &mut options.progress else { return };
-        let series = history.series();
-        let status = self.services.handle().status();
-        let degraded = status.services.into_iter().filter(|one| one.state != drover_supervisor::State::Ready);
-        progress(&Progress {
-            phase: if settling { "settling" } else { "driving" },
-            now,
-            duration: self.scenario.driven(),
-            totals: history.totals(),
-            durable_per_s: series.durable_per_s.last().copied().unwrap_or_default(),
-            p99_ms: series.latency_p99_ms.last().copied().flatten(),
-            cores: self.meter.cores(),
-            degraded: degraded.map(|one| format!("{} {}", one.node, one.state)).collect(),
-        });
-    }
-
-    fn finish(
-        mut self,
-        options: Options<'_>,
-        version: String,
-        calibration: BTreeMap<String, Spread>,
-    ) -> Result<Outcome, LoadError> {
-        let history = self.witness.history.clone();
-        let pending = self.fleet.pending()?;
-        if self.interrupted {
-            history.cut_short(&pending);
-        }
-        let found = self.database.found(&self.runtime, self.tenant, &self.vehicles)?;
-        let mut report = Report::new(self.scenario, Mode::Live, options.replay.clone());
-        report.ledger = history.with_vehicles(|vehicles| balance(vehicles, &found, &pending));
-        if !report.ledger.is_balanced() {
-            return Err(LoadError::Ledger(format!("{:?}", report.ledger)));
-        }
-        report.oracles = vec![
-            oracles::durable_is_stored_once(&history, &found),
-            oracles::nothing_missing(&report.ledger, self.interrupted || self.settled_after.is_some()),
-            oracles::protocol_kept(&history),
-            oracles::identities_used_once(&history),
-        ];
-        self.commit_facts(&mut report, &options);
-        let degraded = std::mem::take(&mut self.watch).finish(&self.witness);
-        let cpu = self.meter.cpu_us_per_fix();
-        report.cpu_us_per_fix = cpu.iter().map(|(name, spread)| (name.clone(), spread.median)).collect();
-        report.live = Some(LiveFacts {
-            program: version,
-            store: self.database.described.clone(),
-            simplified: self.simplified(),
-            window_s: self.scenario.driven().as_secs_f64() / f64::from(WINDOWS),
-            durable_per_s: self.meter.durable_per_s(),
-            cpu_us_per_fix: cpu,
-            foreign_cores: self.meter.foreign_cores(),
-            calibration,
-            machine_class: crate::baseline::machine_class(),
-            baseline: options.baseline.clone(),
-            memory_bytes: self.meter.memory_bytes(),
-            generator_lag_ms: Latency::from_micros(&self.lag),
-            generator_lag_limit_ms: LAG_LIMIT.as_secs_f64() * 1_000.0,
-            recovered_after_s: recovered_after_s(self.witness.crashed(), &history.series().backlog),
-            degraded,
-        });
-        report.judge(self.interrupted);
-        let (timeline, _) = history.timeline();
-        self.services.stop();
-        Ok(Outcome { report, timeline })
-    }
-
-    /// What is simpler here than on the road.
-    fn simplified(&self) -> Vec<String> {
-        let mut simplified = vec![
-            "vehicles run in one process, share endpoints, and keep their spools in memory".to_owned(),
-            "all nodes are on one machine: the radio of the scenario is not applied".to_owned(),
-            "the world begins at the time of the run".to_owned(),
-        ];
-        if self.fleet.chunks_lost > 0 {
-            simplified
-                .push(format!("{} receiver outputs found their tracker's port full", self.fleet.chunks_lost));
-        }
-        simplified
-    }
-
-    fn commit_facts(&self, report: &mut Report, options: &Options<'_>) {
-        let history = &self.witness.history;
-        report.commit = options.commit.to_owned();
-        report.settled_after_s = self.settled_after.map(|after| after.as_secs_f64());
-        report.latency_ms.extend(history.latencies());
-        report.latency_ms.insert("send_due_to_durable".to_owned(), self.witness.send_due_to_durable());
-        report.latency_ms.insert("crash_to_resumed".to_owned(), self.witness.crash_to_resumed());
-        report.events = history.events();
-        report.driving = driving(&self.world, self.queue_longest);
-        report.series = history.series();
-        report.attribution.extend(options.roads.attribution().map(str::to_owned));
-        let driven = self.world.now().min(self.scenario.driven());
-        report.duration_s = driven.as_secs_f64();
-        let driven_s = driven.as_secs_f64().max(1.0);
-        let delivered = self.delivered.unwrap_or_else(|| history.delivered());
-        report.throughput =
-            delivered.into_iter().map(|(name, fixes)| (name.to_owned(), fixes as f64 / driven_s)).collect();
-    }
-}
-
-/// Seconds from a crash until no more fixes wait than at most before it. `backlog` has one value per second.
-fn recovered_after_s(crashed: Option<Duration>, backlog: &[u64]) -> Option<f64> {
-    let crashed = crashed?.as_secs_f64();
-    let second = (crashed as usize).min(backlog.len());
-    let before = backlog[..second].iter().max()?;
-    // It grows first: the way down is what counts.
-    let after = backlog[second..].iter().rposition(|waiting| waiting > before);
-    let back = second + after.map_or(0, |last| last + 1);
-    (back < backlog.len()).then(|| (back as f64 + 1.0 - crashed).max(0.0))
 }
 
 /// The services of a scenario, which its faults can name.
@@ -490,20 +287,4 @@ fn nodes(scenario: &Scenario) -> impl Iterator<Item = NodeName> {
     let kinds = [NodeKind::Gateway, NodeKind::Persistence, NodeKind::Db];
     let of = |kind| (0..scenario.nodes_len(kind)).map(move |index| NodeName::new(kind, index));
     kinds.into_iter().flat_map(of).collect::<Vec<_>>().into_iter()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn it_has_recovered_once_no_more_waits_than_before() {
-        let check = |crashed_s: f64, backlog: &[u64], expected: Option<f64>| {
-            assert_eq!(recovered_after_s(Some(Duration::from_secs_f64(crashed_s)), backlog), expected);
-        };
-        check(2.5, &[5, 6, 5, 20, 9, 6, 4], Some(3.5));
-        check(2.5, &[5, 6, 5, 4, 4], Some(0.5));
-        check(2.5, &[5, 6, 5, 20, 9], None);
-        assert_eq!(recovered_after_s(None, &[1]), None);
-    }
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -30,12 +28,7 @@ impl Services {
     /// The log can not be written, or the system has no more threads.
     pub(crate) fn start(cluster: Cluster, program: &Path, log: &Path) -> Result<Self, LoadError> {
         let file = File::create(log).map_err(LoadError::machine(format!("write {}", log.display())))?;
-        let file = Mutex::new(file);
-        let log = Log::to(move |node, line| {
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            // A log that can not be written is not worth a run.
-            let _ = writeln!(file, "{node:<14} {line}");
-        });
+        let log = Log::to(file);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

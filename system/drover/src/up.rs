@@ -170,7 +170,7 @@ async fn keep(cluster: &Cluster, program: &Path, store: String) -> Result<(), St
         let listening = admin.clone().listen(&env, addr).await;
         listening.map_err(|error| failed(&format!("[supervisor]: admin = {addr}"), &error))?;
     }
-    let supervisor = Supervisor::start(cluster, program, &Log::stderr());
+    let supervisor = Supervisor::start(cluster, program, &Log::to(std::io::stderr()));
     let handle = supervisor.handle();
     let told = handle.clone();
     admin.tell(move || Some(json!({ "cluster": told.status(), "store": store })));

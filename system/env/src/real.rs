@@ -61,7 +61,9 @@ pub fn wall() -> WallTime {
     SystemClock.wall()
 }
 
-struct SystemClock;
+/// The machine's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn wall(&self) -> WallTime {

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use drover_model::NodeName;
 use serde::{Deserialize, Serialize};
 
 /// A cluster file: `[supervisor]` and one `[[services]]` for each kind of service.
@@ -261,13 +260,6 @@ fn shifted(addr: SocketAddr, by: u32) -> SocketAddr {
 impl fmt::Display for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.node)
-    }
-}
-
-impl Instance {
-    /// The node that a service of this kind is; a tracker is none.
-    pub fn node_name(&self) -> Option<NodeName> {
-        self.node.parse().ok()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 type Sink = dyn Fn(&str, &str) + Send + Sync;
 
@@ -17,17 +17,14 @@ impl fmt::Debug for Log {
 }
 
 impl Log {
-    /// Calls `sink` with the node and the line, on the thread of the supervisor: it should not wait.
-    pub fn to(sink: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(sink))
-    }
-
-    /// Standard error: what reads it sees one log.
-    pub fn stderr() -> Self {
-        Self::to(|node, line| {
-            // A reader that went away is no failure.
-            drop(writeln!(std::io::stderr(), "{}", named(node, line)));
-        })
+    /// Writes to `out` on the thread of the supervisor: it should not wait for long.
+    pub fn to(out: impl Write + Send + 'static) -> Self {
+        let out = Mutex::new(out);
+        Self(Arc::new(move |node, line| {
+            let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+            // A reader that went away, or a disk that is full, ends no service.
+            drop(writeln!(out, "{}", named(node, line)));
+        }))
     }
 
     pub(crate) fn write(&self, node: &str, line: &str) {

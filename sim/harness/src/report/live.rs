@@ -97,11 +97,6 @@ impl Spread {
         };
         Some(Self { windows: values.len() as u32, min, median, max })
     }
-
-    /// How far the windows lie apart, as a share of their median.
-    pub fn noise(&self) -> f64 {
-        if self.median == 0.0 { 0.0 } else { (self.max - self.min) / self.median }
-    }
 }
 
 #[cfg(test)]
@@ -114,6 +109,5 @@ mod tests {
         assert_eq!((spread.windows, spread.min, spread.median, spread.max), (5, 1.0, 3.0, 100.0));
         assert_eq!(Spread::of(vec![2.0, 4.0]).map(|spread| spread.median), Some(3.0));
         assert_eq!(Spread::of(vec![f64::NAN]), None);
-        assert_eq!(Spread { windows: 2, min: 9.0, median: 10.0, max: 11.0 }.noise(), 0.2);
     }
 }

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReusePort};
 use nix::sys::socket::{
@@ -20,7 +20,7 @@ use quinn_udp::{RecvMeta, Transmit};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::net::Writable;
+use super::net::{Writable, poll_received};
 use crate::{Datagrams, PollWritable};
 
 /// Most datagrams per system call. Beyond some thirty the call itself is no longer seen.
@@ -195,13 +195,7 @@ impl Datagrams for Batches {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.io.poll_recv_ready(cx))?;
-            match self.io.try_io(Interest::READABLE, || self.receive(buffers, meta)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        poll_received(&self.io, cx, || self.receive(buffers, meta))
     }
 
     fn try_send_batch(&self, batch: &[Transmit<'_>]) -> io::Result<usize> {

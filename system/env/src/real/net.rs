@@ -77,6 +77,21 @@ fn make_room(socket: &std::net::UdpSocket) {
     }
 }
 
+/// Waits until `receive` has received.
+pub(super) fn poll_received(
+    io: &UdpSocket,
+    cx: &mut Context<'_>,
+    mut receive: impl FnMut() -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(io.poll_recv_ready(cx))?;
+        match io.try_io(Interest::READABLE, &mut receive) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return Poll::Ready(result),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct SystemDatagrams {
     io: Arc<UdpSocket>,
@@ -94,15 +109,7 @@ impl Datagrams for SystemDatagrams {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.io.poll_recv_ready(cx))?;
-            let received =
-                self.io.try_io(Interest::READABLE, || self.state.recv((&self.io).into(), buffers, meta));
-            match received {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        poll_received(&self.io, cx, || self.state.recv((&*self.io).into(), buffers, meta))
     }
 
     fn try_send_batch(&self, batch: &[Transmit<'_>]) -> io::Result<usize> {

@@ -1,0 +1,127 @@
+//! What a run found: the ledger against the database, the invariants, the figures of the machine.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use drover_harness::ledger::balance;
+use drover_harness::live::driving;
+use drover_harness::oracles;
+use drover_harness::report::{Latency, LiveFacts, Report, Spread};
+use drover_harness::scenario::Mode;
+
+use super::{LAG_LIMIT, Options, Outcome, Run};
+use crate::baseline::machine_class;
+use crate::problem::LoadError;
+
+impl Run<'_> {
+    pub(super) fn finish(
+        mut self,
+        options: Options<'_>,
+        version: String,
+        calibration: BTreeMap<String, Spread>,
+    ) -> Result<Outcome, LoadError> {
+        let history = self.witness.history.clone();
+        let pending = self.fleet.pending()?;
+        if self.interrupted {
+            history.cut_short(&pending);
+        }
+        let found = self.database.found(&self.runtime, self.tenant, &self.vehicles)?;
+        let mut report = Report::new(self.scenario, Mode::Live, options.replay.clone());
+        report.ledger = history.with_vehicles(|vehicles| balance(vehicles, &found, &pending));
+        if !report.ledger.is_balanced() {
+            return Err(LoadError::Ledger(format!("{:?}", report.ledger)));
+        }
+        report.oracles = vec![
+            oracles::durable_is_stored_once(&history, &found),
+            oracles::nothing_missing(&report.ledger, self.interrupted || self.settled_after.is_some()),
+            oracles::protocol_kept(&history),
+            oracles::identities_used_once(&history),
+        ];
+        self.commit_facts(&mut report, &options);
+        let degraded = std::mem::take(&mut self.watch).finish(&self.witness);
+        let cpu = self.meter.cpu_us_per_fix();
+        report.cpu_us_per_fix = cpu.iter().map(|(name, spread)| (name.clone(), spread.median)).collect();
+        report.live = Some(LiveFacts {
+            program: version,
+            store: self.database.described.clone(),
+            simplified: self.simplified(),
+            window_s: self.window().as_secs_f64(),
+            durable_per_s: self.meter.durable_per_s(),
+            cpu_us_per_fix: cpu,
+            foreign_cores: self.meter.foreign_cores(),
+            calibration,
+            machine_class: machine_class(),
+            baseline: options.baseline.clone(),
+            memory_bytes: self.meter.memory_bytes(),
+            generator_lag_ms: Latency::from_micros(&self.lag),
+            generator_lag_limit_ms: LAG_LIMIT.as_secs_f64() * 1_000.0,
+            recovered_after_s: recovered_after_s(self.witness.crashed(), &history.series().backlog),
+            degraded,
+        });
+        report.judge(self.interrupted);
+        let (timeline, _) = history.timeline();
+        self.services.stop();
+        Ok(Outcome { report, timeline })
+    }
+
+    /// What is simpler here than on the road.
+    fn simplified(&self) -> Vec<String> {
+        let mut simplified = vec![
+            "vehicles run in one process, share endpoints, and keep their spools in memory".to_owned(),
+            "all nodes are on one machine: the radio of the scenario is not applied".to_owned(),
+            "the world begins at the time of the run".to_owned(),
+        ];
+        if self.fleet.chunks_lost > 0 {
+            simplified
+                .push(format!("{} receiver outputs found their tracker's port full", self.fleet.chunks_lost));
+        }
+        simplified
+    }
+
+    fn commit_facts(&self, report: &mut Report, options: &Options<'_>) {
+        let history = &self.witness.history;
+        report.commit = options.commit.to_owned();
+        report.settled_after_s = self.settled_after.map(|after| after.as_secs_f64());
+        report.latency_ms.extend(history.latencies());
+        report.latency_ms.insert("send_due_to_durable".to_owned(), self.witness.send_due_to_durable());
+        report.latency_ms.insert("crash_to_resumed".to_owned(), self.witness.crash_to_resumed());
+        report.events = history.events();
+        report.driving = driving(&self.world, self.queue_longest);
+        report.series = history.series();
+        report.attribution.extend(options.roads.attribution().map(str::to_owned));
+        let driven = self.world.now().min(self.scenario.driven());
+        report.duration_s = driven.as_secs_f64();
+        report.run.speed.wall_s = self.world.now().as_secs_f64();
+        let driven_s = driven.as_secs_f64().max(1.0);
+        let delivered = self.delivered.unwrap_or_else(|| history.delivered());
+        report.throughput =
+            delivered.into_iter().map(|(name, fixes)| (name.to_owned(), fixes as f64 / driven_s)).collect();
+    }
+}
+
+/// Seconds from a crash until no more fixes wait than at most before it. `backlog` has one value per second.
+fn recovered_after_s(crashed: Option<Duration>, backlog: &[u64]) -> Option<f64> {
+    let crashed = crashed?.as_secs_f64();
+    let second = (crashed as usize).min(backlog.len());
+    let before = backlog[..second].iter().max()?;
+    // It grows first: the way down is what counts.
+    let after = backlog[second..].iter().rposition(|waiting| waiting > before);
+    let back = second + after.map_or(0, |last| last + 1);
+    (back < backlog.len()).then(|| (back as f64 + 1.0 - crashed).max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_has_recovered_once_no_more_waits_than_before() {
+        let check = |crashed_s: f64, backlog: &[u64], expected: Option<f64>| {
+            assert_eq!(recovered_after_s(Some(Duration::from_secs_f64(crashed_s)), backlog), expected);
+        };
+        check(2.5, &[5, 6, 5, 20, 9, 6, 4], Some(3.5));
+        check(2.5, &[5, 6, 5, 4, 4], Some(0.5));
+        check(2.5, &[5, 6, 5, 20, 9], None);
+        assert_eq!(recovered_after_s(None, &[1]), None);
+    }
+}
