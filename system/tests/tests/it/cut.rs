@@ -85,7 +85,8 @@ async fn way(
             biased;
             said = client.read(&mut from_client) => {
                 let Some(said) = said.ok().filter(|len| *len > 0).map(|len| &from_client[..len]) else { return };
-                let has_commit = said.windows(6).any(|word| word == b"COMMIT");
+                // Ends a statement: tables that are emptied ON COMMIT are named in one that commits nothing.
+                let has_commit = said.windows(7).any(|word| word == b"COMMIT\0");
                 let has_rows = said.windows(6).any(|word| word == b"PGCOPY");
                 let is_now = match cut {
                     Cut::BeforeCommit | Cut::AfterCommit | Cut::SilentCommit => has_commit,

@@ -78,6 +78,18 @@ async fn a_connection_that_dies_inside_the_commit_leaves_it_unknown_and_a_repeat
 }
 
 #[tokio::test]
+async fn a_repeat_whose_commit_is_not_answered_is_unknown_too() {
+    let server = migrated(Disk::Cached).await;
+    assert_eq!(store(&server).commit(batch(rows(0..4))).await, Ok(vec![RowOutcome::Stored; 4]));
+    for cut in [Cut::BeforeCommit, Cut::AfterCommit] {
+        let (_proxy, store) = cut_off(&server, cut).await;
+        let error = store.commit(batch(rows(0..4))).await.expect_err("cut off");
+        assert!(matches!(error, StoreError::Unknown { .. }), "{cut:?}: {error}");
+        assert_eq!(persist(&store, &rows(0..4)).await, [RowOutcome::Duplicate; 4], "{cut:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_dies_inside_the_rows_has_written_nothing() {
     let server = migrated(Disk::Cached).await;
     let (_proxy, store) = cut_off(&server, Cut::InsideRows).await;
