@@ -302,6 +302,11 @@ async fn past_partitions_are_sealed_and_still_take_what_comes_late() {
     let wrong = "SELECT count(*) FROM telemetry_partitions p JOIN pg_class c ON c.relname = p.table_name \
                  WHERE (p.sealed_at IS NULL) <> coalesce('autovacuum_vacuum_insert_threshold=-1' = ANY (c.reloptions), false)";
     assert_eq!(server.sql(DATABASE, wrong), "0");
+    // So does the ANALYZE of places.
+    let analyzed = "SELECT count(*) FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE attname = 'location' \
+                    AND relkind IN ('r', 'p') AND attstattarget <> 0 \
+                    AND (relname LIKE 'vehicle_telemetry%' OR relname = 'newest_positions')";
+    assert_eq!(server.sql(DATABASE, analyzed), "0");
     put(&store, &rows).await;
     let span = Span { from: day, until: after(day, 86_400) };
     assert_eq!(store.track(acme(), vehicle(), span, ALL).await.expect("a track").len(), rows.len());
