@@ -32,7 +32,7 @@ type Answer = Result<Vec<RowOutcome>, StoreError>;
 /// What a client wants, and where it waits for the answer.
 enum Request {
     /// Rows.
-    Commit(Transaction, oneshot::Sender<Answer>),
+    Commit(Arc<Transaction>, oneshot::Sender<Answer>),
     /// A step of an order.
     Command(Command, oneshot::Sender<Result<Outcome, OrdersError>>),
     /// A look at what is there; it answers by itself.
@@ -176,7 +176,7 @@ impl Db {
     fn carry_out(&self, sim: &Sim, request: Request) -> Box<dyn FnOnce()> {
         match request {
             Request::Commit(transaction, answer) => {
-                let result = self.commit(sim, transaction);
+                let result = self.commit(sim, &transaction);
                 Box::new(move || drop(answer.send(result)))
             }
             Request::Command(command, answer) => {
@@ -190,11 +190,10 @@ impl Db {
         }
     }
 
-    fn commit(&self, sim: &Sim, transaction: Transaction) -> Answer {
-        let rows = transaction.rows.clone();
+    fn commit(&self, sim: &Sim, transaction: &Transaction) -> Answer {
         let result = self.store.commit_now(transaction);
         if let Ok(outcomes) = &result {
-            for (row, outcome) in rows.iter().zip(outcomes) {
+            for (row, outcome) in transaction.rows.iter().zip(outcomes) {
                 if *outcome == RowOutcome::Stored {
                     self.history.stored(sim.now(), row);
                 }

@@ -50,7 +50,7 @@ impl Operations {
                 retry_max: Duration::from_secs(2),
                 until: Instant::now() + AWAY_MAX,
             };
-            let verdicts = commit_rows(&self.env, &*self.store, &rows, patience, &mut rng).await;
+            let verdicts = commit_rows(&self.env, &*self.store, rows, patience, &mut rng).await;
             let verdicts = verdicts.map_err(|error| error.to_string())?;
             let is_there =
                 |verdict: &RowVerdict| matches!(verdict, RowVerdict::Stored | RowVerdict::Duplicate);

@@ -209,7 +209,7 @@ impl Kept {
                 info!(rows, dead_letters, "persistence agent stopped; what it stored is gone");
             }
             Self::Postgres(store) => {
-                if let Err(error) = store.write_newest().await {
+                if let Err(error) = store.write_all_newest().await {
                     warn!(error, "newest positions are found again when an agent starts");
                 }
                 info!("persistence agent stopped");

@@ -1,6 +1,7 @@
 //! Commits rows, and finds the ones that a store refuses.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use drover_env::{Env, Value};
@@ -43,15 +44,18 @@ pub struct Patience {
 pub async fn commit_rows(
     env: &Env,
     store: &dyn Store,
-    rows: &[Row],
+    rows: Vec<Row>,
     patience: Patience,
     rng: &mut ChaCha8Rng,
 ) -> Result<Vec<RowVerdict>, StoreError> {
     let mut verdicts = vec![RowVerdict::Stored; rows.len()];
-    let whole: Range<usize> = 0..rows.len();
-    let mut parts = Vec::from([whole]);
+    let whole = of_rows(rows);
+    let rows = &whole.rows;
+    let all: Range<usize> = 0..rows.len();
+    let mut parts = Vec::from([all]);
     while let Some(part) = parts.pop() {
-        let transaction = of_rows(&rows[part.clone()]);
+        let is_whole = part.len() == rows.len();
+        let transaction = if is_whole { whole.clone() } else { of_rows(rows[part.clone()].to_vec()) };
         match retrying(env, store, &transaction, patience, rng).await {
             Ok(outcomes) => {
                 for (verdict, outcome) in verdicts[part].iter_mut().zip(outcomes) {
@@ -63,7 +67,8 @@ pub async fn commit_rows(
                 if let Some(row) = rows.get(part.start) {
                     let letter =
                         DeadLetter { row: row.clone(), reason: Refusal::DeadLetter, detail: detail.clone() };
-                    let aside = Transaction { dead_letters: vec![letter], ..Transaction::default() };
+                    let aside =
+                        Arc::new(Transaction { dead_letters: vec![letter], ..Transaction::default() });
                     retrying(env, store, &aside, patience, rng).await?;
                     env.event("persistence.dead_letter", &[("vehicle", Value::Vehicle(row.vehicle))]);
                     verdicts[part.start] = RowVerdict::Refused(Refusal::DeadLetter, detail);
@@ -81,10 +86,10 @@ pub async fn commit_rows(
     Ok(verdicts)
 }
 
-fn of_rows(rows: &[Row]) -> Transaction {
+fn of_rows(rows: Vec<Row>) -> Arc<Transaction> {
     let event = OutboxEvent { topic: "telemetry.stored", rows: rows.len() as u32 };
     let events = if rows.is_empty() { Vec::new() } else { vec![event] };
-    Transaction { rows: rows.to_vec(), events, dead_letters: Vec::new() }
+    Arc::new(Transaction { rows, events, dead_letters: Vec::new() })
 }
 
 fn verdict_of(outcome: RowOutcome) -> RowVerdict {
@@ -101,7 +106,7 @@ fn verdict_of(outcome: RowOutcome) -> RowVerdict {
 async fn retrying(
     env: &Env,
     store: &dyn Store,
-    transaction: &Transaction,
+    transaction: &Arc<Transaction>,
     patience: Patience,
     rng: &mut ChaCha8Rng,
 ) -> Result<Vec<RowOutcome>, StoreError> {

@@ -19,7 +19,9 @@ pub(crate) type Verdicts = Result<Vec<RowVerdict>, StoreError>;
 
 /// Rows of one call, waiting to be written.
 struct Waiting {
+    /// Until they are written.
     rows: Vec<Row>,
+    count: usize,
     deadline: Instant,
     reply: oneshot::Sender<Verdicts>,
     /// Room in the buffer, given back when the rows are settled.
@@ -49,7 +51,7 @@ impl Inbox {
         let places = u32::try_from(rows.len().clamp(1, self.rows_max.max(1))).map_err(|_| Full)?;
         let room = self.room.clone().try_acquire_many_owned(places).map_err(|_| Full)?;
         self.fill.see(&self.env, self.rows_max.saturating_sub(self.room.available_permits()) as u64);
-        let waiting = Waiting { rows, deadline, reply, _room: room };
+        let waiting = Waiting { count: rows.len(), rows, deadline, reply, _room: room };
         self.waiting.try_send(waiting).map_err(|_| Full)?;
         Ok(verdicts)
     }
@@ -90,8 +92,8 @@ impl Writer {
                 _ = commits.next(), if !commits.is_empty() => None,
                 waiting = self.waiting.recv() => {
                     let Some(waiting) = waiting else { break };
-                    let rows = waiting.rows.len();
-                    planner.handle_item(Instant::now(), waiting, rows.max(1));
+                    let rows = waiting.count.max(1);
+                    planner.handle_item(Instant::now(), waiting, rows);
                     None
                 }
             };
@@ -106,7 +108,7 @@ impl Writer {
         while commits.next().await.is_some() {}
     }
 
-    fn start_commit(&mut self, batch: Vec<Waiting>) -> Task<()> {
+    fn start_commit(&mut self, mut batch: Vec<Waiting>) -> Task<()> {
         self.commits += 1;
         let (env, store) = (self.env.clone(), self.store.clone());
         let (retry_min, retry_max) = (self.config.retry_min, self.config.retry_max);
@@ -115,13 +117,13 @@ impl Writer {
             // Once the last caller has given up, nobody would hear of a success.
             let until = batch.iter().map(|waiting| waiting.deadline).max().unwrap_or_else(Instant::now);
             let patience = Patience { retry_min, retry_max, until };
-            let rows: Vec<Row> = batch.iter().flat_map(|waiting| &waiting.rows).cloned().collect();
-            let mut batch = batch;
+            let mut rows = Vec::with_capacity(batch.iter().map(|waiting| waiting.count).sum());
+            batch.iter_mut().for_each(|waiting| rows.append(&mut waiting.rows));
             if env.planted("ack_before_commit") {
                 let early = std::mem::take(&mut batch);
                 answer(early, Ok(vec![RowVerdict::Stored; rows.len()]));
             }
-            let verdicts = commit_rows(&env, &*store, &rows, patience, &mut rng).await;
+            let verdicts = commit_rows(&env, &*store, rows, patience, &mut rng).await;
             report(&env, &verdicts);
             answer(batch, verdicts);
         })
@@ -152,7 +154,7 @@ fn answer(batch: Vec<Waiting>, verdicts: Verdicts) {
         Ok(verdicts) => {
             let mut verdicts = verdicts.into_iter();
             for waiting in batch {
-                let part = verdicts.by_ref().take(waiting.rows.len()).collect();
+                let part = verdicts.by_ref().take(waiting.count).collect();
                 let _ = waiting.reply.send(Ok(part));
             }
         }

@@ -27,6 +27,14 @@ pub struct Bounds {
     pub max: Position,
 }
 
+impl Bounds {
+    /// True on the edge too.
+    pub fn contains(&self, place: Position) -> bool {
+        (self.min.lat()..=self.max.lat()).contains(&place.lat())
+            && (self.min.lon()..=self.max.lon()).contains(&place.lon())
+    }
+}
+
 /// An area with straight edges, closed by itself. At least three corners.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ring(Vec<Position>);

@@ -21,6 +21,8 @@ pub use revoking::{Revoked, Revoking};
 pub use row::{DeadLetter, Origin, OutboxEvent, Row, RowKey};
 pub use simplify::simplified;
 
+use std::sync::Arc;
+
 use drover_env::BoxFuture;
 
 /// Everything that one transaction writes.
@@ -89,6 +91,7 @@ impl StoreError {
 pub trait Store: Send + Sync {
     /// Writes the transaction, or nothing of it. When it returns `Ok`, everything is durable.
     ///
-    /// The outcomes stand in the order of the rows. Idempotent: a repeat gives `Duplicate`.
-    fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Vec<RowOutcome>, StoreError>>;
+    /// The outcomes stand in the order of the rows. Idempotent: a repeat gives `Duplicate`. Shared, since whoever asks may have
+    /// to ask again.
+    fn commit(&self, transaction: Arc<Transaction>) -> BoxFuture<'_, Result<Vec<RowOutcome>, StoreError>>;
 }

@@ -77,7 +77,7 @@ impl MemoryStore {
     ///
     /// # Errors
     /// [`StoreError::BadRow`] if the constraint refuses a row.
-    pub fn commit_now(&self, transaction: Transaction) -> Result<Vec<RowOutcome>, StoreError> {
+    pub fn commit_now(&self, transaction: &Transaction) -> Result<Vec<RowOutcome>, StoreError> {
         for row in &transaction.rows {
             row.check().map_err(|detail| StoreError::BadRow { detail })?;
             if let Some(constraint) = &self.constraint {
@@ -85,12 +85,12 @@ impl MemoryStore {
             }
         }
         let mut state = self.lock();
-        let outcomes = transaction.rows.into_iter().map(|row| state.insert(row)).collect();
-        state.outbox.extend(transaction.events);
-        for letter in transaction.dead_letters {
+        let outcomes = transaction.rows.iter().map(|row| state.insert(row.clone())).collect();
+        state.outbox.extend(transaction.events.iter().cloned());
+        for letter in &transaction.dead_letters {
             // Put aside once: the outcome of a commit may have been lost on the way.
-            if !state.dead_letters.iter().any(|there| there.is_of(&letter)) {
-                state.dead_letters.push(letter);
+            if !state.dead_letters.iter().any(|there| there.is_of(letter)) {
+                state.dead_letters.push(letter.clone());
             }
         }
         Ok(outcomes)
@@ -214,8 +214,8 @@ impl State {
 }
 
 impl Store for MemoryStore {
-    fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Vec<RowOutcome>, StoreError>> {
-        Box::pin(std::future::ready(self.commit_now(transaction)))
+    fn commit(&self, transaction: Arc<Transaction>) -> BoxFuture<'_, Result<Vec<RowOutcome>, StoreError>> {
+        Box::pin(std::future::ready(self.commit_now(&transaction)))
     }
 }
 
@@ -267,7 +267,7 @@ mod tests {
     }
 
     fn commit(store: &MemoryStore, rows: Vec<Row>) -> Result<Vec<RowOutcome>, StoreError> {
-        store.commit_now(Transaction { rows, ..Transaction::default() })
+        store.commit_now(&Transaction { rows, ..Transaction::default() })
     }
 
     #[test]
@@ -309,11 +309,11 @@ mod tests {
             events: vec![event.clone()],
             dead_letters: vec![letter.clone()],
         };
-        assert!(store.commit_now(with(row(1, 60.0))).is_err());
+        assert!(store.commit_now(&with(row(1, 60.0))).is_err());
         assert_eq!((store.outbox(), store.dead_letters()), (vec![], vec![]));
-        assert!(store.commit_now(with(row(0, 60.0))).is_ok());
+        assert!(store.commit_now(&with(row(0, 60.0))).is_ok());
         // The outcome was lost on the way: the same again.
-        assert!(store.commit_now(with(row(0, 60.0))).is_ok());
+        assert!(store.commit_now(&with(row(0, 60.0))).is_ok());
         assert_eq!(store.outbox(), [event.clone(), event]);
         assert_eq!(store.dead_letters(), [letter], "put aside once");
     }

@@ -28,7 +28,7 @@ mod upkeep;
 mod url;
 
 use std::sync::atomic::AtomicU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drover_env::BoxFuture;
 use drover_model::{TenantId, VehicleId, WallTime};
@@ -103,18 +103,30 @@ impl PostgresStore {
         round.unwrap_or_else(|_| Err("no answer of the database in time".to_owned()))
     }
 
-    /// Writes the newest positions that have come since the last time.
+    /// Writes the newest positions that have waited long enough, each vehicle's every ten seconds at most.
     ///
     /// # Errors
     /// What failed. Nothing is forgotten: it is written the next time.
     pub async fn write_newest(&self) -> Result<(), String> {
-        let newest = std::mem::take(&mut *self.newest());
+        self.write_newest_of(false).await
+    }
+
+    /// Writes all newest positions that are not written yet.
+    ///
+    /// # Errors
+    /// As [`Self::write_newest`].
+    pub async fn write_all_newest(&self) -> Result<(), String> {
+        self.write_newest_of(true).await
+    }
+
+    async fn write_newest_of(&self, all: bool) -> Result<(), String> {
+        let newest = self.newest().take(Instant::now(), all);
         if newest.is_empty() {
             return Ok(());
         }
         let written = self.reading(async |connection| newest.write(connection).await).await;
         if written.is_err() {
-            self.newest().handle_failed(newest);
+            self.newest().handle_failed(&newest, Instant::now());
         }
         written
     }
@@ -228,7 +240,7 @@ impl PostgresStore {
 }
 
 impl Store for PostgresStore {
-    fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Vec<RowOutcome>, StoreError>> {
-        Box::pin(self.commit_within_bounds(transaction))
+    fn commit(&self, transaction: Arc<Transaction>) -> BoxFuture<'_, Result<Vec<RowOutcome>, StoreError>> {
+        Box::pin(async move { self.commit_within_bounds(&transaction).await })
     }
 }

@@ -5,7 +5,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark: its arguments and its time are the machine's")]
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use drover_env::real;
@@ -157,9 +157,9 @@ fn batches(first: u64) -> Vec<Vec<Row>> {
 }
 
 /// As the agent writes it.
-fn transaction(rows: Vec<Row>) -> Transaction {
+fn transaction(rows: Vec<Row>) -> Arc<Transaction> {
     let event = OutboxEvent { topic: "telemetry.stored", rows: rows.len() as u32 };
-    Transaction { rows, events: vec![event], dead_letters: Vec::new() }
+    Arc::new(Transaction { rows, events: vec![event], dead_letters: Vec::new() })
 }
 
 impl Bench {
@@ -250,7 +250,7 @@ impl Bench {
 
     async fn store_path(&mut self, in_flight: usize) -> Figure {
         self.empty();
-        let transactions: Vec<Transaction> = batches(0).into_iter().map(transaction).collect();
+        let transactions: Vec<Arc<Transaction>> = batches(0).into_iter().map(transaction).collect();
         let (wal, began) = (self.wal_position(), Instant::now());
         let outcomes = self.commit_all(transactions, in_flight).await;
         let figure = self.figure(began.elapsed(), wal, BATCHES * BATCH_ROWS);
@@ -259,7 +259,7 @@ impl Bench {
         figure
     }
 
-    async fn commit_all(&self, transactions: Vec<Transaction>, in_flight: usize) -> Vec<RowOutcome> {
+    async fn commit_all(&self, transactions: Vec<Arc<Transaction>>, in_flight: usize) -> Vec<RowOutcome> {
         let (mut waiting, mut outcomes) = (FuturesUnordered::new(), Vec::new());
         for transaction in transactions {
             if waiting.len() == in_flight {
@@ -295,7 +295,7 @@ impl Bench {
 
     async fn half_repeated(&mut self, in_flight: usize) -> Figure {
         self.with_half().await;
-        let transactions: Vec<Transaction> = batches(0).into_iter().map(transaction).collect();
+        let transactions: Vec<Arc<Transaction>> = batches(0).into_iter().map(transaction).collect();
         let (wal, began) = (self.wal_position(), Instant::now());
         let outcomes = self.commit_all(transactions, in_flight).await;
         let figure = self.figure(began.elapsed(), wal, BATCHES * BATCH_ROWS);
@@ -312,7 +312,7 @@ impl Bench {
         let (mut empty, mut full) = (Vec::new(), Vec::new());
         let part = BATCHES.min(all);
         for first in (0..all).step_by(part as usize) {
-            let transactions: Vec<Transaction> =
+            let transactions: Vec<Arc<Transaction>> =
                 batches(first * BATCH_ROWS).into_iter().map(transaction).collect();
             let (wal, began) = (self.wal_position(), Instant::now());
             self.commit_all(transactions, IN_FLIGHT).await;

@@ -1,6 +1,6 @@
 //! An agent's way to the database and back.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use drover_env::{BoxFuture, Env};
@@ -123,7 +123,7 @@ enum Lost {
 const UNKNOWN: &str = "the connection was lost before the answer";
 
 impl Store for DbClient {
-    fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Answer> {
+    fn commit(&self, transaction: Arc<Transaction>) -> BoxFuture<'_, Answer> {
         Box::pin(async move {
             let (answer, wait) = oneshot::channel();
             let answered = self.request(Request::Commit(transaction, answer), wait).await;

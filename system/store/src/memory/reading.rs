@@ -33,11 +33,7 @@ impl History for MemoryStore {
                 _ => drop(newest.insert(row.vehicle, row)),
             }
         }
-        let inside = |place: Position| {
-            (bounds.min.lat()..=bounds.max.lat()).contains(&place.lat())
-                && (bounds.min.lon()..=bounds.max.lon()).contains(&place.lon())
-        };
-        answer(newest.values().filter(|row| inside(row.fix.position)).map(seen), limit)
+        answer(newest.values().filter(|row| bounds.contains(row.fix.position)).map(seen), limit)
     }
 
     fn track(&self, tenant: TenantId, vehicle: VehicleId, span: Span, limit: usize) -> Answer<'_, Seen> {

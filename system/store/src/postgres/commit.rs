@@ -29,7 +29,7 @@ impl PostgresStore {
     /// Writes the transaction, or nothing of it.
     pub(super) async fn commit_within_bounds(
         &self,
-        transaction: Transaction,
+        transaction: &Transaction,
     ) -> Result<Vec<RowOutcome>, StoreError> {
         for row in &transaction.rows {
             row.check().map_err(|detail| StoreError::BadRow { detail })?;
@@ -41,10 +41,10 @@ impl PostgresStore {
             .map_err(|_| unavailable("no connection of the pool became free in time".to_owned()))?
             .map_err(|error| unavailable(error.to_string()))?;
         let committing = AtomicBool::new(false);
-        match timeout_at(give_up, self.write(&mut held, &transaction, &committing)).await {
+        match timeout_at(give_up, self.write(&mut held, transaction, &committing)).await {
             Ok(Ok(outcomes)) => {
                 held.give_back();
-                self.newest().handle_committed(&transaction.rows, &outcomes);
+                self.newest().handle_committed(&transaction.rows, &outcomes, Instant::now());
                 Ok(outcomes)
             }
             Ok(Err(Failure::Store(error))) => Err(self.give_up(held, error).await),

@@ -3,12 +3,17 @@
 //! Not in the transaction of a batch: a row per vehicle and batch would cost as much as the batch, and two batches with the same
 //! vehicles would wait for each other. What an agent has not written when it ends is found again in the fixes of the last hour.
 
+use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::time::Duration;
+
 use drover_model::{Degrees, MetersPerSecond, TenantId, VehicleId, WallTime};
 use rustc_hash::FxHashMap;
 use sqlx::postgres::PgConnection;
+use tokio::time::Instant;
 
 use super::error::describe_any;
-use crate::{Row, RowOutcome, Seen};
+use crate::{Bounds, Row, RowOutcome, Seen};
 
 const UPSERT: &str = "INSERT INTO public.newest_positions AS n \
      SELECT tenant, vehicle, timestamptz 'epoch' + micros * interval '1 microsecond', \
@@ -24,55 +29,100 @@ const RECOVER: &str = "INSERT INTO public.newest_positions AS n \
      ON CONFLICT (tenant_id, vehicle_id) DO UPDATE SET time = excluded.time, location = excluded.location, \
          speed_mps = excluded.speed_mps, heading_deg = excluded.heading_deg WHERE n.time < excluded.time";
 
-/// What is not written yet. As large as the fleet at most.
-#[derive(Debug, Clone, Default)]
+/// Least time between two writes of a vehicle's place. To write one costs as much as to store four fixes; whoever looks a place up
+/// by way of this agent sees what it holds back.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// What is not written yet, and what was written just now. As large as the fleet at most.
+#[derive(Debug, Default)]
 pub(super) struct Newest {
-    of_vehicles: FxHashMap<(TenantId, VehicleId), Seen>,
+    of_vehicles: FxHashMap<(TenantId, VehicleId), Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    seen: Seen,
+    is_written: bool,
+    /// Not written before.
+    due: Instant,
 }
 
 impl Newest {
     /// Rows were committed.
-    pub(super) fn handle_committed(&mut self, rows: &[Row], outcomes: &[RowOutcome]) {
+    pub(super) fn handle_committed(&mut self, rows: &[Row], outcomes: &[RowOutcome], now: Instant) {
         for (row, outcome) in rows.iter().zip(outcomes) {
-            if *outcome == RowOutcome::Conflict {
-                continue;
+            if *outcome != RowOutcome::Conflict {
+                self.see(row, now);
             }
-            let fix = &row.fix;
-            self.see(
-                row.tenant,
-                Seen {
-                    vehicle: row.vehicle,
-                    time: fix.time,
-                    position: fix.position,
-                    speed: fix.speed,
-                    heading: fix.heading,
-                },
-            );
         }
     }
 
-    fn see(&mut self, tenant: TenantId, seen: Seen) {
-        let newest = self.of_vehicles.entry((tenant, seen.vehicle)).or_insert_with(|| seen.clone());
-        if newest.time < seen.time {
-            *newest = seen;
+    fn see(&mut self, row: &Row, now: Instant) {
+        let seen = |row: &Row| Seen {
+            vehicle: row.vehicle,
+            time: row.fix.time,
+            position: row.fix.position,
+            speed: row.fix.speed,
+            heading: row.fix.heading,
+        };
+        match self.of_vehicles.entry((row.tenant, row.vehicle)) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Place { seen: seen(row), is_written: false, due: now });
+            }
+            Entry::Occupied(mut place) if place.get().seen.time < row.fix.time => {
+                let place = place.get_mut();
+                (place.seen, place.is_written) = (seen(row), false);
+            }
+            Entry::Occupied(_) => {}
         }
     }
 
-    /// What could not be written comes back, unless something newer has come since.
-    pub(super) fn handle_failed(&mut self, unwritten: Self) {
-        for ((tenant, _), seen) in unwritten.of_vehicles {
-            self.see(tenant, seen);
+    /// Takes what is to be written now: those that waited long enough, or all.
+    pub(super) fn take(&mut self, now: Instant, all: bool) -> Unwritten {
+        // What was written long ago is written at once when it comes again.
+        self.of_vehicles.retain(|_, place| !place.is_written || place.due > now);
+        let due =
+            self.of_vehicles.iter_mut().filter(|(_, place)| !place.is_written && (all || place.due <= now));
+        let taken = due.map(|((tenant, _), place)| {
+            (place.is_written, place.due) = (true, now + EVERY);
+            (*tenant, place.seen.clone())
+        });
+        Unwritten(taken.collect())
+    }
+
+    /// What could not be written is due again, with what has come since.
+    pub(super) fn handle_failed(&mut self, unwritten: &Unwritten, now: Instant) {
+        for (tenant, seen) in &unwritten.0 {
+            let place = Place { seen: seen.clone(), is_written: false, due: now };
+            let place = self.of_vehicles.entry((*tenant, seen.vehicle)).or_insert(place);
+            (place.is_written, place.due) = (false, now);
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.of_vehicles.is_empty()
+    /// Puts in what is held back, among what is written of a tenant, by vehicle.
+    pub(super) fn complete(&self, tenant: TenantId, bounds: Bounds, written: Vec<Seen>) -> Vec<Seen> {
+        let mut all: BTreeMap<VehicleId, Seen> =
+            written.into_iter().map(|seen| (seen.vehicle, seen)).collect();
+        for ((of, vehicle), place) in &self.of_vehicles {
+            if *of == tenant && all.get(vehicle).is_none_or(|there| there.time < place.seen.time) {
+                all.insert(*vehicle, place.seen.clone());
+            }
+        }
+        all.into_values().filter(|seen| bounds.contains(seen.position)).collect()
+    }
+}
+
+/// Newest positions on their way to the database.
+pub(super) struct Unwritten(Vec<(TenantId, Seen)>);
+
+impl Unwritten {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Writes what is newer than what is there.
     pub(super) async fn write(&self, connection: &mut PgConnection) -> Result<(), String> {
-        let all: Vec<(&TenantId, &Seen)> =
-            self.of_vehicles.iter().map(|((tenant, _), seen)| (tenant, seen)).collect();
+        let all = &self.0;
         let numbers = |of: fn(&Seen) -> Option<f64>| all.iter().map(|(_, seen)| of(seen)).collect::<Vec<_>>();
         let written = sqlx::query(UPSERT)
             .bind(all.iter().map(|(tenant, _)| tenant.as_str()).collect::<Vec<_>>())

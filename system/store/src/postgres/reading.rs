@@ -48,7 +48,9 @@ pub(super) fn within<T>(answer: Result<Vec<T>, String>, limit: usize) -> Result<
 impl History for PostgresStore {
     fn newest_in(&self, tenant: TenantId, bounds: Bounds, limit: usize) -> Answer<'_, Seen> {
         Box::pin(async move {
-            within(self.reading(async |link| newest_in(link, tenant, bounds, limit).await).await, limit)
+            let written = self.reading(async |link| newest_in(link, tenant, bounds, limit).await).await;
+            let written = within(written, limit)?;
+            within(Ok(self.newest().complete(tenant, bounds, written)), limit)
         })
     }
 

@@ -9,6 +9,8 @@ mod replicated;
 mod schema;
 mod tenants;
 
+use std::sync::Arc;
+
 use drover_model::{Epoch, Fix, Position, TenantId, VehicleId, WallTime};
 use drover_store::postgres::{Hypertables, PostgresStore, migrate};
 use drover_store::{Origin, OutboxEvent, Row, Transaction};
@@ -44,7 +46,7 @@ pub(crate) fn row(vehicle: &str, sequence: u64) -> Row {
 }
 
 /// As the agent writes it: one event per batch.
-pub(crate) fn batch(rows: Vec<Row>) -> Transaction {
+pub(crate) fn batch(rows: Vec<Row>) -> Arc<Transaction> {
     let event = OutboxEvent { topic: "telemetry.stored", rows: rows.len() as u32 };
-    Transaction { rows, events: vec![event], dead_letters: Vec::new() }
+    Arc::new(Transaction { rows, events: vec![event], dead_letters: Vec::new() })
 }

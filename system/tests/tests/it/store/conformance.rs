@@ -135,8 +135,8 @@ impl Pair {
     }
 
     async fn commit(&self, transaction: &Transaction) -> [Result<Vec<RowOutcome>, StoreError>; 2] {
-        let in_memory = self.memory.commit(transaction.clone()).await;
-        [in_memory, self.postgres.commit(transaction.clone()).await]
+        let in_memory = self.memory.commit(transaction.clone().into()).await;
+        [in_memory, self.postgres.commit(transaction.clone().into()).await]
     }
 
     /// Rows, events and what was put aside.
@@ -223,7 +223,7 @@ async fn with_lost_answer(
     let proxy = Proxy::start(server.port(), Cut::AfterCommit).await;
     let config =
         drover_store::postgres::Config { endpoints: vec![proxy.endpoint()], ..server.config(DATABASE) };
-    PostgresStore::new(config).expect("a config").commit(transaction.clone()).await
+    PostgresStore::new(config).expect("a config").commit(transaction.clone().into()).await
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn whatever_fails_meanwhile_both_have_what_was_committed_and_a_repeat_tells_the_
                     }
                     Happening::LostAnswer(transaction) => {
                         let lost = with_lost_answer(&server, transaction).await;
-                        let in_memory = pair.memory.commit(transaction.clone()).await;
+                        let in_memory = pair.memory.commit(transaction.clone().into()).await;
                         match (&lost, &in_memory) {
                             (Err(StoreError::Unknown { .. }), Ok(_)) => {}
                             // What is refused, or is nothing, is never asked to be committed.
@@ -292,7 +292,8 @@ fn what_a_store_refuses_is_put_aside_alone_in_both() {
                     RowVerdict::Refused(reason, _) => RowVerdict::Refused(reason, String::new()),
                     other => other,
                 };
-                let given = commit_rows(&env, store, &rows, patience, &mut rng).await.expect("verdicts");
+                let given =
+                    commit_rows(&env, store, rows.clone(), patience, &mut rng).await.expect("verdicts");
                 verdicts.push(given.into_iter().map(verdict).collect::<Vec<_>>());
             }
             prop_assert_eq!(&verdicts[0], &verdicts[1]);

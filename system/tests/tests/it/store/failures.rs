@@ -1,11 +1,12 @@
 //! What the store says when the database or the way to it fails, and what is there afterwards.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use drover_model::WallTime;
 use drover_store::postgres::{Config, PostgresStore};
-use drover_store::{Row, RowOutcome, Store, StoreError, Transaction};
+use drover_store::{Row, RowOutcome, Store, StoreError};
 use drover_tests::{Disk, Postgres, SmallDisk};
 use rand::RngExt;
 use tokio::time::{Instant, sleep, timeout};
@@ -243,7 +244,7 @@ async fn a_database_that_is_set_read_only_is_unavailable_and_says_why() {
     persist(&before, &rows(0..1)).await;
     server.sql("postgres", "ALTER DATABASE telemetry SET default_transaction_read_only = on");
     let after = store(&server);
-    let error = after.commit(Transaction::default()).await.expect_err("refused").to_string();
+    let error = after.commit(Arc::default()).await.expect_err("refused").to_string();
     assert!(error.contains("read-only (default_transaction_read_only is on)"), "{error}");
     // A connection that was there before is told too, once it is asked.
     server.sql(DATABASE, "ALTER SYSTEM SET default_transaction_read_only = on");
@@ -251,7 +252,7 @@ async fn a_database_that_is_set_read_only_is_unavailable_and_says_why() {
     // Each server process takes its time to read the new settings.
     let until = Instant::now() + PATIENCE;
     let error = loop {
-        match before.commit(Transaction::default()).await {
+        match before.commit(Arc::default()).await {
             Ok(_) => assert!(Instant::now() < until, "it is read-only"),
             Err(error) => break error.to_string(),
         }

@@ -76,7 +76,7 @@ async fn everything(
     store: &PostgresStore,
     day: WallTime,
 ) -> BTreeMap<&'static str, String> {
-    store.write_newest().await.expect("written");
+    store.write_all_newest().await.expect("written");
     store.keep_up().await.expect("kept up");
     assert_eq!(server.sql(DATABASE, "SELECT count(*) FROM touched_days"), "0");
     asked(store, day).await
@@ -195,6 +195,30 @@ async fn answers_are_the_same_in_whatever_order_and_however_often_fixes_come() {
     let bounds = Bounds { min: place(-180.0), max: Position::new(90.0, 180.0).expect("in range") };
     let seen = next.newest_in(acme(), bounds, ALL).await.expect("positions");
     assert_eq!(seen.iter().map(|seen| seen.time).collect::<Vec<_>>(), [now]);
+}
+
+#[tokio::test]
+async fn a_newest_place_is_written_now_and_then_and_its_agent_knows_it_before() {
+    let server = migrated(Disk::Cached).await;
+    let (agent, other) = (store(&server), store(&server));
+    let bounds = Bounds { min: place(-180.0), max: Position::new(90.0, 180.0).expect("in range") };
+    let time_in = async |store: &PostgresStore| {
+        let seen = store.newest_in(acme(), bounds, ALL).await.expect("positions");
+        seen.iter().map(|seen| seen.time).collect::<Vec<_>>()
+    };
+    let rows = drive(midnight(3), 3600);
+    let time = |at: usize| vec![rows[at].fix.time];
+    put(&agent, &rows[..1]).await;
+    agent.write_newest().await.expect("written");
+    put(&agent, &rows[1..2]).await;
+    agent.write_newest().await.expect("not yet");
+    assert_eq!((time_in(&agent).await, time_in(&other).await), (time(1), time(0)));
+    // Gone from where the database still has it.
+    let there = Bounds { min: rows[0].fix.position, max: rows[0].fix.position };
+    assert_eq!(other.newest_in(acme(), there, ALL).await.expect("positions").len(), 1);
+    assert_eq!(agent.newest_in(acme(), there, ALL).await.expect("positions"), []);
+    agent.write_all_newest().await.expect("written");
+    assert_eq!(time_in(&other).await, time(1));
 }
 
 /// Numbers to a thousandth: sums of distances differ in their last digits with the order of the sum.
