@@ -6,6 +6,7 @@
 mod chaos;
 pub mod check;
 mod cluster;
+pub mod compare;
 mod configs;
 mod db;
 mod dispatch;
@@ -25,3 +26,4 @@ pub mod shrink;
 mod spec;
 mod stranger;
 pub mod sweep;
+pub mod trend;

@@ -20,9 +20,10 @@ use std::fmt;
 use drover_model::Refusal;
 use serde::{Deserialize, Serialize};
 
-pub use ci::{annotations, junit, markdown};
+pub use ci::{Case, Outcome, Suite, markdown};
 pub use driving::driving;
 pub use html::page;
+pub(crate) use html::{escape, number, page_with};
 pub use latency::Latency;
 pub use live::{Degraded, LiveFacts, Spread};
 pub use plan::{plan_files, plan_text};
@@ -30,7 +31,7 @@ use summary::grouped;
 pub use summary::summary;
 pub use timeline::TimelineEvent;
 
-use crate::gates::{GateOutcome, GateResult};
+use crate::gates::{GateOutcome, GateResult, lookup};
 use crate::scenario::{Mode, Scenario};
 
 /// Version of the keys below; a key that changes its meaning or goes away raises it, a new key does not.
@@ -472,6 +473,13 @@ const fn build_name() -> &'static str {
 }
 
 /// `one` for exactly one, `many` for the rest.
+/// Every metric that a report has a value for, by its dotted key.
+pub fn figures(report: &Report) -> BTreeMap<String, f64> {
+    let value = serde_json::to_value(report).unwrap_or_default();
+    let figure = |metric: String| lookup(&value, &metric).map(|figure| (metric, figure));
+    metrics::all().into_iter().filter_map(figure).collect()
+}
+
 pub(crate) fn plural<'a>(count: u64, one: &'a str, many: &'a str) -> &'a str {
     if count == 1 { one } else { many }
 }

@@ -2,6 +2,8 @@
 //!
 //! Runs nothing itself: results come in, in any order, and the summary is the same whatever that order was.
 
+mod ci;
+
 use std::collections::BTreeMap;
 use std::fmt;
 

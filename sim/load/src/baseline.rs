@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use drover_harness::gates::lookup;
-use drover_harness::report::{Machine, Report, metrics};
+use drover_harness::report::{Machine, Report, figures};
 use serde::{Deserialize, Serialize};
 
 /// A baseline as its file has it.
@@ -60,14 +59,12 @@ impl Baseline {
         if reason.trim().is_empty() {
             return Err(NoBaseline("--reason must say why the figures are as they are".to_owned()));
         }
-        let value = serde_json::to_value(report).unwrap_or_default();
-        let metric = |metric: String| lookup(&value, &metric).map(|figure| (metric, figure));
         Ok(Self {
             scenario: report.name.clone(),
             machine_class: live.machine_class.clone(),
             reason: reason.to_owned(),
             commit: report.commit.clone(),
-            metrics: metrics::all().into_iter().filter_map(metric).collect(),
+            metrics: figures(report),
         })
     }
 

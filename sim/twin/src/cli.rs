@@ -44,6 +44,10 @@ pub(crate) enum Command {
     /// Keeps the figures of a run as those that later runs on such a machine are held against.
     #[command(subcommand)]
     Baseline(BaselineCommand),
+    /// Holds two sets of runs, or two builds of drover, against each other, metric by metric, with intervals.
+    Compare(CompareArgs),
+    /// Draws how figures went from run to run, and says which of them creep.
+    History(HistoryArgs),
     /// Runs a scenario twice and compares the two, second by second and byte for byte.
     Check(CheckArgs),
     /// Runs a scenario with many seeds on all cores, and groups what failed by its cause.
@@ -130,6 +134,10 @@ pub(crate) struct LoadArgs {
     /// How long vehicles take to connect before the run begins, in seconds [default: 3 s and one for every 1,500].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) ramp_s: Option<u64>,
+    /// Runs with ever more vehicles, or fewer, and says how many of them are held: the most with which nothing is lost, all that is
+    /// offered becomes durable, and every gate but those on rates holds. `--until` makes each run shorter.
+    #[arg(long)]
+    pub(crate) find_limit: bool,
     /// How often vehicles send, in seconds, instead of the scenario's `send_interval_s`.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) send_interval_s: Option<u64>,
@@ -138,6 +146,59 @@ pub(crate) struct LoadArgs {
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) others: ForOthers,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// What to compare with: a report.json, its folder, or a folder of such folders; with `--with`, a `drover`.
+    pub(crate) a: PathBuf,
+    /// What is compared.
+    pub(crate) b: PathBuf,
+    /// Runs this scenario with both programs, by turns.
+    #[arg(long, value_name = "SCENARIO")]
+    pub(crate) with: Option<PathBuf>,
+    /// How often each of them runs.
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "with", value_parser = clap::value_parser!(u16).range(2..=100))]
+    pub(crate) rounds: u16,
+    /// Ends each run's `duration_s` after this many seconds.
+    #[arg(long, value_name = "SECONDS", requires = "with", value_parser = until)]
+    pub(crate) until: Option<Duration>,
+    /// How long vehicles take to connect before a run begins, in seconds.
+    #[arg(long, value_name = "SECONDS", requires = "with", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) ramp_s: Option<u64>,
+    /// A database that is there, instead of a server of each run's own.
+    #[arg(long, value_name = "URL", requires = "with")]
+    pub(crate) database: Option<String>,
+    /// The runs given were made by turns: the n-th of each, by name, belong together.
+    #[arg(long, conflicts_with = "with")]
+    pub(crate) by_turns: bool,
+    /// Fails (exit 1) if a metric of B is surely worse by more than this, or a run did not pass.
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) at_most_worse: Option<f64>,
+    /// Folder of the page [default: reports/compare/<name>].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// Shows no progress.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) others: ForOthers,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse::<f64>() {
+        Ok(percent) if (0.0..=1_000.0).contains(&percent) => Ok(percent),
+        _ => Err("a number of per cent, 0 to 1000".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// Only runs of this scenario, by its name.
+    pub(crate) scenario: Option<String>,
+    /// Where the figures are, and where the page goes [default: reports/history].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -216,6 +277,8 @@ pub(crate) struct SweepArgs {
     /// Shows no progress.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) others: ForOthers,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use drover_harness::report::{Report, TimelineEvent, annotations, junit, markdown, plan_files};
+use drover_harness::report::{Report, Suite, TimelineEvent, plan_files};
 use drover_harness::scenario::{self, Scenario};
 
 use crate::cli::{ForOthers, Which};
@@ -76,10 +76,10 @@ pub(crate) fn of_day(scenario: Scenario, seed: Option<u64>, until: Option<Durati
     }
 }
 
-/// Leaves what other programs read of a run.
-pub(crate) fn write_for_others(others: &ForOthers, report: &Report) -> Result<(), Stop> {
-    let wanted =
-        [(&others.junit, "--junit", junit(report)), (&others.markdown, "--markdown", markdown(report))];
+/// Leaves what other programs read of what was judged.
+pub(crate) fn write_for_others(others: &ForOthers, suite: &Suite, markdown: &str) -> Result<(), Stop> {
+    let junit = suite.junit();
+    let wanted = [(&others.junit, "--junit", junit.as_str()), (&others.markdown, "--markdown", markdown)];
     for (path, option, text) in wanted {
         let Some(path) = path else { continue };
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -87,7 +87,7 @@ pub(crate) fn write_for_others(others: &ForOthers, report: &Report) -> Result<()
         write_all(folder, &[(name, text.as_bytes())], option)?;
     }
     if others.annotate || std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
-        show(&annotations(report));
+        show(&suite.annotations());
     }
     Ok(())
 }

@@ -1,15 +1,18 @@
 //! `twin load`: a scenario with real processes.
 
+mod limit;
+
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use drover_harness::report::{Verdict, summary};
-use drover_harness::scenario::Mode;
+use drover_harness::report::{Report, Suite, Verdict, markdown, summary};
+use drover_harness::scenario::{Mode, Scenario};
 use drover_load::baseline::Baseline;
 use drover_load::{LoadError, Options, Progress};
 
 use crate::cli::{BaselineCommand, LoadArgs};
+use crate::compare::remember;
 use crate::run::{COMMIT, INTERRUPT, prepare, replay, stop, watch_interrupt};
 use crate::{Stop, colour, files, show};
 
@@ -19,52 +22,89 @@ const BASELINES: &str = "reports/baselines";
 /// Runs a scenario with real processes, writes its report, and shows the summary. Returns the exit code.
 pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
     let (mut scenario, path) = files::load(&args.which)?;
+    if let Some(interval) = args.send_interval_s {
+        scenario.vehicles.iter_mut().for_each(|group| group.send_interval = Duration::from_secs(interval));
+    }
+    let default = || Path::new("reports/runs").join(format!("{}-live", scenario.name));
+    let folder = args.report.clone().unwrap_or_else(default);
+    let setting = Setting {
+        drover: args.drover.as_deref(),
+        database: args.database.as_deref(),
+        ramp: args.ramp_s.map(Duration::from_secs),
+        folder: &folder,
+        quiet: args.quiet,
+    };
+    if args.find_limit {
+        return limit::find(&scenario, &path, setting);
+    }
+    let report = &run_once(&scenario, &path, args.which.until, setting)?;
+    files::write_for_others(&args.others, &Suite::of(report), &markdown(report))?;
+    if args.quiet && report.verdict == Verdict::Pass {
+        show(&format!("{} {} live\n", report.verdict, report.name));
+    } else {
+        show(&format!("{}report    {}\n", summary(report, colour()), folder.join("report.html").display()));
+    }
+    Ok(report.verdict.exit_code())
+}
+
+/// What of a run the command line decides.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    /// The `drover` to run; the one beside this program if absent.
+    pub(crate) drover: Option<&'a Path>,
+    /// A database that is there.
+    pub(crate) database: Option<&'a str>,
+    /// How long vehicles take to connect.
+    pub(crate) ramp: Option<Duration>,
+    /// Where the report goes.
+    pub(crate) folder: &'a Path,
+    /// Shows no progress.
+    pub(crate) quiet: bool,
+}
+
+/// Runs a scenario with real processes and leaves its report.
+pub(crate) fn run_once(
+    scenario: &Scenario,
+    path: &Path,
+    until: Option<Duration>,
+    setting: Setting<'_>,
+) -> Result<Report, Stop> {
     if !scenario.modes.contains(&Mode::Live) {
         let path = path.display();
         return Err(Stop::Usage(format!(
             "{path} does not run with real processes: add \"live\" to its `modes`"
         )));
     }
-    if let Some(interval) = args.send_interval_s {
-        scenario.vehicles.iter_mut().for_each(|group| group.send_interval = Duration::from_secs(interval));
-    }
+    let Setting { drover, database, ramp, folder, quiet } = setting;
     let file = path.display().to_string();
-    let roads = prepare(&scenario, &file, args.quiet)?;
+    let roads = prepare(scenario, &file, quiet)?;
     watch_interrupt();
-    let command = replay("load", &path, scenario.seed, args.which.until);
-    let default = || Path::new("reports/runs").join(format!("{}-live", scenario.name));
-    let folder = args.report.clone().unwrap_or_else(default);
-    files::write_plan(&folder, &scenario, &command, COMMIT)?;
-    let mut view = View::new(args.quiet);
+    let command = replay("load", path, scenario.seed, until);
+    files::write_plan(folder, scenario, &command, COMMIT)?;
+    let mut view = View::new(quiet);
     let options = Options {
         roads,
         file: &file,
         replay: command,
         commit: COMMIT,
-        drover: args.drover.as_deref(),
-        database: args.database.as_deref(),
+        drover,
+        database,
         baseline: drover_load::baseline::load(BASELINES.as_ref(), &scenario.name).map_err(Stop::Usage)?,
-        ramp: args.ramp_s.map(Duration::from_secs),
+        ramp,
         log: &folder.join("services.log"),
         interrupt: &INTERRUPT,
         progress: Some(&mut |progress| view.show(progress)),
     };
-    let outcome = drover_load::run(&scenario, options);
+    let outcome = drover_load::run(scenario, options);
     view.clear();
     let outcome = outcome.map_err(|error| match error {
         LoadError::Usage(message) => Stop::Usage(message),
         LoadError::Run(error) => stop(error),
         error => Stop::Harness(Box::new(error)),
     })?;
-    let report = &outcome.report;
-    let page = files::write_report(&folder, report, &outcome.timeline)?;
-    files::write_for_others(&args.others, report)?;
-    if args.quiet && report.verdict == Verdict::Pass {
-        show(&format!("{} {} live\n", report.verdict, report.name));
-    } else {
-        show(&format!("{}report    {}\n", summary(report, colour()), page.display()));
-    }
-    Ok(report.verdict.exit_code())
+    files::write_report(folder, &outcome.report, &outcome.timeline)?;
+    remember(&outcome.report);
+    Ok(outcome.report)
 }
 
 /// Keeps the figures of a run that somebody has looked at.

@@ -8,6 +8,7 @@
 #[cfg(feature = "bite")]
 mod bite;
 mod cli;
+mod compare;
 mod create;
 mod files;
 mod list;
@@ -65,6 +66,8 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Baseline(command)) => load::baseline(&command).map(|()| 0),
         Some(Command::Load(args)) => load::load(&args),
+        Some(Command::Compare(args)) => compare::compare(&args),
+        Some(Command::History(args)) => compare::history(&args).map(|()| 0),
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Replay(args)) => replay::replay(&args).map(|()| 0),
         Some(Command::Record(args)) => record::record(&args).map(|()| 0),

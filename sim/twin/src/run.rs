@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use drover_harness::check::{Comparison, Difference};
-use drover_harness::report::{Verdict, plan_text, summary};
+use drover_harness::report::{Suite, Verdict, markdown, plan_text, summary};
 use drover_harness::run::{Options, Progress, RunError};
 use drover_harness::scenario::{Mode, Scenario};
 use drover_harness::{check as harness_check, run as harness_run};
 use drover_world::Roads;
 
 use crate::cli::{CheckArgs, RunArgs, Which};
+use crate::compare::remember;
 use crate::stopwatch::Stopwatch;
 use crate::{Stop, colour, complain, files, roads, show};
 
@@ -58,7 +59,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
     let report = &mut outcome.report;
     report.run.speed = watch.speed(report.run.speed.virtual_s);
     let page = files::write_report(&folder, report, &outcome.timeline)?;
-    files::write_for_others(&args.others, report)?;
+    files::write_for_others(&args.others, &Suite::of(report), &markdown(report))?;
+    remember(report);
     if args.quiet && report.verdict == Verdict::Pass {
         show(&format!("{} {} seed {}\n", report.verdict, report.name, report.seed));
     } else {

@@ -71,6 +71,8 @@ pub(crate) fn sweep(args: &SweepArgs) -> Result<u8, Stop> {
     let folder = args.report.clone().unwrap_or_else(|| Path::new("reports/sweeps").join(&scenario.name));
     let summary = sweep.run(jobs, &folder, args.quiet)?;
     files::write(&folder, "sweep.json", &to_json(&summary))?;
+    let suite = summary.suite(&scenario.name, sweep.watch.wall().as_secs_f64());
+    files::write_for_others(&args.others, &suite, &summary.markdown(&scenario.name))?;
     show(&text(&summary, &sweep, jobs, &folder));
     Ok(summary.verdict().exit_code())
 }

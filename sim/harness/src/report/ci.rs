@@ -6,16 +6,91 @@ use super::html::escape;
 use super::{Mode, OracleOutcome, Report, Verdict, grouped};
 use crate::gates::GateOutcome;
 
-/// One thing that was judged: its name, and what is to be said of it if it did not hold.
-struct Case {
-    name: String,
-    outcome: Outcome,
+/// What was judged together: one run, one sweep, one comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suite {
+    /// Its name.
+    pub name: String,
+    /// What its cases belong to: the scenario.
+    pub class: String,
+    /// How long it took, in seconds.
+    pub wall_s: f64,
+    /// What was judged.
+    pub cases: Vec<Case>,
 }
 
-enum Outcome {
+/// One thing that was judged: its name, and what is to be said of it if it did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    /// What it is called.
+    pub name: String,
+    /// How it came out.
+    pub outcome: Outcome,
+}
+
+/// How a case came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should.
     Held,
+    /// It did not, and why.
     Failed(String),
+    /// It was not judged, and why.
     Skipped(String),
+}
+
+impl Suite {
+    /// Of a run: a case for each gate, for each invariant, and for the whole.
+    pub fn of(report: &Report) -> Self {
+        Self {
+            name: format!("{}-{}", report.name, report.seed),
+            class: report.name.clone(),
+            wall_s: report.run.speed.wall_s,
+            cases: cases(report),
+        }
+    }
+
+    /// JUnit's XML, as test runners of continuous integration read it.
+    pub fn junit(&self) -> String {
+        let Self { name, class, wall_s, cases } = self;
+        let failed = cases.iter().filter(|case| matches!(case.outcome, Outcome::Failed(_))).count();
+        let skipped = cases.iter().filter(|case| matches!(case.outcome, Outcome::Skipped(_))).count();
+        let (suite, class, count) = (escape(name), escape(class), cases.len());
+        let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
+        let _ = writeln!(
+            xml,
+            "<testsuite name=\"{suite}\" tests=\"{count}\" failures=\"{failed}\" skipped=\"{skipped}\" time=\"{wall_s:.3}\">"
+        );
+        for case in cases {
+            let _ = write!(xml, "<testcase classname=\"{class}\" name=\"{}\"", escape(&case.name));
+            let _ = match &case.outcome {
+                Outcome::Held => writeln!(xml, "/>"),
+                Outcome::Failed(why) => {
+                    writeln!(xml, "><failure message=\"{}\"/></testcase>", escape(why))
+                }
+                Outcome::Skipped(why) => {
+                    writeln!(xml, "><skipped message=\"{}\"/></testcase>", escape(why))
+                }
+            };
+        }
+        xml.push_str("</testsuite>\n</testsuites>\n");
+        xml
+    }
+
+    /// What a GitHub workflow shows beside a change: one line for each thing that did not hold (docs.github.com, "Workflow commands").
+    pub fn annotations(&self) -> String {
+        let escaped = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+        let title = |text: &str| escaped(text).replace(':', "%3A").replace(',', "%2C");
+        let line = |case: &Case| match &case.outcome {
+            Outcome::Failed(why) => Some(format!(
+                "::error title={}::{}\n",
+                title(&format!("{} {}", self.class, case.name)),
+                escaped(why)
+            )),
+            Outcome::Held | Outcome::Skipped(_) => None,
+        };
+        self.cases.iter().filter_map(line).collect()
+    }
 }
 
 fn cases(report: &Report) -> Vec<Case> {
@@ -52,31 +127,6 @@ fn whole(report: &Report) -> Case {
         )),
     };
     Case { name: report.question.clone(), outcome }
-}
-
-/// JUnit's XML, as test runners of continuous integration read it: a case for each gate and each invariant.
-pub fn junit(report: &Report) -> String {
-    let cases = cases(report);
-    let failed = cases.iter().filter(|case| matches!(case.outcome, Outcome::Failed(_))).count();
-    let skipped = cases.iter().filter(|case| matches!(case.outcome, Outcome::Skipped(_))).count();
-    let suite = escape(&format!("{}-{}", report.name, report.seed));
-    let (count, time) = (cases.len(), report.run.speed.wall_s);
-    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
-    let _ = writeln!(
-        xml,
-        "<testsuite name=\"{suite}\" tests=\"{count}\" failures=\"{failed}\" skipped=\"{skipped}\" time=\"{time:.3}\">"
-    );
-    for case in cases {
-        let _ =
-            write!(xml, "<testcase classname=\"{}\" name=\"{}\"", escape(&report.name), escape(&case.name));
-        let _ = match case.outcome {
-            Outcome::Held => writeln!(xml, "/>"),
-            Outcome::Failed(why) => writeln!(xml, "><failure message=\"{}\"/></testcase>", escape(&why)),
-            Outcome::Skipped(why) => writeln!(xml, "><skipped message=\"{}\"/></testcase>", escape(&why)),
-        };
-    }
-    xml.push_str("</testsuite>\n</testsuites>\n");
-    xml
 }
 
 /// Markdown for a pull request: the verdict, what failed, the ledger, and what each fix cost.
@@ -127,19 +177,4 @@ pub fn markdown(report: &Report) -> String {
         }
     }
     text
-}
-
-/// What a GitHub workflow shows beside a change: one line for each thing that did not hold (docs.github.com, "Workflow commands").
-pub fn annotations(report: &Report) -> String {
-    let escaped = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let title = |text: &str| escaped(text).replace(':', "%3A").replace(',', "%2C");
-    let line = |case: Case| match case.outcome {
-        Outcome::Failed(why) => Some(format!(
-            "::error title={}::{}\n",
-            title(&format!("{} {}", report.name, case.name)),
-            escaped(&why)
-        )),
-        Outcome::Held | Outcome::Skipped(_) => None,
-    };
-    cases(report).into_iter().filter_map(line).collect()
 }

@@ -14,16 +14,6 @@ const STYLE: &str = include_str!("style.css");
 /// The page of one run.
 pub fn page(report: &Report) -> String {
     let mut html = String::with_capacity(64 * 1024);
-    let name = escape(&report.name);
-    let _ = writeln!(
-        html,
-        "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n\
-         <meta name=viewport content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=color-scheme content=\"light dark\">\n\
-         <title>{}: {name}, seed {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>",
-        report.verdict.to_string().to_uppercase(),
-        report.seed,
-    );
     header(&mut html, report);
     ledger(&mut html, report);
     gates(&mut html, report);
@@ -39,12 +29,23 @@ pub fn page(report: &Report) -> String {
         escape(&report.scenario.to_toml())
     );
     footer(&mut html, report);
-    html.push_str("</main>\n</body>\n</html>\n");
-    html
+    let verdict = report.verdict.to_string().to_uppercase();
+    page_with(&format!("{verdict}: {}, seed {}", report.name, report.seed), &html)
+}
+
+/// A page with this title around what is to be on it.
+pub(crate) fn page_with(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n\
+         <meta name=viewport content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=color-scheme content=\"light dark\">\n\
+         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n",
+        escape(title)
+    )
 }
 
 /// Text made safe inside elements and quoted attributes.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -353,7 +354,7 @@ fn footer(html: &mut String, report: &Report) {
 }
 
 /// A number as a table shows it: commas between thousands, and of the rest what matters.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if !(0.0..1e15).contains(&value) {
         return format!("{value}");
     }

@@ -241,13 +241,13 @@ fn other_programs_read_what_did_not_hold() {
     report.judge(false);
     report.oracles[1].outcome = OracleOutcome::Fail;
     report.oracles[1].violation = Some("100% of \"it\"\nis <gone>".to_owned());
-    let xml = junit(&report);
+    let xml = Suite::of(&report).junit();
     assert!(xml.contains("<failure message=\"100% of &quot;it&quot;\nis &lt;gone&gt;\"/>"), "{xml}");
     let count = |what: &str| xml.matches(what).count();
     let failed = count("<failure");
     assert!(xml.contains(&format!("tests=\"{}\" failures=\"{failed}\"", count("<testcase"))), "{xml}");
     assert_eq!(count("<testcase"), report.gates.len() + report.oracles.len() + 1);
-    let lines = annotations(&report);
+    let lines = Suite::of(&report).annotations();
     assert_eq!(lines.lines().count(), failed, "{lines}");
     assert!(lines.contains("::100%25 of \"it\"%0Ais <gone>"), "{lines}");
     let text = markdown(&report);

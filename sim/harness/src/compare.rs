@@ -1,0 +1,253 @@
+//! Two sets of runs held against each other, metric by metric: which figures changed, and whether that is more than chance.
+//!
+//! Runs nothing itself. A figure of one set over that of the other is a ratio; its interval comes from how far the runs of a set
+//! differ among themselves ([`Interval`]), so that two runs alone say how far apart they are, and never whether that means
+//! anything, unless they ran in virtual time, where every difference does.
+
+mod interval;
+mod page;
+mod text;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+pub use interval::Interval;
+pub use page::page;
+pub use text::{markdown, suite, summary};
+
+use crate::report::{Report, Spread, Verdict, figures, metrics};
+use crate::scenario::Mode;
+
+/// A change that is smaller than this is none, however sure: nobody would act on it.
+const LEAST_CHANGE: f64 = 0.01;
+
+/// Runs of one build, one machine or one setting.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// What it is called.
+    pub name: String,
+    /// Its runs, all of the same scenario.
+    pub runs: Vec<Report>,
+}
+
+/// Which way a metric is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// More of it.
+    Higher,
+    /// Less of it.
+    Lower,
+    /// It says what happened, not how well.
+    Neither,
+}
+
+impl Better {
+    /// Of a metric, by its dotted key.
+    pub fn of(metric: &str) -> Self {
+        const LOWER: [&str; 9] = [
+            "cpu_us_per_fix.",
+            "settled_after_s",
+            "live.recovered_after_s",
+            "ledger.pending",
+            "ledger.refused",
+            "ledger.shed",
+            "ledger.lost",
+            "ledger.missing",
+            "ledger.duplicates_stored",
+        ];
+        if metric.starts_with("throughput.") || metric == "live.durable_per_s.median" {
+            Self::Higher
+        } else if LOWER.iter().any(|prefix| metric.starts_with(prefix))
+            || (metric.starts_with("latency_ms.") && !metric.ends_with(".count"))
+        {
+            Self::Lower
+        } else {
+            Self::Neither
+        }
+    }
+}
+
+/// What is to be thought of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judgement {
+    /// B is worse.
+    Worse,
+    /// B is better.
+    Better,
+    /// B is not the same, and that is neither.
+    Changed,
+    /// They differ, and the runs are too few or too unlike to say more.
+    Unsure,
+    /// No difference that counts.
+    Same,
+}
+
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Worse => "worse",
+            Self::Better => "better",
+            Self::Changed => "changed",
+            Self::Unsure => "unsure",
+            Self::Same => "same",
+        })
+    }
+}
+
+/// One metric of both sides.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Its dotted key.
+    pub metric: String,
+    /// Which way is better.
+    pub better: Better,
+    /// A's median; null if no run of A has it.
+    pub a: Option<f64>,
+    /// B's.
+    pub b: Option<f64>,
+    /// B over A, with the bounds between which it lies in 19 cases of 20; null where a figure is not above zero or runs are too few.
+    pub ratio: Option<Interval>,
+    /// What is to be thought of it.
+    pub judgement: Judgement,
+}
+
+/// What a comparison found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Comparison {
+    /// The scenario's name.
+    pub scenario: String,
+    /// Name of the first side, and how many runs it has.
+    pub a: (String, usize),
+    /// Of the second.
+    pub b: (String, usize),
+    /// True if the runs were made by turns, so that the n-th of each belong together.
+    pub by_turns: bool,
+    /// Runs that did not pass, and why.
+    pub not_passed: Vec<String>,
+    /// The metrics that either side has, the worse first.
+    pub rows: Vec<Row>,
+}
+
+/// Why two sets can not be compared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotComparable {
+    /// A side is empty.
+    #[error("{0} has no run")]
+    NoRun(String),
+    /// Different questions.
+    #[error("{a} is of {of_a}, {b} of {of_b}: only runs of one scenario, in one mode, can be compared")]
+    Unlike {
+        /// One run.
+        a: String,
+        /// What it ran.
+        of_a: String,
+        /// Another.
+        b: String,
+        /// What it ran.
+        of_b: String,
+    },
+}
+
+impl Comparison {
+    /// Compares B with A. `by_turns`: they ran interleaved.
+    ///
+    /// # Errors
+    /// A side has no run, or they are not of one scenario.
+    pub fn of(a: &Side, b: &Side, by_turns: bool) -> Result<Self, NotComparable> {
+        let what = |run: &Report| match run.mode {
+            Mode::Virtual => format!("{} in virtual time", run.name),
+            Mode::Live => format!("{} with real processes", run.name),
+        };
+        let first = a.runs.first().ok_or_else(|| NotComparable::NoRun(a.name.clone()))?;
+        let _ = b.runs.first().ok_or_else(|| NotComparable::NoRun(b.name.clone()))?;
+        for side in [a, b] {
+            if let Some(other) = side.runs.iter().find(|run| what(run) != what(first)) {
+                let (a, b) = (a.name.clone(), side.name.clone());
+                return Err(NotComparable::Unlike { a, of_a: what(first), b, of_b: what(other) });
+            }
+        }
+        let paired = by_turns && a.runs.len() == b.runs.len();
+        let measured = |side: &Side| side.runs.iter().map(figures).collect::<Vec<_>>();
+        let (of_a, of_b) = (measured(a), measured(b));
+        let row = |metric: String| row(metric, &of_a, &of_b, first.mode == Mode::Virtual, paired);
+        let mut rows: Vec<Row> = metrics::all().into_iter().filter_map(row).collect();
+        rows.sort_by_key(|row| row.judgement);
+        let not_passed = [a, b].into_iter().flat_map(|side| side.runs.iter().map(move |run| (side, run)));
+        let not_passed = not_passed.filter(|(_, run)| run.verdict != Verdict::Pass).map(|(side, run)| {
+            let reason = run.reasons.first().map_or("", String::as_str);
+            format!("a run of {} is {}: {reason}", side.name, run.verdict)
+        });
+        Ok(Self {
+            scenario: first.name.clone(),
+            a: (a.name.clone(), a.runs.len()),
+            b: (b.name.clone(), b.runs.len()),
+            by_turns: paired,
+            not_passed: not_passed.collect(),
+            rows,
+        })
+    }
+
+    /// The metrics that are worse by surely more than `percent`.
+    pub fn worse_by(&self, percent: f64) -> impl Iterator<Item = &Row> {
+        let worse = |row: &&Row| row.judgement == Judgement::Worse;
+        self.rows.iter().filter(worse).filter(move |row| row.surely_worse_by() > percent / 100.0)
+    }
+}
+
+impl Row {
+    /// By which part of itself it is worse at least: 0.05 is five per cent.
+    fn surely_worse_by(&self) -> f64 {
+        match (&self.ratio, self.better) {
+            (Some(ratio), Better::Higher) => 1.0 / ratio.high - 1.0,
+            (Some(ratio), _) => ratio.low - 1.0,
+            // From nothing to something.
+            (None, _) => f64::INFINITY,
+        }
+    }
+}
+
+/// What a run measured, by dotted keys.
+pub type Figures = BTreeMap<String, f64>;
+
+/// Holds one metric of B's runs against A's; `None` if neither has it. `exact`: equal runs give equal figures.
+pub(crate) fn row(metric: String, a: &[Figures], b: &[Figures], exact: bool, paired: bool) -> Option<Row> {
+    let of =
+        |runs: &[Figures]| -> Vec<f64> { runs.iter().filter_map(|run| run.get(&metric).copied()).collect() };
+    let (of_a, of_b) = (of(a), of(b));
+    let median = |values: &[f64]| Spread::of(values.to_vec()).map(|spread| spread.median);
+    let (a, b) = (median(&of_a), median(&of_b));
+    // What neither has says nothing, nor what is zero throughout.
+    if of_a.iter().chain(&of_b).all(|value| *value == 0.0) {
+        return None;
+    }
+    let ratio = Interval::of_ratio(&of_a, &of_b, paired, exact);
+    let better = Better::of(&metric);
+    let judgement = judge(better, a, b, ratio.as_ref());
+    Some(Row { metric, better, a, b, ratio, judgement })
+}
+
+fn judge(better: Better, a: Option<f64>, b: Option<f64>, ratio: Option<&Interval>) -> Judgement {
+    let (Some(a), Some(b)) = (a, b) else { return Judgement::Changed };
+    let higher = match ratio {
+        Some(ratio) if (ratio.middle - 1.0).abs() < LEAST_CHANGE => return Judgement::Same,
+        Some(ratio) if ratio.low > 1.0 => true,
+        Some(ratio) if ratio.high < 1.0 => false,
+        Some(_) => return Judgement::Unsure,
+        None if a == b => return Judgement::Same,
+        // A count that was zero and no longer is, or the other way round.
+        None if a == 0.0 || b == 0.0 => b > a,
+        None => return Judgement::Unsure,
+    };
+    match (better, higher) {
+        (Better::Neither, _) => Judgement::Changed,
+        (Better::Higher, true) | (Better::Lower, false) => Judgement::Better,
+        (Better::Higher, false) | (Better::Lower, true) => Judgement::Worse,
+    }
+}
+
+#[cfg(test)]
+mod tests;
