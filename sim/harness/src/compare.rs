@@ -158,9 +158,12 @@ impl Comparison {
     /// # Errors
     /// A side has no run, or they are not of one scenario.
     pub fn of(a: &Side, b: &Side, by_turns: bool) -> Result<Self, NotComparable> {
-        let what = |run: &Report| match run.mode {
-            Mode::Virtual => format!("{} in virtual time", run.name),
-            Mode::Live => format!("{} with real processes", run.name),
+        let what = |run: &Report| {
+            let mode = match run.mode {
+                Mode::Virtual => "in virtual time",
+                Mode::Live => "with real processes",
+            };
+            format!("{} for {} s {mode}", run.name, run.scenario.driven().as_secs_f64())
         };
         let first = a.runs.first().ok_or_else(|| NotComparable::NoRun(a.name.clone()))?;
         let _ = b.runs.first().ok_or_else(|| NotComparable::NoRun(b.name.clone()))?;
@@ -173,14 +176,13 @@ impl Comparison {
         let paired = by_turns && a.runs.len() == b.runs.len();
         let measured = |side: &Side| side.runs.iter().map(figures).collect::<Vec<_>>();
         let (of_a, of_b) = (measured(a), measured(b));
-        let row = |metric: String| row(metric, &of_a, &of_b, first.mode == Mode::Virtual, paired);
+        // The same day gives the same figures: then every difference is one.
+        let same_day = |run: &Report| run.mode == Mode::Virtual && run.seed == first.seed;
+        let exact = a.runs.iter().chain(&b.runs).all(same_day);
+        let row = |metric: String| row(metric, &of_a, &of_b, exact, paired);
         let mut rows: Vec<Row> = metrics::all().into_iter().filter_map(row).collect();
         rows.sort_by_key(|row| row.judgement);
-        let not_passed = [a, b].into_iter().flat_map(|side| side.runs.iter().map(move |run| (side, run)));
-        let not_passed = not_passed.filter(|(_, run)| run.verdict != Verdict::Pass).map(|(side, run)| {
-            let reason = run.reasons.first().map_or("", String::as_str);
-            format!("a run of {} is {}: {reason}", side.name, run.verdict)
-        });
+        let not_passed = [a, b].into_iter().flat_map(not_passed);
         Ok(Self {
             scenario: first.name.clone(),
             a: (a.name.clone(), a.runs.len()),
@@ -208,6 +210,18 @@ impl Row {
             (None, _) => f64::INFINITY,
         }
     }
+}
+
+/// Runs of a side that did not pass, by their first reason.
+fn not_passed(side: &Side) -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for run in side.runs.iter().filter(|run| run.verdict != Verdict::Pass) {
+        let reason = run.reasons.first().map_or("", String::as_str);
+        *counts.entry(format!("{}: {reason}", run.verdict)).or_default() += 1;
+    }
+    let line =
+        |(why, count): (String, usize)| format!("{count} of {} runs of {} {why}", side.runs.len(), side.name);
+    counts.into_iter().map(line).collect()
 }
 
 /// What a run measured, by dotted keys.

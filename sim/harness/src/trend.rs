@@ -30,6 +30,8 @@ pub struct Entry {
     pub machine: String,
     /// Which seed.
     pub seed: u64,
+    /// For how long vehicles drove, in seconds.
+    pub driven_s: f64,
     /// What it measured.
     pub figures: Figures,
 }
@@ -44,6 +46,7 @@ impl Entry {
             mode: report.mode,
             machine: report.live.as_ref().map(|live| live.machine_class.clone()).unwrap_or_default(),
             seed: report.seed,
+            driven_s: report.duration_s,
             figures: figures(report),
         }
     }
@@ -51,8 +54,12 @@ impl Entry {
     /// Runs that can be held against each other have the same: machines and seeds make a difference, each in one mode.
     fn group(&self) -> String {
         match self.mode {
-            Mode::Live => format!("{} with real processes on {}", self.scenario, self.machine),
-            Mode::Virtual => format!("{} in virtual time, seed {}", self.scenario, self.seed),
+            Mode::Live => {
+                format!("{}, {} s with real processes on {}", self.scenario, self.driven_s, self.machine)
+            }
+            Mode::Virtual => {
+                format!("{}, {} s in virtual time, seed {}", self.scenario, self.driven_s, self.seed)
+            }
         }
     }
 }
@@ -167,6 +174,7 @@ mod tests {
             mode: Mode::Live,
             machine: machine.to_owned(),
             seed: 1,
+            driven_s: 60.0,
             figures: [("cpu_us_per_fix.total".to_owned(), cpu)].into(),
         }
     }

@@ -53,9 +53,7 @@ fn by_turns(args: &CompareArgs) -> Result<(Side, Side), Stop> {
     let mut sides =
         programs.map(|(_, program)| Side { name: program.display().to_string(), runs: Vec::new() });
     for round in 0..args.rounds {
-        for turn in 0..2 {
-            let at = usize::from(turn != usize::from(round % 2));
-            let at = 1 - at;
+        for at in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
             let (name, program) = programs[at];
             let folder =
                 PathBuf::from("reports/compare").join(&scenario.name).join(format!("{name}-{}", round + 1));

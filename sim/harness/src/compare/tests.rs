@@ -80,7 +80,10 @@ fn only_like_is_compared_with_like() {
     assert_eq!(Comparison::of(&one, &empty, false).err(), Some(NotComparable::NoRun("b".to_owned())));
     let other = Side { name: "b".to_owned(), runs: vec![report(Mode::Virtual, 1.0, 1)] };
     let error = Comparison::of(&one, &other, false).expect_err("unlike").to_string();
-    assert!(error.contains("a is of a with real processes, b of a in virtual time"), "{error}");
+    assert!(
+        error.contains("a is of a for 60 s with real processes, b of a for 60 s in virtual time"),
+        "{error}"
+    );
 }
 
 #[test]
