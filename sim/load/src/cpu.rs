@@ -30,7 +30,7 @@ fn used(pid: u32) -> Option<Used> {
 }
 
 /// CPU time of a process so far, user and system.
-pub(crate) fn of_process(pid: u32) -> Option<Duration> {
+pub fn of_process(pid: u32) -> Option<Duration> {
     used(pid).map(|used| Duration::from_secs_f64(used.own_s))
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn of_self() -> Duration {
 }
 
 /// CPU time of a process and of all children that it ever had, which may have ended: a database server.
-pub(crate) fn of_family(pid: u32) -> Option<Duration> {
+pub fn of_family(pid: u32) -> Option<Duration> {
     let first = used(pid)?;
     let entries = fs::read_dir("/proc").ok()?;
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -75,7 +75,7 @@ pub(crate) fn of_machine() -> Option<Duration> {
 }
 
 /// Memory of a process that is its own and in use, in bytes.
-pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+pub fn resident_bytes(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;

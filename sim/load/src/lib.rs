@@ -11,7 +11,7 @@
 pub mod baseline;
 mod calibrate;
 mod cluster;
-mod cpu;
+pub mod cpu;
 mod database;
 mod due;
 mod faults;

@@ -1,0 +1,184 @@
+//! What stands between a broker and the table: one process, one thread, one connection. It writes with the same store as our
+//! persistence agent and in batches as large, and acknowledges to the broker after the commit.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use drover_env::real;
+use drover_model::WallTime;
+use drover_store::postgres::{Config, PostgresStore};
+use drover_store::{OutboxEvent, Row, Store, Transaction};
+use hdrhistogram::Histogram;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::{Peer, mqtt, nats, payload};
+
+/// As our persistence agent's.
+const LINGER: Duration = Duration::from_millis(50);
+const ROWS_MAX: usize = 5_000;
+/// Messages that NATS is asked for at once.
+const PULL: usize = 2_000;
+/// Where NATS sends messages, and where what it says of requests.
+const INBOX: &str = "_INBOX.consumer.messages";
+const ANSWERS: &str = "_INBOX.consumer.answers";
+
+/// How a message is acknowledged.
+enum Handle {
+    Mqtt(u16),
+    Nats(String),
+}
+
+struct Consumer {
+    peer: Peer,
+    store: PostgresStore,
+    handles: Vec<Handle>,
+    rows: Vec<Row>,
+    dues: Vec<WallTime>,
+    oldest: Option<Instant>,
+    /// Messages that NATS may still send.
+    asked: usize,
+    committed: u64,
+    latency: Histogram<u64>,
+    said_at: Instant,
+}
+
+/// Runs until somebody ends the process.
+pub(crate) async fn run(peer: Peer, broker: SocketAddr, database: &str) -> Result<(), String> {
+    let config = Config::default().with_url(database)?;
+    let store = PostgresStore::new(config).map_err(|error| error.to_string())?;
+    let mut consumer = Consumer {
+        peer,
+        store,
+        handles: Vec::new(),
+        rows: Vec::new(),
+        dues: Vec::new(),
+        oldest: None,
+        asked: 0,
+        committed: 0,
+        latency: Histogram::new(3).map_err(|error| error.to_string())?,
+        said_at: Instant::now(),
+    };
+    loop {
+        // A broker that is gone comes back, and brings again what was not acknowledged.
+        let _ = consumer.talk(broker).await;
+        (consumer.handles, consumer.rows, consumer.dues) = (Vec::new(), Vec::new(), Vec::new());
+        (consumer.oldest, consumer.asked) = (None, 0);
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+impl Consumer {
+    async fn talk(&mut self, broker: SocketAddr) -> std::io::Result<()> {
+        let mut link = TcpStream::connect(broker).await?;
+        link.set_nodelay(true)?;
+        let (mut out, mut heard) = (BytesMut::new(), BytesMut::with_capacity(1 << 20));
+        match self.peer {
+            Peer::Mosquitto => {
+                mqtt::connect("consumer", &mut out);
+                mqtt::subscribe("t/#", &mut out);
+            }
+            Peer::Nats => {
+                nats::connect(&mut out);
+                nats::subscribe(INBOX, 1, &mut out);
+                nats::subscribe(ANSWERS, 2, &mut out);
+                nats::make_stream(ANSWERS, &mut out);
+                nats::make_consumer(ANSWERS, &mut out);
+            }
+        }
+        loop {
+            if self.peer == Peer::Nats && self.asked < PULL / 2 {
+                nats::pull(INBOX, PULL, &mut out);
+                self.asked += PULL;
+            }
+            link.write_all(&out).await?;
+            out.clear();
+            let due = self.oldest.map(|oldest| oldest + LINGER);
+            let full = self.rows.len() >= ROWS_MAX;
+            tokio::select! {
+                biased;
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && !full => self.commit(&mut out).await,
+                read = link.read_buf(&mut heard), if !full => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+                    self.hear(&mut heard, &mut out);
+                }
+                () = std::future::ready(()), if full => self.commit(&mut out).await,
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: &mut BytesMut, out: &mut BytesMut) {
+        match self.peer {
+            Peer::Mosquitto => {
+                while let Some(said) = mqtt::next(heard) {
+                    if let mqtt::Said::Publish { id, payload } = said {
+                        self.take(Handle::Mqtt(id), &payload);
+                    }
+                }
+            }
+            Peer::Nats => {
+                while let Some(said) = nats::next(heard) {
+                    match said {
+                        nats::Said::Ping => nats::pong(out),
+                        nats::Said::Message { subject, .. } if subject == ANSWERS => {}
+                        // A request has ended before it was served in full.
+                        nats::Said::Message { is_status: true, .. } => self.asked = 0,
+                        nats::Said::Message { reply: Some(reply), payload, .. } => {
+                            self.asked = self.asked.saturating_sub(1);
+                            self.take(Handle::Nats(reply), &payload);
+                        }
+                        nats::Said::Error(error) => eprintln!("nats: {error}"),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, handle: Handle, payload: &[u8]) {
+        match payload::decode(payload) {
+            Ok((rows, due)) => {
+                self.rows.extend(rows);
+                self.dues.push(due);
+                self.handles.push(handle);
+                self.oldest.get_or_insert_with(Instant::now);
+            }
+            Err(error) => eprintln!("a message is none: {error}"),
+        }
+    }
+
+    async fn commit(&mut self, out: &mut BytesMut) {
+        let rows = std::mem::take(&mut self.rows);
+        let count = rows.len() as u64;
+        let events = vec![OutboxEvent { topic: "telemetry.stored", rows: count as u32 }];
+        let transaction = Arc::new(Transaction { rows, events, dead_letters: Vec::new() });
+        while let Err(error) = self.store.commit(transaction.clone()).await {
+            eprintln!("{error}");
+            sleep(Duration::from_millis(200)).await;
+        }
+        let now = real::wall();
+        for due in self.dues.drain(..) {
+            self.latency.saturating_record(now.since(due).as_micros() as u64);
+        }
+        for handle in self.handles.drain(..) {
+            match handle {
+                Handle::Mqtt(id) => mqtt::puback(id, out),
+                Handle::Nats(reply) => {
+                    bytes::BufMut::put_slice(out, format!("PUB {reply} 4\r\n+ACK\r\n").as_bytes());
+                }
+            }
+        }
+        self.oldest = None;
+        self.committed += count;
+        if self.said_at.elapsed() >= Duration::from_millis(500) {
+            self.said_at = Instant::now();
+            let of = |quantile| self.latency.value_at_quantile(quantile);
+            println!("{} {} {}", self.committed, of(0.5), of(0.99));
+        }
+    }
+}
