@@ -62,6 +62,10 @@ deny:
 bench-twin *args:
     cargo bench -p drover-harness --bench twin -- {{args}}
 
+# What a fix costs here, and with Mosquitto or NATS instead, and what their acknowledgements are worth: just bench-peers --faults --readme
+bench-peers *args:
+    .ci/bench-peers {{args}}
+
 # A pipelined bus call against bare quinn streams
 bench-bus:
     cargo bench -p drover-bus --bench call

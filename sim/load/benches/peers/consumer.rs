@@ -59,7 +59,7 @@ pub(crate) async fn run(peer: Peer, broker: SocketAddr, database: &str) -> Resul
         oldest: None,
         asked: 0,
         committed: 0,
-        latency: Histogram::new(3).map_err(|error| error.to_string())?,
+        latency: Histogram::new_with_bounds(1, 600_000_000, 3).map_err(|error| error.to_string())?,
         said_at: Instant::now(),
     };
     loop {
