@@ -455,7 +455,8 @@ pub(crate) fn cluster_keys(scenario: &Scenario, seeds: &SeedTree) -> Option<Clus
     (scenario.cluster.router > 0).then_some(keys)
 }
 
-fn rule_of(rule: &LinkRule) -> drover_simnet::Rule {
+/// What the simulated network calls a rule.
+pub fn rule_of(rule: &LinkRule) -> drover_simnet::Rule {
     let effect = match rule.effect {
         LinkEffect::Partition => drover_simnet::Effect::Partition,
         LinkEffect::Loss(probability) => drover_simnet::Effect::Loss(probability),

@@ -1,7 +1,7 @@
 //! The cluster of a run: its folder, with certificates and configs, and its cluster file.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,7 +14,9 @@ use drover_store::postgres;
 use drover_supervisor::{Cluster, Limits, Service};
 use serde::Serialize;
 
+use crate::links::Links;
 use crate::problem::LoadError;
+use crate::proxy::{self, Proxies};
 
 /// Ports of each kind of service and of its admin addresses: more than a scenario has of any.
 const PORTS_EACH: u16 = 64;
@@ -81,6 +83,7 @@ pub(crate) fn prepare(
     configs: &Configs,
     database: &postgres::Config,
     seeds: &SeedTree,
+    (links, proxies): (&Links, &mut Proxies),
 ) -> Result<Prepared, LoadError> {
     let ports = Ports::free()?;
     let (gateways, agents) = (scenario.cluster.gateway, scenario.cluster.persistence);
@@ -94,14 +97,19 @@ pub(crate) fn prepare(
             write(folder, &format!("{kind}-{index}.key"), &key)?;
         }
     }
-    let peers = (0..agents).map(|index| drover_gateway::Peer {
-        node: NodeName::new(NodeKind::Persistence, index),
-        addr: ports.of(PERSISTENCE, index),
-    });
+    let mut peers = Vec::new();
+    for index in 0..agents {
+        let (node, mut addr) = (NodeName::new(NodeKind::Persistence, index), ports.of(PERSISTENCE, index));
+        if links.bus {
+            addr = proxies.datagrams(proxy::any(NodeKind::Gateway), node, addr)?;
+        }
+        peers.push(drover_gateway::Peer { node, addr });
+    }
+    let database = &if links.database { behind(proxies, database)? } else { database.clone() };
     let gateway = drover_gateway::Config {
         listen: ports.of(GATEWAY, 0),
         bus_bind: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
-        persistence: peers.collect(),
+        persistence: peers,
         live: Vec::new(),
         ..configs.gateway.clone()
     };
@@ -131,6 +139,18 @@ pub(crate) fn prepare(
         trust,
         gateways: (0..gateways).map(|index| ports.of(GATEWAY, index)).collect(),
     })
+}
+
+/// The same database, through proxies.
+fn behind(proxies: &mut Proxies, database: &postgres::Config) -> Result<postgres::Config, LoadError> {
+    let mut behind = database.clone();
+    for endpoint in &mut behind.endpoints {
+        let resolved = endpoint.to_socket_addrs().map_err(LoadError::machine("find the database"))?.next();
+        let to = resolved.ok_or_else(|| LoadError::Usage(format!("{endpoint} has no address")))?;
+        let agents = proxy::any(NodeKind::Persistence);
+        *endpoint = proxies.streams(agents, proxy::any(NodeKind::Db), to)?.to_string();
+    }
+    Ok(behind)
 }
 
 /// One config file.

@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use drover_harness::live::rule_of;
 use drover_harness::scenario::Scenario;
 use drover_model::{NodeKind, NodeName, NodePattern};
 use drover_supervisor::Handle as Cluster;
@@ -12,11 +13,14 @@ use drover_world::{Action, Verb};
 use tokio::runtime::Handle as Runtime;
 use tracing::warn;
 
+use crate::links::refusal;
 use crate::problem::LoadError;
+use crate::proxy::{self, Link};
 
 /// Verbs that can be carried out on processes, for messages.
 const VERBS: &str = "kill, pause, restart and drain (of gateways and persistence agents), kill and db_away (of the database), \
-                     and gps_jump, gps_freeze, gps_lie of receivers";
+                     what happens to links between vehicles and gateways, those and agents, and those and the database, rebind of \
+                     vehicles, and gps_jump, gps_freeze, gps_lie of receivers";
 
 /// Refuses a scenario that asks for what can not be done to real processes. `has_server` says whether the database is the
 /// run's own: nobody else's is stopped.
@@ -38,6 +42,11 @@ pub(crate) fn check(scenario: &Scenario, has_server: bool) -> Result<(), LoadErr
                 ));
             }
             Verb::Gps { .. } => {}
+            Verb::Rebind(nodes) if nodes.kind == NodeKind::Vehicle => {}
+            Verb::Link(rule) => {
+                let refusal = refusal(&rule_of(rule));
+                problems.extend(refusal.map(|why| format!("{verb} at {} s ({why})", fault.at.as_secs_f64())));
+            }
             _ => problems.push(format!("{verb} at {} s", fault.at.as_secs_f64())),
         }
     }
@@ -58,6 +67,8 @@ const fn is_service(nodes: NodePattern) -> bool {
 /// Carries out actions one after the other, on a thread of its own: a database takes a while to stop, and nothing here waits
 /// for it.
 pub(crate) struct Saboteur {
+    /// Links that are impaired: at once, since a link waits for nothing.
+    links: Vec<Arc<Link>>,
     actions: Option<Sender<Action>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -69,17 +80,19 @@ impl Saboteur {
         cluster: Cluster,
         runtime: Runtime,
         server: Arc<Mutex<Option<Postgres>>>,
+        links: Vec<Arc<Link>>,
     ) -> Result<Self, LoadError> {
         let (actions, received) = channel();
         let thread = std::thread::Builder::new()
             .name("faults".to_owned())
             .spawn(move || carry_out_all(&received, &cluster, &runtime, &server))
             .map_err(LoadError::machine("start the thread that breaks things"))?;
-        Ok(Self { actions: Some(actions), thread: Some(thread) })
+        Ok(Self { links, actions: Some(actions), thread: Some(thread) })
     }
 
     pub(crate) fn apply(&self, action: &Action) {
-        if let Some(actions) = &self.actions {
+        let is_done = proxy::apply(&self.links, action);
+        if let Some(actions) = self.actions.as_ref().filter(|_| !is_done) {
             let _ = actions.send(action.clone());
         }
     }

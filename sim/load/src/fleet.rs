@@ -17,12 +17,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::due::Moments;
+use crate::links::Links;
 use crate::memory::MemoryDisk;
 use crate::onboard::{self, Common, Witness};
 use crate::problem::LoadError;
+use crate::proxy::Proxies;
 
 /// Vehicles that share one endpoint: quinn drives each endpoint by one task, and its socket has one buffer.
-const PER_ENDPOINT: u32 = 400;
+const PER_ENDPOINT: usize = 400;
 /// Chunks of a receiver's output that wait for its tracker: a serial port's buffer. More are lost.
 const GPS_CHUNKS_MAX: usize = 256;
 
@@ -30,12 +32,42 @@ const GPS_CHUNKS_MAX: usize = 256;
 pub(crate) struct Setup<'a> {
     pub(crate) count: u32,
     pub(crate) configs: &'a Configs,
-    pub(crate) servers: Vec<SocketAddr>,
+    pub(crate) groups: Vec<Reach>,
     pub(crate) tenant: TenantId,
     pub(crate) ca: &'a Ca,
     pub(crate) trust: Trust,
     pub(crate) moments: Vec<Moments>,
     pub(crate) witness: Arc<Witness>,
+}
+
+/// Vehicles that share endpoints, and where they find the gateways: behind proxies, if their links are impaired at some time.
+pub(crate) struct Reach {
+    vehicles: Vec<u32>,
+    servers: Vec<SocketAddr>,
+}
+
+/// How each group of vehicles reaches the gateways.
+///
+/// # Errors
+/// A proxy can not be opened.
+pub(crate) fn groups(
+    links: &Links,
+    gateways: &[SocketAddr],
+    proxies: &mut Proxies,
+) -> Result<Vec<Reach>, LoadError> {
+    let mut reach = Vec::new();
+    for group in &links.groups {
+        let mut servers = gateways.to_vec();
+        if let Some(first) = group.vehicles.first().filter(|_| group.is_impaired) {
+            for (index, server) in (0..).zip(&mut servers) {
+                let (vehicle, gateway) =
+                    (NodeName::new(NodeKind::Vehicle, *first), NodeName::new(NodeKind::Gateway, index));
+                *server = proxies.datagrams(vehicle, gateway, *server)?;
+            }
+        }
+        reach.push(Reach { vehicles: group.vehicles.clone(), servers });
+    }
+    Ok(reach)
 }
 
 /// The vehicles of a run.
@@ -64,21 +96,13 @@ impl Fleet {
     /// # Errors
     /// A certificate, a socket or a tracker can not be made.
     pub(crate) fn new(env: &Env, seeds: &SeedTree, setup: Setup<'_>) -> Result<Self, LoadError> {
-        let endpoints = (0..setup.count.div_ceil(PER_ENDPOINT)).map(|index| {
-            let [_, _, high, low] = index.to_be_bytes();
-            let source = Ipv4Addr::new(127, 1, high, low.max(1));
-            drover_quic::client(env, SocketAddr::new(source.into(), 0))
-        });
-        let endpoints = endpoints.collect::<Result<Vec<_>, _>>().map_err(|error| {
-            LoadError::Harness(format!("open an endpoint for vehicles: {}", Chain(&error)))
-        })?;
         let common = Common {
             executor: Arc::new(drover_env::real::Tokio),
             crypto: env.crypto().clone(),
             seeds: seeds.child("vehicles"),
         };
         let mut fleet = Self {
-            endpoints,
+            endpoints: Vec::new(),
             gps: Vec::new(),
             disks: Vec::new(),
             waiting: Vec::new(),
@@ -88,24 +112,52 @@ impl Fleet {
             witness: setup.witness.clone(),
             chunks_lost: 0,
         };
-        for index in 0..setup.count {
-            fleet.add(index, &setup, seeds)?;
+        // Which endpoint each vehicle uses, and in which group it is.
+        let mut places = vec![(0, 0); setup.count as usize];
+        for (group, reach) in setup.groups.iter().enumerate() {
+            for vehicles in reach.vehicles.chunks(PER_ENDPOINT) {
+                for vehicle in vehicles {
+                    places[*vehicle as usize] = (fleet.endpoints.len(), group);
+                }
+                fleet.open(env)?;
+            }
+        }
+        for (index, (endpoint, group)) in (0..).zip(places) {
+            fleet.add(index, endpoint, &setup.groups[group].servers, &setup, seeds)?;
         }
         Ok(fleet)
     }
 
-    fn add(&mut self, index: u32, setup: &Setup<'_>, seeds: &SeedTree) -> Result<(), LoadError> {
+    /// Opens one more endpoint, at an address of its own.
+    fn open(&mut self, env: &Env) -> Result<(), LoadError> {
+        let [_, _, high, low] = (self.endpoints.len() as u32).to_be_bytes();
+        let source = Ipv4Addr::new(127, 1, high, low.max(1));
+        let endpoint = drover_quic::client(env, SocketAddr::new(source.into(), 0));
+        self.endpoints.push(endpoint.map_err(|error| {
+            LoadError::Harness(format!("open an endpoint for vehicles: {}", Chain(&error)))
+        })?);
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        index: u32,
+        endpoint: usize,
+        servers: &[SocketAddr],
+        setup: &Setup<'_>,
+        seeds: &SeedTree,
+    ) -> Result<(), LoadError> {
         let who = Principal::Vehicle { tenant: setup.tenant, vehicle: vehicle_id(index) };
         let identity = setup.ca.issue(&who, seeds)?;
         let mut config = setup.configs.tracker(index);
         // Vehicles take turns, so that each server has as many.
-        config.servers = setup.servers.clone();
+        config.servers = servers.to_vec();
         let turn = index as usize % config.servers.len().max(1);
         config.servers.rotate_left(turn);
         let disk = MemoryDisk::default();
         let env = onboard::env(&self.common, index, disk.clone(), self.witness.clone());
         let (port, gps) = mpsc::channel(GPS_CHUNKS_MAX);
-        let endpoint = self.endpoints[(index / PER_ENDPOINT) as usize].clone();
+        let endpoint = self.endpoints[endpoint].clone();
         let tracker = Tracker::on_endpoint(env, config, &identity, &setup.trust, gps, endpoint);
         let tracker = tracker.map_err(|error| LoadError::Harness(Chain(&error).to_string()))?;
         self.gps.push(port);

@@ -5,6 +5,7 @@
 //! the real on-board code in this one process; they share endpoints and keep their spools in memory.
 #![expect(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "real processes, sockets and clocks: none of it runs in the twin"
 )]
 
@@ -16,10 +17,12 @@ mod database;
 mod due;
 mod faults;
 mod fleet;
+mod links;
 mod memory;
 mod meter;
 mod onboard;
 mod problem;
+mod proxy;
 mod run;
 mod services;
 

@@ -28,10 +28,12 @@ use crate::cluster::{self, Prepared};
 use crate::database::Database;
 use crate::due::{Moments, SLACK};
 use crate::faults::{self, Saboteur};
-use crate::fleet::{Fleet, Setup};
+use crate::fleet::{self, Fleet, Setup};
+use crate::links::Links;
 use crate::meter::Meter;
 use crate::onboard::Witness;
 use crate::problem::LoadError;
+use crate::proxy::Proxies;
 use crate::services::{Services, Watch};
 
 /// Sessions that vehicles set up in one second, unless the run says how long that may take.
@@ -125,12 +127,21 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Result<Outcome, Loa
     let folder = tempfile::Builder::new().prefix("drover-load-").tempdir();
     let folder = folder.map_err(LoadError::machine("make a folder for the cluster"))?;
     let seeds = SeedTree::from_bytes(real::entropy().map_err(LoadError::machine("draw random numbers"))?);
-    let prepared = cluster::prepare(folder.path(), scenario, &configs, &database.config, &seeds)?;
+    let mut proxies = Proxies::new(&seeds)?;
+    let links = Links::of(scenario);
+    let prepared = cluster::prepare(
+        folder.path(),
+        scenario,
+        &configs,
+        &database.config,
+        &seeds,
+        (&links, &mut proxies),
+    )?;
     say(&mut options, "starting the cluster");
     let services = Services::start(prepared.cluster.clone(), &program, options.log)?;
     runtime.block_on(services.handle().ready(READY_WITHIN))?;
     say(&mut options, "making the vehicles");
-    let ready = Ready { configs, prepared, seeds, runtime, services, database };
+    let ready = Ready { configs, prepared, links, proxies, seeds, runtime, services, database };
     Run::new(scenario, &options, ready)?.drive(options, version)
 }
 
@@ -161,6 +172,8 @@ struct Run<'a> {
     /// The run's own server: whoever breaks it has it meanwhile.
     server: Arc<Mutex<Option<Postgres>>>,
     runtime: Runtime,
+    /// Links that are impaired at some time.
+    proxies: Proxies,
     origin: Instant,
     ramp_per_s: u32,
     meter: Meter,
@@ -176,6 +189,8 @@ struct Run<'a> {
 struct Ready {
     configs: Configs,
     prepared: Prepared,
+    links: Links,
+    proxies: Proxies,
     seeds: SeedTree,
     runtime: Runtime,
     services: Services,
@@ -184,7 +199,7 @@ struct Ready {
 
 impl<'a> Run<'a> {
     fn new(scenario: &'a Scenario, options: &Options<'_>, ready: Ready) -> Result<Self, LoadError> {
-        let Ready { configs, prepared, seeds, runtime, services, mut database } = ready;
+        let Ready { configs, prepared, links, mut proxies, seeds, runtime, services, mut database } = ready;
         let count = scenario.vehicles_len();
         let vehicles: Vec<VehicleId> = (0..count).map(vehicle_id).collect();
         let ramp = options.ramp.unwrap_or_else(|| Duration::from_secs(3 + u64::from(count / RAMP_PER_S)));
@@ -215,7 +230,7 @@ impl<'a> Run<'a> {
         let setup = Setup {
             count,
             configs: &configs,
-            servers: prepared.gateways.clone(),
+            groups: fleet::groups(&links, &prepared.gateways, &mut proxies)?,
             tenant,
             ca: &prepared.ca,
             trust: prepared.trust.clone(),
@@ -238,6 +253,7 @@ impl<'a> Run<'a> {
             database,
             server,
             runtime,
+            proxies,
             origin,
             ramp_per_s,
             meter: Meter::default(),
@@ -258,6 +274,7 @@ impl<'a> Run<'a> {
             self.services.handle().clone(),
             self.runtime.handle().clone(),
             self.server.clone(),
+            self.proxies.handle(),
         )?;
         let lag = self.watch_runtime();
         let calibration = Calibration::start(self.shape())?;

@@ -6,6 +6,7 @@
 
 mod crypto;
 mod disk;
+mod impaired;
 mod link;
 mod nat;
 mod network;
@@ -20,6 +21,7 @@ mod tasks;
 mod trace;
 mod turns;
 
+pub use impaired::{Carried, Impaired};
 pub use link::{Access, Burst, Effect, Medium, Rule};
 pub use profile::{Cost, Profile};
 pub use sim::{Observer, Sim, SimConfig, runtime};

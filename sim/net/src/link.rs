@@ -71,7 +71,8 @@ pub struct Rule {
 }
 
 impl Rule {
-    pub(crate) fn applies(&self, from: NodeName, to: NodeName) -> bool {
+    /// True if it acts on what `from` sends to `to`.
+    pub fn applies(&self, from: NodeName, to: NodeName) -> bool {
         (self.from.matches(from) && self.to.matches(to))
             || (self.both_ways && self.from.matches(to) && self.to.matches(from))
     }

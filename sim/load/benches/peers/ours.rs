@@ -44,14 +44,14 @@ fn scenario(setting: &Setting, fault: Fault) -> String {
     let seconds = |time: std::time::Duration| time.as_secs();
     if fault.takes_database() {
         text.push_str(&format!(
-            "[[faults]]\nat_s = {}\nverb = \"db_away\"\nnode = \"db/0\"\nfor_s = {}\n",
+            "[[faults]]\nat_s = {}\ndb_away = \"db/0\"\nfor_s = {}\n",
             seconds(FAULT_AT),
             seconds(DATABASE_AWAY)
         ));
     }
     if fault.kills_front() {
         text.push_str(&format!(
-            "[[faults]]\nat_s = {}\nverb = \"kill\"\nnode = \"gateway/0\"\nfor_s = {}\n",
+            "[[faults]]\nat_s = {}\nkill = \"gateway/0\"\nfor_s = {}\n",
             seconds(KILLED_AT),
             seconds(KILLED_FOR)
         ));

@@ -157,7 +157,9 @@ impl Fleet {
         let mut seen = self.seen();
         seen.acked.entry(index).or_default().insert_range(first..=first + FIXES - 1);
         *seen.acked_in.entry((now - self.start).as_secs()).or_default() += FIXES;
-        let latency = seen.latency.get_or_insert_with(|| Histogram::new_with_bounds(1, 600_000_000, 3).expect("bounds"));
+        let latency = seen
+            .latency
+            .get_or_insert_with(|| Histogram::new_with_bounds(1, 600_000_000, 3).expect("bounds"));
         latency.saturating_record((now - due).as_micros() as u64);
     }
 
