@@ -17,6 +17,7 @@ use std::time::Duration;
 use drover_model::{Epoch, NodeName, SequenceSet, VehicleId, WallTime};
 use drover_quic::ClusterKeys;
 use drover_store::{Origin, Row};
+use hdrhistogram::Histogram;
 
 use crate::ledger::Identities;
 use crate::model::{Model, Step};
@@ -209,13 +210,18 @@ impl History {
 
     /// The latencies by metric.
     pub fn latencies(&self) -> BTreeMap<String, Latency> {
+        self.of_latencies(Latency::from_micros)
+    }
+
+    /// What is to be known of each latency's histogram, which is of microseconds.
+    pub fn of_latencies<T>(&self, of: impl Fn(&Histogram<u64>) -> T) -> BTreeMap<String, T> {
         let state = self.lock();
         let all = [
             ("fix_to_durable", &state.to_durable),
             ("fix_to_published", &state.to_published),
             ("fix_to_stored", &state.to_stored),
         ];
-        all.into_iter().map(|(name, histogram)| (name.to_owned(), Latency::from_micros(histogram))).collect()
+        all.into_iter().map(|(name, histogram)| (name.to_owned(), of(histogram))).collect()
     }
 
     /// The series so far.

@@ -11,6 +11,7 @@ mod latency;
 mod live;
 pub mod metrics;
 mod plan;
+mod shards;
 mod summary;
 mod timeline;
 
@@ -27,6 +28,7 @@ pub(crate) use html::{escape, number, page_with};
 pub use latency::Latency;
 pub use live::{Degraded, LiveFacts, Spread};
 pub use plan::{plan_files, plan_text};
+pub use shards::{NotShards, Recorded, Shard, merge, recorded};
 use summary::grouped;
 pub use summary::summary;
 pub use timeline::TimelineEvent;

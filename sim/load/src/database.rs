@@ -59,6 +59,15 @@ impl Database {
         Ok(Self { config, described, server })
     }
 
+    /// The database of a cluster that is there: its tables are not ours to change.
+    ///
+    /// # Errors
+    /// The URL is none.
+    pub(crate) fn of_others(url: &str) -> Result<Self, LoadError> {
+        let config = postgres::Config::default().with_url(url).map_err(LoadError::Usage)?;
+        Ok(Self { config, described: format!("PostgreSQL at {url}"), server: None })
+    }
+
     /// Reads what the table holds of this run's vehicles.
     ///
     /// # Errors

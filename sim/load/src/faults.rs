@@ -22,29 +22,38 @@ const VERBS: &str = "kill, pause, restart and drain (of gateways and persistence
                      what happens to links between vehicles and gateways, those and agents, and those and the database, rebind of \
                      vehicles, and gps_jump, gps_freeze, gps_lie of receivers";
 
-/// Refuses a scenario that asks for what can not be done to real processes. `has_server` says whether the database is the
-/// run's own: nobody else's is stopped.
+/// What of a cluster is the run's own: nobody else's is stopped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ours {
+    pub(crate) services: bool,
+    pub(crate) database: bool,
+}
+
+/// Refuses a scenario that asks for what can not be done to real processes.
 ///
 /// # Errors
 /// Names the faults.
-pub(crate) fn check(scenario: &Scenario, has_server: bool) -> Result<(), LoadError> {
+pub(crate) fn check(scenario: &Scenario, ours: Ours) -> Result<(), LoadError> {
     let mut problems = Vec::new();
     for fault in scenario.faults() {
         let verb = fault.verb.name();
         match &fault.verb {
             Verb::Kill(nodes) | Verb::Pause(nodes) | Verb::Restart(nodes) | Verb::Drain(nodes)
-                if is_service(*nodes) => {}
-            Verb::Kill(nodes) | Verb::DbAway(nodes) if nodes.kind == NodeKind::Db && has_server => {}
+                if is_service(*nodes) && ours.services => {}
+            Verb::Kill(nodes) | Verb::DbAway(nodes)
+                if nodes.kind == NodeKind::Db && ours.database && ours.services => {}
             Verb::Kill(nodes) | Verb::DbAway(nodes) if nodes.kind == NodeKind::Db => {
                 problems.push(format!(
-                    "{verb} at {} s: the database of --database is not stopped",
+                    "{verb} at {} s: a database that others run is not stopped",
                     fault.at.as_secs_f64()
                 ));
             }
             Verb::Gps { .. } => {}
             Verb::Rebind(nodes) if nodes.kind == NodeKind::Vehicle => {}
             Verb::Link(rule) => {
-                let refusal = refusal(&rule_of(rule));
+                let of_vehicles = [rule.from.kind, rule.to.kind].contains(&NodeKind::Vehicle);
+                let refusal = refusal(&rule_of(rule)).or((!ours.services && !of_vehicles)
+                    .then_some("links between services of others are left alone"));
                 problems.extend(refusal.map(|why| format!("{verb} at {} s ({why})", fault.at.as_secs_f64())));
             }
             _ => problems.push(format!("{verb} at {} s", fault.at.as_secs_f64())),

@@ -21,10 +21,12 @@ mod links;
 mod memory;
 mod meter;
 mod onboard;
+mod onto;
 mod problem;
 mod proxy;
 mod run;
 mod services;
 
+pub use onto::Onto;
 pub use problem::LoadError;
 pub use run::{Options, Outcome, Progress, run};

@@ -1,5 +1,6 @@
 //! The world of one vehicle in this process, and what it tells.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -73,12 +74,12 @@ impl Witness {
         vehicle.given.given(day_ms, due);
     }
 
-    pub(crate) fn send_due_to_durable(&self) -> Latency {
-        Latency::from_micros(&lock(&self.to_durable))
-    }
-
-    pub(crate) fn crash_to_resumed(&self) -> Latency {
-        Latency::from_micros(&lock(&self.to_resumed))
+    /// What is to be known of each latency's histogram, which is of microseconds.
+    pub(crate) fn of_latencies<T>(&self, of: impl Fn(&Histogram<u64>) -> T) -> BTreeMap<String, T> {
+        let mut all = self.history.of_latencies(&of);
+        all.insert("send_due_to_durable".to_owned(), of(&lock(&self.to_durable)));
+        all.insert("crash_to_resumed".to_owned(), of(&lock(&self.to_resumed)));
+        all
     }
 
     /// When a service was last seen to be gone.

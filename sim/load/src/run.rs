@@ -5,7 +5,7 @@ mod drive;
 mod outcome;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use drover_env::{SeedTree, real};
 use drover_harness::history::{History, Totals};
 use drover_harness::live::{Configs, vehicle_id, world_spec};
-use drover_harness::report::{Latency, Report, TimelineEvent};
+use drover_harness::report::{Latency, Report, Shard, TimelineEvent};
 use drover_harness::run::RunError;
 use drover_harness::scenario::Scenario;
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId, WallTime};
@@ -32,6 +32,7 @@ use crate::fleet::{self, Fleet, Setup};
 use crate::links::Links;
 use crate::meter::Meter;
 use crate::onboard::Witness;
+use crate::onto::Onto;
 use crate::problem::LoadError;
 use crate::proxy::Proxies;
 use crate::services::{Services, Watch};
@@ -64,6 +65,12 @@ pub struct Options<'a> {
     pub drover: Option<&'a Path>,
     /// A database that is there; a server of the run's own if absent.
     pub database: Option<&'a str>,
+    /// A cluster that is there, database included; one of the run's own if absent.
+    pub onto: Option<&'a Onto>,
+    /// Which part of the vehicles this generator drives: the scenario has no more than those. All if absent.
+    pub shard: Option<Shard>,
+    /// When the run begins, so that several generators begin together; as soon as it can if absent.
+    pub start: Option<WallTime>,
     /// How long vehicles take to connect, before the run begins.
     pub ramp: Option<Duration>,
     /// Metrics of an accepted baseline, by their dotted keys.
@@ -110,8 +117,12 @@ pub struct Outcome {
 /// # Errors
 /// The scenario can not be run here, or the harness itself failed. A failing run is an outcome, not an error.
 pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Result<Outcome, LoadError> {
-    let (program, version) = cluster::program(options.drover)?;
-    faults::check(scenario, options.database.is_none())?;
+    let (program, version) = match options.onto {
+        Some(_) => (PathBuf::new(), "a cluster that was there".to_owned()),
+        None => cluster::program(options.drover)?,
+    };
+    let ours = faults::Ours { services: options.onto.is_none(), database: options.database.is_none() };
+    faults::check(scenario, ours)?;
     let configs = Configs::of(scenario).map_err(|problems| {
         let (table, message) = problems.into_iter().next().unwrap_or_default();
         LoadError::Usage(format!("{}: [{table}]: {message}", options.file))
@@ -123,20 +134,22 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Result<Outcome, Loa
         .build()
         .map_err(LoadError::machine("start the runtime"))?;
     say(&mut options, "starting the database");
-    let database = Database::open(&runtime, options.database)?;
+    let database = match options.onto {
+        Some(onto) => Database::of_others(&onto.database)?,
+        None => Database::open(&runtime, options.database)?,
+    };
     let folder = tempfile::Builder::new().prefix("drover-load-").tempdir();
     let folder = folder.map_err(LoadError::machine("make a folder for the cluster"))?;
     let seeds = SeedTree::from_bytes(real::entropy().map_err(LoadError::machine("draw random numbers"))?);
     let mut proxies = Proxies::new(&seeds)?;
     let links = Links::of(scenario);
-    let prepared = cluster::prepare(
-        folder.path(),
-        scenario,
-        &configs,
-        &database.config,
-        &seeds,
-        (&links, &mut proxies),
-    )?;
+    let prepared = match options.onto {
+        Some(onto) => onto.prepared()?,
+        None => {
+            let reach = (&links, &mut proxies);
+            cluster::prepare(folder.path(), scenario, &configs, &database.config, &seeds, reach)?
+        }
+    };
     say(&mut options, "starting the cluster");
     let services = Services::start(prepared.cluster.clone(), &program, options.log)?;
     runtime.block_on(services.handle().ready(READY_WITHIN))?;
@@ -209,7 +222,13 @@ impl<'a> Run<'a> {
             .map_err(|error| LoadError::Harness(error.to_string()))?;
         // Certificates take a tenth of a millisecond each, and the world of each vehicle as long: begin when all that is done.
         let making = Duration::from_micros(500) * count + Duration::from_secs(2);
-        let start = WallTime::from_micros((real::wall().plus(ramp + making).as_secs() + 1) * 1_000_000);
+        let soonest = WallTime::from_micros((real::wall().plus(ramp + making).as_secs() + 1) * 1_000_000);
+        let start = options.start.unwrap_or(soonest);
+        if start < soonest {
+            return Err(LoadError::Usage(format!(
+                "{start} is too soon: {count} vehicles are ready at {soonest}; give a later --start-at, or a shorter --ramp-s"
+            )));
+        }
         let origin = Instant::now() + start.since(real::wall());
         let mut at_clock = scenario.clone();
         at_clock.world.start = start;

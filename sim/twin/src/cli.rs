@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use drover_harness::report::Shard;
 use drover_model::NodeName;
 
 const EXAMPLES: &str = "\
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Runs a scenario with real processes: the shipped `drover`, a real PostgreSQL, vehicles by the clock.
     Load(LoadArgs),
+    /// Makes one report of the shards of one run.
+    Merge(MergeArgs),
     /// Keeps the figures of a run as those that later runs on such a machine are held against.
     #[command(subcommand)]
     Baseline(BaselineCommand),
@@ -131,6 +134,18 @@ pub(crate) struct LoadArgs {
     /// run's own. Its tables are made or brought up to date, and the run's rows stay in it.
     #[arg(long, value_name = "URL")]
     pub(crate) database: Option<String>,
+    /// A cluster that is there, instead of one of the run's own: a file that says where its gateways are (`gateways`, a list of
+    /// host:port), with which CA vehicles are certified (`ca`, `ca_key`) and where fixes are kept (`database`). Nothing of it is
+    /// broken or measured.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["database", "drover", "find_limit"])]
+    pub(crate) onto: Option<PathBuf>,
+    /// Drives only this part of the vehicles: 0/4 to 3/4. The others are other generators' (in Kubernetes an indexed job's); `twin
+    /// merge` makes one report of all.
+    #[arg(long, value_name = "I/N", requires = "onto", value_parser = clap::value_parser!(Shard))]
+    pub(crate) shard: Option<Shard>,
+    /// Begins at this time, in seconds since 1970, so that several generators begin together [default: as soon as it can].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) start_at: Option<i64>,
     /// How long vehicles take to connect before the run begins, in seconds [default: 3 s and one for every 1,500].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) ramp_s: Option<u64>,
@@ -144,6 +159,18 @@ pub(crate) struct LoadArgs {
     /// Prints the verdict only, and no progress.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) others: ForOthers,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// The folders of all shards of one run, or their report.json.
+    #[arg(required = true, num_args = 1..)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Folder of the report [default: reports/runs/<name>-live].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) others: ForOthers,
 }

@@ -60,6 +60,9 @@ fn by_turns(args: &CompareArgs) -> Result<(Side, Side), Stop> {
             let setting = Setting {
                 drover: Some(program),
                 database: args.database.as_deref(),
+                onto: None,
+                shard: None,
+                start: None,
                 ramp: args.ramp_s.map(Duration::from_secs),
                 folder: &folder,
                 quiet: args.quiet,

@@ -6,12 +6,13 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use drover_harness::report::{Report, Suite, Verdict, markdown, summary};
+use drover_harness::report::{self, Report, Shard, Suite, Verdict, markdown, summary};
 use drover_harness::scenario::{Mode, Scenario};
 use drover_load::baseline::Baseline;
-use drover_load::{LoadError, Options, Progress};
+use drover_load::{LoadError, Onto, Options, Progress};
+use drover_model::WallTime;
 
-use crate::cli::{BaselineCommand, LoadArgs};
+use crate::cli::{BaselineCommand, LoadArgs, MergeArgs};
 use crate::compare::remember;
 use crate::run::{COMMIT, INTERRUPT, prepare, replay, stop, watch_interrupt};
 use crate::{Stop, colour, files, show};
@@ -25,11 +26,25 @@ pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
     if let Some(interval) = args.send_interval_s {
         scenario.vehicles.iter_mut().for_each(|group| group.send_interval = Duration::from_secs(interval));
     }
-    let default = || Path::new("reports/runs").join(format!("{}-live", scenario.name));
+    if let Some(shard) = args.shard {
+        // Each shard draws days of its own.
+        let seed = scenario.seed.wrapping_add(u64::from(shard.index));
+        scenario = scenario.with_seed(seed);
+        for group in &mut scenario.vehicles {
+            group.count = shard.part(group.count);
+        }
+        scenario.vehicles.retain(|group| group.count > 0);
+    }
+    let onto = args.onto.as_deref().map(Onto::read).transpose().map_err(stopped)?;
+    let suffix = args.shard.map_or(String::new(), |shard| format!("-{}-of-{}", shard.index, shard.of));
+    let default = || Path::new("reports/runs").join(format!("{}-live{suffix}", scenario.name));
     let folder = args.report.clone().unwrap_or_else(default);
     let setting = Setting {
         drover: args.drover.as_deref(),
         database: args.database.as_deref(),
+        onto: onto.as_ref(),
+        shard: args.shard,
+        start: args.start_at.map(WallTime::from_secs),
         ramp: args.ramp_s.map(Duration::from_secs),
         folder: &folder,
         quiet: args.quiet,
@@ -54,6 +69,12 @@ pub(crate) struct Setting<'a> {
     pub(crate) drover: Option<&'a Path>,
     /// A database that is there.
     pub(crate) database: Option<&'a str>,
+    /// A cluster that is there.
+    pub(crate) onto: Option<&'a Onto>,
+    /// Which part of the vehicles.
+    pub(crate) shard: Option<Shard>,
+    /// When to begin.
+    pub(crate) start: Option<WallTime>,
     /// How long vehicles take to connect.
     pub(crate) ramp: Option<Duration>,
     /// Where the report goes.
@@ -75,7 +96,7 @@ pub(crate) fn run_once(
             "{path} does not run with real processes: add \"live\" to its `modes`"
         )));
     }
-    let Setting { drover, database, ramp, folder, quiet } = setting;
+    let Setting { drover, database, onto, shard, start, ramp, folder, quiet } = setting;
     let file = path.display().to_string();
     let roads = prepare(scenario, &file, quiet)?;
     watch_interrupt();
@@ -89,6 +110,9 @@ pub(crate) fn run_once(
         commit: COMMIT,
         drover,
         database,
+        onto,
+        shard,
+        start,
         baseline: drover_load::baseline::load(BASELINES.as_ref(), &scenario.name).map_err(Stop::Usage)?,
         ramp,
         log: &folder.join("services.log"),
@@ -97,14 +121,30 @@ pub(crate) fn run_once(
     };
     let outcome = drover_load::run(scenario, options);
     view.clear();
-    let outcome = outcome.map_err(|error| match error {
-        LoadError::Usage(message) => Stop::Usage(message),
-        LoadError::Run(error) => stop(error),
-        error => Stop::Harness(Box::new(error)),
-    })?;
+    let outcome = outcome.map_err(stopped)?;
     files::write_report(folder, &outcome.report, &outcome.timeline)?;
     remember(&outcome.report);
     Ok(outcome.report)
+}
+
+fn stopped(error: LoadError) -> Stop {
+    match error {
+        LoadError::Usage(message) => Stop::Usage(message),
+        LoadError::Run(error) => stop(error),
+        error => Stop::Harness(Box::new(error)),
+    }
+}
+
+/// Makes one report of the shards of one run. Returns the exit code.
+pub(crate) fn merge(args: &MergeArgs) -> Result<u8, Stop> {
+    let path = |run: &Path| if run.is_dir() { run.join("report.json") } else { run.to_owned() };
+    let shards = args.runs.iter().map(|run| files::read_report(&path(run))).collect::<Result<Vec<_>, _>>()?;
+    let report = report::merge(shards).map_err(|error| Stop::Usage(error.to_string()))?;
+    let default = || Path::new("reports/runs").join(format!("{}-live", report.name));
+    let page = files::write_report(&args.report.clone().unwrap_or_else(default), &report, &[])?;
+    files::write_for_others(&args.others, &Suite::of(&report), &markdown(&report))?;
+    show(&format!("{}report    {}\n", summary(&report, colour()), page.display()));
+    Ok(report.verdict.exit_code())
 }
 
 /// Keeps the figures of a run that somebody has looked at.

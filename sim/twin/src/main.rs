@@ -68,6 +68,7 @@ fn main() -> ExitCode {
         Some(Command::Load(args)) => load::load(&args),
         Some(Command::Compare(args)) => compare::compare(&args),
         Some(Command::History(args)) => compare::history(&args).map(|()| 0),
+        Some(Command::Merge(args)) => load::merge(&args),
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Replay(args)) => replay::replay(&args).map(|()| 0),
         Some(Command::Record(args)) => record::record(&args).map(|()| 0),

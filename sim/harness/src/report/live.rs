@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Latency;
+use super::{Latency, Recorded, Shard};
 
 /// What only a run with real processes has.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -41,6 +41,12 @@ pub struct LiveFacts {
     pub recovered_after_s: Option<f64>,
     /// Which services did not serve, and for how long.
     pub degraded: Vec<Degraded>,
+    /// Which part of the vehicles this generator drove, if it was not alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// The latencies in full, so that those of several generators can be merged; of a shard alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub histograms: BTreeMap<String, Recorded>,
 }
 
 impl LiveFacts {

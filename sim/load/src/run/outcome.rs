@@ -6,7 +6,7 @@ use std::time::Duration;
 use drover_harness::ledger::balance;
 use drover_harness::live::driving;
 use drover_harness::oracles;
-use drover_harness::report::{Latency, LiveFacts, Report, Spread};
+use drover_harness::report::{Latency, LiveFacts, Report, Spread, recorded};
 use drover_harness::scenario::Mode;
 
 use super::{LAG_LIMIT, Options, Outcome, Run};
@@ -57,6 +57,8 @@ impl Run<'_> {
             generator_lag_limit_ms: LAG_LIMIT.as_secs_f64() * 1_000.0,
             recovered_after_s: recovered_after_s(self.witness.crashed(), &history.series().backlog),
             degraded,
+            shard: options.shard,
+            histograms: options.shard.map(|_| self.witness.of_latencies(recorded)).unwrap_or_default(),
         });
         report.judge(self.interrupted);
         let (timeline, _) = history.timeline();
@@ -82,9 +84,7 @@ impl Run<'_> {
         let history = &self.witness.history;
         report.commit = options.commit.to_owned();
         report.settled_after_s = self.settled_after.map(|after| after.as_secs_f64());
-        report.latency_ms.extend(history.latencies());
-        report.latency_ms.insert("send_due_to_durable".to_owned(), self.witness.send_due_to_durable());
-        report.latency_ms.insert("crash_to_resumed".to_owned(), self.witness.crash_to_resumed());
+        report.latency_ms.extend(self.witness.of_latencies(Latency::from_micros));
         report.events = history.events();
         report.driving = driving(&self.world, self.queue_longest);
         report.series = history.series();
