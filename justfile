@@ -66,6 +66,11 @@ bench-twin *args:
 bench-peers *args:
     .ci/bench-peers {{args}}
 
+# A hundred thousand connections at once: memory, handshakes and messages of the gateway against a bare QUIC server
+bench-connections *args:
+    cargo build --release --locked -p drover
+    cargo bench -p drover-load --bench connections -- {{args}}
+
 # A pipelined bus call against bare quinn streams
 bench-bus:
     cargo bench -p drover-bus --bench call

@@ -114,7 +114,10 @@ fn live_lines(report: &Report) -> Vec<String> {
     let Some(live) = &report.live else { return Vec::new() };
     let cost = |name: &String| report.cpu_us_per_fix.get(name).map(|us| format!("{name} {us:.1}"));
     let services: Vec<String> = live.cpu_us_per_fix.keys().filter_map(cost).collect();
-    let mut lines = vec![row("cpu us", &format!("per durable fix: {}", services.join(", ")))];
+    let mut lines = Vec::new();
+    if !services.is_empty() {
+        lines.push(row("cpu us", &format!("per durable fix: {}", services.join(", "))));
+    }
     let loops = live.calibration.iter().map(|(name, spread)| format!("{name} {:.2}", spread.median));
     let loops: Vec<String> = loops.collect();
     if !loops.is_empty() {
