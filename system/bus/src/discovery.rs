@@ -1,10 +1,15 @@
 //! What is known of the nodes of a cluster: who there is, where, in what state, and how new the news is.
 //!
 //! Health agents observe nodes, each for itself, and hand out [`Snapshot`]s. Whoever reads them merges what several agents say:
-//! of each node the newest proof of life wins, whoever brings it. A proof counts what the node itself said, so that no wall
-//! clock of one node is ever compared with another's. Knows no I/O and no time of its own.
+//! of each node the newest proof of life wins, whoever brings it. A proof is by the node's own clock, so that
+//! clocks of different nodes are never compared. [`Member`] is the part of a node in it: it registers with every agent, renews,
+//! and listens to all of them.
 
+mod config;
+mod member;
 mod messages;
+mod tools;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,9 +18,14 @@ use std::str::FromStr;
 
 use drover_model::{NodeKind, NodeName, WallTime};
 
+pub use config::{AgentAddr, Config};
+pub use member::{About, Discovery, Member};
 pub use messages::{
-    AddressInfo, Invalid, NodeInfo, Registered, Registration, RegistrationInfo, SnapshotInfo, SnapshotQuery,
+    AddressInfo, HealthyNode, HealthyNodes, Invalid, NodeInfo, Registered, Registration, RegistrationInfo,
+    ServiceQuery, SnapshotInfo, SnapshotQuery,
 };
+pub use tools::{GetHealthyNodes, GetHealthyRouters, Register, WatchNodes};
+pub use view::View;
 
 /// Most nodes in a snapshot: more than one machine room holds, and a message of about 1 MB.
 pub const NODES_MAX: usize = 4096;
@@ -35,11 +45,13 @@ pub enum Purpose {
     Public,
     /// Probes, counts, drain.
     Admin,
+    /// What answers the probes of health agents, where that is none of the others: a router's inner address.
+    Probe,
 }
 
 impl Purpose {
     /// All of them, in order.
-    pub const ALL: [Self; 4] = [Self::Bus, Self::Telemetry, Self::Public, Self::Admin];
+    pub const ALL: [Self; 5] = [Self::Bus, Self::Telemetry, Self::Public, Self::Admin, Self::Probe];
 
     /// As messages and logs write it.
     pub const fn name(self) -> &'static str {
@@ -48,6 +60,7 @@ impl Purpose {
             Self::Telemetry => "telemetry",
             Self::Public => "public",
             Self::Admin => "admin",
+            Self::Probe => "probe",
         }
     }
 }
@@ -116,8 +129,8 @@ pub struct Proof {
     /// Which life of the node: larger than that of any life before. Begins as the node's wall time at its start, in
     /// microseconds; a node that hears of a larger one (its clock was set back) goes above it.
     pub incarnation: u64,
-    /// Renewals of that life so far.
-    pub counter: u64,
+    /// How far into that life it was said, in milliseconds of the node's monotonic clock: whoever hears it later hears more.
+    pub lived_ms: u64,
 }
 
 /// A part of the world whose nodes are near each other: checked ASCII of letters, digits, `-`, `_` and `.`, at most

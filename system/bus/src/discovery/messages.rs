@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{NAME_BYTES_MAX, NODES_MAX, Node, NodeState, Proof, Purpose, Snapshot, TOOLS_MAX, Zone};
-use crate::messages::message;
+use crate::messages::{list, message};
 
 /// Addresses of one node at most: one for each purpose.
 const ADDRESSES_MAX: usize = Purpose::ALL.len();
@@ -22,7 +22,7 @@ pub enum Invalid {
     #[error("name of a node")]
     Name(#[from] NodeNameError),
     /// Not a purpose of an address.
-    #[error("{0:?} is no purpose of an address: bus, telemetry, public, admin")]
+    #[error("{0:?} is no purpose of an address: bus, telemetry, public, admin, probe")]
     Purpose(String),
     /// Not an address.
     #[error("{purpose} address {text:?} is no IP address and port")]
@@ -67,7 +67,7 @@ pub(super) fn is_name(text: &str) -> bool {
 message! {
     /// An address and what it is for.
     AddressInfo {
-        /// `bus`, `telemetry`, `public` or `admin`.
+        /// `bus`, `telemetry`, `public`, `admin` or `probe`.
         purpose: String = string "1",
         /// IP address and port.
         addr: String = string "2",
@@ -81,9 +81,9 @@ pub struct RegistrationInfo {
     /// Which life of the node, from 1: larger than that of any life before.
     #[prost(uint64, optional, tag = "1")]
     pub incarnation: Option<u64>,
-    /// Renewals of this life so far.
+    /// How far into this life it is said, in milliseconds.
     #[prost(uint64, optional, tag = "2")]
-    pub counter: Option<u64>,
+    pub lived_ms: Option<u64>,
     /// True from when it takes nothing new until it ends.
     #[prost(bool, optional, tag = "3")]
     pub draining: Option<bool>,
@@ -142,6 +142,35 @@ pub struct NodeInfo {
 impl Iibin for NodeInfo {
     const SCHEMA: &'static Schema =
         &schema(&[(2, Kind::Messages(RegistrationInfo::SCHEMA, 1)), (3, Kind::Uint32)]);
+}
+
+message! {
+    /// Asks which nodes of a service are there.
+    ServiceQuery {
+        /// Such as `live-map-hubs` or `hub`.
+        service: String = string "1",
+        /// Most that the caller wants; 8 without it.
+        at_most: u32 = uint32 "2",
+    } &[(2, Kind::Uint32)]
+}
+
+message! {
+    /// A node that takes new work.
+    HealthyNode {
+        /// Such as `hub/0`.
+        name: String = string "1",
+        /// IP address and port for clients of the service; of a service without one, for other services.
+        addr: String = string "2",
+        /// `healthy`, `degraded` or `overloaded`.
+        state: String = string "3",
+        /// How much of what it can do it does, in percent.
+        load_percent: u32 = uint32 "4",
+    } &[(4, Kind::Uint32)]
+}
+
+list! {
+    /// The best first.
+    HealthyNodes, nodes: HealthyNode
 }
 
 message! {
@@ -209,7 +238,7 @@ impl Registration {
         };
         RegistrationInfo {
             incarnation: Some(self.proof.incarnation),
-            counter: Some(self.proof.counter),
+            lived_ms: Some(self.proof.lived_ms),
             draining: Some(self.draining),
             load_percent: Some(self.load_percent.into()),
             capacity: Some(self.capacity),
@@ -233,7 +262,7 @@ impl TryFrom<&RegistrationInfo> for Registration {
             return Err(Invalid::Tool(tool.chars().take(NAME_BYTES_MAX).collect()));
         }
         Ok(Self {
-            proof: Proof { incarnation, counter: said.counter.unwrap_or_default() },
+            proof: Proof { incarnation, lived_ms: said.lived_ms.unwrap_or_default() },
             draining: said.draining.unwrap_or_default(),
             load_percent,
             capacity: said.capacity.unwrap_or_default(),

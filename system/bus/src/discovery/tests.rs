@@ -21,7 +21,7 @@ fn addresses() -> impl Strategy<Value = BTreeMap<Purpose, SocketAddr>> {
 fn node() -> impl Strategy<Value = Node> {
     let state = proptest::sample::select(&NodeState::ALL[..]);
     // Few values, so that proofs, and whole nodes but for one thing, often meet.
-    let proof = (1u64..3, 0u64..3).prop_map(|(incarnation, counter)| Proof { incarnation, counter });
+    let proof = (1u64..3, 0u64..3).prop_map(|(incarnation, lived_ms)| Proof { incarnation, lived_ms });
     let zone = proptest::option::of("[a-c]").prop_map(|zone| zone.and_then(|zone| Zone::new(&zone).ok()));
     let tools = proptest::collection::btree_set("[A-C]\\.[a-c]", 0..3);
     (proof, state, 0u8..=100, 0u32..3, zone, addresses(), tools, 0i64..3).prop_map(
@@ -75,7 +75,7 @@ proptest! {
 
 fn healthy(load_percent: u8) -> Node {
     Node {
-        proof: Proof { incarnation: 1, counter: 1 },
+        proof: Proof { incarnation: 1, lived_ms: 1 },
         state: NodeState::Healthy,
         load_percent,
         capacity: 0,
@@ -88,7 +88,7 @@ fn healthy(load_percent: u8) -> Node {
 
 #[test]
 fn a_life_after_is_newer_than_any_renewal_before() {
-    let proof = |incarnation, counter| Proof { incarnation, counter };
+    let proof = |incarnation, lived_ms| Proof { incarnation, lived_ms };
     assert!(proof(2, 0) > proof(1, u64::MAX));
     let (dead, back) = (
         Node { proof: proof(1, 900), state: NodeState::Dead, ..healthy(0) },
@@ -122,7 +122,7 @@ fn the_best_come_first_and_those_that_take_nothing_not_at_all() {
 fn renewals_alone_change_nothing_that_is_said() {
     let gateway = NodeName::new(NodeKind::Gateway, 0);
     let of = |node: Node| Snapshot { nodes: [(gateway, node)].into(), ..Snapshot::default() };
-    let renewed = Node { proof: Proof { incarnation: 1, counter: 9 }, ..healthy(20) };
+    let renewed = Node { proof: Proof { incarnation: 1, lived_ms: 9 }, ..healthy(20) };
     assert!(of(healthy(20)).says_the_same(&of(renewed.clone())));
     assert!(!of(healthy(20)).says_the_same(&of(Node { load_percent: 21, ..renewed })));
     assert!(!of(healthy(20)).says_the_same(&Snapshot::default()));
