@@ -20,7 +20,7 @@ use crate::config::{Config, Server};
 use crate::decision::Verdict;
 use crate::forward::{Batch, Forwarder, Outgoing};
 use crate::news;
-use crate::table::Table;
+use crate::table::{State, Table};
 
 /// How often counts are told and keys are looked after.
 const TICK: Duration = Duration::from_secs(1);
@@ -239,6 +239,10 @@ impl Shard {
                 () = changed(&mut news), if news.is_some() => {
                     let snapshot = discovery.as_ref().map(Discovery::snapshot).unwrap_or_default();
                     servers = news::servers(&snapshot, &config.gateways);
+                    if env.planted("draining_given_new") {
+                        let drains = |server: &&mut Server| server.state == State::Draining;
+                        servers.iter_mut().filter(drains).for_each(|server| server.state = State::Serving);
+                    }
                     table.store(Arc::new(self::table(&env, &keys, &servers)));
                     continue;
                 }
