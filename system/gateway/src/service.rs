@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_bus::discovery::Member;
+use drover_bus::discovery::{Discovery, Member};
 use drover_bus::{NodeAddr, Pool, PoolConfig};
 use drover_env::{Env, HighWater, Task, Value, Watched};
 use drover_model::NodeKind;
@@ -161,6 +161,11 @@ impl Gateway {
     /// The socket is closed.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.vehicles.local_addr()
+    }
+
+    /// What it hears of others, if it has joined a cluster.
+    pub fn discovery(&self) -> Option<Discovery> {
+        self.member.as_ref().map(|member| member.discovery())
     }
 
     /// Whoever holds `cordon` closes it to new vehicles, and opens it again. Without health agents nobody hears of it.

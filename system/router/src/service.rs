@@ -149,6 +149,11 @@ impl Router {
         self.first.inner.local_addr()
     }
 
+    /// What it hears of others, if it has joined a cluster.
+    pub fn discovery(&self) -> Option<Discovery> {
+        self.member.as_ref().map(Member::discovery)
+    }
+
     /// Forwards until `cancel`, and a moment longer if others must hear of it. There is nothing to hand over: any other router does
     /// the same.
     pub async fn run(self, cancel: CancellationToken) {
