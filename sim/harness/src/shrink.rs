@@ -164,12 +164,13 @@ impl<'a> Work<'a> {
                 });
             }
         }
-        for kind in [NodeKind::Router, NodeKind::Gateway, NodeKind::Persistence] {
+        for kind in [NodeKind::Router, NodeKind::Gateway, NodeKind::Persistence, NodeKind::Health] {
             while self.smallest.nodes_len(kind) > 1
                 && self.with(|scenario| {
                     match kind {
                         NodeKind::Router => scenario.cluster.router -= 1,
                         NodeKind::Gateway => scenario.cluster.gateway -= 1,
+                        NodeKind::Health => scenario.cluster.health -= 1,
                         _ => scenario.cluster.persistence -= 1,
                     }
                     fit(scenario);
