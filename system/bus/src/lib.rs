@@ -7,6 +7,7 @@
 
 mod agent;
 mod balance;
+pub mod discovery;
 mod error;
 pub mod history;
 mod link;
