@@ -16,12 +16,13 @@ pub(crate) struct Bounds {
     pub(crate) near_min: usize,
 }
 
-/// True if some of those who would be named stand there: then its clients get other answers.
+/// True if some of those who would be named stand there, and others do not: then its clients get other answers.
 pub(crate) fn has_near(candidates: &[&Candidate], zone: &str) -> bool {
     let eligible = || candidates.iter().filter(|candidate| candidate.health.is_eligible());
     let best = eligible().map(|candidate| candidate.health).min();
-    let mut named = eligible().filter(|candidate| Some(candidate.health) == best);
-    named.any(|candidate| candidate.zone.as_deref() == Some(zone))
+    let named = || eligible().filter(|candidate| Some(candidate.health) == best);
+    let is_near = |candidate: &&&Candidate| candidate.zone.as_deref() == Some(zone);
+    (1..named().count()).contains(&named().filter(is_near).count())
 }
 
 /// The answers to give in turn: none if no node may be named. Of the candidates, the best health that any of them has; of

@@ -110,6 +110,8 @@ pub struct Config {
     #[serde(rename = "stale_max_s", with = "drover_env::seconds")]
     #[schemars(with = "u64")]
     pub stale_max: Duration,
+    /// Health agents, whose snapshots say which nodes are well. Without any, the static `nodes` are named for ever.
+    pub discovery: drover_bus::discovery::Config,
     /// Names, and what they lead to.
     pub names: Vec<ServiceName>,
     /// Nodes that are named while there is no snapshot, or it is too old; beside one, those that it does not know.
@@ -161,6 +163,7 @@ impl Default for Config {
             ttl: Duration::from_secs(10),
             negative_ttl: Duration::from_secs(5),
             stale_max: Duration::from_secs(600),
+            discovery: drover_bus::discovery::Config::default(),
             names: vec![routers, hubs],
             nodes: Vec::new(),
             nearby: Vec::new(),
@@ -197,6 +200,7 @@ impl Config {
             }
         }
         self.check_names()?;
+        self.discovery.check(self.listen)?;
         let second = Duration::from_secs(1);
         if self.ttl < second || self.ttl > TTL_MAX {
             return Err(format!("ttl_s of {} is not between 1 and 300", self.ttl.as_secs()));

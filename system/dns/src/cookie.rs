@@ -163,9 +163,9 @@ mod tests {
         // RFC 9018 appendix A.4, with its secret.
         let secret = 0xdd3b_df93_44b6_78b1_85a6_f5cb_60fc_a715_u128.to_be_bytes();
         let keys = CookieKeys::new(secret, secret, secret);
-        let client = 0x22681ab97d52c298_u64.to_be_bytes();
+        let client = 0x2268_1ab9_7d52_c298_u64.to_be_bytes();
         let ip = "2001:db8:220:1:59de:d0f4:8769:82b8".parse().expect("an address");
-        let expected = 0x0100_0000_5cf7_c57926556bd0934c72f8_u128.to_be_bytes();
+        let expected = 0x0100_0000_5cf7_c579_2655_6bd0_934c_72f8_u128.to_be_bytes();
         assert_eq!(keys.make(&client, ip, 0x5cf7_c579), expected);
     }
 

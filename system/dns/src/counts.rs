@@ -87,7 +87,7 @@ impl Counts {
         let Self { codes, truncated, slipped, cookies_good, cookies_bad, unproven_bytes, dropped } =
             std::mem::take(self);
         for ((_, code), times) in CODES.into_iter().zip(codes).filter(|(_, times)| *times > 0) {
-            env.event("dns.answered", &[("code", Value::Str(code)), ("times", Value::U64(times))]);
+            env.event("dns.answered", &[("reason", Value::Str(code)), ("times", Value::U64(times))]);
         }
         let others = [
             ("dns.truncated", truncated),

@@ -17,6 +17,7 @@ mod rates;
 mod records;
 mod responder;
 mod service;
+mod snapshot;
 mod table;
 mod tcp;
 mod view;

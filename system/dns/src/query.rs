@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(code(&asked(0, [1, 0, 0, 0], &[0xc0, 12, 0, 1, 0, 1])), Some(Code::FormErr));
         let long = [&[&[63][..], &[b'a'; 63]].concat().repeat(4)[..], &[0, 0, 1, 0, 1]].concat();
         assert_eq!(code(&asked(0, [1, 0, 0, 0], &long)), Some(Code::FormErr));
-        let twice = [&QUESTION[..], &[0, 0, 41, 2, 0, 0, 0, 0, 0, 0, 0].repeat(2)].concat();
+        let twice = [QUESTION, &[0, 0, 41, 2, 0, 0, 0, 0, 0, 0, 0].repeat(2)].concat();
         assert_eq!(code(&asked(0, [1, 0, 0, 2], &twice)), Some(Code::FormErr));
         let named = [QUESTION, &[1, b'a', 0, 0, 41, 2, 0, 0, 0, 0, 0, 0, 0]].concat();
         assert_eq!(code(&asked(0, [1, 0, 0, 1], &named)), Some(Code::FormErr));

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use drover_bus::discovery::{About, Member, Purpose};
 use drover_env::{Chain, Datagrams, Env, Listener, Shards, Value};
-use drover_quic::ClusterKeys;
+use drover_quic::{ClusterKeys, Identity, Profile, QuicError, Trust};
+use drover_wire::mcp;
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,7 @@ use crate::candidate::Health;
 use crate::config::Config;
 use crate::cookie::CookieKeys;
 use crate::responder::{Moment, Responder};
+use crate::snapshot::candidates;
 use crate::table::Table;
 use crate::tcp::Tcp;
 use crate::view::{Listings, View};
@@ -40,6 +43,9 @@ pub enum BindError {
         #[source]
         source: io::Error,
     },
+    /// The endpoint that calls health agents.
+    #[error("open the endpoint towards health agents")]
+    Discovery(#[source] QuicError),
     /// A setting that can not be.
     #[error("config: {0}")]
     Config(String),
@@ -66,6 +72,8 @@ struct Keeper {
     config: Config,
     keys: ClusterKeys,
     listings: Listings,
+    /// Its part in discovery, if there are health agents: whose news become listings.
+    member: Option<Member>,
     rng: ChaCha8Rng,
     table: Arc<ArcSwap<Table>>,
     /// What the table was made of.
@@ -73,11 +81,27 @@ struct Keeper {
 }
 
 impl Dns {
-    /// Opens the server's sockets. It names the nodes of the newest of `listings`.
+    /// Opens the server's sockets, and joins the health agents of the config as `identity`.
+    ///
+    /// # Errors
+    /// An address is taken or not ours, the certificates are unusable, or the config is wrong.
+    pub async fn bind(
+        env: Env,
+        config: Config,
+        identity: &Identity,
+        trust: &Trust,
+        keys: ClusterKeys,
+    ) -> Result<Self, BindError> {
+        let mut dns = Self::bind_alone(env, config, keys, Listings::default()).await?;
+        dns.keeper.member = dns.join(identity, trust)?;
+        Ok(dns)
+    }
+
+    /// The same without health agents, whatever the config says: it names the nodes of the newest of `listings`.
     ///
     /// # Errors
     /// An address is taken or not ours, or the config is wrong.
-    pub async fn bind(
+    pub async fn bind_alone(
         env: Env,
         config: Config,
         keys: ClusterKeys,
@@ -90,6 +114,22 @@ impl Dns {
         let addr = first.socket.local_addr().map_err(failed("UDP", first.config.listen))?;
         let listener = env.listen(addr).await.map_err(failed("TCP", addr))?;
         Ok(Self { first, listener, keeper })
+    }
+
+    fn join(&self, identity: &Identity, trust: &Trust) -> Result<Option<Member>, BindError> {
+        let Shard { env, config, socket, .. } = &self.first;
+        let discovery = &config.discovery;
+        if discovery.agents.is_empty() {
+            return Ok(None);
+        }
+        let endpoint = drover_quic::client(env, discovery.bind).map_err(BindError::Discovery)?;
+        let profile = Profile::service();
+        let client = drover_quic::client_config(env, identity, trust, mcp::ALPN, &profile);
+        let client = client.map_err(BindError::Discovery)?;
+        let failed = |source| BindError::Socket { what: "UDP", addr: config.listen, source };
+        let addr = discovery.advertised(socket.local_addr().map_err(failed)?);
+        let about = About { addresses: [(Purpose::Public, addr)].into(), ..About::default() };
+        Ok(Member::join(env, discovery, endpoint, client, about))
     }
 
     /// Where clients ask, by UDP and TCP.
@@ -137,11 +177,14 @@ impl Keeper {
         let made_of = present(&env, &config, &keys, &listings);
         let table = made(&env, &config, &keys, &made_of, &mut rng)?;
         let table = Arc::new(ArcSwap::from_pointee(table));
-        Ok(Self { env, config, keys, listings, rng, table, made_of })
+        Ok(Self { env, config, keys, listings, member: None, rng, table, made_of })
     }
 
     async fn run(mut self, tcp: Arc<Mutex<Responder>>, cancel: CancellationToken) {
-        let mut watcher = self.listings.watch();
+        let mut watcher = match &self.member {
+            Some(member) => member.discovery().watch(),
+            None => self.listings.watch(),
+        };
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.tell();
@@ -152,9 +195,17 @@ impl Keeper {
                 () = cancel.cancelled() => break,
                 _ = watcher.changed() => {}
             }
+            self.listen();
             self.renew();
         }
         tcp.lock().unwrap_or_else(PoisonError::into_inner).counts().tell(&self.env);
+    }
+
+    /// Takes what health agents say, as old as it is.
+    fn listen(&self) {
+        let Some(discovery) = self.member.as_ref().map(Member::discovery) else { return };
+        let Some(at) = discovery.age().and_then(|age| Instant::now().checked_sub(age)) else { return };
+        self.listings.set(at, candidates(&discovery.snapshot(), &self.config.nodes));
     }
 
     /// Makes another table, if it would differ.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use drover_model::NodeName;
 use rand::Rng;
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
 use crate::candidate::Candidate;
 use crate::choose::{Bounds, has_near, turns};
@@ -15,6 +16,7 @@ use crate::name::{Name, is_within};
 use crate::nearby::{Place, PlaceMap};
 use crate::query::kinds;
 use crate::records::{ANY_DATA, Prepared, address, authority, https, record, service};
+use crate::view::Listings;
 
 /// Answers to one type of one name.
 #[derive(Debug)]
@@ -92,6 +94,21 @@ impl Table {
             cookies,
             nodes: candidates.iter().filter(|candidate| candidate.health.is_eligible()).count(),
         })
+    }
+
+    /// The same from the nodes of the newest of `listings`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn from_listings(
+        config: &Config,
+        listings: &Listings,
+        cookies: CookieKeys,
+        serial: u32,
+        rng: &mut impl Rng,
+    ) -> Result<Self, String> {
+        let view = listings.view(Instant::now(), &config.nodes, config.stale_max);
+        Self::new(config, &view.nodes, cookies, serial, rng)
     }
 
     /// Nodes that may be named.
