@@ -11,6 +11,7 @@ use crate::{Stop, show};
 const GATEWAY: &str = "gateway/0";
 const PERSISTENCE: &str = "persistence/0";
 const ROUTER: &str = "router/0";
+const DNS: &str = "dns/0";
 
 /// Ports from one service's first to the next one's: so many of each can run.
 const PORTS_EACH: u16 = 10;
@@ -26,6 +27,8 @@ struct Addrs {
     router: String,
     router_inner: String,
     router_admin: String,
+    dns: String,
+    dns_admin: String,
 }
 
 impl Addrs {
@@ -41,6 +44,8 @@ impl Addrs {
             gateway: at(6),
             router_inner: at(7),
             router_admin: at(8),
+            dns: at(11),
+            dns_admin: at(12),
         }
     }
 }
@@ -54,6 +59,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
     let configs = [
         ("router.toml", router_config(&addrs)),
         ("gateway.toml", gateway_config(&addrs)),
+        ("dns.toml", dns_config(&addrs)),
         ("persistence.toml", persistence_config(&addrs, args.postgres.as_deref())),
         ("tracker.toml", tracker_config(&addrs, &args.vehicle)),
         ("cluster.toml", cluster_file(&addrs)),
@@ -70,7 +76,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
     let folder = dir.join("pki");
     pki::make_ca(&folder)?;
     pki::make_secret(&folder)?;
-    for who in [ROUTER, GATEWAY, PERSISTENCE, &args.vehicle] {
+    for who in [DNS, ROUTER, GATEWAY, PERSISTENCE, &args.vehicle] {
         pki::issue_into(&folder, who)?;
     }
     for (name, text) in configs {
@@ -88,9 +94,9 @@ fn next_steps(dir: &Path, has_database: bool) -> String {
         String::new()
     };
     format!(
-        "wrote {dir}: certificates, router.toml, gateway.toml, persistence.toml, tracker.toml, cluster.toml\n\
+        "wrote {dir}: certificates, dns.toml, router.toml, gateway.toml, persistence.toml, tracker.toml, cluster.toml\n\
          {dir}/pki/ca.key can issue any certificate: keep it away from the machines that run services\n\
-         {dir}/pki/cluster.secret is for gateways and routers alone\n\
+         {dir}/pki/cluster.secret is for gateways, routers and DNS servers alone\n\
          next:\n\
          {migrate}  \
          drover up {dir}\n  \
@@ -99,6 +105,7 @@ fn next_steps(dir: &Path, has_database: bool) -> String {
          drover persistence --config {dir}/persistence.toml\n  \
          drover gateway --config {dir}/gateway.toml\n  \
          drover router --config {dir}/router.toml\n  \
+         drover dns --config {dir}/dns.toml\n  \
          drover tracker --config {dir}/tracker.toml < drive.nmea      with `demo = false`\n"
     )
 }
@@ -112,7 +119,7 @@ fn head(service: &str, stem: &str, admin: &str) -> String {
     )
 }
 
-/// What gateways and routers share.
+/// What gateways, routers and DNS servers share.
 const CLUSTER: &str = "[cluster]\nsecret = \"pki/cluster.secret\"\n";
 
 fn router_config(addrs: &Addrs) -> String {
@@ -123,6 +130,18 @@ fn router_config(addrs: &Addrs) -> String {
          # One for each gateway of the cluster.\n\
          [[router.gateways]]\nnode = \"{GATEWAY}\"\naddr = \"{gateway}\"\n",
         head("router", "router-{index}", router_admin)
+    )
+}
+
+fn dns_config(addrs: &Addrs) -> String {
+    let Addrs { dns, dns_admin, router, .. } = addrs;
+    let (router_ip, router_port) = router.rsplit_once(':').unwrap_or_default();
+    format!(
+        "{}\n{CLUSTER}\n[dns]\n# Clients ask here, by UDP and TCP: dig @127.0.0.1 -p <port> routers.drover.internal\n\
+         listen = \"{dns}\"\n\n\
+         # Named while no health agent says more.\n\
+         [[dns.nodes]]\nnode = \"{ROUTER}\"\naddrs = [\"{router_ip}\"]\nport = {router_port}\n",
+        head("dns", "dns-{index}", dns_admin)
     )
 }
 
@@ -172,11 +191,12 @@ fn cluster_file(addrs: &Addrs) -> String {
     };
     format!(
         "# What runs in this cluster, and where: `drover up` reads it. Of several of a kind, each takes the next port.\n\n\
-         [supervisor]\nadmin = \"{}\"\n{}{}{}{}",
+         [supervisor]\nadmin = \"{}\"\n{}{}{}{}{}",
         addrs.supervisor_admin,
         service("persistence", Some(&addrs.persistence), &addrs.persistence_admin),
         service("gateway", Some(&addrs.gateway), &addrs.gateway_admin),
         service("router", Some(&addrs.router), &addrs.router_admin),
+        service("dns", Some(&addrs.dns), &addrs.dns_admin),
         service("tracker", None, &addrs.tracker_admin)
     )
 }
@@ -215,6 +235,10 @@ mod tests {
         assert!(router.cluster.is_some() && gateway.cluster.is_some());
         assert_eq!(router.service.gateways[0].addr, gateway.service.listen);
         assert_eq!(gateway.service.routers, [router.service.inner]);
+        let dns = config::load::<drover_dns::Config>(&dir.join("dns.toml"), "dns", &none).ok();
+        let dns = dns.expect("a good config");
+        assert_eq!(dns.service.check(), Ok(()));
+        assert_eq!(dns.service.nodes[0].port, router.service.listen.port());
         let agent = config::load::<drover_persistence::Config>(
             &dir.join("persistence.toml"),
             config::PERSISTENCE,
@@ -226,7 +250,7 @@ mod tests {
         assert_eq!(agent.postgres.map(|postgres| postgres.endpoints), Some(vec!["/run/a \"b\"".to_owned()]));
         let cluster =
             drover_supervisor::Cluster::load(&dir.join("cluster.toml")).expect("a good cluster file");
-        assert_eq!(cluster.instances().len(), 4);
+        assert_eq!(cluster.instances().len(), 5);
     }
 
     #[test]

@@ -96,6 +96,34 @@ pub(crate) fn router(args: &ServiceArgs) -> Result<(), Stop> {
     })
 }
 
+pub(crate) fn dns(args: &ServiceArgs) -> Result<(), Stop> {
+    let Some((path, loaded)) = prepare::<drover_dns::Config>(args, "dns")? else { return Ok(()) };
+    loaded.service.check().map_err(|problem| usage(path, &format!("[dns]: {problem}")))?;
+    expect_name(
+        path,
+        &loaded.identity,
+        "a DNS server (drover://svc/dns/<index>)",
+        |who| matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Dns),
+    )?;
+    let Some(keys) = loaded.cluster else {
+        return Err(usage(path, "[cluster] is missing: it names the secret that DNS servers share"));
+    };
+    if args.check_config {
+        return checked(path);
+    }
+    let Loaded { process, service, identity, trust, .. } = loaded;
+    run(&process, &args.placement, identity.principal(), |env, cancel, admin| async move {
+        let dns = drover_dns::Dns::bind(env, service, &identity, &trust, keys)
+            .await
+            .map_err(|error| Chain(&error).to_string())?;
+        let addr = dns.local_addr().map_err(|error| format!("read the address: {error}"))?;
+        info!(%addr, "DNS server listens");
+        admin.ready();
+        dns.run(cancel).await;
+        Ok(())
+    })
+}
+
 fn read_revoked(file: &Path) -> Result<BTreeSet<Serial>, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("read {}: {error}", file.display()))?;
     pki::revoked_in(&text).map_err(|problem| format!("{}: {problem}", file.display()))

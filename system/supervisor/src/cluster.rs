@@ -97,7 +97,7 @@ const fn one() -> u32 {
 }
 
 /// Kinds of services that `drover` has.
-const KINDS: [&str; 4] = ["persistence", "gateway", "router", "tracker"];
+const KINDS: [&str; 5] = ["persistence", "gateway", "router", "dns", "tracker"];
 /// Instances of one kind on one machine.
 const COUNT_MAX: u32 = 256;
 
