@@ -14,6 +14,20 @@ pub enum Route {
     Node(NodeName),
 }
 
+/// How a node stands among its like: nobody worse gets a call while one that is better is connected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It is well, or nothing is known against it.
+    #[default]
+    First,
+    /// It answers late, or not always: asked before a node that was tried, after those that were not.
+    Degraded,
+    /// It is at its limit.
+    Overloaded,
+    /// It takes nothing new, or nobody knows it.
+    Last,
+}
+
 /// A node as the choice sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Candidate {
@@ -23,12 +37,19 @@ pub(crate) struct Candidate {
     pub(crate) suspect: bool,
     /// This call has been there already.
     pub(crate) tried: bool,
+    pub(crate) standing: Standing,
 }
 
 impl Candidate {
     /// Lower is better; `None` if it can not be used.
     fn rank(&self) -> Option<u8> {
-        self.connected.then_some(u8::from(self.suspect) + 2 * u8::from(self.tried))
+        let standing = match self.standing {
+            Standing::First => 0,
+            Standing::Degraded => 1,
+            Standing::Overloaded => 8,
+            Standing::Last => 16,
+        };
+        self.connected.then_some(standing + 2 * u8::from(self.suspect) + 4 * u8::from(self.tried))
     }
 }
 
@@ -69,6 +90,7 @@ mod tests {
             connected: true,
             suspect: false,
             tried: false,
+            standing: Standing::First,
         };
         (0..count).map(node).collect()
     }
@@ -94,6 +116,26 @@ mod tests {
         assert_eq!(choose(&nodes, KIND, Route::RoundRobin, 0), Some(1), "suspect, but not tried");
         nodes[1].connected = false;
         assert_eq!(choose(&nodes, KIND, Route::RoundRobin, 0), Some(0));
+    }
+
+    #[test]
+    fn nobody_worse_gets_a_call_while_one_that_is_better_is_there() {
+        let mut nodes = nodes(4);
+        let standings = [Standing::Last, Standing::Overloaded, Standing::Degraded, Standing::First];
+        nodes.iter_mut().zip(standings).for_each(|(node, standing)| node.standing = standing);
+        let first = |nodes: &[Candidate]| choose(nodes, KIND, Route::RoundRobin, 0);
+        assert_eq!(first(&nodes), Some(3));
+        nodes[3].tried = true;
+        assert_eq!(first(&nodes), Some(2), "degraded, but not tried");
+        nodes[2].tried = true;
+        nodes[2].suspect = true;
+        assert_eq!(first(&nodes), Some(3), "tried, and well");
+        nodes[3].connected = false;
+        assert_eq!(first(&nodes), Some(2));
+        nodes[2].connected = false;
+        assert_eq!(first(&nodes), Some(1));
+        nodes[1].connected = false;
+        assert_eq!(first(&nodes), Some(0), "it drains, and nobody else is there");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! clocks of different nodes are never compared. [`Member`] is the part of a node in it: it registers with every agent, renews,
 //! and listens to all of them.
 
+mod callable;
 mod config;
 mod member;
 mod messages;
@@ -18,6 +19,7 @@ use std::str::FromStr;
 
 use drover_model::{NodeKind, NodeName, WallTime};
 
+pub use callable::callable;
 pub use config::{AgentAddr, Config};
 pub use member::{About, Discovery, Member};
 pub use messages::{

@@ -22,9 +22,9 @@ mod tool;
 pub mod tools;
 
 pub use agent::{Agent, AgentBuilder, CallContext, Message};
-pub use balance::Route;
+pub use balance::{Route, Standing};
 pub use error::{CallError, PublishError};
 pub use policy::Policy;
 pub use pool::{CallOptions, NodeAddr, Pool, PoolConfig, Progress};
 pub use tool::{Tool, ToolInfo, ToolList};
-pub use tools::{ListTools, RecordTelemetry, RecordTelemetryBatch, live_topic};
+pub use tools::{ListTools, ProbeStore, RecordTelemetry, RecordTelemetryBatch, live_topic};

@@ -15,7 +15,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, timeout_at};
 
-use crate::balance::{Candidate, Route, choose};
+use crate::balance::{Candidate, Route, Standing, choose};
 use crate::error::{CallError, PublishError};
 use crate::link::{Link, Outgoing, Session};
 use crate::tool::Tool;
@@ -133,6 +133,7 @@ struct Inner {
 struct Entry {
     link: Arc<Link>,
     task: Task<()>,
+    standing: Standing,
 }
 
 impl Drop for Entry {
@@ -160,18 +161,24 @@ impl Pool {
     /// Replaces the list of nodes. Connections to nodes that stay at their address go on; calls to those that are gone
     /// fail as unavailable.
     pub fn set_nodes(&self, nodes: Vec<NodeAddr>) {
+        self.set_standings(nodes.into_iter().map(|node| (node, Standing::First)).collect());
+    }
+
+    /// As [`Self::set_nodes`], and says how each of them stands.
+    pub fn set_standings(&self, nodes: Vec<(NodeAddr, Standing)>) {
         let inner = &self.inner;
         let mut entries = inner.lock();
-        entries.retain(|entry| nodes.contains(&entry.link.node));
-        for node in nodes {
-            if entries.iter().any(|entry| entry.link.node == node) {
+        entries.retain(|entry| nodes.iter().any(|(node, _)| *node == entry.link.node));
+        for (node, standing) in nodes {
+            if let Some(entry) = entries.iter_mut().find(|entry| entry.link.node == node) {
+                entry.standing = standing;
                 continue;
             }
             let link = Arc::new(Link::new(node, inner.config, inner.changes.clone()));
             let (env, endpoint, client) = (inner.env.clone(), inner.endpoint.clone(), inner.client.clone());
             let running = link.clone();
             let task = inner.env.spawn("bus.link", async move { running.run(env, endpoint, client).await });
-            entries.push(Entry { link, task });
+            entries.push(Entry { link, task, standing });
         }
     }
 
@@ -319,6 +326,7 @@ impl Pool {
                     connected: session.is_some(),
                     suspect: session.is_some_and(|session| session.is_suspect()),
                     tried: tried.contains(&name),
+                    standing: entry.standing,
                 }
             })
             .collect();

@@ -50,6 +50,19 @@ impl Tool for RecordTelemetry {
     const SAFE_TO_REPEAT: bool = true;
 }
 
+/// Asks whether the loop that takes rows goes round. It touches no store: one that is away is no reason to stop calling its agents.
+#[derive(Debug)]
+pub struct ProbeStore;
+
+impl Tool for ProbeStore {
+    type Input = Nothing;
+    type Output = Ack;
+    const NAME: &'static str = "PersistenceService.probe";
+    const DESCRIPTION: &'static str = "Answers OK from the loop that takes rows. Stores nothing.";
+    const OFFERED_BY: NodeKind = NodeKind::Persistence;
+    const SAFE_TO_REPEAT: bool = true;
+}
+
 /// The batched form: fixes of one vehicle and epoch.
 #[derive(Debug)]
 pub struct RecordTelemetryBatch;

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use drover_bus::discovery::Config as Joining;
 use drover_env::Env;
 use drover_model::{NodeKind, NodeName};
 use schemars::JsonSchema;
@@ -31,7 +32,7 @@ pub struct Config {
     pub routers: Vec<SocketAddr>,
     /// Address of the endpoint that calls other services.
     pub bus_bind: SocketAddr,
-    /// Persistence agents, used in turn.
+    /// Persistence agents, used in turn. With [gateway.discovery]: until there is news of them.
     pub persistence: Vec<Peer>,
     /// Where live fixes are published: each of these gets all of them.
     pub live: Vec<Peer>,
@@ -80,6 +81,8 @@ pub struct Config {
     #[serde(rename = "drain_ms", with = "drover_env::millis")]
     #[schemars(with = "u64")]
     pub drain: Duration,
+    /// Health agents, which tell routers of this gateway, and this gateway of persistence agents.
+    pub discovery: Joining,
 }
 
 impl Default for Config {
@@ -103,6 +106,7 @@ impl Default for Config {
             revocation_interval: Duration::from_secs(30),
             sessions_max: 20_000,
             drain: Duration::from_secs(8),
+            discovery: Joining::default(),
         }
     }
 }
@@ -130,8 +134,10 @@ impl Config {
     /// # Errors
     /// Names the key and what it may be.
     pub fn check(&self) -> Result<(), String> {
-        if self.persistence.is_empty() {
-            return Err("no persistence agent: add a [[gateway.persistence]] with node and addr".to_owned());
+        if self.persistence.is_empty() && self.discovery.agents.is_empty() {
+            return Err("no persistence agent: add a [[gateway.persistence]] with node and addr, or a \
+                        [[gateway.discovery.agents]] that knows them"
+                .to_owned());
         }
         if let Some(peer) = self.persistence.iter().find(|peer| peer.node.kind != NodeKind::Persistence) {
             return Err(format!("persistence: {} is no persistence agent", peer.node));
@@ -149,7 +155,7 @@ impl Config {
         ];
         match positive.into_iter().find(|(_, value)| *value == 0) {
             Some((key, _)) => Err(format!("{key} must be at least 1")),
-            None => Ok(()),
+            None => self.discovery.check(self.listen),
         }
     }
 }

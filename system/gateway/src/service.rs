@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use drover_bus::discovery::Member;
 use drover_bus::{NodeAddr, Pool, PoolConfig};
-use drover_env::{Env, HighWater, Value};
+use drover_env::{Env, HighWater, Task, Value, Watched};
 use drover_model::NodeKind;
 use drover_quic::{
     ClusterKeys, Identity, Membership, Principal, Profile, QuicError, ServerId, ServerSetup, Trust,
@@ -20,6 +21,7 @@ use tracing::warn;
 use crate::Config;
 use crate::config::Peer;
 use crate::live::Live;
+use crate::news;
 use crate::persister::Persister;
 use crate::revoked::Revoked;
 use crate::session::{self, Shared};
@@ -59,6 +61,25 @@ pub struct Gateway {
     bus: Endpoint,
     pool: Pool,
     revoked: Revoked,
+    member: Option<Arc<Member>>,
+    cordon: Cordon,
+}
+
+/// Whether a gateway is closed to new vehicles while it keeps those that it has: what a rolling restart says of those that are yet
+/// to come, so that no vehicle is moved to one of them and moved again.
+#[derive(Debug, Clone)]
+pub struct Cordon(Watched<bool>);
+
+impl Cordon {
+    /// Closes it, or opens it again.
+    pub fn set(&self, closed: bool) {
+        self.0.set(closed);
+    }
+
+    /// Whether it is closed.
+    pub fn is_set(&self) -> bool {
+        self.0.get()
+    }
 }
 
 impl Gateway {
@@ -121,8 +142,11 @@ impl Gateway {
         let bus = drover_quic::client(&env, config.bus_bind).map_err(failed("bus"))?;
         let client = drover_quic::client_config(&env, identity, trust, mcp::ALPN, &Profile::service())
             .map_err(failed("bus"))?;
-        let pool = Pool::new(env.clone(), client, bus.clone(), PoolConfig::default());
-        Ok(Self { env, config, vehicles, bus, pool, revoked: Revoked::new() })
+        let pool = Pool::new(env.clone(), client.clone(), bus.clone(), PoolConfig::default());
+        let member = news::join(&env, &config, &vehicles, (&bus, client))
+            .map_err(|source| failed("vehicle")(QuicError::Socket { addr: config.listen, source }))?;
+        let cordon = Cordon(Watched::new(false));
+        Ok(Self { env, config, vehicles, bus, pool, revoked: Revoked::new(), member, cordon })
     }
 
     /// Where vehicles connect.
@@ -131,6 +155,11 @@ impl Gateway {
     /// The socket is closed.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.vehicles.local_addr()
+    }
+
+    /// Closes it to new vehicles, and opens it again. Without health agents nobody hears of it.
+    pub fn cordon(&self) -> Cordon {
+        self.cordon.clone()
     }
 
     /// The list of certificates that are believed no longer, to be added to.
@@ -142,8 +171,9 @@ impl Gateway {
     pub async fn run(self, cancel: CancellationToken) {
         let ignored = self.env.planted("drain_ignored");
         let cancel = if ignored { CancellationToken::new() } else { cancel };
-        let (shared, probe) = self.start();
+        let (shared, tasks) = self.start();
         let sessions = TaskTracker::new();
+        let cancel = self.stop_after(cancel, &sessions);
         let fill = HighWater::new("gateway.sessions", self.config.sessions_max as u64);
         loop {
             let incoming = tokio::select! {
@@ -166,7 +196,7 @@ impl Gateway {
         if timeout(self.config.drain, sessions.wait()).await.is_err() {
             warn!(sessions = sessions.len(), "drain ended before every batch was acknowledged");
         }
-        probe.abort();
+        tasks.iter().for_each(Task::abort);
         self.vehicles.close(geostream::close::DRAINING.into(), b"the gateway has stopped");
         self.bus.close(0u32.into(), b"the gateway has stopped");
         // Lets the goodbyes out; whoever does not answer learns by a reset.
@@ -174,20 +204,40 @@ impl Gateway {
         self.env.event("gateway.stopped", &[("drained", Value::U64(u64::from(sessions.is_empty())))]);
     }
 
-    fn start(&self) -> (Arc<Shared>, drover_env::Task<()>) {
+    /// The token that ends the service: `cancel` itself, or one that comes after it once others know that nothing new is taken.
+    fn stop_after(&self, cancel: CancellationToken, sessions: &TaskTracker) -> CancellationToken {
+        let Some(member) = self.member.clone() else { return cancel };
+        let (stop, sessions, most) = (CancellationToken::new(), sessions.clone(), self.config.sessions_max);
+        let after = stop.clone();
+        drop(self.env.spawn("gateway.member", async move {
+            member.serve(&cancel, || (sessions.len() * 100 / most.max(1)).min(100) as u8).await;
+            after.cancel();
+        }));
+        stop
+    }
+
+    fn start(&self) -> (Arc<Shared>, Vec<Task<()>>) {
         let nodes = self.config.persistence.iter().chain(&self.config.live);
         self.pool.set_nodes(nodes.map(|Peer { node, addr }| NodeAddr { name: *node, addr: *addr }).collect());
+        let mut tasks = Vec::new();
+        if let Some(member) = &self.member {
+            let following = news::follow(member.discovery(), self.pool.clone(), self.config.clone());
+            tasks.push(self.env.spawn("gateway.news", following));
+            tasks.push(
+                self.env.spawn("gateway.cordon", news::tell_cordon(member.clone(), self.cordon.0.watch())),
+            );
+        }
         let persister = Persister::new(self.env.clone(), self.pool.clone(), self.config.clone());
         let receivers = self.config.live.iter().map(|peer| peer.node).collect();
         let live = Live::new(self.env.clone(), self.pool.clone(), receivers);
         let probing = persister.clone();
-        let probe = self.env.spawn("gateway.probe", async move { probing.probe().await });
+        tasks.push(self.env.spawn("gateway.probe", async move { probing.probe().await }));
         if !self.config.revocation_interval.is_zero() {
             let asking = self.revoked.clone();
             let asking = asking.keep_up(self.env.clone(), self.pool.clone(), self.config.revocation_interval);
             drop(self.env.spawn("gateway.revocations", asking));
         }
         let (env, config, revoked) = (self.env.clone(), self.config.clone(), self.revoked.clone());
-        (Arc::new(Shared { env, config, persister, live, revoked }), probe)
+        (Arc::new(Shared { env, config, persister, live, revoked }), tasks)
     }
 }

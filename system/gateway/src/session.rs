@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_env::{Chain, Env, Value, Watcher};
-use drover_model::{TenantId, VehicleId};
+use drover_model::{NodeKind, TenantId, VehicleId};
 use drover_quic::{Principal, Serial};
 use drover_wire::geostream::close;
 use quinn::{Connection, Incoming, VarInt};
@@ -63,6 +63,11 @@ async fn admitted(shared: Arc<Shared>, connection: Connection, drain: Cancellati
     let peer = connection.remote_address();
     let (tenant, vehicle) = match drover_quic::principal(&connection) {
         Ok(Principal::Vehicle { tenant, vehicle }) => (tenant, vehicle),
+        // It has asked for a session, and could have one.
+        Ok(Principal::Service(agent)) if agent.kind == NodeKind::Health => {
+            shared.env.event("gateway.probed", &[]);
+            return connection.close(close::PROBED.into(), b"sessions are taken");
+        }
         other => {
             let found = other.map_or_else(|error| error.to_string(), |who| who.to_string());
             warn!(%peer, %found, "peer is no vehicle");

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use drover_bus::discovery::Config as Joining;
 use drover_env::Env;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct Config {
     #[serde(rename = "drain_ms", with = "drover_env::millis")]
     #[schemars(with = "u64")]
     pub drain: Duration,
+    /// Health agents, which tell gateways of this one.
+    pub discovery: Joining,
 }
 
 impl Default for Config {
@@ -49,6 +52,7 @@ impl Default for Config {
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(2),
             drain: Duration::from_secs(10),
+            discovery: Joining::default(),
         }
     }
 }
@@ -87,7 +91,7 @@ impl Config {
             None if self.retry_max < self.retry_min => {
                 Err("retry_max_ms must be at least retry_min_ms".to_owned())
             }
-            None => Ok(()),
+            None => self.discovery.check(self.listen),
         }
     }
 }

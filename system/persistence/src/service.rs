@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_bus::{Agent, CallContext, CallError, Policy, RecordTelemetry, RecordTelemetryBatch};
+use drover_bus::discovery::{About, Member, Purpose};
+use drover_bus::{Agent, CallContext, CallError, Policy, ProbeStore, RecordTelemetry, RecordTelemetryBatch};
 use drover_env::Env;
 use drover_model::{Epoch, NodeKind, Refusal, TenantId, VehicleId};
 use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
@@ -43,6 +44,7 @@ pub struct Persistence {
     endpoint: Endpoint,
     store: Arc<dyn Store>,
     offers: Offers,
+    member: Option<Member>,
 }
 
 /// What an agent offers beside its writing: each may be left out.
@@ -54,7 +56,7 @@ struct Offers {
 }
 
 impl Persistence {
-    /// Opens the agent's endpoint.
+    /// Opens the agent's endpoint, and joins its cluster if the config names health agents.
     ///
     /// # Errors
     /// The address is taken, the certificate is not one of a persistence agent, or the config is wrong.
@@ -82,7 +84,17 @@ impl Persistence {
             reset_key: identity.derive_key("reset"),
         };
         let endpoint = drover_quic::server(&env, config.listen, &setup).map_err(BindError::Endpoint)?;
-        Ok(Self { env, config, endpoint, store, offers: Offers::default() })
+        let bound = endpoint
+            .local_addr()
+            .map_err(|source| BindError::Endpoint(QuicError::Socket { addr: config.listen, source }))?;
+        let about = About {
+            addresses: [(Purpose::Bus, config.discovery.advertised(bound))].into(),
+            tools: ["PersistenceService".to_owned()].into(),
+            capacity: u32::try_from(config.rows_pending_max).unwrap_or(u32::MAX),
+        };
+        let member = Member::join_from(&env, &config.discovery, identity, trust, about)
+            .map_err(BindError::Endpoint)?;
+        Ok(Self { env, config, endpoint, store, offers: Offers::default(), member })
     }
 
     /// Offers what is stored to be read, by hubs.
@@ -119,8 +131,22 @@ impl Persistence {
         let drain = self.config.drain;
         let (inbox, writer) = writer(self.env.clone(), self.config, self.store);
         let writing = self.env.spawn("persistence.writer", writer.run());
-        let agent = agent(&self.env, inbox, drain, &self.offers);
-        agent.serve(self.env, self.endpoint, cancel).await;
+        let agent = agent(&self.env, inbox.clone(), drain, &self.offers);
+        match &self.member {
+            None => {
+                drop(inbox);
+                agent.serve(self.env, self.endpoint, cancel).await;
+            }
+            Some(member) => {
+                let stop = CancellationToken::new();
+                let joined = async {
+                    member.serve(&cancel, || inbox.load_percent()).await;
+                    stop.cancel();
+                };
+                tokio::join!(agent.serve(self.env, self.endpoint, stop.clone()), joined);
+                drop(inbox);
+            }
+        }
         // The agent held the last way into the buffer: with it gone, the writer writes the rest and ends.
         drop(agent);
         // Lost means that the node itself is going down.
@@ -129,18 +155,20 @@ impl Persistence {
 }
 
 fn agent(env: &Env, inbox: Inbox, drain: Duration, offers: &Offers) -> Agent {
-    let single = inbox.clone();
+    let (single, probed) = (inbox.clone(), inbox.clone());
     // Gateways write and read nothing but whom not to believe; hubs read, and change orders.
     let policy = Policy::deny_all()
         .allow(NodeKind::Gateway, "PersistenceService.record")
         .allow(NodeKind::Gateway, "PersistenceService.revocations")
         .allow(NodeKind::Hub, "PersistenceService.history.")
-        .allow(NodeKind::Hub, "PersistenceService.orders.");
+        .allow(NodeKind::Hub, "PersistenceService.orders.")
+        .allow(NodeKind::Health, "PersistenceService.probe");
     let mut agent = Agent::builder("PersistenceService")
         .policy(policy)
         .drain(drain)
         .tool::<RecordTelemetryBatch, _, _>(move |call, batch| record_batch(inbox.clone(), call, batch))
-        .tool::<RecordTelemetry, _, _>(move |call, message| record_one(single.clone(), call, message));
+        .tool::<RecordTelemetry, _, _>(move |call, message| record_one(single.clone(), call, message))
+        .tool::<ProbeStore, _, _>(move |_, _| probe(probed.clone()));
     if let Some(history) = &offers.history {
         agent = history::with_tools(agent, history);
     }
@@ -203,6 +231,13 @@ async fn record_one(inbox: Inbox, call: CallContext, message: GeoTelemetry) -> R
         Some(RowVerdict::Refused(reason, detail)) => Err(CallError::Refused(format!("{reason}: {detail}"))),
         Some(RowVerdict::Stored | RowVerdict::Duplicate) | None => Ok(Ack::ok()),
     }
+}
+
+async fn probe(inbox: Inbox) -> Result<Ack, CallError> {
+    let full = |_| CallError::Overloaded("too many rows wait for the store".to_owned());
+    let taken = inbox.probe().map_err(full)?;
+    taken.await.map_err(|_| CallError::Unavailable("the agent is stopping".to_owned()))?;
+    Ok(Ack::ok())
 }
 
 /// A report with sequence and epoch is one of a spool, and as unique as they are.

@@ -26,11 +26,18 @@ struct Waiting {
     _room: OwnedSemaphorePermit,
 }
 
+/// What comes in.
+enum Incoming {
+    Rows(Waiting),
+    /// Somebody asks whether the writer goes round.
+    Probe(oneshot::Sender<()>),
+}
+
 /// The way in. Clones share the buffer.
 #[derive(Clone)]
 pub(crate) struct Inbox {
     env: Env,
-    waiting: mpsc::Sender<Waiting>,
+    waiting: mpsc::Sender<Incoming>,
     room: Arc<Semaphore>,
     rows_max: usize,
     fill: Arc<HighWater>,
@@ -50,8 +57,21 @@ impl Inbox {
         let room = self.room.clone().try_acquire_many_owned(places).map_err(|_| Full)?;
         self.fill.see(&self.env, self.rows_max.saturating_sub(self.room.available_permits()) as u64);
         let waiting = Waiting { rows, deadline, reply, _room: room };
-        self.waiting.try_send(waiting).map_err(|_| Full)?;
+        self.waiting.try_send(Incoming::Rows(waiting)).map_err(|_| Full)?;
         Ok(verdicts)
+    }
+
+    /// Ready once the writer has come round to it.
+    pub(crate) fn probe(&self) -> Result<oneshot::Receiver<()>, Full> {
+        let (reply, taken) = oneshot::channel();
+        self.waiting.try_send(Incoming::Probe(reply)).map_err(|_| Full)?;
+        Ok(taken)
+    }
+
+    /// How much of the buffer is taken, in percent.
+    pub(crate) fn load_percent(&self) -> u8 {
+        let taken = self.rows_max.saturating_sub(self.room.available_permits());
+        (taken * 100 / self.rows_max.max(1)).min(100) as u8
     }
 }
 
@@ -60,7 +80,7 @@ pub(crate) struct Writer {
     env: Env,
     config: Config,
     store: Arc<dyn Store>,
-    waiting: mpsc::Receiver<Waiting>,
+    waiting: mpsc::Receiver<Incoming>,
     commits: u64,
 }
 
@@ -88,11 +108,18 @@ impl Writer {
                     planner.handle_timeout(Instant::now())
                 }
                 _ = commits.next(), if !commits.is_empty() => None,
-                waiting = self.waiting.recv() => {
-                    let Some(waiting) = waiting else { break };
-                    let rows = waiting.rows.len();
-                    planner.handle_item(Instant::now(), waiting, rows.max(1));
-                    None
+                incoming = self.waiting.recv() => match incoming {
+                    None => break,
+                    // Whoever has asked and is gone needs no answer.
+                    Some(Incoming::Probe(reply)) => {
+                        let _ = reply.send(());
+                        None
+                    }
+                    Some(Incoming::Rows(waiting)) => {
+                        let rows = waiting.rows.len();
+                        planner.handle_item(Instant::now(), waiting, rows.max(1));
+                        None
+                    }
                 }
             };
             if let Some(batch) = batch {

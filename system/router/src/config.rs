@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use drover_bus::discovery::Config as Joining;
 use drover_model::{NodeKind, NodeName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub struct Config {
     pub inner: SocketAddr,
     /// Threads, each with sockets of its own: as many as cores, where one is not enough for half a million packets a second.
     pub shards: usize,
-    /// The gateways.
+    /// The gateways. With [router.discovery]: until there is news of them.
     pub gateways: Vec<Server>,
     /// Connections per second that one address (of IPv6: one /64) may begin; above it, first packets are dropped. A carrier puts
     /// thousands of vehicles behind one address, which all come back after an outage: below that number only to stop a flood.
@@ -45,6 +46,11 @@ pub struct Config {
     /// Stateless resets per second, for clients of dead gateways; above it they wait for their idle timeout, or try again. One
     /// costs about as much as a forwarded packet.
     pub resets_per_s: u32,
+    /// Where clients reach this router, if that is another address than `listen`: what DNS tells them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public: Option<SocketAddr>,
+    /// Health agents, which tell this router of gateways, and DNS of this router.
+    pub discovery: Joining,
 }
 
 impl Default for Config {
@@ -56,6 +62,8 @@ impl Default for Config {
             gateways: Vec::new(),
             source_begins_per_s: 5_000,
             resets_per_s: 10_000,
+            public: None,
+            discovery: Joining::default(),
         }
     }
 }
@@ -66,8 +74,12 @@ impl Config {
     /// # Errors
     /// Names the key and what it may be.
     pub fn check(&self) -> Result<(), String> {
-        if self.gateways.is_empty() {
-            return Err("no gateway: add a [[router.gateways]] with node and addr".to_owned());
+        if self.gateways.is_empty() && self.discovery.agents.is_empty() {
+            return Err(
+                "no gateway: add a [[router.gateways]] with node and addr, or a [[router.discovery.agents]] \
+                        that knows them"
+                    .to_owned(),
+            );
         }
         let mut seen = BTreeSet::new();
         for Server { node, addr, .. } in &self.gateways {
@@ -93,7 +105,8 @@ impl Config {
         if self.listen.port() != 0 && self.listen == self.inner {
             return Err("inner must be another address than listen".to_owned());
         }
-        Ok(())
+        self.discovery.check(self.listen)?;
+        self.discovery.check(self.inner)
     }
 }
 

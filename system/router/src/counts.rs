@@ -15,6 +15,8 @@ pub struct Counts {
     pub returned: u64,
     /// Answered by a stateless reset.
     pub reset: u64,
+    /// Probes of health agents, answered.
+    pub probed: u64,
     /// Dropped, by [`Cause::ALL`].
     pub dropped: [u64; Cause::ALL.len()],
 }
@@ -31,12 +33,13 @@ impl Counts {
 
     /// Tells what was counted, and begins anew.
     pub(crate) fn tell(&mut self, env: &Env) {
-        let Self { routed, placed, returned, reset, dropped } = std::mem::take(self);
+        let Self { routed, placed, returned, reset, probed, dropped } = std::mem::take(self);
         let forwarded = [
             ("router.routed", routed),
             ("router.placed", placed),
             ("router.returned", returned),
             ("router.reset", reset),
+            ("router.probed", probed),
         ];
         for (name, times) in forwarded.into_iter().filter(|(_, times)| *times > 0) {
             env.event(name, &[("times", Value::U64(times))]);

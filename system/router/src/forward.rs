@@ -5,6 +5,7 @@ use std::io::IoSliceMut;
 use std::net::SocketAddr;
 
 use drover_quic::{ClusterKeys, SHIM_BYTES, ShimKey, Way};
+use drover_wire::probe;
 use quinn_udp::{RecvMeta, Transmit};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -166,13 +167,15 @@ impl Forwarder {
         }
     }
 
-    /// The first `received` datagrams of a batch came from inside: on to the clients that they name.
+    /// The first `received` datagrams of a batch came from inside: on to the clients that they name; the probes of health agents are
+    /// answered.
     pub fn from_servers(&mut self, table: &Table, batch: &mut Batch, received: usize) {
         batch.clear();
-        let slots = batch.bytes.chunks_exact(SLOT_BYTES).zip(&batch.meta);
+        let slots = batch.bytes.chunks_exact_mut(SLOT_BYTES).zip(&batch.meta);
         for (slot, (bytes, meta)) in slots.take(received).enumerate() {
+            let datagram = &bytes[..meta.len.min(bytes.len())];
             let opened = match table.is_server(meta.addr) {
-                true => self.shim.open(Way::ToClient, &bytes[..meta.len.min(bytes.len())]),
+                true => self.shim.open(Way::ToClient, datagram),
                 false => None,
             };
             match opened {
@@ -180,7 +183,14 @@ impl Forwarder {
                     batch.onward.push(Outgoing { slot, len, to });
                     self.counts.returned += 1;
                 }
-                None => self.counts.drop_for(Cause::Forged),
+                None => match probe::answer_to(datagram) {
+                    Some(answer) => {
+                        bytes[..answer.len()].copy_from_slice(&answer);
+                        batch.back.push(Outgoing { slot, len: answer.len(), to: meta.addr });
+                        self.counts.probed += 1;
+                    }
+                    None => self.counts.drop_for(Cause::Forged),
+                },
             }
         }
     }

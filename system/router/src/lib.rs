@@ -8,6 +8,7 @@ mod config;
 mod counts;
 mod decision;
 mod forward;
+mod news;
 mod packet;
 mod reset;
 mod service;

@@ -8,8 +8,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use drover_env::{Chain, Datagrams, Env, Shards, Value};
-use drover_quic::ClusterKeys;
+use drover_bus::discovery::{About, Discovery, Member, Purpose};
+use drover_env::{Chain, Datagrams, Env, Shards, Value, Watcher};
+use drover_model::NodeKind;
+use drover_quic::{ClusterKeys, Identity, Principal, QuicError, Trust};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -17,6 +19,7 @@ use tracing::warn;
 use crate::config::{Config, Server};
 use crate::decision::Verdict;
 use crate::forward::{Batch, Forwarder, Outgoing};
+use crate::news;
 use crate::table::Table;
 
 /// How often counts are told and keys are looked after.
@@ -39,11 +42,15 @@ pub enum BindError {
     /// A setting that can not be.
     #[error("config: {0}")]
     Config(String),
+    /// The endpoint that calls health agents.
+    #[error("open the endpoint that calls health agents")]
+    Discovery(#[source] QuicError),
 }
 
 /// A router, bound and ready to run.
 pub struct Router {
     first: Shard,
+    member: Option<Member>,
 }
 
 /// One thread's part: sockets of its own, and the table that all share.
@@ -56,8 +63,8 @@ struct Shard {
     /// Towards gateways.
     inner: Arc<dyn Datagrams>,
     table: Arc<ArcSwap<Table>>,
-    /// Looks after the table's keys.
-    keeps_keys: bool,
+    /// Looks after the table.
+    keeps_table: bool,
 }
 
 /// From where a batch came.
@@ -82,10 +89,48 @@ impl Router {
     /// # Errors
     /// An address is taken or not ours, or the config is wrong.
     pub fn bind(env: Env, config: Config, keys: ClusterKeys) -> Result<Self, BindError> {
+        if !config.discovery.agents.is_empty() {
+            return Err(BindError::Config("discovery.agents need a certificate".to_owned()));
+        }
+        Self::open(env, config, keys)
+    }
+
+    /// As [`Self::bind`]; and joins its cluster, as whom the certificate names, if the config names health agents.
+    ///
+    /// # Errors
+    /// As [`Self::bind`], or the certificate is not a router's.
+    pub fn bind_as(
+        env: Env,
+        config: Config,
+        keys: ClusterKeys,
+        identity: &Identity,
+        trust: &Trust,
+    ) -> Result<Self, BindError> {
+        let is_router =
+            matches!(identity.principal(), Some(Principal::Service(node)) if node.kind == NodeKind::Router);
+        if !is_router {
+            return Err(BindError::Config(
+                "the certificate names no router (drover://svc/router/<index>)".to_owned(),
+            ));
+        }
+        let mut router = Self::open(env, config, keys)?;
+        let config = &router.first.config;
+        let failed = |what, addr| move |source| BindError::Socket { what, addr, source };
+        let outer = router.local_addr().map_err(failed("listen", config.listen))?;
+        let inner = router.inner_addr().map_err(failed("inner", config.inner))?;
+        let public = config.public.unwrap_or_else(|| config.discovery.advertised(outer));
+        let addresses = [(Purpose::Public, public), (Purpose::Probe, config.discovery.advertised(inner))];
+        let about = About { addresses: addresses.into(), ..About::default() };
+        let joined = Member::join_from(&router.first.env, &config.discovery, identity, trust, about);
+        router.member = joined.map_err(BindError::Discovery)?;
+        Ok(router)
+    }
+
+    fn open(env: Env, config: Config, keys: ClusterKeys) -> Result<Self, BindError> {
         config.check().map_err(BindError::Config)?;
         let table = Arc::new(ArcSwap::from_pointee(table(&env, &keys, &config.gateways)));
         let first = Shard::bind(env, config, keys, table)?;
-        Ok(Self { first: Shard { keeps_keys: true, ..first } })
+        Ok(Self { first: Shard { keeps_table: true, ..first }, member: None })
     }
 
     /// Where clients send to.
@@ -104,15 +149,22 @@ impl Router {
         self.first.inner.local_addr()
     }
 
-    /// Forwards until `cancel`. There is nothing to hand over: any other router does the same.
+    /// Forwards until `cancel`, and a moment longer if others must hear of it. There is nothing to hand over: any other router does
+    /// the same.
     pub async fn run(self, cancel: CancellationToken) {
-        let others = self.start_others(&cancel);
-        self.first.run(cancel).await;
-        match others {
-            Ok(Some(others)) => others.join().await,
-            Ok(None) => {}
-            Err(error) => warn!(%error, "the router ran as one shard"),
-        }
+        let Some(member) = &self.member else {
+            let others = self.start_others(&cancel);
+            self.first.run(cancel, None).await;
+            return join(others).await;
+        };
+        let stop = CancellationToken::new();
+        let others = self.start_others(&stop);
+        let joined = async {
+            member.serve(&cancel, || 0).await;
+            stop.cancel();
+        };
+        tokio::join!(self.first.run(stop.clone(), Some(member.discovery())), joined);
+        join(others).await;
     }
 
     /// Starts the shards beside the first. Each opens its sockets in its own thread, where it waits for them.
@@ -129,12 +181,21 @@ impl Router {
             let (table, cancel) = (table.clone(), cancel.clone());
             Box::pin(async move {
                 match Shard::bind(env, config, keys, table) {
-                    Ok(shard) => shard.run(cancel).await,
+                    Ok(shard) => shard.run(cancel, None).await,
                     Err(error) => warn!(error = %Chain(&error), "a shard of the router does not run"),
                 }
             })
         });
         shards.map(Some)
+    }
+}
+
+/// Waits for the shards beside the first.
+async fn join(others: io::Result<Option<Shards>>) {
+    match others {
+        Ok(Some(others)) => others.join().await,
+        Ok(None) => {}
+        Err(error) => warn!(%error, "the router ran as one shard"),
     }
 }
 
@@ -153,11 +214,13 @@ impl Shard {
             opened.map_err(|source| BindError::Socket { what, addr, source })
         };
         let (outer, inner) = (open("listen", config.listen)?, open("inner", config.inner)?);
-        Ok(Self { env, keys, config, outer, inner, table, keeps_keys: false })
+        Ok(Self { env, keys, config, outer, inner, table, keeps_table: false })
     }
 
-    async fn run(self, cancel: CancellationToken) {
-        let Self { env, keys, config, outer, inner, table, keeps_keys } = self;
+    async fn run(self, cancel: CancellationToken, discovery: Option<Discovery>) {
+        let Self { env, keys, config, outer, inner, table, keeps_table } = self;
+        let mut news = discovery.as_ref().map(Discovery::watch);
+        let mut servers = config.gateways.clone();
         let mut forwarder = Forwarder::new(&keys, env.rng("resets"), &config, Instant::now());
         let mut batch = Batch::default();
         let mut turn = Side::Clients;
@@ -168,9 +231,15 @@ impl Shard {
                 biased;
                 _ = tick.tick() => {
                     forwarder.counts().tell(&env);
-                    if keeps_keys {
-                        rotate(&env, &keys, &config.gateways, &table);
+                    if keeps_table {
+                        rotate(&env, &keys, &servers, &table);
                     }
+                    continue;
+                }
+                () = changed(&mut news), if news.is_some() => {
+                    let snapshot = discovery.as_ref().map(Discovery::snapshot).unwrap_or_default();
+                    servers = news::servers(&snapshot, &config.gateways);
+                    table.store(Arc::new(self::table(&env, &keys, &servers)));
                     continue;
                 }
                 () = cancel.cancelled() => break,
@@ -198,6 +267,7 @@ impl Shard {
                 Side::Servers => {
                     forwarder.from_servers(&now_table, &mut batch, received);
                     send(&outer, &batch, batch.onward()).await;
+                    send(&inner, &batch, batch.back()).await;
                 }
             }
         }
@@ -215,6 +285,13 @@ fn table(env: &Env, keys: &ClusterKeys, servers: &[Server]) -> Table {
         generation,
         servers.iter().zip(addrs).map(|(server, addr)| (server.node, addr, server.state)),
     )
+}
+
+/// Waits for news. Safe to drop.
+async fn changed(news: &mut Option<Watcher<u64>>) {
+    if let Some(news) = news {
+        news.changed().await;
+    }
 }
 
 /// Takes the keys of the present generation into the table.

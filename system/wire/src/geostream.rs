@@ -36,6 +36,8 @@ pub mod close {
     pub const SILENT: u32 = 4;
     /// The certificate was revoked.
     pub const REVOKED: u32 = 5;
+    /// A health agent has asked whether sessions are taken, and they are.
+    pub const PROBED: u32 = 6;
 }
 
 /// First frame of each stream: what the tracker has.

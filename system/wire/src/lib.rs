@@ -6,6 +6,7 @@ mod conversion;
 mod framing;
 pub mod geostream;
 pub mod mcp;
+pub mod probe;
 mod scan;
 mod telemetry;
 

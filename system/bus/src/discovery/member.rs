@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use drover_env::{Env, Task, Value, Watched, Watcher};
 use drover_model::NodeName;
+use drover_quic::{Identity, Profile, QuicError, Trust};
+use drover_wire::mcp;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use quinn::{ClientConfig, Endpoint};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{
@@ -33,6 +36,12 @@ const AGAIN_AFTER: Duration = Duration::from_millis(200);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// News this old is worth a word: each second, as an event, for as long as it lasts.
 const OLD: Duration = Duration::from_secs(2);
+/// Longest wait, at the end, for an agent to confirm that the node takes nothing new.
+const TOLD_WITHIN: Duration = Duration::from_millis(500);
+/// How long the news of it may take from an agent to everybody else.
+const SPREADS_WITHIN: Duration = Duration::from_millis(100);
+/// How often load is looked at.
+const LOAD_INTERVAL: Duration = Duration::from_secs(1);
 /// Load is told in steps of this many percent, so that news is not made of noise.
 const LOAD_STEP: u8 = 5;
 
@@ -170,6 +179,44 @@ impl Member {
             tasks.push(Ended(env.spawn("discovery.watch", shared.clone().watch(agent))));
         }
         Some(Self { shared, _tasks: tasks })
+    }
+
+    /// As [`Self::join`], from an endpoint of its own.
+    ///
+    /// # Errors
+    /// The address of `config.bind` can not be bound, or the certificates are unusable.
+    pub fn join_from(
+        env: &Env,
+        config: &Config,
+        identity: &Identity,
+        trust: &Trust,
+        about: About,
+    ) -> Result<Option<Self>, QuicError> {
+        if config.agents.is_empty() {
+            return Ok(None);
+        }
+        let endpoint = drover_quic::client(env, config.bind)?;
+        let client = drover_quic::client_config(env, identity, trust, mcp::ALPN, &Profile::service())?;
+        Ok(Self::join(env, config, endpoint, client, about))
+    }
+
+    /// Tells `load_percent` until `cancel`; then says that the node takes nothing new, and ends once everybody can have heard it:
+    /// what comes until then was sent by who had not.
+    pub async fn serve(&self, cancel: &CancellationToken, load_percent: impl Fn() -> u8) {
+        let tell_load = async {
+            loop {
+                self.set_load(load_percent());
+                sleep(LOAD_INTERVAL).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => {}
+            () = tell_load => {}
+        }
+        self.set_draining(true);
+        self.told(TOLD_WITHIN).await;
+        sleep(SPREADS_WITHIN).await;
     }
 
     /// What the agents say.
