@@ -1,5 +1,6 @@
 //! The services' own configs, as a scenario changes them.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use drover_model::{NodeKind, NodeName};
@@ -10,6 +11,12 @@ use serde::de::DeserializeOwned;
 use crate::cluster::{OBSERVER, inner_addr, service_addr};
 use crate::scenario::Scenario;
 
+/// Name under which vehicles find routers.
+const ROUTERS_NAME: &str = "routers.drover.internal";
+
+/// Keys of `[dns]` that the runner sets, and from what.
+pub(crate) const DNS_SET: [(&str, &str); 2] =
+    [("listen", "the simulated network"), ("nodes", "`router` in [cluster]")];
 /// Keys of `[router]` that the runner sets, and from what.
 pub(crate) const ROUTER_SET: [(&str, &str); 3] = [
     ("listen", "the simulated network"),
@@ -27,9 +34,11 @@ pub(crate) const GATEWAY_SET: [(&str, &str); 5] = [
 /// Keys of `[persistence]` that the runner sets, and from what.
 pub(crate) const PERSISTENCE_SET: [(&str, &str); 1] = [("listen", "the simulated network")];
 /// Keys of `[tracker]` that the runner sets, and from what.
-pub(crate) const TRACKER_SET: [(&str, &str); 4] = [
+pub(crate) const TRACKER_SET: [(&str, &str); 6] = [
     ("servers", "`router` and `gateway` in [cluster]"),
     ("via", "`router` in [cluster]"),
+    ("routers", "`dns` in [cluster]"),
+    ("dns_servers", "`dns` in [cluster]"),
     ("bind", "the simulated network"),
     ("send_interval_ms", "`send_interval_s` in [[vehicles]]"),
 ];
@@ -37,6 +46,8 @@ pub(crate) const TRACKER_SET: [(&str, &str); 4] = [
 /// Configs of every kind of node.
 #[derive(Debug, Clone)]
 pub struct Configs {
+    /// Of DNS servers. Where it listens is each one's own.
+    pub dns: drover_dns::Config,
     /// Of routers. Where it listens is each one's own.
     pub router: drover_router::Config,
     /// Of gateways, with the addresses of the simulated network.
@@ -49,7 +60,7 @@ pub struct Configs {
 }
 
 impl Configs {
-    /// The defaults with the scenario's `[gateway]`, `[persistence]` and `[tracker]` over them.
+    /// The defaults with the scenario's `[dns]`, `[router]`, `[gateway]`, `[persistence]` and `[tracker]` over them.
     ///
     /// # Errors
     /// Every table that its service refuses, and why: the message begins with the key if it is about one.
@@ -63,7 +74,16 @@ impl Configs {
         let server = |node| drover_router::Server { node, addr: service_addr(node), state: State::Serving };
         let router = table(&scenario.router, "router")
             .map(|config| drover_router::Config { gateways: gateways().map(server).collect(), ..config });
+        let dns_servers: Vec<SocketAddr> =
+            of(NodeKind::Dns, scenario.cluster.dns).map(service_addr).collect();
+        let known = |node: NodeName| {
+            let (addr, port) = (service_addr(node).ip(), service_addr(node).port());
+            drover_dns::StaticNode { node, addrs: vec![addr], port, zone: None, capacity: 1 }
+        };
+        let dns = table(&scenario.dns, "dns")
+            .map(|config| drover_dns::Config { nodes: routers().map(known).collect(), ..config });
         let (servers, via) = match routed {
+            true if !dns_servers.is_empty() => (Vec::new(), Via::Routers),
             true => (routers().map(service_addr).collect(), Via::Routers),
             false => (gateways().map(service_addr).collect(), Via::Gateways),
         };
@@ -82,6 +102,8 @@ impl Configs {
         let tracker = table(&scenario.tracker, "tracker").map(|config| drover_tracker::Config {
             servers,
             via,
+            routers: if dns_servers.is_empty() { String::new() } else { format!("{ROUTERS_NAME}:443") },
+            dns_servers,
             ..config
         });
         let mut first = 0;
@@ -92,14 +114,20 @@ impl Configs {
         });
         let groups = groups.collect();
         let judged = [
+            judge(&dns, "dns", |config: &drover_dns::Config| match scenario.cluster.dns {
+                0 => Ok(()),
+                _ => config.check(),
+            }),
             judge(&router, "router", |config: &drover_router::Config| config.check()),
             judge(&gateway, "gateway", |config| config.check()),
             judge(&persistence, "persistence", |config| config.check()),
             judge(&tracker, "tracker", |config| config.check()),
         ];
-        match (router, gateway, persistence, tracker) {
-            (Ok(router), Ok(gateway), Ok(persistence), Ok(tracker)) if judged.iter().all(Option::is_none) => {
-                Ok(Self { router, gateway, persistence, tracker, groups })
+        match (dns, router, gateway, persistence, tracker) {
+            (Ok(dns), Ok(router), Ok(gateway), Ok(persistence), Ok(tracker))
+                if judged.iter().all(Option::is_none) =>
+            {
+                Ok(Self { dns, router, gateway, persistence, tracker, groups })
             }
             _ => Err(judged.into_iter().flatten().collect()),
         }

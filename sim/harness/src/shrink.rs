@@ -164,10 +164,11 @@ impl<'a> Work<'a> {
                 });
             }
         }
-        for kind in [NodeKind::Router, NodeKind::Gateway, NodeKind::Persistence] {
+        for kind in [NodeKind::Dns, NodeKind::Router, NodeKind::Gateway, NodeKind::Persistence] {
             while self.smallest.nodes_len(kind) > 1
                 && self.with(|scenario| {
                     match kind {
+                        NodeKind::Dns => scenario.cluster.dns -= 1,
                         NodeKind::Router => scenario.cluster.router -= 1,
                         NodeKind::Gateway => scenario.cluster.gateway -= 1,
                         _ => scenario.cluster.persistence -= 1,

@@ -9,8 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use drover_bus::discovery::{About, Member, Purpose};
 use drover_env::{Chain, Datagrams, Env, Listener, Shards, Value};
-use drover_quic::{ClusterKeys, Identity, Profile, QuicError, Trust};
-use drover_wire::mcp;
+use drover_quic::{ClusterKeys, Identity, QuicError, Trust};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -119,17 +118,10 @@ impl Dns {
     fn join(&self, identity: &Identity, trust: &Trust) -> Result<Option<Member>, BindError> {
         let Shard { env, config, socket, .. } = &self.first;
         let discovery = &config.discovery;
-        if discovery.agents.is_empty() {
-            return Ok(None);
-        }
-        let endpoint = drover_quic::client(env, discovery.bind).map_err(BindError::Discovery)?;
-        let profile = Profile::service();
-        let client = drover_quic::client_config(env, identity, trust, mcp::ALPN, &profile);
-        let client = client.map_err(BindError::Discovery)?;
         let failed = |source| BindError::Socket { what: "UDP", addr: config.listen, source };
         let addr = discovery.advertised(socket.local_addr().map_err(failed)?);
         let about = About { addresses: [(Purpose::Public, addr)].into(), ..About::default() };
-        Ok(Member::join(env, discovery, endpoint, client, about))
+        Member::join_from(env, discovery, identity, trust, about).map_err(BindError::Discovery)
     }
 
     /// Where clients ask, by UDP and TCP.

@@ -157,6 +157,9 @@ impl<'a> Drawn<'a> {
                 if self.is_routed() {
                     kinds.push(NodeKind::Router);
                 }
+                if self.is_named() {
+                    kinds.push(NodeKind::Dns);
+                }
                 let kind = kinds[rng.random_range(0..kinds.len())];
                 fault.slow = Some(self.any(rng, kind));
                 fault.delay_by = Some(Duration::from_millis(rng.random_range(1..200)));
@@ -205,7 +208,11 @@ impl<'a> Drawn<'a> {
     /// A node that may be down from `at` on for as long as it `lasts`.
     fn stopped(&mut self, rng: &mut ChaCha8Rng, at: Duration, lasts: Duration) -> Option<NodePattern> {
         let kind = match rng.random_range(0..10) {
-            0..3 if self.is_routed() && rng.random::<bool>() => NodeKind::Router,
+            0..3 if self.is_routed() && rng.random::<bool>() => match self.is_named() && rng.random::<bool>()
+            {
+                true => NodeKind::Dns,
+                false => NodeKind::Router,
+            },
             0..3 => NodeKind::Gateway,
             3..6 => NodeKind::Persistence,
             6 => NodeKind::Db,
@@ -233,6 +240,10 @@ impl<'a> Drawn<'a> {
         self.scenario.cluster.router > 0
     }
 
+    fn is_named(&self) -> bool {
+        self.scenario.cluster.dns > 0
+    }
+
     fn any(&self, rng: &mut ChaCha8Rng, kind: NodeKind) -> NodePattern {
         one(kind, rng.random_range(0..self.scenario.nodes_len(kind).max(1)))
     }
@@ -249,6 +260,9 @@ impl<'a> Drawn<'a> {
     /// Any link of the first `kinds` kinds, one way or both. The last kind is the database's.
     fn link(&self, rng: &mut ChaCha8Rng, kinds: u32) -> Link {
         let (from, to) = match rng.random_range(0..kinds) {
+            0 if self.is_named() && rng.random::<bool>() => {
+                (self.vehicles(rng), self.any(rng, NodeKind::Dns))
+            }
             0 if self.is_routed() => match rng.random::<bool>() {
                 true => (self.vehicles(rng), all(NodeKind::Router)),
                 false => (all(NodeKind::Vehicle), self.any(rng, NodeKind::Router)),

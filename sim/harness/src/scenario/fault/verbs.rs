@@ -238,9 +238,13 @@ pub(in crate::scenario) fn kinds_of(verb: &str) -> Option<&'static [NodeKind]> {
         "rebind" | "sleep" | "disk_full" | "disk_slow" | "disk_damage" | "wipe" | "gps_jump"
         | "gps_freeze" | "gps_lie" => Some(&[NodeKind::Vehicle]),
         // The database does not ask for the time.
-        "clock_skew" | "clock_drift" => {
-            Some(&[NodeKind::Router, NodeKind::Gateway, NodeKind::Persistence, NodeKind::Vehicle])
-        }
+        "clock_skew" | "clock_drift" => Some(&[
+            NodeKind::Dns,
+            NodeKind::Router,
+            NodeKind::Gateway,
+            NodeKind::Persistence,
+            NodeKind::Vehicle,
+        ]),
         _ => None,
     }
 }
@@ -250,9 +254,15 @@ pub(in crate::scenario) const DB_LINK_VERBS: [&str; 5] = ["partition", "loss", "
 
 /// True if nodes of these kinds speak with each other.
 pub(in crate::scenario) fn speak(one: NodeKind, other: NodeKind) -> bool {
-    use NodeKind::{Db, Gateway, Persistence, Router, Vehicle};
-    let pairs =
-        [(Vehicle, Gateway), (Vehicle, Router), (Router, Gateway), (Gateway, Persistence), (Persistence, Db)];
+    use NodeKind::{Db, Dns, Gateway, Persistence, Router, Vehicle};
+    let pairs = [
+        (Vehicle, Gateway),
+        (Vehicle, Dns),
+        (Vehicle, Router),
+        (Router, Gateway),
+        (Gateway, Persistence),
+        (Persistence, Db),
+    ];
     pairs.contains(&(one, other)) || pairs.contains(&(other, one))
 }
 

@@ -41,7 +41,7 @@ fn a_fault_that_would_do_nothing_is_refused() {
     check_fault(
         "at_s = 1\nclock_skew = \"db/0\"\nskew_ms = 5",
         &[
-            "8:14: `clock_skew` does nothing to db/0: it is for nodes of `router`, `gateway`, `persistence`, `vehicle`",
+            "8:14: `clock_skew` does nothing to db/0: it is for nodes of `dns`, `router`, `gateway`, `persistence`, `vehicle`",
         ],
     );
     check_fault(
