@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use drover_bus::discovery::{About, Member, Purpose};
+use drover_bus::discovery::{About, Discovery, Member, Purpose};
 use drover_env::{Chain, Datagrams, Env, Listener, Shards, Value};
 use drover_quic::{ClusterKeys, Identity, QuicError, Trust};
 use rand_chacha::ChaCha8Rng;
@@ -55,6 +55,8 @@ pub struct Dns {
     first: Shard,
     listener: Box<dyn Listener>,
     keeper: Keeper,
+    /// Its part in discovery, if there are health agents.
+    member: Option<Member>,
 }
 
 /// One thread's part: a socket of its own, and the table that all share.
@@ -71,8 +73,8 @@ struct Keeper {
     config: Config,
     keys: ClusterKeys,
     listings: Listings,
-    /// Its part in discovery, if there are health agents: whose news become listings.
-    member: Option<Member>,
+    /// What health agents say, if there are any: it becomes listings.
+    discovery: Option<Discovery>,
     rng: ChaCha8Rng,
     table: Arc<ArcSwap<Table>>,
     /// What the table was made of.
@@ -92,8 +94,9 @@ impl Dns {
         keys: ClusterKeys,
     ) -> Result<Self, BindError> {
         let mut dns = Self::bind_alone(env, config, keys, Listings::default()).await?;
-        dns.keeper.member = dns.join(identity, trust)?;
-        Ok(dns)
+        let member = dns.join(identity, trust)?;
+        dns.keeper.discovery = member.as_ref().map(Member::discovery);
+        Ok(Self { member, ..dns })
     }
 
     /// The same without health agents, whatever the config says: it names the nodes of the newest of `listings`.
@@ -112,7 +115,7 @@ impl Dns {
         let failed = |what, addr| move |source| BindError::Socket { what, addr, source };
         let addr = first.socket.local_addr().map_err(failed("UDP", first.config.listen))?;
         let listener = env.listen(addr).await.map_err(failed("TCP", addr))?;
-        Ok(Self { first, listener, keeper })
+        Ok(Self { first, listener, keeper, member: None })
     }
 
     fn join(&self, identity: &Identity, trust: &Trust) -> Result<Option<Member>, BindError> {
@@ -132,9 +135,20 @@ impl Dns {
         self.first.socket.local_addr()
     }
 
-    /// Answers until `cancel`. There is nothing to hand over: any other server does the same.
-    pub async fn run(self, cancel: CancellationToken) {
-        let Self { first, listener, keeper } = self;
+    /// Answers until `cancel`, and a moment longer if others must hear of it. There is nothing to hand over: any other server does
+    /// the same.
+    pub async fn run(mut self, cancel: CancellationToken) {
+        let Some(member) = self.member.take() else { return self.serve(cancel).await };
+        let stop = CancellationToken::new();
+        let joined = async {
+            member.serve(&cancel, || 0).await;
+            stop.cancel();
+        };
+        tokio::join!(self.serve(stop.clone()), joined);
+    }
+
+    async fn serve(self, cancel: CancellationToken) {
+        let Self { first, listener, keeper, .. } = self;
         let others = first.start_others(&cancel);
         let responder = Responder::new(
             // Who comes by TCP has proved where it is.
@@ -169,12 +183,12 @@ impl Keeper {
         let made_of = present(&env, &config, &keys, &listings);
         let table = made(&env, &config, &keys, &made_of, &mut rng)?;
         let table = Arc::new(ArcSwap::from_pointee(table));
-        Ok(Self { env, config, keys, listings, member: None, rng, table, made_of })
+        Ok(Self { env, config, keys, listings, discovery: None, rng, table, made_of })
     }
 
     async fn run(mut self, tcp: Arc<Mutex<Responder>>, cancel: CancellationToken) {
-        let mut watcher = match &self.member {
-            Some(member) => member.discovery().watch(),
+        let mut watcher = match &self.discovery {
+            Some(discovery) => discovery.watch(),
             None => self.listings.watch(),
         };
         let mut tick = interval(TICK);
@@ -195,7 +209,7 @@ impl Keeper {
 
     /// Takes what health agents say, as old as it is.
     fn listen(&self) {
-        let Some(discovery) = self.member.as_ref().map(Member::discovery) else { return };
+        let Some(discovery) = &self.discovery else { return };
         let Some(at) = discovery.age().and_then(|age| Instant::now().checked_sub(age)) else { return };
         self.listings.set(at, candidates(&discovery.snapshot(), &self.config.nodes));
     }

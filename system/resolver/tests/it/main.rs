@@ -1,4 +1,3 @@
-//! The resolver against real servers, and its reading against another implementation's writing.
+//! Its reading against another implementation's writing.
 
 mod answers;
-mod servers;

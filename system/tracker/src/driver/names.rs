@@ -76,7 +76,8 @@ impl Names {
                 let text = addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
                 info!(addrs = text, "routers found by name");
                 self.env.event("tracker.resolved", &[("addrs", Value::Str(&text))]);
-                if routers.replace(addrs) {
+                let had_one = routers.current().is_some();
+                if routers.replace(addrs) && had_one {
                     self.env.event("tracker.router_changed", &[]);
                 }
                 true

@@ -1,4 +1,4 @@
-//! Against our own server, and against sockets that answer wrongly or not at all.
+//! The resolver against our own DNS server, and against sockets that answer wrongly or not at all.
 
 #![expect(
     clippy::disallowed_methods,
