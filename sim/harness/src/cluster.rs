@@ -11,7 +11,8 @@ use bytes::Bytes;
 use drover_bus::NodeAddr;
 use drover_dns::Dns;
 use drover_env::{Chain, Env, SeedTree, Value};
-use drover_gateway::Gateway;
+use drover_gateway::{Cordon, Gateway};
+use drover_health::Health;
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId};
 use drover_persistence::Persistence;
 use drover_quic::{Ca, ClusterKeys, ClusterSecret, Identity, PkiError, Principal, Trust};
@@ -91,6 +92,8 @@ pub(crate) struct Cluster {
     rebinds: BTreeMap<u32, u32>,
     /// Shares that crowds take of cells.
     taken: BTreeMap<(i32, i32), f64>,
+    /// Of each gateway, closed as long as a fault says so.
+    cordons: BTreeMap<NodeName, Cordon>,
     /// Nodes that a fault keeps down, and devices that sleep: neither is started before both are over.
     down: BTreeSet<NodeName>,
     asleep: BTreeSet<NodeName>,
@@ -133,6 +136,7 @@ impl Cluster {
             next_private: 0,
             rebinds: BTreeMap::new(),
             taken: BTreeMap::new(),
+            cordons: BTreeMap::new(),
             down: BTreeSet::new(),
             asleep: BTreeSet::new(),
             power_cut: scenario.groups().map(|(first, group)| (first, group.device.power_cut)).collect(),
@@ -151,6 +155,7 @@ impl Cluster {
         let of = |kind, count| (0..count).map(move |index| NodeName::new(kind, index));
         [DB, OBSERVER]
             .into_iter()
+            .chain(of(NodeKind::Health, scenario.cluster.health))
             .chain(of(NodeKind::Persistence, scenario.cluster.persistence))
             .chain(of(NodeKind::Gateway, scenario.cluster.gateway))
             .chain(of(NodeKind::Router, scenario.cluster.router))
@@ -200,6 +205,7 @@ impl Cluster {
             Action::Slow(node, by) => self.sim.set_slow(*node, *by),
             Action::ClockSkew(node, skew_ms) => self.sim.set_clock_skew(*node, *skew_ms),
             Action::Rebind(node) => self.rebind(node.index),
+            Action::Cordon(node, closed) => self.cordons.entry(*node).or_default().set(*closed),
             Action::ClockDrift(node, drift_ppm) => {
                 self.sim.set_clock_drift(*node, i64::from(*drift_ppm) * 1_000);
             }
@@ -356,10 +362,11 @@ impl Cluster {
                 let mut config = self.configs.gateway.clone();
                 config.listen = service_addr(node);
                 let keys = self.keys.clone();
+                let cordon = self.cordons.entry(node).or_default().clone();
                 Box::pin(async move {
                     let gateway =
                         Gateway::bind_with(env, config, &identity, &trust, keys).map_err(|e| text(&e))?;
-                    gateway.run(cancel).await;
+                    gateway.with_cordon(cordon).run(cancel).await;
                     Ok(())
                 })
             }
@@ -385,7 +392,8 @@ impl Cluster {
                 let keys = self.keys.clone();
                 Box::pin(async move {
                     let keys = keys.ok_or("a cluster with routers has keys")?;
-                    let router = Router::bind(env, config, keys).map_err(|e| text(&e))?;
+                    let router =
+                        Router::bind_as(env, config, keys, &identity, &trust).map_err(|e| text(&e))?;
                     router.run(cancel).await;
                     Ok(())
                 })
@@ -402,7 +410,16 @@ impl Cluster {
                 })
             }
             NodeKind::Health => {
-                Box::pin(std::future::ready(Err(format!("{node} is not part of this cluster"))))
+                let config = drover_health::Config {
+                    listen: service_addr(node),
+                    probe_bind: SocketAddr::new(service_ip(node), 0),
+                    ..self.configs.health.clone()
+                };
+                Box::pin(async move {
+                    let agent = Health::bind(env, config, &identity, &trust).map_err(|e| text(&e))?;
+                    agent.run(cancel).await;
+                    Ok(())
+                })
             }
         }
     }
@@ -452,6 +469,7 @@ pub(crate) fn service_addr(node: NodeName) -> SocketAddr {
         NodeKind::Gateway | NodeKind::Router => 443,
         NodeKind::Persistence => 9601,
         NodeKind::Dns => 53,
+        NodeKind::Health => 9998,
         _ => 9801,
     };
     SocketAddr::new(service_ip(node), port)

@@ -1,8 +1,9 @@
 //! The services' own configs, as a scenario changes them.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use drover_bus::discovery::{AgentAddr, Config as Joining};
 use drover_model::{NodeKind, NodeName};
 use drover_router::State;
 use drover_tracker::Via;
@@ -15,24 +16,35 @@ use crate::scenario::Scenario;
 const ROUTERS_NAME: &str = "routers.drover.internal";
 
 /// Keys of `[dns]` that the runner sets, and from what.
-pub(crate) const DNS_SET: [(&str, &str); 2] =
-    [("listen", "the simulated network"), ("nodes", "`router` in [cluster]")];
+pub(crate) const DNS_SET: [(&str, &str); 3] = [
+    ("listen", "the simulated network"),
+    ("nodes", "`router` in [cluster]"),
+    ("discovery", "`health` in [cluster]"),
+];
 /// Keys of `[router]` that the runner sets, and from what.
-pub(crate) const ROUTER_SET: [(&str, &str); 3] = [
+/// Keys of `[health]` that the runner sets, and from what.
+pub(crate) const HEALTH_SET: [(&str, &str); 2] =
+    [("listen", "the simulated network"), ("probe_bind", "the simulated network")];
+/// Keys of `[router]` that the runner sets, and from what.
+pub(crate) const ROUTER_SET: [(&str, &str); 5] = [
     ("listen", "the simulated network"),
     ("inner", "the simulated network"),
     ("gateways", "`gateway` in [cluster]"),
+    ("public", "the simulated network"),
+    ("discovery", "`health` in [cluster]"),
 ];
 /// Keys of `[gateway]` that the runner sets, and from what.
-pub(crate) const GATEWAY_SET: [(&str, &str); 5] = [
+pub(crate) const GATEWAY_SET: [(&str, &str); 6] = [
     ("listen", "the simulated network"),
     ("routers", "`router` in [cluster]"),
     ("bus_bind", "the simulated network"),
     ("live", "the runner, which watches"),
     ("persistence", "`persistence` in [cluster]"),
+    ("discovery", "`health` in [cluster]"),
 ];
 /// Keys of `[persistence]` that the runner sets, and from what.
-pub(crate) const PERSISTENCE_SET: [(&str, &str); 1] = [("listen", "the simulated network")];
+pub(crate) const PERSISTENCE_SET: [(&str, &str); 2] =
+    [("listen", "the simulated network"), ("discovery", "`health` in [cluster]")];
 /// Keys of `[tracker]` that the runner sets, and from what.
 pub(crate) const TRACKER_SET: [(&str, &str); 6] = [
     ("servers", "`router` and `gateway` in [cluster]"),
@@ -50,6 +62,8 @@ pub struct Configs {
     pub dns: drover_dns::Config,
     /// Of routers. Where it listens is each one's own.
     pub router: drover_router::Config,
+    /// Of health agents. Where it listens is each one's own.
+    pub health: drover_health::Config,
     /// Of gateways, with the addresses of the simulated network.
     pub gateway: drover_gateway::Config,
     /// Of persistence agents.
@@ -72,16 +86,26 @@ impl Configs {
         let gateways = || of(NodeKind::Gateway, scenario.cluster.gateway);
         let routers = || of(NodeKind::Router, scenario.cluster.router);
         let server = |node| drover_router::Server { node, addr: service_addr(node), state: State::Serving };
-        let router = table(&scenario.router, "router")
-            .map(|config| drover_router::Config { gateways: gateways().map(server).collect(), ..config });
+        let agent = |node| AgentAddr { node, addr: service_addr(node) };
+        let health_agents = of(NodeKind::Health, scenario.cluster.health).map(agent).collect();
+        let discovery = || Joining { agents: Clone::clone(&health_agents), ..Joining::default() };
+        let router = table(&scenario.router, "router").map(|config| drover_router::Config {
+            gateways: gateways().map(server).collect(),
+            discovery: discovery(),
+            ..config
+        });
+        let health = table::<drover_health::Config>(&scenario.health, "health");
         let dns_servers: Vec<SocketAddr> =
             of(NodeKind::Dns, scenario.cluster.dns).map(service_addr).collect();
         let known = |node: NodeName| {
             let (addr, port) = (service_addr(node).ip(), service_addr(node).port());
             drover_dns::StaticNode { node, addrs: vec![addr], port, zone: None, capacity: 1 }
         };
-        let dns = table(&scenario.dns, "dns")
-            .map(|config| drover_dns::Config { nodes: routers().map(known).collect(), ..config });
+        let dns = table(&scenario.dns, "dns").map(|config| drover_dns::Config {
+            nodes: routers().map(known).collect(),
+            discovery: discovery(),
+            ..config
+        });
         let (servers, via) = match routed {
             true if !dns_servers.is_empty() => (Vec::new(), Via::Routers),
             true => (routers().map(service_addr).collect(), Via::Routers),
@@ -95,10 +119,12 @@ impl Configs {
                 routers: routers().map(inner_addr).collect(),
                 persistence: agents,
                 live: vec![peer(OBSERVER)],
+                discovery: discovery(),
                 ..config
             }
         });
-        let persistence = table::<drover_persistence::Config>(&scenario.persistence, "persistence");
+        let persistence = table(&scenario.persistence, "persistence")
+            .map(|config| drover_persistence::Config { discovery: discovery(), ..config });
         let tracker = table(&scenario.tracker, "tracker").map(|config| drover_tracker::Config {
             servers,
             via,
@@ -116,18 +142,26 @@ impl Configs {
         let judged = [
             judge(&dns, "dns", |config: &drover_dns::Config| match scenario.cluster.dns {
                 0 => Ok(()),
-                _ => config.check(),
+                _ => drover_dns::Config { listen: ANY, ..config.clone() }.check(),
             }),
-            judge(&router, "router", |config: &drover_router::Config| config.check()),
-            judge(&gateway, "gateway", |config| config.check()),
-            judge(&persistence, "persistence", |config| config.check()),
+            judge(&router, "router", |config: &drover_router::Config| {
+                let inner = SocketAddr::new(ANY.ip(), 9443);
+                drover_router::Config { listen: ANY, inner, ..config.clone() }.check()
+            }),
+            judge(&health, "health", |config| config.check()),
+            judge(&gateway, "gateway", |config| {
+                drover_gateway::Config { listen: ANY, ..config.clone() }.check()
+            }),
+            judge(&persistence, "persistence", |config| {
+                drover_persistence::Config { listen: ANY, ..config.clone() }.check()
+            }),
             judge(&tracker, "tracker", |config| config.check()),
         ];
-        match (dns, router, gateway, persistence, tracker) {
-            (Ok(dns), Ok(router), Ok(gateway), Ok(persistence), Ok(tracker))
+        match (dns, router, health, gateway, persistence, tracker) {
+            (Ok(dns), Ok(router), Ok(health), Ok(gateway), Ok(persistence), Ok(tracker))
                 if judged.iter().all(Option::is_none) =>
             {
-                Ok(Self { dns, router, gateway, persistence, tracker, groups })
+                Ok(Self { dns, router, health, gateway, persistence, tracker, groups })
             }
             _ => Err(judged.into_iter().flatten().collect()),
         }
@@ -143,6 +177,9 @@ impl Configs {
         config
     }
 }
+
+/// Stands for the address of a node, which is its own.
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 443);
 
 type Read<T> = Result<T, (&'static str, String)>;
 

@@ -4,6 +4,8 @@ mod causes;
 mod drains;
 mod events;
 mod fixes;
+mod moves;
+mod news;
 mod packets;
 mod quiet;
 mod restarts;
@@ -17,12 +19,14 @@ use std::time::Duration;
 use drover_model::{Epoch, NodeName, SequenceSet, VehicleId, WallTime};
 use drover_quic::ClusterKeys;
 use drover_store::{Origin, Row};
+use drover_world::LinkRule;
 
 use crate::ledger::Identities;
 use crate::model::{Model, Step};
 use crate::report::{Latency, Series, TimelineEvent};
 pub use causes::{Causes, TimeBounds};
 pub use drains::Drains;
+pub use news::News;
 pub use packets::Packets;
 use quiet::Quiet;
 pub use restarts::Restart;
@@ -119,6 +123,40 @@ impl History {
         self.lock().drains.set_slow(node, slow);
     }
 
+    /// How many health agents tell of how many gateways.
+    pub fn set_agents(&self, agents: u32, gateways: u32) {
+        self.lock().news.set_cluster(agents, gateways);
+    }
+
+    /// A node is hindered from now on, or as ever: it stands still, or is slow.
+    pub fn set_hindered(&self, at: Duration, node: NodeName, how: &'static str, hindered: bool) {
+        let mut state = self.lock();
+        state.news.set_hindered(at, node, how, hindered);
+        if hindered {
+            state.moves.touch(node);
+        }
+    }
+
+    /// A gateway is closed to new vehicles from now on, or open again.
+    pub fn set_closed(&self, at: Duration, node: NodeName, closed: bool) {
+        self.lock().news.set_closed(at, node, closed);
+    }
+
+    /// A link is impaired from now on.
+    pub fn add_rule(&self, id: u32, rule: &LinkRule) {
+        self.lock().news.add_rule(id, rule);
+    }
+
+    /// It is as ever.
+    pub fn remove_rule(&self, at: Duration, id: u32) {
+        self.lock().news.remove_rule(at, id);
+    }
+
+    /// What was said of nodes, judged.
+    pub fn news(&self) -> News {
+        self.lock().news.clone()
+    }
+
     /// How soon a vehicle that has recorded a fix has sent it and been answered, where nothing hinders it.
     pub fn set_late_after(&self, late_after: Duration) {
         self.lock().restarts.set_late_after(late_after);
@@ -199,7 +237,9 @@ impl History {
 
     /// How often each recovery path was taken.
     pub fn events(&self) -> BTreeMap<String, u64> {
-        self.lock().events.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+        let state = self.lock();
+        let counted = state.events.iter().map(|(name, count)| (*name, *count));
+        counted.chain(state.moves.counted()).map(|(name, count)| (name.to_owned(), count)).collect()
     }
 
     /// How often each event of the services occurred, by its own name.
@@ -214,6 +254,7 @@ impl History {
             ("fix_to_durable", &state.to_durable),
             ("fix_to_published", &state.to_published),
             ("fix_to_stored", &state.to_stored),
+            ("end_to_news", &state.news.to_news),
         ];
         all.into_iter().map(|(name, histogram)| (name.to_owned(), Latency::from_micros(histogram))).collect()
     }

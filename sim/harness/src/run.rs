@@ -218,6 +218,7 @@ impl<'a> Run<'a> {
         if let Some(keys) = cluster_keys(scenario, &seeds) {
             history.set_cluster(keys, scenario.cluster.gateway, scenario.cluster.router);
         }
+        history.set_agents(scenario.cluster.health, scenario.cluster.gateway);
         history.set_late_after(oracles::late_after(scenario));
         let tracker = configs.tracker(0);
         let spool_bounds = (tracker.spool_bytes_max, tracker.segment_bytes_max);
@@ -401,6 +402,8 @@ impl<'a> Run<'a> {
             oracles::packets_reach_their_server(&self.history),
             oracles::ids_used_once(&self.history),
             oracles::clients_shown_by_routers(&self.history),
+            oracles::new_go_to_the_living(&self.history),
+            oracles::the_living_are_not_called_dead(&self.history),
         ];
         if self.scenario.orders.is_some() {
             let (dispatch, settled) = (&self.cluster.dispatch, !self.interrupted);
@@ -478,9 +481,18 @@ fn apply(history: &History, now: Duration, cluster: &mut Cluster, action: &Actio
     match action {
         Action::ClockDrift(node, drift_ppm) => history.set_clock_drift(*node, now, *drift_ppm),
         Action::ClockSkew(node, skew_ms) => history.set_clock_skew(*node, *skew_ms),
-        Action::Pause(node) => history.set_paused(*node, true),
-        Action::Resume(node) => history.set_paused(*node, false),
-        Action::Slow(node, by) => history.set_slow(*node, !by.is_zero()),
+        Action::Pause(node) | Action::Resume(node) => {
+            let paused = matches!(action, Action::Pause(_));
+            history.set_paused(*node, paused);
+            history.set_hindered(now, *node, "paused", paused);
+        }
+        Action::Slow(node, by) => {
+            history.set_slow(*node, !by.is_zero());
+            history.set_hindered(now, *node, "slow", !by.is_zero());
+        }
+        Action::Cordon(node, closed) => history.set_closed(now, *node, *closed),
+        Action::AddRule { id, rule } => history.add_rule(*id, rule),
+        Action::RemoveRule { id } => history.remove_rule(now, *id),
         _ => {}
     }
     Ok(cluster.apply(action)?)

@@ -119,6 +119,10 @@ pub struct Scenario {
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub router: toml::Table,
+    /// Keys of the health agents' configuration that differ from their defaults.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub health: toml::Table,
     /// Keys of the gateways' configuration that differ from their defaults.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]

@@ -25,7 +25,7 @@ const REPORT: &str = "reports/bite.md";
 const FAULTS_MAX: usize = 3;
 
 /// Every bug that can be planted, and what it is.
-const BUGS: [(&str, &str); 25] = [
+const BUGS: [(&str, &str); 28] = [
     ("ack_before_commit", "persistence answers before the transaction has committed"),
     ("outage_taken_as_stored", "persistence takes a refused connection for a commit"),
     ("unknown_taken_as_stored", "persistence takes a lost answer for a commit"),
@@ -53,6 +53,9 @@ const BUGS: [(&str, &str); 25] = [
     ("servers_swapped", "a router sends each gateway's packets to the next one"),
     ("shim_trusted_from_anyone", "a gateway believes anyone whom a packet is from, whatever the tag"),
     ("nonce_reused", "a gateway counts its connection ids from zero each time it starts"),
+    ("snapshot_never_refreshed", "a service believes the first news of health agents for ever"),
+    ("dead_node_kept", "a health agent goes on calling healthy what is dead"),
+    ("draining_given_new", "a router gives new vehicles to gateways that take nothing new"),
     ("epoch_not_changed", "a spool that may have lost its end begins anew under the same epoch"),
 ];
 

@@ -92,6 +92,7 @@ fn known(scenario: &Scenario, node: NodeName, path: &Path) -> Result<(), Stop> {
         NodeKind::Router => cluster.router,
         NodeKind::Gateway => cluster.gateway,
         NodeKind::Persistence => cluster.persistence,
+        NodeKind::Health => cluster.health,
         NodeKind::Db => 1,
         _ => 0,
     };

@@ -70,6 +70,8 @@ pub enum Verb {
     Rebind(NodePattern),
     /// The vehicles' devices are switched off, and on again at the fault's end.
     Sleep(NodePattern),
+    /// Closes gateways to new vehicles until the fault's end; they keep those that they have.
+    Cordon(NodePattern),
     /// The node's wall clock runs too fast by so many millionths, or too slow. Set right at the fault's end.
     ClockDrift {
         /// Whose clock.
@@ -169,6 +171,7 @@ impl Verb {
             Self::CellOutage(_) => "cell_outage",
             Self::Rebind(_) => "rebind",
             Self::Sleep(_) => "sleep",
+            Self::Cordon(_) => "cordon",
             Self::ClockDrift { .. } => "clock_drift",
             Self::CommitUnknown { .. } => "commit_unknown",
             Self::FailOver(_) => "failover",
@@ -196,6 +199,7 @@ impl Verb {
             | Self::ClockSkew { node: nodes, .. }
             | Self::Rebind(nodes)
             | Self::Sleep(nodes)
+            | Self::Cordon(nodes)
             | Self::ClockDrift { node: nodes, .. }
             | Self::CommitUnknown { node: nodes, .. }
             | Self::FailOver(nodes)
@@ -344,6 +348,8 @@ pub enum Action {
     /// The vehicle's device is switched off (true), or may be on again (false). Carried out by the world itself, which then
     /// says so in [`crate::Outputs::power`].
     Sleep(NodeName, bool),
+    /// The gateway is closed to new vehicles (true), or open again (false).
+    Cordon(NodeName, bool),
     /// The wall clock runs too fast by so many millionths; 0 sets it right.
     ClockDrift(NodeName, i32),
     /// The answer to a commit is lost with this probability; 0 heals it.

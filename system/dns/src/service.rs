@@ -127,6 +127,11 @@ impl Dns {
         Member::join_from(env, discovery, identity, trust, about).map_err(BindError::Discovery)
     }
 
+    /// What it hears of other nodes; `None` without health agents.
+    pub fn discovery(&self) -> Option<Discovery> {
+        self.member.as_ref().map(Member::discovery)
+    }
+
     /// Where clients ask, by UDP and TCP.
     ///
     /// # Errors

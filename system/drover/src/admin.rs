@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use drover_env::real::Metrics;
 use drover_env::{ByteStream, Env};
+use drover_gateway::Cordon;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
@@ -30,7 +31,7 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 /// Wait after a connection that could not be taken: out of files, most likely.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 const PATHS: &str = "GET /live, GET /ready, GET /metrics, GET /status, POST /drain; of a persistence agent POST /letters/replay and \
-                     POST /totals/rederive; of a supervisor POST /roll";
+                     POST /totals/rederive; of a gateway POST /cordon and POST /uncordon; of a supervisor POST /roll";
 
 /// How far a process has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -77,14 +78,17 @@ struct Shared {
     operations: OnceLock<Operations>,
     details: OnceLock<Box<Details>>,
     roll: OnceLock<Arc<Notify>>,
+    /// Of a gateway.
+    cordon: OnceLock<Cordon>,
 }
 
 impl Admin {
     pub(crate) fn new(node: String, metrics: Arc<Metrics>, cancel: CancellationToken) -> Self {
         let is_ready = AtomicBool::new(false);
         let (details, roll, operations) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let cordon = OnceLock::new();
         let started = Instant::now();
-        Self(Arc::new(Shared { node, started, is_ready, metrics, cancel, operations, details, roll }))
+        Self(Arc::new(Shared { node, started, is_ready, metrics, cancel, operations, details, roll, cordon }))
     }
 
     /// This process has a database, on which an operator may work.
@@ -101,6 +105,11 @@ impl Admin {
     /// `POST /roll` wakes `roll`. Only the first one is woken.
     pub(crate) fn on_roll(&self, roll: Arc<Notify>) {
         drop(self.0.roll.set(roll));
+    }
+
+    /// `POST /cordon` closes the gateway to new vehicles, `POST /uncordon` opens it again.
+    pub(crate) fn on_cordon(&self, cordon: Cordon) {
+        drop(self.0.cordon.set(cordon));
     }
 
     /// The service serves from now on.
@@ -230,7 +239,9 @@ impl Admin {
                 Ok(body) => with_type(StatusCode::OK, "application/json", body + "\n"),
                 Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             },
-            ("/drain" | "/roll", &Method::POST) if !peer.ip().to_canonical().is_loopback() => {
+            ("/drain" | "/roll" | "/cordon" | "/uncordon", &Method::POST)
+                if !peer.ip().to_canonical().is_loopback() =>
+            {
                 text(StatusCode::FORBIDDEN, "only from the machine itself\n")
             }
             ("/drain", &Method::POST) => {
@@ -245,6 +256,17 @@ impl Admin {
                 }) =>
             {
                 text(StatusCode::OK, "restarting one at a time; `status` shows how far it is\n")
+            }
+            ("/cordon" | "/uncordon", method) if self.0.cordon.get().is_some() => {
+                let closed = path == "/cordon";
+                match (method, self.0.cordon.get()) {
+                    (&Method::POST, Some(cordon)) => {
+                        cordon.set(closed);
+                        let now = if closed { "closed to new vehicles" } else { "open to new vehicles" };
+                        text(StatusCode::OK, format!("{now}\n"))
+                    }
+                    _ => not_allowed("POST"),
+                }
             }
             ("/live" | "/ready" | "/metrics" | "/status", _) => not_allowed("GET"),
             ("/drain", _) => not_allowed("POST"),
@@ -287,6 +309,15 @@ mod tests {
         assert_eq!([get("/live"), get("/ready"), get("/status")], [200, 503, 200]);
         admin.ready();
         assert_eq!([get("/ready"), get("/metrics"), get("/drain"), get("/")], [200, 200, 405, 404]);
+        assert_eq!(ask(here, &Method::POST, "/cordon"), 404, "this is no gateway");
+        let cordon = Cordon::default();
+        admin.on_cordon(cordon.clone());
+        assert_eq!(ask(here, &Method::GET, "/cordon"), 405);
+        assert!(!cordon.is_set());
+        assert_eq!(ask(here, &Method::POST, "/cordon"), 200);
+        assert!(cordon.is_set());
+        assert_eq!(ask(here, &Method::POST, "/uncordon"), 200);
+        assert!(!cordon.is_set());
         let elsewhere = SocketAddr::from(([10, 0, 0, 1], 1));
         assert_eq!(ask(elsewhere, &Method::POST, "/drain"), 403);
         assert_eq!(ask(here, &Method::POST, "/status"), 405);

@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Router(ServiceArgs),
     /// Answers names, such as that of the routers, with nodes that are well.
     Dns(ServiceArgs),
+    /// Observes the services of a cluster, and tells routers, gateways and DNS who is there and in what state.
+    Health(ServiceArgs),
     /// Stores fixes in the PostgreSQL of its [postgres]; without one in memory, where nothing is kept.
     Persistence(PersistenceArgs),
     /// The on-board client: reads a GPS receiver and the vehicle's bus, keeps fixes in a spool, sends them.
@@ -121,6 +123,10 @@ pub(crate) enum CtlCommand {
     Metrics,
     /// Takes nothing new, finishes what is under way, and ends, as after SIGTERM. From the same machine only.
     Drain,
+    /// Closes a gateway to new vehicles; it keeps those that it has. Others hear of it from health agents.
+    Cordon,
+    /// Opens it again.
+    Uncordon,
     /// Has a persistence agent try its dead letters again: what can be stored by now is. From the same machine only.
     ReplayLetters,
     /// Has a persistence agent make daily totals anew from the stored fixes. From the same machine only.

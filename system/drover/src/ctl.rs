@@ -25,6 +25,8 @@ pub(crate) fn run(args: &CtlArgs) -> Result<(), Stop> {
         CtlCommand::Metrics => (Method::GET, "/metrics".to_owned()),
         CtlCommand::Ready => (Method::GET, "/ready".to_owned()),
         CtlCommand::Drain => (Method::POST, "/drain".to_owned()),
+        CtlCommand::Cordon => (Method::POST, "/cordon".to_owned()),
+        CtlCommand::Uncordon => (Method::POST, "/uncordon".to_owned()),
         CtlCommand::Roll => (Method::POST, "/roll".to_owned()),
         CtlCommand::ReplayLetters => (Method::POST, "/letters/replay".to_owned()),
         CtlCommand::Rederive { tenant, from, to, vehicle } => {
@@ -38,6 +40,8 @@ pub(crate) fn run(args: &CtlArgs) -> Result<(), Stop> {
         | CtlCommand::Metrics
         | CtlCommand::Ready
         | CtlCommand::Drain
+        | CtlCommand::Cordon
+        | CtlCommand::Uncordon
         | CtlCommand::Roll => ANSWER_WITHIN,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -96,7 +100,26 @@ async fn table(addr: SocketAddr, body: &str) -> Result<String, Stop> {
         let Ok(body) = answer(service.admin, &Method::GET, "/status", ANSWER_WITHIN).await else { continue };
         text.push_str(&vehicle(&service.node, &body));
     }
+    for service in whole.cluster.services.iter().filter(|service| service.node.starts_with("health/")) {
+        let Ok(body) = answer(service.admin, &Method::GET, "/status", ANSWER_WITHIN).await else { continue };
+        text.push_str(&seen_by(&service.node, &body));
+    }
     Ok(text)
+}
+
+/// What a health agent says of everybody.
+fn seen_by(agent: &str, body: &str) -> String {
+    let status: Value = serde_json::from_str(body).unwrap_or_default();
+    let nodes = status["nodes"].as_object();
+    let state = |(name, node): (&String, &Value)| {
+        let load = node["load_percent"].as_u64().filter(|load| *load > 0);
+        let load = load.map(|load| format!(" at {load} %")).unwrap_or_default();
+        format!("{name} {}{load}", node["state"].as_str().unwrap_or("?"))
+    };
+    let states: Vec<String> = nodes.into_iter().flatten().map(state).collect();
+    let seen = if states.is_empty() { "nobody has registered".to_owned() } else { states.join(", ") };
+    let blind = if status["blind"].as_bool() == Some(true) { "hears of nobody now; last: " } else { "" };
+    format!("{agent}: {blind}{seen}\n")
 }
 
 /// Where a vehicle is, as its tracker says.
@@ -120,6 +143,16 @@ fn vehicle(node: &str, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_agent_says_of_everybody_is_a_line() {
+        let body = r#"{"blind":false,"nodes":{"gateway/0":{"state":"healthy","load_percent":35},
+                       "router/0":{"state":"dead","load_percent":0}}}"#;
+        assert_eq!(seen_by("health/0", body), "health/0: gateway/0 healthy at 35 %, router/0 dead\n");
+        assert_eq!(seen_by("health/0", r#"{"nodes":{}}"#), "health/0: nobody has registered\n");
+        let blind = r#"{"blind":true,"nodes":{"hub/0":{"state":"healthy"}}}"#;
+        assert_eq!(seen_by("health/0", blind), "health/0: hears of nobody now; last: hub/0 healthy\n");
+    }
 
     #[test]
     fn a_vehicle_is_shown_with_its_place() {

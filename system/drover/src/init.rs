@@ -12,6 +12,7 @@ const GATEWAY: &str = "gateway/0";
 const PERSISTENCE: &str = "persistence/0";
 const ROUTER: &str = "router/0";
 const DNS: &str = "dns/0";
+const HEALTH: &str = "health/0";
 
 /// Ports from one service's first to the next one's: so many of each can run.
 const PORTS_EACH: u16 = 10;
@@ -29,6 +30,8 @@ struct Addrs {
     router_admin: String,
     dns: String,
     dns_admin: String,
+    health: String,
+    health_admin: String,
 }
 
 impl Addrs {
@@ -46,6 +49,8 @@ impl Addrs {
             router_admin: at(8),
             dns: at(11),
             dns_admin: at(12),
+            health: at(9),
+            health_admin: at(10),
         }
     }
 }
@@ -57,6 +62,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
     }
     let addrs = Addrs::from_port(args.port);
     let configs = [
+        ("health.toml", health_config(&addrs)),
         ("router.toml", router_config(&addrs)),
         ("gateway.toml", gateway_config(&addrs)),
         ("dns.toml", dns_config(&addrs)),
@@ -76,7 +82,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
     let folder = dir.join("pki");
     pki::make_ca(&folder)?;
     pki::make_secret(&folder)?;
-    for who in [DNS, ROUTER, GATEWAY, PERSISTENCE, &args.vehicle] {
+    for who in [HEALTH, DNS, ROUTER, GATEWAY, PERSISTENCE, &args.vehicle] {
         pki::issue_into(&folder, who)?;
     }
     for (name, text) in configs {
@@ -94,7 +100,8 @@ fn next_steps(dir: &Path, has_database: bool) -> String {
         String::new()
     };
     format!(
-        "wrote {dir}: certificates, dns.toml, router.toml, gateway.toml, persistence.toml, tracker.toml, cluster.toml\n\
+        "wrote {dir}: certificates, health.toml, dns.toml, router.toml, gateway.toml, persistence.toml, tracker.toml,\n\
+         cluster.toml\n\
          {dir}/pki/ca.key can issue any certificate: keep it away from the machines that run services\n\
          {dir}/pki/cluster.secret is for gateways, routers and DNS servers alone\n\
          next:\n\
@@ -102,6 +109,7 @@ fn next_steps(dir: &Path, has_database: bool) -> String {
          drover up {dir}\n  \
          drover ctl --cluster {dir} status      in another terminal\n\
          or each service in a terminal of its own, with a drive of yours:\n  \
+         drover health --config {dir}/health.toml\n  \
          drover persistence --config {dir}/persistence.toml\n  \
          drover gateway --config {dir}/gateway.toml\n  \
          drover router --config {dir}/router.toml\n  \
@@ -122,14 +130,32 @@ fn head(service: &str, stem: &str, admin: &str) -> String {
 /// What gateways, routers and DNS servers share.
 const CLUSTER: &str = "[cluster]\nsecret = \"pki/cluster.secret\"\n";
 
+/// Whom a service registers with, and hears of others from.
+fn discovery(service: &str, addrs: &Addrs) -> String {
+    format!(
+        "\n# One for each health agent of the cluster. The lists above hold until there is news.\n\
+         [[{service}.discovery.agents]]\nnode = \"{HEALTH}\"\naddr = \"{}\"\n",
+        addrs.health
+    )
+}
+
+fn health_config(addrs: &Addrs) -> String {
+    format!(
+        "{}\n[health]\n# Services call here, by UDP.\nlisten = \"{}\"\nprobe_bind = \"127.0.0.1:0\"\n",
+        head("health", "health-{index}", &addrs.health_admin),
+        addrs.health
+    )
+}
+
 fn router_config(addrs: &Addrs) -> String {
     let Addrs { router, router_inner, router_admin, gateway, .. } = addrs;
     format!(
         "{}\n{CLUSTER}\n[router]\n# Vehicles connect here, by UDP.\nlisten = \"{router}\"\n\
          # Gateways answer to here. Of several routers, each takes the next port.\ninner = \"{router_inner}\"\n\n\
          # One for each gateway of the cluster.\n\
-         [[router.gateways]]\nnode = \"{GATEWAY}\"\naddr = \"{gateway}\"\n",
-        head("router", "router-{index}", router_admin)
+         [[router.gateways]]\nnode = \"{GATEWAY}\"\naddr = \"{gateway}\"\n{}",
+        head("router", "router-{index}", router_admin),
+        discovery("router", addrs)
     )
 }
 
@@ -140,8 +166,9 @@ fn dns_config(addrs: &Addrs) -> String {
         "{}\n{CLUSTER}\n[dns]\n# Clients ask here, by UDP and TCP: dig @127.0.0.1 -p <port> routers.drover.internal\n\
          listen = \"{dns}\"\n\n\
          # Named while no health agent says more.\n\
-         [[dns.nodes]]\nnode = \"{ROUTER}\"\naddrs = [\"{router_ip}\"]\nport = {router_port}\n",
-        head("dns", "dns-{index}", dns_admin)
+         [[dns.nodes]]\nnode = \"{ROUTER}\"\naddrs = [\"{router_ip}\"]\nport = {router_port}\n{}",
+        head("dns", "dns-{index}", dns_admin),
+        discovery("dns", addrs)
     )
 }
 
@@ -151,8 +178,9 @@ fn gateway_config(addrs: &Addrs) -> String {
         "{}\n{CLUSTER}\n[gateway]\n# Routers send here, by UDP, and vehicles may.\nlisten = \"{gateway}\"\n\
          # `inner` of each router.\nrouters = [\"{router_inner}\"]\nbus_bind = \"127.0.0.1:0\"\n\n\
          # One for each persistence agent of the cluster.\n\
-         [[gateway.persistence]]\nnode = \"{PERSISTENCE}\"\naddr = \"{persistence}\"\n",
-        head("gateway", "gateway-{index}", gateway_admin)
+         [[gateway.persistence]]\nnode = \"{PERSISTENCE}\"\naddr = \"{persistence}\"\n{}",
+        head("gateway", "gateway-{index}", gateway_admin),
+        discovery("gateway", addrs)
     )
 }
 
@@ -167,8 +195,9 @@ fn persistence_config(addrs: &Addrs, postgres: Option<&str>) -> String {
         }
     };
     format!(
-        "{}\n[persistence]\n# Gateways call here, by UDP.\nlisten = \"{persistence}\"\n{database}",
-        head("persistence", "persistence-{index}", persistence_admin)
+        "{}\n[persistence]\n# Gateways call here, by UDP.\nlisten = \"{persistence}\"\n{}{database}",
+        head("persistence", "persistence-{index}", persistence_admin),
+        discovery("persistence", addrs).replace(" The lists above hold until there is news.", "")
     )
 }
 
@@ -191,8 +220,9 @@ fn cluster_file(addrs: &Addrs) -> String {
     };
     format!(
         "# What runs in this cluster, and where: `drover up` reads it. Of several of a kind, each takes the next port.\n\n\
-         [supervisor]\nadmin = \"{}\"\n{}{}{}{}{}",
+         [supervisor]\nadmin = \"{}\"\n{}{}{}{}{}{}",
         addrs.supervisor_admin,
+        service("health", Some(&addrs.health), &addrs.health_admin),
         service("persistence", Some(&addrs.persistence), &addrs.persistence_admin),
         service("gateway", Some(&addrs.gateway), &addrs.gateway_admin),
         service("router", Some(&addrs.router), &addrs.router_admin),
@@ -250,7 +280,13 @@ mod tests {
         assert_eq!(agent.postgres.map(|postgres| postgres.endpoints), Some(vec!["/run/a \"b\"".to_owned()]));
         let cluster =
             drover_supervisor::Cluster::load(&dir.join("cluster.toml")).expect("a good cluster file");
-        assert_eq!(cluster.instances().len(), 5);
+        assert_eq!(cluster.instances().len(), 6);
+        let health = config::load::<drover_health::Config>(&dir.join("health.toml"), "health", &none).ok();
+        let health = health.expect("a good config");
+        assert_eq!(health.service.check(), Ok(()));
+        for joined in [&gateway.service.discovery, &router.service.discovery] {
+            assert_eq!(joined.agents[0].addr, health.service.listen);
+        }
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! Starts one service in this process and ends it on SIGTERM or Ctrl-C.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use drover_bus::discovery::{Discovery, Node, Snapshot};
 use drover_env::real::{self, Metrics};
 use drover_env::{Chain, Env};
-use drover_model::Fix;
+use drover_gateway::Cordon;
+use drover_model::{Fix, NodeName};
 use drover_persistence::Persistence;
 use drover_quic::{Identity, Principal, Serial};
 use drover_store::postgres::{self, PostgresStore};
@@ -54,6 +56,16 @@ pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
     run(&process, &args.placement, name, |env, cancel, admin| async move {
         let gateway = drover_gateway::Gateway::bind_with(env.clone(), service, &identity, &trust, cluster)
             .map_err(|error| Chain(&error).to_string())?;
+        let cordon = Cordon::default();
+        let gateway = gateway.with_cordon(cordon.clone());
+        let discovery = gateway.discovery();
+        let closed = cordon.clone();
+        admin.tell(move || {
+            let mut details = news(discovery.as_ref())?;
+            details["closed_to_new"] = closed.is_set().into();
+            Some(details)
+        });
+        admin.on_cordon(cordon);
         let addr = gateway.local_addr().map_err(|error| format!("read the address: {error}"))?;
         if let Some(file) = revoked {
             // Before the first vehicle is taken.
@@ -83,10 +95,12 @@ pub(crate) fn router(args: &ServiceArgs) -> Result<(), Stop> {
         return checked(path);
     }
     loaded.service = config::placed(loaded.service, &args.placement);
-    let Loaded { process, service, identity, .. } = loaded;
+    let Loaded { process, service, identity, trust, .. } = loaded;
     run(&process, &args.placement, identity.principal(), |env, cancel, admin| async move {
-        let router =
-            drover_router::Router::bind(env, service, keys).map_err(|error| Chain(&error).to_string())?;
+        let router = drover_router::Router::bind_as(env, service, keys, &identity, &trust)
+            .map_err(|error| Chain(&error).to_string())?;
+        let discovery = router.discovery();
+        admin.tell(move || news(discovery.as_ref()));
         let failed = |error| format!("read the address: {error}");
         let (addr, inner) = (router.local_addr().map_err(failed)?, router.inner_addr().map_err(failed)?);
         info!(%addr, %inner, "router listens");
@@ -116,12 +130,64 @@ pub(crate) fn dns(args: &ServiceArgs) -> Result<(), Stop> {
         let dns = drover_dns::Dns::bind(env, service, &identity, &trust, keys)
             .await
             .map_err(|error| Chain(&error).to_string())?;
+        let discovery = dns.discovery();
+        admin.tell(move || news(discovery.as_ref()));
         let addr = dns.local_addr().map_err(|error| format!("read the address: {error}"))?;
         info!(%addr, "DNS server listens");
         admin.ready();
         dns.run(cancel).await;
         Ok(())
     })
+}
+
+pub(crate) fn health(args: &ServiceArgs) -> Result<(), Stop> {
+    let Some((path, loaded)) = prepare::<drover_health::Config>(args, "health")? else { return Ok(()) };
+    loaded.service.check().map_err(|problem| usage(path, &format!("[health]: {problem}")))?;
+    expect_name(
+        path,
+        &loaded.identity,
+        "a health agent (drover://svc/health/<index>)",
+        |who| matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Health),
+    )?;
+    if args.check_config {
+        return checked(path);
+    }
+    let Loaded { process, service, identity, trust, .. } = loaded;
+    run(&process, &args.placement, identity.principal(), |env, cancel, admin| async move {
+        let agent = drover_health::Health::bind(env, service, &identity, &trust)
+            .map_err(|error| Chain(&error).to_string())?;
+        let addr = agent.local_addr().map_err(|error| format!("read the address: {error}"))?;
+        let watched = agent.watched();
+        admin.tell(move || {
+            let (snapshot, blind) = watched.newest();
+            Some(json!({ "nodes": states(&snapshot), "version": snapshot.version, "blind": blind }))
+        });
+        info!(%addr, "health agent listens");
+        admin.ready();
+        agent.run(cancel).await;
+        Ok(())
+    })
+}
+
+/// What a service has heard of others, and how old that is; nothing of one that listens to nobody.
+fn news(discovery: Option<&Discovery>) -> Option<serde_json::Value> {
+    let discovery = discovery?;
+    let age_ms = discovery.age().map(|age| age.as_millis() as u64);
+    Some(json!({ "news_age_ms": age_ms, "nodes": states(&discovery.snapshot()) }))
+}
+
+fn states(snapshot: &Snapshot) -> BTreeMap<String, serde_json::Value> {
+    let node = |(name, node): (&NodeName, &Node)| {
+        let state = json!({
+            "state": node.state.name(),
+            "load_percent": node.load_percent,
+            "capacity": node.capacity,
+            "zone": node.zone.as_ref().map(ToString::to_string),
+            "seen_at": node.seen_at.to_string(),
+        });
+        (name.to_string(), state)
+    };
+    snapshot.nodes.iter().map(node).collect()
 }
 
 fn read_revoked(file: &Path) -> Result<BTreeSet<Serial>, String> {
@@ -175,6 +241,8 @@ pub(crate) fn persistence(args: &PersistenceArgs) -> Result<(), Stop> {
             drover_persistence::Persistence::bind(env.clone(), service, &identity, &trust, store.for_agent())
                 .map_err(|error| Chain(&error).to_string())?;
         let agent = store.offered_by(agent);
+        let discovery = agent.discovery();
+        admin.tell(move || news(discovery.as_ref()));
         if let Kept::Postgres(store) = &store {
             admin.offer(Operations::new(env, store.clone()));
         }

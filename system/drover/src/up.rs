@@ -58,6 +58,7 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Stop> {
 fn check_configs(cluster: &Cluster) -> Result<(), Stop> {
     let (mut agents, mut gateways, mut routers) = (Vec::new(), Vec::new(), Vec::new());
     let (mut gateway_knows, mut router_knows) = (None, None);
+    let (mut health, mut joined) = (Vec::new(), Vec::new());
     for instance in cluster.instances() {
         let (index, listen, node) = (instance.index, instance.listen, instance.node.clone());
         let placement = Placement { index, listen, admin: Some(instance.admin), supervised: true };
@@ -66,12 +67,14 @@ fn check_configs(cluster: &Cluster) -> Result<(), Stop> {
             "gateway" => {
                 let service = config::load::<drover_gateway::Config>(path, "gateway", &placement)?.service;
                 gateways.push((node, service.listen));
+                joined.push((path.clone(), "gateway", service.discovery.clone()));
                 gateway_knows.get_or_insert((path.clone(), service));
             }
             "router" => {
                 let service = config::load::<drover_router::Config>(path, "router", &placement)?.service;
                 let service = config::placed(service, &placement);
                 routers.push((node, service.inner));
+                joined.push((path.clone(), "router", service.discovery.clone()));
                 router_knows.get_or_insert((path.clone(), service.gateways));
             }
             "dns" => {
@@ -81,6 +84,11 @@ fn check_configs(cluster: &Cluster) -> Result<(), Stop> {
             PERSISTENCE => {
                 let loaded = config::load::<drover_persistence::Config>(path, PERSISTENCE, &placement)?;
                 agents.push((node, loaded.service.listen));
+                joined.push((path.clone(), PERSISTENCE, loaded.service.discovery));
+            }
+            "health" => {
+                let loaded = config::load::<drover_health::Config>(path, "health", &placement)?;
+                health.push((node, loaded.service.listen));
             }
             _ => drop(config::load::<TrackerConfig>(path, "tracker", &placement)?),
         }
@@ -99,6 +107,12 @@ fn check_configs(cluster: &Cluster) -> Result<(), Stop> {
         let is_known =
             |node: &str, addr| known.iter().any(|peer| peer.node.to_string() == node && peer.addr == addr);
         expect_listed(&path, "router.gateways", &gateways, is_known)?;
+    }
+    for (path, kind, discovery) in joined {
+        let is_known = |node: &str, addr| {
+            discovery.agents.iter().any(|agent| agent.node.to_string() == node && agent.addr == addr)
+        };
+        expect_listed(&path, &format!("{kind}.discovery.agents"), &health, is_known)?;
     }
     Ok(())
 }

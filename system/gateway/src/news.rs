@@ -42,8 +42,13 @@ pub(crate) async fn follow(discovery: Discovery, pool: Pool, config: Config) {
 
 /// Tells others whether the gateway is closed to new vehicles, for ever.
 pub(crate) async fn tell_cordon(member: Arc<Member>, mut closed: Watcher<bool>) {
+    let mut told = false;
     loop {
-        let closed = closed.changed().await;
-        member.set_draining(closed);
+        let closed_now = closed.get();
+        if closed_now != told {
+            member.set_draining(closed_now);
+            told = closed_now;
+        }
+        closed.changed().await;
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_bus::discovery::Member;
+use drover_bus::discovery::{Discovery, Member};
 use drover_bus::{NodeAddr, Pool, PoolConfig};
 use drover_env::{Env, HighWater, Task, Value, Watched};
 use drover_model::NodeKind;
@@ -69,6 +69,12 @@ pub struct Gateway {
 /// to come, so that no vehicle is moved to one of them and moved again.
 #[derive(Debug, Clone)]
 pub struct Cordon(Watched<bool>);
+
+impl Default for Cordon {
+    fn default() -> Self {
+        Self(Watched::new(false))
+    }
+}
 
 impl Cordon {
     /// Closes it, or opens it again.
@@ -145,8 +151,8 @@ impl Gateway {
         let pool = Pool::new(env.clone(), client.clone(), bus.clone(), PoolConfig::default());
         let member = news::join(&env, &config, &vehicles, (&bus, client))
             .map_err(|source| failed("vehicle")(QuicError::Socket { addr: config.listen, source }))?;
-        let cordon = Cordon(Watched::new(false));
-        Ok(Self { env, config, vehicles, bus, pool, revoked: Revoked::new(), member, cordon })
+        let (revoked, cordon) = (Revoked::new(), Cordon::default());
+        Ok(Self { env, config, vehicles, bus, pool, revoked, member, cordon })
     }
 
     /// Where vehicles connect.
@@ -157,9 +163,16 @@ impl Gateway {
         self.vehicles.local_addr()
     }
 
-    /// Closes it to new vehicles, and opens it again. Without health agents nobody hears of it.
-    pub fn cordon(&self) -> Cordon {
-        self.cordon.clone()
+    /// What it hears of others, if it has joined a cluster.
+    pub fn discovery(&self) -> Option<Discovery> {
+        self.member.as_ref().map(|member| member.discovery())
+    }
+
+    /// Whoever holds `cordon` closes it to new vehicles, and opens it again. Without health agents nobody hears of it.
+    #[must_use]
+    pub fn with_cordon(mut self, cordon: Cordon) -> Self {
+        self.cordon = cordon;
+        self
     }
 
     /// The list of certificates that are believed no longer, to be added to.

@@ -14,4 +14,4 @@ mod service;
 pub use config::{Config, Limits};
 pub use judge::{Judge, Observed};
 pub use registry::{Full, Registry};
-pub use service::{BindError, Health};
+pub use service::{BindError, Health, Watched};

@@ -12,7 +12,7 @@ use drover_bus::discovery::{
     WatchNodes, service_kind,
 };
 use drover_bus::{Agent, CallContext, CallError, NodeAddr, Policy};
-use drover_env::{Chain, Env, HighWater, Task, Value, Watched};
+use drover_env::{Chain, Env, HighWater, Task, Value};
 use drover_model::{NodeKind, NodeName};
 use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
 use drover_wire::mcp;
@@ -78,7 +78,7 @@ struct Shared {
     prober: Prober,
     state: Mutex<State>,
     /// The registry's version, and whether the agent is blind.
-    news: Watched<(u64, bool)>,
+    news: drover_env::Watched<(u64, bool)>,
 }
 
 struct State {
@@ -113,7 +113,7 @@ impl Health {
         let endpoint = drover_quic::server(&env, config.listen, &setup).map_err(failed("bus"))?;
         let prober = Prober::new(&env, config.probe_bind, identity, trust).map_err(failed("probe"))?;
         let registry = Registry::new(config.limits, config.nodes_max);
-        let news = Watched::new((registry.version(), false));
+        let news = drover_env::Watched::new((registry.version(), false));
         let fill = HighWater::new("health.nodes", config.nodes_max as u64);
         let state = Mutex::new(State { registry, probing: BTreeMap::new(), fill });
         let life = env.rng("life").next_u64().max(1);
@@ -128,6 +128,11 @@ impl Health {
         self.endpoint.local_addr()
     }
 
+    /// What the agent knows, to be looked at while it runs.
+    pub fn watched(&self) -> Watched {
+        Watched(self.shared.clone())
+    }
+
     /// Observes and tells until `cancel`. There is nothing to hand over: every other agent sees for itself.
     pub async fn run(self, cancel: CancellationToken) {
         let shared = self.shared;
@@ -138,6 +143,24 @@ impl Health {
         for prober in std::mem::take(&mut shared.lock().probing).into_values() {
             prober.abort();
         }
+    }
+}
+
+/// What an agent knows.
+#[derive(Clone)]
+pub struct Watched(Arc<Shared>);
+
+impl Watched {
+    /// Everything that is known now, and whether the agent hears of nobody.
+    pub fn newest(&self) -> (Snapshot, bool) {
+        let state = self.0.lock();
+        (state.registry.snapshot(self.0.env.wall()), state.registry.is_blind())
+    }
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watched").finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_bus::discovery::{About, Member, Purpose};
+use drover_bus::discovery::{About, Discovery, Member, Purpose};
 use drover_bus::{Agent, CallContext, CallError, Policy, ProbeStore, RecordTelemetry, RecordTelemetryBatch};
 use drover_env::Env;
 use drover_model::{Epoch, NodeKind, Refusal, TenantId, VehicleId};
@@ -95,6 +95,11 @@ impl Persistence {
         let member = Member::join_from(&env, &config.discovery, identity, trust, about)
             .map_err(BindError::Endpoint)?;
         Ok(Self { env, config, endpoint, store, offers: Offers::default(), member })
+    }
+
+    /// What it hears of others, if it has joined a cluster.
+    pub fn discovery(&self) -> Option<Discovery> {
+        self.member.as_ref().map(Member::discovery)
     }
 
     /// Offers what is stored to be read, by hubs.

@@ -20,7 +20,7 @@ use crate::config::{Config, Server};
 use crate::decision::Verdict;
 use crate::forward::{Batch, Forwarder, Outgoing};
 use crate::news;
-use crate::table::Table;
+use crate::table::{State, Table};
 
 /// How often counts are told and keys are looked after.
 const TICK: Duration = Duration::from_secs(1);
@@ -149,6 +149,11 @@ impl Router {
         self.first.inner.local_addr()
     }
 
+    /// What it hears of others, if it has joined a cluster.
+    pub fn discovery(&self) -> Option<Discovery> {
+        self.member.as_ref().map(Member::discovery)
+    }
+
     /// Forwards until `cancel`, and a moment longer if others must hear of it. There is nothing to hand over: any other router does
     /// the same.
     pub async fn run(self, cancel: CancellationToken) {
@@ -239,6 +244,10 @@ impl Shard {
                 () = changed(&mut news), if news.is_some() => {
                     let snapshot = discovery.as_ref().map(Discovery::snapshot).unwrap_or_default();
                     servers = news::servers(&snapshot, &config.gateways);
+                    if env.planted("draining_given_new") {
+                        let drains = |server: &&mut Server| server.state == State::Draining;
+                        servers.iter_mut().filter(drains).for_each(|server| server.state = State::Serving);
+                    }
                     table.store(Arc::new(self::table(&env, &keys, &servers)));
                     continue;
                 }

@@ -8,12 +8,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::{Method, ask};
 use crate::cluster::{Cluster, Instance, Limits};
 use crate::instance::{Keeper, Order};
 use crate::log::Log;
 use crate::restarts::Restarts;
 use crate::status::{ServiceStatus, State, Status};
 
+/// How long a gateway may take to be closed or opened.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Orders that wait for one keeper; more wait at the caller.
 const ORDERS_MAX: usize = 16;
 
@@ -208,6 +211,28 @@ impl Handle {
     /// # Errors
     /// One does not come back; those after it are left as they are.
     pub async fn roll(&self) -> Result<(), StartError> {
+        self.close_gateways("/cordon").await;
+        let rolled = self.restart_all().await;
+        if rolled.is_err() {
+            self.close_gateways("/uncordon").await;
+        }
+        rolled
+    }
+
+    /// Closes gateways to new vehicles, or opens them again, where there are several: each vehicle then moves once at most, to one
+    /// whose turn is over. One that starts anew is open. Without health agents nobody hears of it.
+    async fn close_gateways(&self, path: &str) {
+        let gateways = || self.instances.iter().filter(|instance| instance.kind == "gateway");
+        if gateways().count() < 2 {
+            return;
+        }
+        for gateway in gateways() {
+            // One that does not answer is restarted all the same.
+            let _ = timeout(ANSWER_WITHIN, ask(gateway.admin, &Method::POST, path)).await;
+        }
+    }
+
+    async fn restart_all(&self) -> Result<(), StartError> {
         for place in 0..self.instances.len() {
             let node = self.instances[place].node.clone();
             let (send, ready) = oneshot::channel();

@@ -18,6 +18,8 @@ const VEHICLE_SKEW_MS: f64 = 3_600_000.0;
 const DRIFT_PPM: i32 = 50_000;
 /// Share of the faults of vehicles that hit all of them at once.
 const WHOLE_FLEET_SHARE: f64 = 0.15;
+/// Of so many faults of services or links, one is of health agents.
+const HEALTH_SHARE: u32 = 6;
 /// How long one database takes to take over from another, at most.
 const FAILOVER_MAX: Duration = Duration::from_secs(20);
 
@@ -151,6 +153,8 @@ impl<'a> Drawn<'a> {
             }
             "wipe" => fault.wipe = Some(self.any(rng, NodeKind::Vehicle)),
             "sleep" => fault.sleep = Some(self.vehicles(rng)),
+            // Without agents nobody hears of it.
+            "cordon" if self.has_health() => fault.cordon = Some(self.any(rng, NodeKind::Gateway)),
             "slow" => {
                 let mut kinds =
                     vec![NodeKind::Gateway, NodeKind::Persistence, NodeKind::Vehicle, NodeKind::Db];
@@ -159,6 +163,9 @@ impl<'a> Drawn<'a> {
                 }
                 if self.is_named() {
                     kinds.push(NodeKind::Dns);
+                }
+                if self.has_health() {
+                    kinds.push(NodeKind::Health);
                 }
                 let kind = kinds[rng.random_range(0..kinds.len())];
                 fault.slow = Some(self.any(rng, kind));
@@ -207,6 +214,7 @@ impl<'a> Drawn<'a> {
 
     /// A node that may be down from `at` on for as long as it `lasts`.
     fn stopped(&mut self, rng: &mut ChaCha8Rng, at: Duration, lasts: Duration) -> Option<NodePattern> {
+        let health = self.has_health() && rng.random_range(0..HEALTH_SHARE) == 0;
         let kind = match rng.random_range(0..10) {
             0..3 if self.is_routed() && rng.random::<bool>() => match self.is_named() && rng.random::<bool>()
             {
@@ -216,6 +224,7 @@ impl<'a> Drawn<'a> {
             0..3 => NodeKind::Gateway,
             3..6 => NodeKind::Persistence,
             6 => NodeKind::Db,
+            _ if health => NodeKind::Health,
             _ => return Some(self.vehicles(rng)),
         };
         let node = NodeName::new(kind, rng.random_range(0..self.scenario.nodes_len(kind).max(1)));
@@ -234,6 +243,10 @@ impl<'a> Drawn<'a> {
             self.down.push((node, at, until));
         }
         free
+    }
+
+    fn has_health(&self) -> bool {
+        self.scenario.cluster.health > 0
     }
 
     fn is_routed(&self) -> bool {
@@ -259,7 +272,19 @@ impl<'a> Drawn<'a> {
 
     /// Any link of the first `kinds` kinds, one way or both. The last kind is the database's.
     fn link(&self, rng: &mut ChaCha8Rng, kinds: u32) -> Link {
+        let health = self.has_health() && rng.random_range(0..HEALTH_SHARE) == 0;
         let (from, to) = match rng.random_range(0..kinds) {
+            of if health => {
+                let kind = match of {
+                    0 => NodeKind::Persistence,
+                    1 if self.is_routed() => NodeKind::Router,
+                    _ => NodeKind::Gateway,
+                };
+                match rng.random::<bool>() {
+                    true => (self.any(rng, NodeKind::Health), all(kind)),
+                    false => (all(NodeKind::Health), self.any(rng, kind)),
+                }
+            }
             0 if self.is_named() && rng.random::<bool>() => {
                 (self.vehicles(rng), self.any(rng, NodeKind::Dns))
             }

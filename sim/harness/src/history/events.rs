@@ -15,7 +15,7 @@ use crate::report::TimelineEvent;
 const TIMELINE_MAX: usize = 50_000;
 
 /// Events that are counted and have no line in the timeline: there are too many.
-const UNTOLD: [&str; 8] = [
+const UNTOLD: [&str; 9] = [
     "duplicate_dropped",
     "credit_withheld",
     "persist_failed",
@@ -24,6 +24,7 @@ const UNTOLD: [&str; 8] = [
     "unrecorded",
     "overloaded",
     "command",
+    "news_old",
 ];
 
 /// The fields of an event, by position.
@@ -68,6 +69,7 @@ impl Observer for History {
         state.session_event(at, node, name, &values);
         state.drains.event(at, node, name);
         state.packets.event(at, now, node, name, &values);
+        state.news.event(at, node, name, &values);
         if node.kind == NodeKind::Vehicle {
             state.vehicle_event(at, now, node, name, &values);
         }
@@ -120,6 +122,10 @@ fn counted_as(name: &str, values: &Fields<'_>) -> Option<(&'static str, u64)> {
         "nat.rebound" => ("nat_rebind", 1),
         "device.slept" => ("device_sleep", 1),
         "device.woke" => ("device_wake", 1),
+        "health.state" if values.text("state") == "dead" => ("called_dead", 1),
+        "health.state" => ("node_state", 1),
+        "health.blind" => ("agent_blind", 1),
+        "discovery.news_old" => ("news_old", 1),
         "node.crashed" => ("node_crash", 1),
         "db.failed_over" => ("store_failover", 1),
         "disk.spoilt" => ("disk_spoilt", 1),
@@ -174,17 +180,24 @@ impl State {
                 *self.sessions.entry(node).or_default() += 1;
                 let vehicle = values.vehicle().map_or(usize::MAX, |vehicle| self.index(vehicle));
                 self.restarts.connected(vehicle, node);
+                self.moves.connected(vehicle, node);
             }
             "gateway.disconnected" => {
                 let open = self.sessions.entry(node).or_default();
                 *open = open.saturating_sub(1);
             }
+            "node.draining" => self.moves.touch(node),
+            "persistence.committed" => self.moves.committed(node),
             // Whatever it had is gone with it.
             "node.crashed" | "node.stopped" | "node.started_again" => {
                 self.sessions.remove(&node);
+                self.moves.touch(node);
                 match name {
                     "node.crashed" => self.restarts.crashed(node),
-                    "node.started_again" => self.restarts.started_again(at, node),
+                    "node.started_again" => {
+                        self.restarts.started_again(at, node);
+                        self.moves.started(node);
+                    }
                     _ => {}
                 }
             }

@@ -122,7 +122,10 @@ impl State {
             }
             "tracker.disconnected" | "node.crashed" | "device.slept" => {
                 match name {
-                    "tracker.disconnected" => self.restarts.disconnected(at, index, values.text("reason")),
+                    "tracker.disconnected" => {
+                        self.restarts.disconnected(at, index, values.text("reason"));
+                        self.moves.disconnected(index);
+                    }
                     _ => self.restarts.gone(index),
                 }
                 let before = std::mem::take(&mut vehicle.connected);

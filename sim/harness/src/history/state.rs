@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use drover_model::{NodeName, VehicleId};
 use hdrhistogram::Histogram;
 
+use super::moves::Moves;
 use super::quiet::Quiet;
 use super::restarts::Restarts;
-use super::{Causes, Drains, Packets, VehicleHistory};
+use super::{Causes, Drains, News, Packets, VehicleHistory};
 use crate::model::Model;
 use crate::report::{Latency, Series, TimelineEvent, metrics};
 
@@ -37,6 +38,8 @@ pub(super) struct State {
     pub(super) drains: Drains,
     pub(super) restarts: Restarts,
     pub(super) packets: Packets,
+    pub(super) news: News,
+    pub(super) moves: Moves,
     /// Sessions that each gateway has open.
     pub(super) sessions: BTreeMap<NodeName, u64>,
     pub(super) events: BTreeMap<&'static str, u64>,
@@ -95,6 +98,8 @@ impl State {
             drains: Drains::new(),
             restarts: Restarts::default(),
             packets: Packets::default(),
+            news: News::new(),
+            moves: Moves::default(),
             sessions: BTreeMap::new(),
             events: metrics::EVENTS.iter().map(|(name, _)| (*name, 0)).collect(),
             raw_events: BTreeMap::new(),

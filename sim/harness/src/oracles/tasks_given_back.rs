@@ -23,17 +23,27 @@ pub fn tasks_given_back(
     tasks: &BTreeMap<NodeName, u64>,
 ) -> OracleResult {
     let sessions = history.sessions();
+    // Each agent is called twice over, and each calls and probes everybody.
+    let agents = u64::from(scenario.nodes_len(NodeKind::Health));
+    let nodes =
+        [NodeKind::Router, NodeKind::Gateway, NodeKind::Persistence].map(|kind| scenario.nodes_len(kind));
     judge(tasks, |node| match node.kind {
+        NodeKind::Health => 3 * nodes.iter().copied().map(u64::from).sum::<u64>(),
+        NodeKind::Router => u64::from(scenario.nodes_len(NodeKind::Gateway)) + agents,
         NodeKind::Gateway => {
-            let agents = scenario.nodes_len(NodeKind::Persistence) + 1;
-            sessions.get(&node).copied().unwrap_or_default() + u64::from(agents)
+            let peers = u64::from(scenario.nodes_len(NodeKind::Persistence) + 1) + 2 * agents;
+            sessions.get(&node).copied().unwrap_or_default() + peers
         }
         NodeKind::Vehicle | NodeKind::Db => 0,
         // A desk for each van, and a connection to each agent.
         _ if node == DISPATCHER => {
             u64::from(scenario.vehicles_len() + scenario.nodes_len(NodeKind::Persistence))
         }
-        _ => u64::from(scenario.nodes_len(NodeKind::Gateway)) + u64::from(scenario.orders.is_some()),
+        _ => {
+            let callers =
+                u64::from(scenario.nodes_len(NodeKind::Gateway)) + u64::from(scenario.orders.is_some());
+            callers + 2 * agents
+        }
     })
 }
 

@@ -4,10 +4,14 @@ use drover_model::Refusal;
 
 /// Latencies, each with `count`, `p50`, `p90`, `p99`, `p999` and `max`, in milliseconds, counted from when the receiver
 /// was due to give the fix.
-pub const LATENCIES: [(&str, &str); 3] = [
+pub const LATENCIES: [(&str, &str); 4] = [
     ("fix_to_durable", "until the tracker saw the durable ack"),
     ("fix_to_published", "until the live path delivered it to an observer"),
     ("fix_to_stored", "until its row was committed"),
+    (
+        "end_to_news",
+        "from the end of a service until each that listens to health agents knew of it: of services, not of fixes",
+    ),
 ];
 
 /// Latencies that only a run with real processes has.
@@ -65,9 +69,13 @@ pub const DRIVING: [(&str, &str); 8] = [
 ];
 
 /// Recovery paths and their causes: how often each was taken.
-pub const EVENTS: [(&str, &str); 39] = [
+pub const EVENTS: [(&str, &str); 47] = [
     ("connect", "a vehicle's first session was set up"),
     ("reconnect", "a vehicle set up a session after it had lost one"),
+    ("reconnect_most", "sessions that one vehicle lost, at most"),
+    ("reconnect_untouched", "a vehicle lost a session with a gateway that nothing had happened to"),
+    ("newcomer_session", "a gateway that had started while the run went on took a session"),
+    ("newcomer_commit", "an agent that had started while the run went on committed rows"),
     ("migration", "a session went on from another address"),
     ("router_change", "a vehicle that heard nothing went on through another router"),
     ("lookup", "a vehicle learned from a DNS server where the routers are"),
@@ -105,6 +113,10 @@ pub const EVENTS: [(&str, &str); 39] = [
     ("command_repeated", "a change of an order came again, and got the verdict of before"),
     ("command_failed", "a change of an order found the database away, or lost its answer"),
     ("batch_given_up", "an agent gave up rows for which nobody waited any longer"),
+    ("called_dead", "a health agent called a node dead"),
+    ("node_state", "a health agent called a node something else"),
+    ("agent_blind", "a health agent heard of nobody"),
+    ("news_old", "a service went on for a second with news that was more than two seconds old"),
 ];
 
 /// Terms of the ledger that are plain counts.

@@ -154,12 +154,12 @@ fn check_traffic(scenario: &Scenario, shape: &mut Shape<'_>) {
 }
 
 fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
-    for kind in [NodeKind::Hub, NodeKind::Health] {
+    for kind in [NodeKind::Hub] {
         let count = scenario.nodes_len(kind);
         if count > 0 {
             let message = format!(
-                "`{kind}` = {count}: not part of this version's cluster, which has dns, router, gateway, persistence \
-                 and db; leave it out"
+                "`{kind}` = {count}: not part of this version's cluster, which has dns, router, gateway, persistence, \
+                 health and db; leave it out"
             );
             shape.problem_at(&format!("cluster.{kind}"), message);
         }
@@ -184,6 +184,15 @@ fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
     if scenario.cluster.router == 0 && !scenario.router.is_empty() && !shape.is_broken("router") {
         let message = "[router] means nothing without routers: add `router` to [cluster]".to_owned();
         shape.problem_at("router", message);
+    }
+    if scenario.cluster.health > 0 && scenario.modes.contains(&Mode::Live) && !shape.is_broken("modes") {
+        let message =
+            "`health`: runs with real processes have none yet; leave it out, or \"live\"".to_owned();
+        shape.problem_at("cluster.health", message);
+    }
+    if scenario.cluster.health == 0 && !scenario.health.is_empty() && !shape.is_broken("health") {
+        let message = "[health] means nothing without health agents: add `health` to [cluster]".to_owned();
+        shape.problem_at("health", message);
     }
 }
 
@@ -267,7 +276,7 @@ fn link_problem(scenario: &Scenario, verb: &str, link: Link) -> Option<String> {
         };
         return Some(format!(
             "`{verb}`: nothing goes between {from} and {to}; links are {first}, gateway and persistence, \
-             persistence and db"
+             persistence and db, health and each of dns, router, gateway and persistence"
         ));
     }
     let db = from == NodeKind::Db || to == NodeKind::Db;

@@ -25,7 +25,8 @@ pub struct Cluster {
     /// DNS servers, of which vehicles learn where the routers are; with 0, vehicles know. Default 0.
     #[schemars(range(min = 0, max = 64))]
     pub dns: u32,
-    /// Health agents. Not part of this version's cluster: only 0.
+    /// Health agents, which tell everybody of everybody; with 0, everybody keeps to the list of all. Default 0.
+    #[schemars(range(min = 0, max = 8))]
     pub health: u32,
     /// Databases: 1.
     #[schemars(range(min = 1, max = 1))]

@@ -161,6 +161,11 @@ pub struct FaultSpec {
     /// Verb: radio cells are out of order, those in a circle or a share of all. Needs `cell_m` in [radio].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cell_outage: Option<Cells>,
+    /// Verb: these gateways get no new vehicles, and keep those that they have, as before their turn in a rolling restart. Needs
+    /// `health` in [cluster]: without it nobody hears of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "nodes"))]
+    pub cordon: Option<NodePattern>,
 
     /// For loss, duplicate and corrupt: how likely each datagram is hit, 0 to 1. For burst_loss: the same while a way is bad;
     /// absent: 1. For commit_unknown: how likely each commit is hit.

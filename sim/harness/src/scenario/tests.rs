@@ -254,7 +254,7 @@ fn kinds_and_modes_of_later_versions_are_refused() {
     check(
         &small("[cluster]\nhub = 2\n"),
         &[
-            "7:7: `hub` = 2: not part of this version's cluster, which has dns, router, gateway, persistence and db; leave it out",
+            "7:7: `hub` = 2: not part of this version's cluster, which has dns, router, gateway, persistence, health and db; leave it out",
         ],
     );
     check(

@@ -1,6 +1,7 @@
 //! Whole runs on a small town: every fault that a scenario can name bites, and costs no fix.
 
 mod faults;
+mod health;
 mod orders;
 mod readings;
 mod recorded;

@@ -20,12 +20,13 @@ const BILLION: f64 = 1e9;
 pub(crate) struct Node {
     name: NodeName,
     state: State,
-    /// Faults that keep it from running, pause it, fill its disk, keep its database away and its device switched off.
+    /// Faults that keep it from running, pause it, fill its disk, keep its database away, its device switched off and its door closed.
     down: u32,
     paused: u32,
     full: u32,
     away: u32,
     asleep: u32,
+    closed: u32,
     /// Error of its clock, in milliseconds, and how fast it grows, in millionths.
     skew: Levels,
     drift: Levels,
@@ -232,8 +233,22 @@ fn for_each(nodes: &mut Query<&mut Node>, affected: &[Entity], mut apply: impl F
 impl Node {
     fn new(name: NodeName) -> Self {
         let [skew, drift, unknown, disk, lag] = Default::default();
-        let [down, paused, full, away, asleep] = [0; 5];
-        Self { name, state: State::Up, down, paused, full, away, asleep, skew, drift, unknown, disk, lag }
+        let [down, paused, full, away, asleep, closed] = [0; 6];
+        Self {
+            name,
+            state: State::Up,
+            down,
+            paused,
+            full,
+            away,
+            asleep,
+            closed,
+            skew,
+            drift,
+            unknown,
+            disk,
+            lag,
+        }
     }
 
     fn begin(&mut self, fault: u32, verb: &Verb, out: &mut Vec<Action>) {
@@ -259,7 +274,7 @@ impl Node {
                 self.start_if_free(out);
             }
             Verb::Rebind(_) => out.push(Action::Rebind(self.name)),
-            Verb::Pause(_) | Verb::DbAway(_) | Verb::DiskFull(_) | Verb::Sleep(_) => {
+            Verb::Pause(_) | Verb::DbAway(_) | Verb::DiskFull(_) | Verb::Sleep(_) | Verb::Cordon(_) => {
                 let (count, action) = self.condition(verb);
                 *count += 1;
                 if *count == 1 {
@@ -290,7 +305,7 @@ impl Node {
                 self.down -= 1;
                 self.start_if_free(out);
             }
-            Verb::Pause(_) | Verb::DbAway(_) | Verb::DiskFull(_) | Verb::Sleep(_) => {
+            Verb::Pause(_) | Verb::DbAway(_) | Verb::DiskFull(_) | Verb::Sleep(_) | Verb::Cordon(_) => {
                 let (count, action) = self.condition(verb);
                 *count -= 1;
                 if *count == 0 {
@@ -340,6 +355,7 @@ impl Node {
             }
             Verb::DbAway(_) => (&mut self.away, Action::DbAway),
             Verb::DiskFull(_) => (&mut self.full, Action::DiskFull),
+            Verb::Cordon(_) => (&mut self.closed, Action::Cordon),
             _ => (&mut self.asleep, Action::Sleep),
         };
         (count, move |begins| action(name, begins))

@@ -350,13 +350,28 @@ impl Shared {
                 true => (**view.snapshot()).clone(),
                 false => snapshot,
             };
+            let before = drover_env::SIMULATION.then(|| view.snapshot().clone());
             let changed = view.handle_news(Instant::now(), agent, life, blind, snapshot);
+            if let Some(before) = before {
+                self.tell_states(&before, view.snapshot());
+            }
             (changed, view.snapshot().version, view.snapshot().nodes.len() as u64)
         };
         if changed {
             self.env
                 .event("discovery.news", &[("version", Value::U64(version)), ("nodes", Value::U64(nodes))]);
             self.changes.set(self.changes.get() + 1);
+        }
+    }
+
+    /// Tells each state that has changed, for the twin to judge.
+    fn tell_states(&self, before: &Snapshot, now: &Snapshot) {
+        for (name, node) in &now.nodes {
+            if before.node(*name).is_none_or(|before| before.state != node.state) {
+                let (about, state) = (name.to_string(), node.state.name());
+                self.env
+                    .event("discovery.state", &[("about", Value::Str(&about)), ("state", Value::Str(state))]);
+            }
         }
     }
 

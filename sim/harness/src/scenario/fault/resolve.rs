@@ -77,6 +77,7 @@ impl FaultSpec {
             "drain" => Verb::Drain(node),
             "rebind" => Verb::Rebind(node),
             "sleep" => Verb::Sleep(node),
+            "cordon" => Verb::Cordon(node),
             "db_away" => Verb::DbAway(node),
             "commit_unknown" => Verb::CommitUnknown { node, probability: self.probability? },
             "failover" => Verb::FailOver(node),

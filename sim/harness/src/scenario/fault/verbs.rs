@@ -8,7 +8,7 @@ use super::super::{Link, Scenario};
 use super::{Cells, FaultSpec, Frozen};
 
 /// Every verb of the grammar, in the order that messages show them.
-pub const VERBS: [&str; 31] = [
+pub const VERBS: [&str; 32] = [
     "kill",
     "pause",
     "restart",
@@ -40,6 +40,7 @@ pub const VERBS: [&str; 31] = [
     "gps_freeze",
     "gps_lie",
     "cell_outage",
+    "cordon",
 ];
 
 /// Verbs that break the cluster or the way to it, which come first: what chaos draws from unless told otherwise. Receivers
@@ -121,6 +122,7 @@ impl FaultSpec {
             Nodes(&mut self.gps_freeze),
             Nodes(&mut self.gps_lie),
             Cells(&mut self.cell_outage),
+            Nodes(&mut self.cordon),
         ]
     }
 
@@ -234,17 +236,15 @@ impl FaultSpec {
 pub(in crate::scenario) fn kinds_of(verb: &str) -> Option<&'static [NodeKind]> {
     match verb {
         "db_away" | "commit_unknown" | "failover" => Some(&[NodeKind::Db]),
+        "cordon" => Some(&[NodeKind::Gateway]),
         // Nobody else keeps anything on a disk, drives, or has an address that is translated.
         "rebind" | "sleep" | "disk_full" | "disk_slow" | "disk_damage" | "wipe" | "gps_jump"
         | "gps_freeze" | "gps_lie" => Some(&[NodeKind::Vehicle]),
         // The database does not ask for the time.
-        "clock_skew" | "clock_drift" => Some(&[
-            NodeKind::Dns,
-            NodeKind::Router,
-            NodeKind::Gateway,
-            NodeKind::Persistence,
-            NodeKind::Vehicle,
-        ]),
+        "clock_skew" | "clock_drift" => {
+            use NodeKind::{Dns, Gateway, Health, Persistence, Router, Vehicle};
+            Some(&[Dns, Router, Gateway, Persistence, Health, Vehicle])
+        }
         _ => None,
     }
 }
@@ -254,7 +254,7 @@ pub(in crate::scenario) const DB_LINK_VERBS: [&str; 5] = ["partition", "loss", "
 
 /// True if nodes of these kinds speak with each other.
 pub(in crate::scenario) fn speak(one: NodeKind, other: NodeKind) -> bool {
-    use NodeKind::{Db, Dns, Gateway, Persistence, Router, Vehicle};
+    use NodeKind::{Db, Dns, Gateway, Health, Persistence, Router, Vehicle};
     let pairs = [
         (Vehicle, Gateway),
         (Vehicle, Dns),
@@ -262,6 +262,10 @@ pub(in crate::scenario) fn speak(one: NodeKind, other: NodeKind) -> bool {
         (Router, Gateway),
         (Gateway, Persistence),
         (Persistence, Db),
+        (Dns, Health),
+        (Router, Health),
+        (Gateway, Health),
+        (Persistence, Health),
     ];
     pairs.contains(&(one, other)) || pairs.contains(&(other, one))
 }

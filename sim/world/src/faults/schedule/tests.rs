@@ -70,6 +70,7 @@ fn text(action: &Action) -> String {
         Action::CellOutage { outage, .. } => format!("cells {}", outage.is_some()),
         Action::Rebind(node) => format!("rebind {node}"),
         Action::Sleep(node, asleep) => format!("{node} asleep {asleep}"),
+        Action::Cordon(node, closed) => format!("{node} closed {closed}"),
         Action::ClockDrift(node, drift_ppm) => format!("{node} drift {drift_ppm}"),
         Action::CommitUnknown(node, probability) => format!("{node} unknown {probability}"),
         Action::FailOver(node) => format!("fail over {node}"),
@@ -227,5 +228,11 @@ fn sleep_is_counted_drift_and_lost_answers_have_degrees_and_a_rebind_is_over_at_
     check(&[fault(1, Some(2), drift)], &["1.0 gateway/1 drift -40", "3.0 gateway/1 drift 0"], &[]);
     let unknown = Verb::CommitUnknown { node: pattern("db/0"), probability: 0.25 };
     check(&[fault(1, None, unknown)], &["1.0 db/0 unknown 0.25"], &["db/0 unknown 0"]);
+    let cordon = Verb::Cordon(pattern("gateway/0"));
+    check(
+        &[fault(1, Some(4), cordon.clone()), fault(2, Some(5), cordon)],
+        &["1.0 gateway/0 closed true", "7.0 gateway/0 closed false"],
+        &[],
+    );
     check(&[fault(1, Some(9), Verb::Rebind(pattern("vehicle/*")))], &["1.0 rebind vehicle/0"], &[]);
 }

@@ -1,0 +1,117 @@
+//! Invariants 21 and 22 (the design's 5, as far as routers go).
+
+use super::result;
+use crate::history::History;
+use crate::report::OracleResult;
+
+/// A router gives nothing new to a gateway that has been gone, or has taken nothing new, for longer than the bound, while another
+/// takes it. Judged while an agent is there and nothing stands between it, the nodes and the router.
+pub fn new_go_to_the_living(history: &History) -> OracleResult {
+    let news = history.news();
+    let statement =
+        "Nothing new goes to a gateway that is gone, drains or is closed, while another takes it.";
+    result("new_go_to_the_living", statement, news.checks, news.misplaced)
+}
+
+/// Nobody calls a node dead that is up, as long as nothing but loss that agents must bear is between them.
+pub fn the_living_are_not_called_dead(history: &History) -> OracleResult {
+    let news = history.news();
+    let statement = "Nobody who lives is called dead.";
+    result("the_living_are_not_called_dead", statement, news.checks, news.false_death)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use drover_env::Value;
+    use drover_model::{NodeKind, NodeName, NodePattern, WallTime};
+    use drover_simnet::Observer;
+    use drover_world::{LinkEffect, LinkRule};
+
+    use super::*;
+    use crate::report::OracleOutcome;
+
+    const GATEWAY: NodeName = NodeName::new(NodeKind::Gateway, 1);
+    const ROUTER: NodeName = NodeName::new(NodeKind::Router, 0);
+    const AGENT: NodeName = NodeName::new(NodeKind::Health, 0);
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn history() -> History {
+        let history = History::new(WallTime::from_secs(0), &[]);
+        history.set_agents(2, 2);
+        history
+    }
+
+    fn place(history: &History, at: Duration) -> OracleOutcome {
+        let fields = [("outcome", Value::Str("placed")), ("detail", Value::Str("gateway/1"))];
+        history.event(at, ROUTER, "router.packet", &fields);
+        new_go_to_the_living(history).outcome
+    }
+
+    fn call_dead(history: &History, at: Duration, by: NodeName) -> OracleOutcome {
+        let fields = [("about", Value::Str("gateway/1")), ("state", Value::Str("dead"))];
+        history.event(at, by, "health.state", &fields);
+        the_living_are_not_called_dead(history).outcome
+    }
+
+    #[test]
+    fn what_is_gone_or_closed_gets_nothing_new_after_the_bound() {
+        for name in ["node.crashed", "node.draining"] {
+            let history = history();
+            history.event(ms(20_000), GATEWAY, name, &[]);
+            assert_eq!(place(&history, ms(22_500)), OracleOutcome::Pass, "{name}");
+            assert_eq!(place(&history, ms(22_501)), OracleOutcome::Fail, "{name}");
+        }
+        let history = history();
+        history.set_closed(ms(20_000), GATEWAY, true);
+        assert_eq!(place(&history, ms(22_500)), OracleOutcome::Pass);
+        assert_eq!(place(&history, ms(22_501)), OracleOutcome::Fail);
+    }
+
+    #[test]
+    fn nothing_is_judged_while_nobody_could_know_or_nobody_else_is_there() {
+        let judge = |change: &dyn Fn(&History)| {
+            let history = history();
+            history.event(ms(20_000), GATEWAY, "node.crashed", &[]);
+            change(&history);
+            place(&history, ms(30_000))
+        };
+        assert_eq!(judge(&|_| {}), OracleOutcome::Fail);
+        let all = |kind| NodePattern { kind, index: None };
+        let cut = LinkRule {
+            from: all(NodeKind::Health),
+            to: all(NodeKind::Router),
+            both_ways: true,
+            effect: LinkEffect::Partition,
+        };
+        assert_eq!(judge(&|history| history.add_rule(0, &cut)), OracleOutcome::NotChecked);
+        let borne = LinkRule { effect: LinkEffect::Loss(0.2), ..cut };
+        assert_eq!(judge(&|history| history.add_rule(0, &borne)), OracleOutcome::Fail);
+        let agents_gone = |history: &History| {
+            for index in 0..2 {
+                history.event(ms(21_000), NodeName::new(NodeKind::Health, index), "node.crashed", &[]);
+            }
+        };
+        assert_eq!(judge(&agents_gone), OracleOutcome::NotChecked);
+        let other = NodeName::new(NodeKind::Gateway, 0);
+        assert_eq!(
+            judge(&|history| history.event(ms(1), other, "node.draining", &[])),
+            OracleOutcome::NotChecked
+        );
+    }
+
+    #[test]
+    fn who_lives_is_not_called_dead() {
+        assert_eq!(call_dead(&history(), ms(20_000), AGENT), OracleOutcome::Fail);
+        let crashed = history();
+        crashed.event(ms(19_000), GATEWAY, "node.crashed", &[]);
+        assert_eq!(call_dead(&crashed, ms(20_000), AGENT), OracleOutcome::Pass);
+        let paused = history();
+        paused.set_hindered(ms(19_000), GATEWAY, "paused", true);
+        assert_eq!(call_dead(&paused, ms(20_000), AGENT), OracleOutcome::NotChecked);
+    }
+}
