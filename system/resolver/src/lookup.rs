@@ -37,6 +37,17 @@ pub enum LookupError {
     Socket(#[source] io::Error),
 }
 
+impl LookupError {
+    /// As events show it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Nothing(_) => "nothing",
+            Self::Socket(_) => "socket",
+        }
+    }
+}
+
 /// Looks one name up, again and again.
 #[derive(Debug)]
 pub struct Resolver {

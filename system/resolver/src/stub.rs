@@ -30,6 +30,8 @@ pub struct Found {
     pub addrs: Vec<IpAddr>,
     /// How long they may be kept.
     pub ttl: Duration,
+    /// Who said so.
+    pub server: SocketAddr,
 }
 
 /// What an answer is worth.
@@ -128,7 +130,7 @@ impl Stub {
             Code::NoError if !answer.addrs.is_empty() => {
                 let addrs = answer.addrs.iter().copied().take(ADDRS_MAX).collect();
                 let ttl = Duration::from_secs(answer.ttl_s.into()).min(TTL_MAX);
-                Worth::Found(Found { addrs, ttl })
+                Worth::Found(Found { addrs, ttl, server: server.addr })
             }
             code => Worth::Nothing(code),
         }

@@ -13,7 +13,7 @@ use crate::process::{Process, drover};
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A folder whose cluster takes sixty ports from `port` on. Each test has a range of its own.
+/// A folder whose cluster takes a hundred and thirty ports from `port` on. Each test has a range of its own.
 fn cluster(folder: &Path, port: u16) {
     drover(folder, &["init", "c", "--port", &port.to_string()]).expect_code(0).says("drover up c");
 }
@@ -104,7 +104,7 @@ fn what_can_not_run_is_said_with_its_own_words_and_nothing_is_left_behind() {
     let temporary = tempfile::tempdir().expect("a folder");
     let folder = temporary.path();
     drover(folder, &["up"]).expect_code(64).says("read cluster.toml").says("`drover init DIR`");
-    cluster(folder, 24_500);
+    cluster(folder, 24_600);
     let file = folder.join("c/cluster.toml");
     let good = fs::read_to_string(&file).expect("made");
     let change = |from: &str, to: &str| fs::write(&file, good.replacen(from, to, 1)).expect("written");

@@ -75,7 +75,9 @@ impl Names {
                 let addrs: Vec<_> = found.addrs.iter().map(|ip| SocketAddr::new(*ip, self.port)).collect();
                 let text = addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
                 info!(addrs = text, "routers found by name");
-                self.env.event("tracker.resolved", &[("addrs", Value::Str(&text))]);
+                let server = found.server.to_string();
+                let fields = [("addrs", Value::Str(&text)), ("server", Value::Str(&server))];
+                self.env.event("tracker.resolved", &fields);
                 let had_one = routers.current().is_some();
                 if routers.replace(addrs) && had_one {
                     self.env.event("tracker.router_changed", &[]);
@@ -85,7 +87,7 @@ impl Names {
             Err(error) => {
                 self.stale_at = now + AGAIN_AFTER;
                 warn!(error = %Chain(&error), "the routers' name leads nowhere");
-                self.env.event("tracker.lookup_failed", &[]);
+                self.env.event("tracker.lookup_failed", &[("reason", Value::Str(error.name()))]);
                 false
             }
         }
