@@ -252,7 +252,7 @@ where
         Some(cluster) => tables.push(described(CLUSTER, cluster)?),
         // Routers and DNS servers are nothing without it; a gateway may do without routers.
         None if matches!(table, "router" | "dns") => {
-            tables.push(described(CLUSTER, &ClusterConfig::default())?)
+            tables.push(described(CLUSTER, &ClusterConfig::default())?);
         }
         None => {}
     }

@@ -91,7 +91,7 @@ enum Input {
     Cancelled,
     Gps(Option<Arrived<Bytes>>),
     Attempted(Result<Fresh, AttemptError>),
-    Looked(Looked),
+    Looked(Box<Looked>),
     Link(LinkEvent),
 }
 
@@ -289,7 +289,7 @@ impl Driver {
         }
     }
 
-    fn take_looked(&mut self, looked: Looked) {
+    fn take_looked(&mut self, looked: Box<Looked>) {
         let (Some(names), Some(routers)) = (&mut self.names, &self.routers) else { return };
         let now = Instant::now();
         if names.take(now, looked, routers) && self.link.is_none() {

@@ -154,15 +154,13 @@ fn check_traffic(scenario: &Scenario, shape: &mut Shape<'_>) {
 }
 
 fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
-    for kind in [NodeKind::Hub] {
-        let count = scenario.nodes_len(kind);
-        if count > 0 {
-            let message = format!(
-                "`{kind}` = {count}: not part of this version's cluster, which has dns, router, gateway, persistence, \
-                 health and db; leave it out"
-            );
-            shape.problem_at(&format!("cluster.{kind}"), message);
-        }
+    let hubs = scenario.nodes_len(NodeKind::Hub);
+    if hubs > 0 {
+        let message = format!(
+            "`hub` = {hubs}: not part of this version's cluster, which has dns, router, gateway, persistence, health and \
+             db; leave it out"
+        );
+        shape.problem_at("cluster.hub", message);
     }
     if scenario.cluster.router > 0 && scenario.modes.contains(&Mode::Live) && !shape.is_broken("modes") {
         let message =

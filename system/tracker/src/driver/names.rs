@@ -17,7 +17,7 @@ use crate::Config;
 /// After a look-up that failed. What was found before is used meanwhile.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-type Lookup = Pin<Box<dyn Future<Output = Looked> + Send>>;
+type Lookup = Pin<Box<dyn Future<Output = Box<Looked>> + Send>>;
 
 /// A look-up's end, with what does the next one.
 pub(super) struct Looked {
@@ -56,7 +56,7 @@ impl Names {
         if let Some(mut resolver) = self.resolver.take() {
             self.lookup = Some(Box::pin(async move {
                 let result = resolver.look_up().await;
-                Looked { resolver, result }
+                Box::new(Looked { resolver, result })
             }));
         }
     }
@@ -66,7 +66,7 @@ impl Names {
     }
 
     /// Takes the end of a look-up. Returns whether the routers are known now.
-    pub(super) fn take(&mut self, now: Instant, looked: Looked, routers: &Arc<Routers>) -> bool {
+    pub(super) fn take(&mut self, now: Instant, looked: Box<Looked>, routers: &Arc<Routers>) -> bool {
         self.lookup = None;
         self.resolver = Some(looked.resolver);
         match looked.result {
@@ -95,7 +95,7 @@ impl Names {
 }
 
 /// The end of a look-up, if one is under way. Safe to drop while waiting.
-pub(super) async fn looked(names: &mut Option<Names>) -> Looked {
+pub(super) async fn looked(names: &mut Option<Names>) -> Box<Looked> {
     match names.as_mut().and_then(|names| names.lookup.as_mut()) {
         Some(lookup) => lookup.await,
         None => pending().await,
