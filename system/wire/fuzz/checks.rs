@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use drover_wire::{
     Ack, FrameDecoder, FrameError, GeoTelemetry, Iibin, RecordBatch, RecordOutcome, VehicleBatch, decode,
-    fix_from_wire, fix_to_wire, geostream, mcp,
+    fix_from_wire, fix_to_wire, geostream, mcp, probe as probes,
 };
 use prost::Message;
 
@@ -146,6 +146,23 @@ fn only_frame(bytes: &[u8]) -> (u8, Bytes) {
     let frame = decoder.next_frame().expect("a good length").expect("a whole frame");
     assert_eq!(decoder.pending_bytes(), 0);
     frame
+}
+
+/// Reads a health agent's datagram: a question is answered once, by as many bytes, with its number.
+pub fn probe(data: &[u8]) {
+    let Some(answer) = probes::answer_to(data) else {
+        if let Some(number) = probes::answered(data) {
+            assert_eq!(
+                probes::answer_to(&probes::question(number)).as_ref().map(|bytes| &bytes[..]),
+                Some(data)
+            );
+        }
+        return;
+    };
+    assert_eq!(answer.len(), data.len());
+    assert_eq!(probes::answer_to(&answer), None, "an answer is answered");
+    let number = probes::answered(&answer).expect("an answer");
+    assert_eq!(&probes::question(number)[..], data);
 }
 
 /// The frames of a stream that comes in pieces, and how it ends.

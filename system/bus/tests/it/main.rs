@@ -1,6 +1,7 @@
 //! Agents and pools over real sockets: what a caller may rely on.
 
 mod cluster;
+mod corpus;
 mod tools;
 
 use std::sync::Arc;

@@ -69,6 +69,10 @@ fn what_dies_or_hangs_comes_back_a_vehicle_moves_and_all_of_it_rolls_and_ends() 
         assert!(Instant::now() < give_up, "it does not move: {first}");
     }
 
+    let agent_says = "health/0: gateway/0 healthy, persistence/0 healthy, router/0 healthy";
+    while !seen().contains(agent_says) {
+        assert!(Instant::now() < give_up, "{}", seen());
+    }
     let before = status(folder);
     let pid = |status: &Value, node: &str| service(status, node)["pid"].as_u64().expect("it runs");
     signal("-KILL", pid(&before, "gateway/0"));
@@ -110,21 +114,24 @@ fn what_can_not_run_is_said_with_its_own_words_and_nothing_is_left_behind() {
     let change = |from: &str, to: &str| fs::write(&file, good.replacen(from, to, 1)).expect("written");
     change("kind = \"gateway\"", "kind = \"gatway\"");
     drover(folder, &["up", "c"]).expect_code(64).says("did you mean `gateway`?");
-    change("count = 1", "count = 2");
+    let two_agents = |text: &str| {
+        text.replacen("kind = \"persistence\"\ncount = 1", "kind = \"persistence\"\ncount = 2", 1)
+    };
+    fs::write(&file, two_agents(&good)).expect("written");
     let check = ["up", "c", "--check-config"];
     drover(folder, &check).expect_code(64).says("persistence-1.pem: No such file").says("`drover pki`");
     drover(folder, &["pki", "issue", "c/pki", "persistence/1"]).expect_code(0);
     change("[supervisor]", "[supervisor]\nhung_after_s = 1");
     drover(folder, &check).expect_code(64).says("unknown field `hung_after_s`");
-    change("count = 1", "count = 2");
+    fs::write(&file, two_agents(&good)).expect("written");
     drover(folder, &check)
         .expect_code(64)
         .says("persistence/1 of this cluster is not listed")
-        .says("127.0.0.1:24511");
+        .says("127.0.0.1:24611");
     fs::write(&file, &good).expect("written");
     drover(folder, &check).expect_code(0).says("cluster.toml is good");
 
-    let taken = std::net::UdpSocket::bind("127.0.0.1:24500").expect("it is free");
+    let taken = std::net::UdpSocket::bind("127.0.0.1:24600").expect("it is free");
     let quick = good.replace("[supervisor]", "[supervisor]\nrestarts_max = 2");
     fs::write(&file, quick).expect("written");
     drover(folder, &["up", "c"])
@@ -132,5 +139,5 @@ fn what_can_not_run_is_said_with_its_own_words_and_nothing_is_left_behind() {
         .says("router/0: it ended 2 times in 60 s")
         .says("Address already in use");
     drop(taken);
-    drover(folder, &["ctl", "--cluster", "c", "status"]).expect_code(1).says("127.0.0.1:24550");
+    drover(folder, &["ctl", "--cluster", "c", "status"]).expect_code(1).says("127.0.0.1:24650");
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use drover_bus::discovery::{About, AgentAddr, Config as Joining, Member, NodeState};
 use drover_bus::{NodeAddr, Pool, PoolConfig};
 use drover_env::real::{self, Metrics};
-use drover_env::{Env, SeedTree, Task};
+use drover_env::{Datagrams, Env, SeedTree, Task};
 use drover_health::{Config, Health};
 use drover_model::{NodeKind, NodeName};
-use drover_quic::{Ca, Identity, Principal, Profile, Trust};
-use drover_wire::mcp;
+use drover_quic::{Ca, Identity, Principal, Profile, ServerSetup, Trust};
+use drover_wire::{geostream, mcp};
 use quinn::{ClientConfig, Endpoint};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,13 @@ pub(crate) struct Cluster {
 /// A node that has joined.
 pub(crate) struct Joined {
     pub(crate) member: Member,
+}
+
+/// What takes sessions.
+pub(crate) struct Sessions {
+    pub(crate) addr: SocketAddr,
+    pub(crate) task: Task<()>,
+    _endpoint: Endpoint,
 }
 
 impl Joined {
@@ -67,6 +74,11 @@ impl Cluster {
         cluster
     }
 
+    /// Where nobody answers.
+    pub(crate) fn silent(&self) -> Arc<dyn Datagrams> {
+        self.env.datagrams(ANY).expect("a socket")
+    }
+
     pub(crate) fn agent(&self, at: usize) -> NodeName {
         self.agents[at].0.node
     }
@@ -80,10 +92,14 @@ impl Cluster {
     }
 
     pub(crate) fn join(&self, name: NodeName) -> Joined {
+        self.join_about(name, About::default())
+    }
+
+    pub(crate) fn join_about(&self, name: NodeName, about: About) -> Joined {
         let (endpoint, client) = self.client(name);
         let agents = self.agents.iter().map(|(addr, _, _)| addr.clone()).collect();
         let config = Joining { agents, ..Joining::default() };
-        let member = Member::join(&self.env, &config, endpoint, client, About::default());
+        let member = Member::join(&self.env, &config, endpoint, client, about);
         Joined { member: member.expect("there are agents") }
     }
 
@@ -93,6 +109,30 @@ impl Cluster {
         let addr = |(agent, _, _): &(AgentAddr, _, _)| NodeAddr { name: agent.node, addr: agent.addr };
         pool.set_nodes(self.agents.iter().map(addr).collect());
         pool
+    }
+
+    /// What of a gateway answers probes: it takes sessions, and says goodbye to agents. Hangs once its task is aborted.
+    pub(crate) fn take_sessions(&self, name: NodeName) -> Sessions {
+        let (identity, trust) = self.identity(name);
+        let setup = ServerSetup {
+            identity: &identity,
+            trust: &trust,
+            alpn: geostream::ALPN,
+            profile: &Profile::vehicle(),
+            reset_key: identity.derive_key("reset"),
+        };
+        let endpoint = drover_quic::server(&self.env, ANY, &setup).expect("an endpoint");
+        let addr = endpoint.local_addr().expect("an address");
+        // The endpoint itself lives on, as that of a process does whose loop stands still.
+        let held = endpoint.clone();
+        let task = self.env.spawn("sessions", async move {
+            while let Some(incoming) = endpoint.accept().await {
+                if let Ok(connection) = incoming.await {
+                    connection.close(geostream::close::PROBED.into(), b"sessions are taken");
+                }
+            }
+        });
+        Sessions { addr, task, _endpoint: held }
     }
 
     fn client(&self, name: NodeName) -> (Endpoint, ClientConfig) {

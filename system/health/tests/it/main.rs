@@ -2,11 +2,14 @@
 
 mod cluster;
 
-use cluster::{Cluster, within};
-use drover_bus::discovery::{GetHealthyNodes, NodeState, Register, RegistrationInfo, ServiceQuery};
+use cluster::{Cluster, Joined, within};
+use drover_bus::discovery::{
+    About, GetHealthyNodes, NodeState, Purpose, Register, RegistrationInfo, ServiceQuery,
+};
 use drover_bus::{CallError, CallOptions, Route};
 use drover_model::{NodeKind, NodeName};
 
+const GATEWAY: NodeName = NodeName::new(NodeKind::Gateway, 0);
 const HUB: NodeName = NodeName::new(NodeKind::Hub, 0);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -17,6 +20,38 @@ async fn who_registers_is_told_to_all_and_who_is_gone_is_dead_for_all() {
         .await;
     drop(hub);
     within(|| other.state(HUB) == Some(NodeState::Dead)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_goes_on_renewing_but_takes_no_session_is_found() {
+    let cluster = Cluster::start(1);
+    let sessions = cluster.take_sessions(GATEWAY);
+    let about = About { addresses: [(Purpose::Telemetry, sessions.addr)].into(), ..About::default() };
+    let (gateway, other) = (cluster.join_about(GATEWAY, about), cluster.join(HUB));
+    within(|| other.state(GATEWAY) == Some(NodeState::Healthy)).await;
+    sessions.task.abort();
+    within(|| other.state(GATEWAY) == Some(NodeState::Dead)).await;
+    let proof = |joined: &Joined| joined.member.discovery().snapshot().node(GATEWAY).map(|node| node.proof);
+    let then = proof(&other);
+    within(|| proof(&other) > then).await;
+    assert_eq!(gateway.state(GATEWAY), Some(NodeState::Dead), "it renews, and is dead all the same");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_never_answered_a_probe_is_never_called_well() {
+    let cluster = Cluster::start(1);
+    let silent = cluster.silent();
+    let addr = silent.local_addr().expect("an address");
+    let about = About { addresses: [(Purpose::Probe, addr)].into(), ..About::default() };
+    let router = cluster.join_about(NodeName::new(NodeKind::Router, 0), about);
+    let mut states = Vec::new();
+    within(|| {
+        let state = router.state(NodeName::new(NodeKind::Router, 0));
+        states.extend(state.filter(|state| states.last() != Some(state)));
+        state == Some(NodeState::Dead)
+    })
+    .await;
+    assert_eq!(states, [NodeState::Unknown, NodeState::Dead]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use drover_wire::probe;
+
 use crate::golden;
 
 #[path = "../../fuzz/checks.rs"]
@@ -10,7 +12,7 @@ mod checks;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     ("geo_telemetry", checks::geo_telemetry),
     ("ack", checks::ack),
     ("record_batch", checks::record_batch),
@@ -19,6 +21,7 @@ const TARGETS: [Target; 8] = [
     ("mcp_frames", checks::mcp_frames),
     ("frame_decoder", checks::frame_decoder),
     ("fix_conversion", checks::fix_conversion),
+    ("probe", checks::probe),
 ];
 
 fn folder(target: &str) -> PathBuf {
@@ -59,6 +62,17 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             let small = || golden::geostream_frames().chain(golden::mcp_frames()).filter(|f| f.len() <= 64);
             let stream = small().fold(vec![3], |stream, frame| [stream, frame].concat());
             small().map(|frame| [vec![1], frame].concat()).chain([stream]).collect()
+        }
+        "probe" => {
+            let asked = probe::question(7);
+            let answer = probe::answer_to(&asked).expect("a question");
+            vec![
+                asked.to_vec(),
+                answer.to_vec(),
+                asked[..15].to_vec(),
+                [&asked[..], &[0]].concat(),
+                vec![0; 16],
+            ]
         }
         other => panic!("no target is named {other}"),
     }
