@@ -75,9 +75,14 @@ bench-connections *args:
 bench-bus:
     cargo bench -p drover-bus --bench call
 
-# A forwarded packet against a bare recvmmsg/sendmmsg loop, and the reading of a connection id
+# A forwarded packet against a bare recvmmsg/sendmmsg loop, the reading of a connection id, a DNS query against gdnsd and Knot
 bench-edge:
     cargo bench -p drover-router --bench edge
+    .ci/dns bench
+
+# Odd DNS queries as Knot answers them; every record as dig, kdig and dnspython read it. Installs what is missing
+dns-peers:
+    .ci/dns
 
 # The whole way into PostgreSQL against bare COPY; with a number, the rate when so many rows are present: just bench-store 50000000
 bench-store *rows:

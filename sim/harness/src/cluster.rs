@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use drover_bus::NodeAddr;
+use drover_dns::Dns;
 use drover_env::{Chain, Env, SeedTree, Value};
 use drover_gateway::{Cordon, Gateway};
 use drover_health::Health;
@@ -158,6 +159,7 @@ impl Cluster {
             .chain(of(NodeKind::Persistence, scenario.cluster.persistence))
             .chain(of(NodeKind::Gateway, scenario.cluster.gateway))
             .chain(of(NodeKind::Router, scenario.cluster.router))
+            .chain(of(NodeKind::Dns, scenario.cluster.dns))
             .chain(scenario.orders.map(|_| DISPATCHER))
             .collect()
     }
@@ -396,6 +398,17 @@ impl Cluster {
                     Ok(())
                 })
             }
+            NodeKind::Dns => {
+                let mut config = self.configs.dns.clone();
+                config.listen = service_addr(node);
+                let keys = self.keys.clone();
+                Box::pin(async move {
+                    let keys = keys.ok_or("without routers there are no keys")?;
+                    let dns = Dns::bind(env, config, &identity, &trust, keys).await.map_err(|e| text(&e))?;
+                    dns.run(cancel).await;
+                    Ok(())
+                })
+            }
             NodeKind::Health => {
                 let config = drover_health::Config {
                     listen: service_addr(node),
@@ -408,7 +421,6 @@ impl Cluster {
                     Ok(())
                 })
             }
-            NodeKind::Dns => Box::pin(std::future::ready(Err(format!("{node} is not part of this cluster")))),
         }
     }
 
@@ -456,6 +468,7 @@ pub(crate) fn service_addr(node: NodeName) -> SocketAddr {
     let port = match node.kind {
         NodeKind::Gateway | NodeKind::Router => 443,
         NodeKind::Persistence => 9601,
+        NodeKind::Dns => 53,
         NodeKind::Health => 9998,
         _ => 9801,
     };

@@ -12,6 +12,15 @@ use serde::de::DeserializeOwned;
 use crate::cluster::{OBSERVER, inner_addr, service_addr};
 use crate::scenario::Scenario;
 
+/// Name under which vehicles find routers.
+const ROUTERS_NAME: &str = "routers.drover.internal";
+
+/// Keys of `[dns]` that the runner sets, and from what.
+pub(crate) const DNS_SET: [(&str, &str); 3] = [
+    ("listen", "the simulated network"),
+    ("nodes", "`router` in [cluster]"),
+    ("discovery", "`health` in [cluster]"),
+];
 /// Keys of `[router]` that the runner sets, and from what.
 /// Keys of `[health]` that the runner sets, and from what.
 pub(crate) const HEALTH_SET: [(&str, &str); 2] =
@@ -37,9 +46,11 @@ pub(crate) const GATEWAY_SET: [(&str, &str); 6] = [
 pub(crate) const PERSISTENCE_SET: [(&str, &str); 2] =
     [("listen", "the simulated network"), ("discovery", "`health` in [cluster]")];
 /// Keys of `[tracker]` that the runner sets, and from what.
-pub(crate) const TRACKER_SET: [(&str, &str); 4] = [
+pub(crate) const TRACKER_SET: [(&str, &str); 6] = [
     ("servers", "`router` and `gateway` in [cluster]"),
     ("via", "`router` in [cluster]"),
+    ("routers", "`dns` in [cluster]"),
+    ("dns_servers", "`dns` in [cluster]"),
     ("bind", "the simulated network"),
     ("send_interval_ms", "`send_interval_s` in [[vehicles]]"),
 ];
@@ -47,6 +58,8 @@ pub(crate) const TRACKER_SET: [(&str, &str); 4] = [
 /// Configs of every kind of node.
 #[derive(Debug, Clone)]
 pub struct Configs {
+    /// Of DNS servers. Where it listens is each one's own.
+    pub dns: drover_dns::Config,
     /// Of routers. Where it listens is each one's own.
     pub router: drover_router::Config,
     /// Of health agents. Where it listens is each one's own.
@@ -61,7 +74,7 @@ pub struct Configs {
 }
 
 impl Configs {
-    /// The defaults with the scenario's `[gateway]`, `[persistence]` and `[tracker]` over them.
+    /// The defaults with the scenario's `[dns]`, `[router]`, `[gateway]`, `[persistence]` and `[tracker]` over them.
     ///
     /// # Errors
     /// Every table that its service refuses, and why: the message begins with the key if it is about one.
@@ -82,7 +95,19 @@ impl Configs {
             ..config
         });
         let health = table::<drover_health::Config>(&scenario.health, "health");
+        let dns_servers: Vec<SocketAddr> =
+            of(NodeKind::Dns, scenario.cluster.dns).map(service_addr).collect();
+        let known = |node: NodeName| {
+            let (addr, port) = (service_addr(node).ip(), service_addr(node).port());
+            drover_dns::StaticNode { node, addrs: vec![addr], port, zone: None, capacity: 1 }
+        };
+        let dns = table(&scenario.dns, "dns").map(|config| drover_dns::Config {
+            nodes: routers().map(known).collect(),
+            discovery: discovery(),
+            ..config
+        });
         let (servers, via) = match routed {
+            true if !dns_servers.is_empty() => (Vec::new(), Via::Routers),
             true => (routers().map(service_addr).collect(), Via::Routers),
             false => (gateways().map(service_addr).collect(), Via::Gateways),
         };
@@ -103,6 +128,8 @@ impl Configs {
         let tracker = table(&scenario.tracker, "tracker").map(|config| drover_tracker::Config {
             servers,
             via,
+            routers: if dns_servers.is_empty() { String::new() } else { format!("{ROUTERS_NAME}:443") },
+            dns_servers,
             ..config
         });
         let mut first = 0;
@@ -113,6 +140,10 @@ impl Configs {
         });
         let groups = groups.collect();
         let judged = [
+            judge(&dns, "dns", |config: &drover_dns::Config| match scenario.cluster.dns {
+                0 => Ok(()),
+                _ => drover_dns::Config { listen: ANY, ..config.clone() }.check(),
+            }),
             judge(&router, "router", |config: &drover_router::Config| {
                 let inner = SocketAddr::new(ANY.ip(), 9443);
                 drover_router::Config { listen: ANY, inner, ..config.clone() }.check()
@@ -126,11 +157,11 @@ impl Configs {
             }),
             judge(&tracker, "tracker", |config| config.check()),
         ];
-        match (router, health, gateway, persistence, tracker) {
-            (Ok(router), Ok(health), Ok(gateway), Ok(persistence), Ok(tracker))
+        match (dns, router, health, gateway, persistence, tracker) {
+            (Ok(dns), Ok(router), Ok(health), Ok(gateway), Ok(persistence), Ok(tracker))
                 if judged.iter().all(Option::is_none) =>
             {
-                Ok(Self { router, health, gateway, persistence, tracker, groups })
+                Ok(Self { dns, router, health, gateway, persistence, tracker, groups })
             }
             _ => Err(judged.into_iter().flatten().collect()),
         }

@@ -129,6 +129,11 @@ impl History {
         self.lock().news.set_cluster(agents, gateways);
     }
 
+    /// How many routers DNS servers of this run may name, and how many servers there are.
+    pub fn set_names(&self, routers: u32, servers: u32) {
+        self.lock().news.set_names(routers, servers);
+    }
+
     /// A node is hindered from now on, or as ever: it stands still, or is slow.
     pub fn set_hindered(&self, at: Duration, node: NodeName, how: &'static str, hindered: bool) {
         let mut state = self.lock();

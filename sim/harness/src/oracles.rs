@@ -29,7 +29,7 @@ pub use durable_is_stored_once::durable_is_stored_once;
 pub use fix_path_kept::fix_path_kept;
 pub use identities_used_once::identities_used_once;
 pub use ids_used_once::ids_used_once;
-pub use news_is_true::{new_go_to_the_living, the_living_are_not_called_dead};
+pub use news_is_true::{names_lead_to_the_living, new_go_to_the_living, the_living_are_not_called_dead};
 pub use nothing_missing::nothing_missing;
 pub use orders_kept::orders_kept;
 pub use packets_reach_their_server::packets_reach_their_server;

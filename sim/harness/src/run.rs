@@ -219,6 +219,7 @@ impl<'a> Run<'a> {
             history.set_cluster(keys, scenario.cluster.gateway, scenario.cluster.router);
         }
         history.set_agents(scenario.cluster.health, scenario.cluster.gateway);
+        history.set_names(scenario.cluster.router, scenario.cluster.dns);
         history.set_late_after(oracles::late_after(scenario));
         let tracker = configs.tracker(0);
         let spool_bounds = (tracker.spool_bytes_max, tracker.segment_bytes_max);
@@ -404,6 +405,7 @@ impl<'a> Run<'a> {
             oracles::clients_shown_by_routers(&self.history),
             oracles::new_go_to_the_living(&self.history),
             oracles::the_living_are_not_called_dead(&self.history),
+            oracles::names_lead_to_the_living(&self.history),
         ];
         if self.scenario.orders.is_some() {
             let (dispatch, settled) = (&self.cluster.dispatch, !self.interrupted);

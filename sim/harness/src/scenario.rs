@@ -111,6 +111,10 @@ pub struct Scenario {
     /// How many nodes of each kind run.
     #[serde(default)]
     pub cluster: Cluster,
+    /// Keys of the DNS servers' configuration that differ from their defaults.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub dns: toml::Table,
     /// Keys of the routers' configuration that differ from their defaults.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]

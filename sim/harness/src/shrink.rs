@@ -164,10 +164,12 @@ impl<'a> Work<'a> {
                 });
             }
         }
-        for kind in [NodeKind::Router, NodeKind::Gateway, NodeKind::Persistence, NodeKind::Health] {
+        use NodeKind::{Dns, Gateway, Health, Persistence, Router};
+        for kind in [Dns, Router, Gateway, Persistence, Health] {
             while self.smallest.nodes_len(kind) > 1
                 && self.with(|scenario| {
                     match kind {
+                        NodeKind::Dns => scenario.cluster.dns -= 1,
                         NodeKind::Router => scenario.cluster.router -= 1,
                         NodeKind::Gateway => scenario.cluster.gateway -= 1,
                         NodeKind::Health => scenario.cluster.health -= 1,

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Gateway(ServiceArgs),
     /// Forwards vehicles' packets to gateways, and remembers nothing of it: any number of them lead to the same gateways.
     Router(ServiceArgs),
+    /// Answers names, such as that of the routers, with nodes that are well.
+    Dns(ServiceArgs),
     /// Observes the services of a cluster, and tells routers, gateways and DNS who is there and in what state.
     Health(ServiceArgs),
     /// Stores fixes in the PostgreSQL of its [postgres]; without one in memory, where nothing is kept.
@@ -75,8 +77,8 @@ pub(crate) struct InitArgs {
     /// A vehicle that may connect, as tenant/id.
     #[arg(long, value_name = "NAME", default_value = "demo/VAN-001")]
     pub(crate) vehicle: String,
-    /// First of the ports that the services take: nine times ten, so that there can be ten of each.
-    #[arg(long, value_name = "PORT", default_value_t = 4430, value_parser = clap::value_parser!(u16).range(1..=65_440))]
+    /// First of the ports that the services take: thirteen times ten, so that there can be ten of each.
+    #[arg(long, value_name = "PORT", default_value_t = 4430, value_parser = clap::value_parser!(u16).range(1..=65_400))]
     pub(crate) port: u16,
 }
 
@@ -266,7 +268,7 @@ pub(crate) enum PkiCommand {
         /// Folder of the CA; made if it is absent.
         dir: PathBuf,
     },
-    /// Makes the secret that gateways and routers of a cluster share: DIR/cluster.secret.
+    /// Makes the secret that gateways, routers and DNS servers of a cluster share: DIR/cluster.secret.
     Secret {
         /// Folder of the secret; made if it is absent.
         dir: PathBuf,

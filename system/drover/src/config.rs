@@ -19,10 +19,10 @@ use crate::commented::Described;
 pub(crate) const PERSISTENCE: &str = "persistence";
 /// Table of the database.
 const POSTGRES: &str = "postgres";
-/// Table of what gateways and routers share.
+/// Table of what gateways, routers and DNS servers share.
 const CLUSTER: &str = "cluster";
 /// Services that are part of a cluster with routers.
-const MEMBERS: [&str; 2] = ["gateway", "router"];
+const MEMBERS: [&str; 3] = ["gateway", "router", "dns"];
 
 /// Whose certificate this process shows, and whom it believes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,14 +51,14 @@ impl Default for Tls {
     }
 }
 
-/// What all gateways and routers of a cluster have in common.
+/// What all gateways, routers and DNS servers of a cluster have in common.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ClusterConfig {
-    /// File of the shared secret: 64 hexadecimal digits, for the eyes of gateways and routers alone. Keys of connection ids, of resets,
-    /// of TLS tickets and of the addresses between router and gateway follow from it.
+    /// File of the shared secret: 64 hexadecimal digits, for the eyes of gateways, routers and DNS servers alone. Keys of connection ids,
+    /// of resets, of TLS tickets, of the addresses between router and gateway and of DNS cookies follow from it.
     pub(crate) secret: PathBuf,
-    /// How long keys of connection ids and tickets are used. The same everywhere; clocks may differ by as much.
+    /// How long keys of connection ids, tickets and cookies are used. The same everywhere; clocks may differ by as much.
     #[serde(rename = "rotate_s", with = "drover_env::seconds")]
     #[schemars(with = "u64")]
     pub(crate) rotate: Duration,
@@ -250,8 +250,10 @@ where
     }
     match &cluster {
         Some(cluster) => tables.push(described(CLUSTER, cluster)?),
-        // A router is nothing without it; a gateway may do without routers.
-        None if table == "router" => tables.push(described(CLUSTER, &ClusterConfig::default())?),
+        // Routers and DNS servers are nothing without it; a gateway may do without routers.
+        None if matches!(table, "router" | "dns") => {
+            tables.push(described(CLUSTER, &ClusterConfig::default())?);
+        }
         None => {}
     }
     Ok(tables.join("\n"))

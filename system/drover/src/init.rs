@@ -11,6 +11,7 @@ use crate::{Stop, show};
 const GATEWAY: &str = "gateway/0";
 const PERSISTENCE: &str = "persistence/0";
 const ROUTER: &str = "router/0";
+const DNS: &str = "dns/0";
 const HEALTH: &str = "health/0";
 
 /// Ports from one service's first to the next one's: so many of each can run.
@@ -27,6 +28,8 @@ struct Addrs {
     router: String,
     router_inner: String,
     router_admin: String,
+    dns: String,
+    dns_admin: String,
     health: String,
     health_admin: String,
 }
@@ -44,6 +47,8 @@ impl Addrs {
             gateway: at(6),
             router_inner: at(7),
             router_admin: at(8),
+            dns: at(11),
+            dns_admin: at(12),
             health: at(9),
             health_admin: at(10),
         }
@@ -60,6 +65,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
         ("health.toml", health_config(&addrs)),
         ("router.toml", router_config(&addrs)),
         ("gateway.toml", gateway_config(&addrs)),
+        ("dns.toml", dns_config(&addrs)),
         ("persistence.toml", persistence_config(&addrs, args.postgres.as_deref())),
         ("tracker.toml", tracker_config(&addrs, &args.vehicle)),
         ("cluster.toml", cluster_file(&addrs)),
@@ -76,7 +82,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
     let folder = dir.join("pki");
     pki::make_ca(&folder)?;
     pki::make_secret(&folder)?;
-    for who in [HEALTH, ROUTER, GATEWAY, PERSISTENCE, &args.vehicle] {
+    for who in [HEALTH, DNS, ROUTER, GATEWAY, PERSISTENCE, &args.vehicle] {
         pki::issue_into(&folder, who)?;
     }
     for (name, text) in configs {
@@ -94,9 +100,10 @@ fn next_steps(dir: &Path, has_database: bool) -> String {
         String::new()
     };
     format!(
-        "wrote {dir}: certificates, health.toml, router.toml, gateway.toml, persistence.toml, tracker.toml, cluster.toml\n\
+        "wrote {dir}: certificates, health.toml, dns.toml, router.toml, gateway.toml, persistence.toml, tracker.toml,\n\
+         cluster.toml\n\
          {dir}/pki/ca.key can issue any certificate: keep it away from the machines that run services\n\
-         {dir}/pki/cluster.secret is for gateways and routers alone\n\
+         {dir}/pki/cluster.secret is for gateways, routers and DNS servers alone\n\
          next:\n\
          {migrate}  \
          drover up {dir}\n  \
@@ -106,6 +113,7 @@ fn next_steps(dir: &Path, has_database: bool) -> String {
          drover persistence --config {dir}/persistence.toml\n  \
          drover gateway --config {dir}/gateway.toml\n  \
          drover router --config {dir}/router.toml\n  \
+         drover dns --config {dir}/dns.toml\n  \
          drover tracker --config {dir}/tracker.toml < drive.nmea      with `demo = false`\n"
     )
 }
@@ -119,7 +127,7 @@ fn head(service: &str, stem: &str, admin: &str) -> String {
     )
 }
 
-/// What gateways and routers share.
+/// What gateways, routers and DNS servers share.
 const CLUSTER: &str = "[cluster]\nsecret = \"pki/cluster.secret\"\n";
 
 /// Whom a service registers with, and hears of others from.
@@ -148,6 +156,19 @@ fn router_config(addrs: &Addrs) -> String {
          [[router.gateways]]\nnode = \"{GATEWAY}\"\naddr = \"{gateway}\"\n{}",
         head("router", "router-{index}", router_admin),
         discovery("router", addrs)
+    )
+}
+
+fn dns_config(addrs: &Addrs) -> String {
+    let Addrs { dns, dns_admin, router, .. } = addrs;
+    let (router_ip, router_port) = router.rsplit_once(':').unwrap_or_default();
+    format!(
+        "{}\n{CLUSTER}\n[dns]\n# Clients ask here, by UDP and TCP: dig @127.0.0.1 -p <port> routers.drover.internal\n\
+         listen = \"{dns}\"\n\n\
+         # Named while no health agent says more.\n\
+         [[dns.nodes]]\nnode = \"{ROUTER}\"\naddrs = [\"{router_ip}\"]\nport = {router_port}\n{}",
+        head("dns", "dns-{index}", dns_admin),
+        discovery("dns", addrs)
     )
 }
 
@@ -199,12 +220,13 @@ fn cluster_file(addrs: &Addrs) -> String {
     };
     format!(
         "# What runs in this cluster, and where: `drover up` reads it. Of several of a kind, each takes the next port.\n\n\
-         [supervisor]\nadmin = \"{}\"\n{}{}{}{}{}",
+         [supervisor]\nadmin = \"{}\"\n{}{}{}{}{}{}",
         addrs.supervisor_admin,
         service("health", Some(&addrs.health), &addrs.health_admin),
         service("persistence", Some(&addrs.persistence), &addrs.persistence_admin),
         service("gateway", Some(&addrs.gateway), &addrs.gateway_admin),
         service("router", Some(&addrs.router), &addrs.router_admin),
+        service("dns", Some(&addrs.dns), &addrs.dns_admin),
         service("tracker", None, &addrs.tracker_admin)
     )
 }
@@ -243,6 +265,10 @@ mod tests {
         assert!(router.cluster.is_some() && gateway.cluster.is_some());
         assert_eq!(router.service.gateways[0].addr, gateway.service.listen);
         assert_eq!(gateway.service.routers, [router.service.inner]);
+        let dns = config::load::<drover_dns::Config>(&dir.join("dns.toml"), "dns", &none).ok();
+        let dns = dns.expect("a good config");
+        assert_eq!(dns.service.check(), Ok(()));
+        assert_eq!(dns.service.nodes[0].port, router.service.listen.port());
         let agent = config::load::<drover_persistence::Config>(
             &dir.join("persistence.toml"),
             config::PERSISTENCE,
@@ -254,7 +280,7 @@ mod tests {
         assert_eq!(agent.postgres.map(|postgres| postgres.endpoints), Some(vec!["/run/a \"b\"".to_owned()]));
         let cluster =
             drover_supervisor::Cluster::load(&dir.join("cluster.toml")).expect("a good cluster file");
-        assert_eq!(cluster.instances().len(), 5);
+        assert_eq!(cluster.instances().len(), 6);
         let health = config::load::<drover_health::Config>(&dir.join("health.toml"), "health", &none).ok();
         let health = health.expect("a good config");
         assert_eq!(health.service.check(), Ok(()));

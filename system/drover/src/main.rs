@@ -59,6 +59,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Gateway(args) => services::gateway(&args),
         Command::Router(args) => services::router(&args),
+        Command::Dns(args) => services::dns(&args),
         Command::Health(args) => services::health(&args),
         Command::Persistence(args) => services::persistence(&args),
         Command::Tracker(args) => services::tracker(&args),

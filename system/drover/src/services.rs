@@ -110,6 +110,36 @@ pub(crate) fn router(args: &ServiceArgs) -> Result<(), Stop> {
     })
 }
 
+pub(crate) fn dns(args: &ServiceArgs) -> Result<(), Stop> {
+    let Some((path, loaded)) = prepare::<drover_dns::Config>(args, "dns")? else { return Ok(()) };
+    loaded.service.check().map_err(|problem| usage(path, &format!("[dns]: {problem}")))?;
+    expect_name(
+        path,
+        &loaded.identity,
+        "a DNS server (drover://svc/dns/<index>)",
+        |who| matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Dns),
+    )?;
+    let Some(keys) = loaded.cluster else {
+        return Err(usage(path, "[cluster] is missing: it names the secret that DNS servers share"));
+    };
+    if args.check_config {
+        return checked(path);
+    }
+    let Loaded { process, service, identity, trust, .. } = loaded;
+    run(&process, &args.placement, identity.principal(), |env, cancel, admin| async move {
+        let dns = drover_dns::Dns::bind(env, service, &identity, &trust, keys)
+            .await
+            .map_err(|error| Chain(&error).to_string())?;
+        let discovery = dns.discovery();
+        admin.tell(move || news(discovery.as_ref()));
+        let addr = dns.local_addr().map_err(|error| format!("read the address: {error}"))?;
+        info!(%addr, "DNS server listens");
+        admin.ready();
+        dns.run(cancel).await;
+        Ok(())
+    })
+}
+
 pub(crate) fn health(args: &ServiceArgs) -> Result<(), Stop> {
     let Some((path, loaded)) = prepare::<drover_health::Config>(args, "health")? else { return Ok(()) };
     loaded.service.check().map_err(|problem| usage(path, &format!("[health]: {problem}")))?;

@@ -77,6 +77,10 @@ fn check_configs(cluster: &Cluster) -> Result<(), Stop> {
                 joined.push((path.clone(), "router", service.discovery.clone()));
                 router_knows.get_or_insert((path.clone(), service.gateways));
             }
+            "dns" => {
+                let service = config::load::<drover_dns::Config>(path, "dns", &placement)?.service;
+                service.check().map_err(|problem| config::usage(path, &format!("[dns]: {problem}")))?;
+            }
             PERSISTENCE => {
                 let loaded = config::load::<drover_persistence::Config>(path, PERSISTENCE, &placement)?;
                 agents.push((node, loaded.service.listen));

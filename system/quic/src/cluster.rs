@@ -137,6 +137,12 @@ impl ClusterKeys {
         u64::from_be_bytes(*seed.first_chunk().expect("32 bytes hold 8"))
     }
 
+    /// Secret of the DNS cookies of a generation.
+    pub fn cookie_secret(&self, generation: u64) -> [u8; 16] {
+        let secret = self.secret.derive("dns cookies", generation);
+        *secret.first_chunk().expect("32 bytes hold 16")
+    }
+
     /// Key of the TLS tickets of a generation.
     pub(crate) fn ticket_key(&self, generation: u64) -> [u8; 32] {
         self.secret.derive("tickets", generation)
@@ -181,6 +187,7 @@ mod tests {
         assert_ne!(keys.reset_key(), keys.shim_key());
         assert_ne!(keys.reset_key(), other.reset_key());
         assert_ne!(keys.ticket_key(1), keys.ticket_key(2));
+        assert_ne!(keys.cookie_secret(1), keys.cookie_secret(2));
         assert_ne!(keys.placement_seed(), other.placement_seed());
     }
 }

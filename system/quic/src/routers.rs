@@ -6,8 +6,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use drover_env::Datagrams;
@@ -24,33 +23,73 @@ const SERVER_PORT: u16 = 443;
 /// Routers that lead to the same servers, and the one that is used now.
 #[derive(Debug)]
 pub struct Routers {
-    /// Never empty.
+    is_v4: bool,
+    set: Mutex<Set>,
+}
+
+#[derive(Debug, Default)]
+struct Set {
+    /// Empty until a name has been resolved.
     addrs: Vec<SocketAddr>,
-    current: AtomicUsize,
+    current: usize,
+    /// Those of before the last change of the set.
+    former: Vec<SocketAddr>,
 }
 
 impl Routers {
     /// These routers, the one at `first` (modulo their number) at first; `None` if there are none.
     pub fn new(addrs: Vec<SocketAddr>, first: usize) -> Option<Arc<Self>> {
-        let current = AtomicUsize::new(first.checked_rem(addrs.len())?);
-        Some(Arc::new(Self { addrs, current }))
+        let current = first.checked_rem(addrs.len())?;
+        let is_v4 = addrs[0].is_ipv4();
+        Some(Arc::new(Self { is_v4, set: Mutex::new(Set { addrs, current, former: Vec::new() }) }))
+    }
+
+    /// Routers that are still to be found: until then what is sent to them is lost.
+    pub fn unknown(is_v4: bool) -> Arc<Self> {
+        Arc::new(Self { is_v4, set: Mutex::default() })
+    }
+
+    fn set(&self) -> MutexGuard<'_, Set> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The address to connect to, whichever router is used.
-    pub fn server(&self) -> SocketAddr {
-        let ip = if self.addrs[0].is_ipv4() { SERVER_V4 } else { SERVER_V6 };
+    pub const fn server(&self) -> SocketAddr {
+        let ip = if self.is_v4 { SERVER_V4 } else { SERVER_V6 };
         SocketAddr::new(ip, SERVER_PORT)
     }
 
     /// The router that is used.
-    pub fn current(&self) -> SocketAddr {
-        self.addrs[self.current.load(Ordering::Relaxed)]
+    pub fn current(&self) -> Option<SocketAddr> {
+        let set = self.set();
+        set.addrs.get(set.current).copied()
     }
 
     /// Uses the next one from now on; false if there is no other.
     pub fn change(&self) -> bool {
-        let next = (self.current.load(Ordering::Relaxed) + 1) % self.addrs.len();
-        self.current.swap(next, Ordering::Relaxed) != next
+        let mut set = self.set();
+        let next = (set.current + 1).checked_rem(set.addrs.len()).unwrap_or_default();
+        std::mem::replace(&mut set.current, next) != next
+    }
+
+    /// These are the routers from now on, unless there are none. The one that is used stays if it is among them; otherwise the
+    /// first is used. Returns whether it is another than before.
+    pub fn replace(&self, addrs: Vec<SocketAddr>) -> bool {
+        let mut set = self.set();
+        let Some(first) = addrs.first().copied() else { return false };
+        let used = set.addrs.get(set.current).copied();
+        set.current = addrs.iter().position(|addr| Some(*addr) == used).unwrap_or_default();
+        let is_kept = addrs.get(set.current).copied() == used;
+        if set.addrs != addrs {
+            set.former = std::mem::replace(&mut set.addrs, addrs);
+        }
+        !is_kept && used != Some(first)
+    }
+
+    /// True if the server may stand behind that address: routers of before may still have something for us.
+    fn has(&self, addr: SocketAddr) -> bool {
+        let set = self.set();
+        set.addrs.contains(&addr) || set.former.contains(&addr)
     }
 }
 
@@ -75,8 +114,10 @@ impl AsyncUdpSocket for RoutedSocket {
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let destination = match transmit.destination == self.routers.server() {
             true => self.routers.current(),
-            false => transmit.destination,
+            false => Some(transmit.destination),
         };
+        // Lost, as on any other way that leads nowhere.
+        let Some(destination) = destination else { return Ok(()) };
         let Transmit { ecn, contents, segment_size, src_ip, .. } = *transmit;
         self.socket.try_send(&Transmit { destination, ecn, contents, segment_size, src_ip })
     }
@@ -89,8 +130,7 @@ impl AsyncUdpSocket for RoutedSocket {
     ) -> Poll<io::Result<usize>> {
         let received = ready!(self.socket.poll_recv(cx, buffers, meta))?;
         for meta in meta.iter_mut().take(received) {
-            // The router before may still have something for us.
-            if self.routers.addrs.contains(&meta.addr) {
+            if self.routers.has(meta.addr) {
                 meta.addr = self.routers.server();
             }
         }
@@ -123,10 +163,27 @@ mod tests {
         let addr = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let routers = Routers::new(vec![addr(1), addr(2)], 3).expect("there are some");
         let server = routers.server();
-        assert_eq!(routers.current(), addr(2));
+        assert_eq!(routers.current(), Some(addr(2)));
         assert!(routers.change());
-        assert_eq!((routers.current(), routers.server()), (addr(1), server));
+        assert_eq!((routers.current(), routers.server()), (Some(addr(1)), server));
         assert!(!Routers::new(vec![addr(1)], 0).expect("there is one").change(), "there is no other");
         assert!(Routers::new(Vec::new(), 0).is_none());
+    }
+
+    #[test]
+    fn another_set_keeps_the_router_that_is_used_and_hears_the_former_ones() {
+        let addr = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let routers = Routers::unknown(true);
+        assert_eq!((routers.current(), routers.change()), (None, false));
+        assert!(!routers.replace(Vec::new()), "an answer without addresses says nothing");
+        assert!(routers.replace(vec![addr(1), addr(2)]));
+        assert!(routers.change());
+        assert!(!routers.replace(vec![addr(3), addr(2)]));
+        assert_eq!(routers.current(), Some(addr(2)));
+        assert!(routers.has(addr(1)) && routers.has(addr(3)));
+        assert!(routers.replace(vec![addr(4)]));
+        assert_eq!(routers.current(), Some(addr(4)));
+        assert!(routers.has(addr(2)) && !routers.has(addr(1)), "two sets ago");
+        assert_eq!(routers.server(), Routers::unknown(true).server());
     }
 }

@@ -97,7 +97,7 @@ const fn one() -> u32 {
 }
 
 /// Kinds of services that `drover` has.
-const KINDS: [&str; 5] = ["persistence", "gateway", "router", "health", "tracker"];
+const KINDS: [&str; 6] = ["persistence", "gateway", "router", "health", "dns", "tracker"];
 /// Instances of one kind on one machine.
 const COUNT_MAX: u32 = 256;
 

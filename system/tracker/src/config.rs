@@ -33,6 +33,15 @@ pub struct Config {
     /// What `servers` are. `gateways`: a session ends with its gateway, and another begins elsewhere. `routers`: all lead to the
     /// same gateways, and a session that hears nothing goes on through the next one.
     pub via: Via,
+    /// Name and port of routers, as `routers.drover.internal:443`, instead of `servers`: looked up at the start, and again when the
+    /// one that is used is silent and the answer may be kept no longer. Empty: `servers` are used.
+    pub routers: String,
+    /// DNS servers to ask for it, of the IP version of `bind`. One at random is asked first, and whichever answers is kept.
+    pub dns_servers: Vec<SocketAddr>,
+    /// How long one of them may take before the next is asked; twice and four times as long when all were asked once and twice.
+    #[serde(rename = "dns_timeout_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
+    pub dns_timeout: Duration,
     /// Through routers: nothing was heard for this long, although something was sent: the next router is used. Some probes
     /// of QUIC, and longer than a handover takes; changing costs nothing but a check of the new path.
     #[serde(rename = "router_silence_ms", with = "drover_env::millis")]
@@ -98,6 +107,9 @@ impl Default for Config {
         Self {
             servers: Vec::new(),
             via: Via::Gateways,
+            routers: String::new(),
+            dns_servers: Vec::new(),
+            dns_timeout: Duration::from_millis(1500),
             router_silence: Duration::from_secs(3),
             bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             send_interval: Duration::from_secs(5),
@@ -137,17 +149,53 @@ impl Config {
         self
     }
 
+    /// The routers' name and port, if they are found by name.
+    pub(crate) fn router_name(&self) -> Option<(&str, u16)> {
+        let (name, port) = self.routers.rsplit_once(':')?;
+        Some((name, port.parse().ok()?))
+    }
+
+    /// An address to which packets of the session leave as they will to its servers.
+    pub(crate) fn way_out(&self) -> Option<SocketAddr> {
+        self.servers.first().or_else(|| self.dns_servers.first()).copied()
+    }
+
+    fn check_name(&self) -> Result<(), String> {
+        let Some((name, port)) = self.router_name() else {
+            return Err(format!(
+                "routers of {:?} is no name and port, such as routers.drover.internal:443",
+                self.routers
+            ));
+        };
+        if port == 0 {
+            return Err("routers: port 0 leads nowhere".into());
+        }
+        drover_resolver::check_name(name).map_err(|error| format!("routers: {error}"))?;
+        if self.dns_servers.is_empty() {
+            return Err(
+                "routers is a name: list at least one of dns_servers, such as \"192.0.2.53:53\"".into()
+            );
+        }
+        if !self.servers.is_empty() || self.via == Via::Gateways {
+            return Err("routers is a name: leave out servers, and write via = \"routers\"".into());
+        }
+        Ok(())
+    }
+
     /// Checks what types can not.
     ///
     /// # Errors
     /// Names the first key with a useless value, and a way out.
     pub fn check(&self) -> Result<(), String> {
-        if self.servers.is_empty() {
+        if !self.routers.is_empty() {
+            self.check_name()?;
+        } else if self.servers.is_empty() {
             return Err(
                 "servers is empty: list at least one gateway, such as servers = [\"192.0.2.1:443\"]".into()
             );
         }
-        if let Some(server) = self.servers.iter().find(|server| server.is_ipv4() != self.bind.is_ipv4()) {
+        let mut all = self.servers.iter().chain(&self.dns_servers);
+        if let Some(server) = all.find(|server| server.is_ipv4() != self.bind.is_ipv4()) {
             return Err(format!(
                 "bind of {} can not reach {server}: use one IP version, such as [::]:0",
                 self.bind
@@ -159,6 +207,7 @@ impl Config {
             ("ack_timeout_ms", self.ack_timeout),
             ("connect_timeout_ms", self.connect_timeout),
             ("silence_max_ms", self.silence_max),
+            ("dns_timeout_ms", self.dns_timeout),
             ("router_silence_ms", self.router_silence),
             ("stalled_max_ms", self.stalled_max),
             ("backoff_first_ms", self.backoff_first),
@@ -217,6 +266,16 @@ mod tests {
         check(&format!("{server}segment_bytes_max = 10"), "segment_bytes_max of 10");
         check(&format!("{server}spool_bytes_max = 10000"), "at least 4 segments");
         check(&format!("{server}waiting_fixes_max = 0"), "waiting_fixes_max of 0");
+        let name = |name: &str, rest: &str| format!("via = \"routers\"\nrouters = \"{name}\"\n{rest}");
+        let dns = "dns_servers = [\"192.0.2.53:53\"]\n";
+        check(&name("routers.fleet.example:443", dns), "");
+        check(&name("routers.fleet.example", dns), "is no name and port");
+        check(&name("routers.fleet.example:0", dns), "port 0 leads nowhere");
+        check(&name("a b:443", dns), "no domain name");
+        check(&name("a.b:443", ""), "list at least one of dns_servers");
+        check(&name("a.b:443", "dns_servers = [\"[::1]:53\"]\n"), "can not reach [::1]:53");
+        check(&name("a.b:443", &format!("{dns}{server}")), "leave out servers");
+        check(&name("a.b:443", dns).replace("routers\"\nr", "gateways\"\nr"), "leave out servers");
         assert_eq!(toml::from_str::<Config>(server).expect("known keys").check(), Ok(()));
     }
 

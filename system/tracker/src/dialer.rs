@@ -91,6 +91,15 @@ impl Dialer {
         }
     }
 
+    /// There is somewhere to connect to, since now: waits that came of there being nowhere are cut short.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        if !self.under_way && self.linked_at.is_none() {
+            self.failures = 0;
+            let soon = now + self.draw(self.first);
+            self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
+        }
+    }
+
     /// Looks for another server while the session is kept.
     pub(crate) fn seek(&mut self, now: Instant) {
         if !self.under_way && self.due.is_none() {
@@ -163,6 +172,24 @@ mod tests {
         dialer.connected(later);
         dialer.lost(later, true);
         assert!(dialer.poll_timeout().is_some_and(|due| due > later));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_are_cut_short_when_there_is_somewhere_to_go() {
+        let mut now = Instant::now();
+        let mut dialer = dialer(now, 1);
+        for _ in 0..12 {
+            now = attempt(&mut dialer).0;
+            dialer.failed(now);
+        }
+        dialer.hurry(now);
+        assert!(dialer.poll_timeout().is_some_and(|due| due <= now + Duration::from_millis(500)));
+        let (now, _) = attempt(&mut dialer);
+        dialer.hurry(now);
+        assert_eq!(dialer.poll_timeout(), None, "an attempt is under way");
+        dialer.connected(now);
+        dialer.hurry(now);
+        assert_eq!(dialer.poll_timeout(), None, "there is a session");
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 mod can;
 mod intake;
+mod names;
 mod told;
 mod uplink;
 
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::can::Can;
+use self::names::{Looked, Names, looked};
 use self::told::Telling;
 use crate::Arrived;
 use crate::dialer::Dialer;
@@ -48,6 +50,8 @@ pub(crate) struct Driver {
     endpoint: Endpoint,
     /// What the endpoint sends through, if its servers are routers.
     routers: Option<Arc<Routers>>,
+    /// Where those are found, if they have a name.
+    names: Option<Names>,
     shares_endpoint: bool,
     client: ClientConfig,
     gps: mpsc::Receiver<Arrived<Bytes>>,
@@ -87,6 +91,7 @@ enum Input {
     Cancelled,
     Gps(Option<Arrived<Bytes>>),
     Attempted(Result<Fresh, AttemptError>),
+    Looked(Box<Looked>),
     Link(LinkEvent),
 }
 
@@ -104,10 +109,14 @@ impl Driver {
         let interval_us = config.send_interval.as_micros() as u64;
         let at_random = || now + Duration::from_micros(env.rng("phase").random_range(0..interval_us));
         let phase = first_send.unwrap_or_else(at_random);
+        let mut names = routers.as_ref().and_then(|_| Names::new(&env, &config));
+        if let Some(names) = &mut names {
+            names.refresh(now);
+        }
         let mut session = Session::new(config.send_interval, config.ack_timeout, phase);
         session.newest_first = env.planted("backlog_newest_first");
         Ok(Self {
-            source: config.servers.first().and_then(|server| env.source_ip(*server).ok()),
+            source: config.way_out().and_then(|server| env.source_ip(server).ok()),
             session,
             liveness: Liveness::new(config.silence_max, config.stalled_max, config.router_silence),
             dialer: Dialer::new(now, &config, env.rng("dial")),
@@ -115,6 +124,7 @@ impl Driver {
             config,
             endpoint,
             routers,
+            names,
             shares_endpoint,
             client,
             gps,
@@ -153,19 +163,22 @@ impl Driver {
                 Input::Cancelled => return,
                 Input::Gps(bytes) => self.take_gps(bytes),
                 Input::Attempted(result) => self.take_attempt(result),
+                Input::Looked(looked) => self.take_looked(looked),
                 Input::Link(event) => self.take_link_event(event),
             }
         }
     }
 
     async fn input(&mut self, timer: &mut Pin<Box<Sleep>>, cancel: &CancellationToken) -> Input {
-        let (attempt, link) = (&mut self.attempt, &mut self.link);
+        let (attempt, link, names) = (&mut self.attempt, &mut self.link, &mut self.names);
+        let is_looking = names.as_ref().is_some_and(Names::is_looking);
         tokio::select! {
             biased;
             () = timer => Input::Time,
             () = cancel.cancelled() => Input::Cancelled,
             bytes = self.gps.recv(), if !self.gps_ended => Input::Gps(bytes),
             result = attempted(attempt), if attempt.is_some() => Input::Attempted(result),
+            looked = looked(names), if is_looking => Input::Looked(looked),
             event = next_event(link), if link.is_some() => Input::Link(event),
         }
     }
@@ -254,12 +267,8 @@ impl Driver {
         if heard && self.doubt == Some(Doubt::Silent) {
             self.end_doubt();
         }
-        if let Some(routers) = &self.routers
-            && self.liveness.router_is_silent(now)
-            && routers.change()
-        {
-            info!("another router");
-            self.env.event("tracker.router_changed", &[]);
+        if self.liveness.router_is_silent(now) {
+            self.change_router(now);
         }
         // Behind routers there are others, even if only one is known.
         let others = self.config.servers.len() > 1 || self.routers.is_some();
@@ -268,9 +277,29 @@ impl Driver {
         }
     }
 
+    /// Uses another router, and asks for their name again: the one that was used may be gone for good.
+    fn change_router(&mut self, now: Instant) {
+        let Some(routers) = &self.routers else { return };
+        if routers.change() {
+            info!("another router");
+            self.env.event("tracker.router_changed", &[]);
+        }
+        if let Some(names) = &mut self.names {
+            names.refresh(now);
+        }
+    }
+
+    fn take_looked(&mut self, looked: Box<Looked>) {
+        let (Some(names), Some(routers)) = (&mut self.names, &self.routers) else { return };
+        let now = Instant::now();
+        if names.take(now, looked, routers) && self.link.is_none() {
+            self.dialer.hurry(now);
+        }
+    }
+
     /// Moves the session along when this vehicle has come into another network.
     fn follow_address(&mut self) {
-        let Some(&server) = self.config.servers.first().filter(|_| !self.shares_endpoint) else { return };
+        let Some(server) = self.config.way_out().filter(|_| !self.shares_endpoint) else { return };
         // Without a route there is nothing to move to yet.
         let Ok(source) = self.env.source_ip(server) else { return };
         if self.source == Some(source) {

@@ -129,6 +129,8 @@ impl Tracker {
         let bind = config.bind;
         let routers = match config.via {
             Via::Gateways => None,
+            // Where they are, DNS will say.
+            Via::Routers if !config.routers.is_empty() => Some(Routers::unknown(bind.is_ipv4())),
             // A fleet spreads over them.
             Via::Routers => Routers::new(config.servers.clone(), env.rng("router").random_range(0..1 << 16)),
         };
@@ -137,12 +139,12 @@ impl Tracker {
             Some(routers) => drover_quic::client_through(&env, bind, routers),
         };
         let endpoint = endpoint.map_err(|source| BindError::Endpoint { bind, source })?;
-        let tracker = Self::on_endpoint(env, config, &identity, &trust, gps, endpoint)?;
+        let tracker = Self::on(env, config, &identity, &trust, gps, endpoint)?;
         Ok(Self { shares_endpoint: false, routers, ..tracker })
     }
 
     /// The same on an endpoint that other trackers use, too: it is not closed with this one, and stays where it is when the
-    /// vehicle comes into another network, or its router dies. For a process that plays many vehicles.
+    /// vehicle comes into another network, or its router dies. For a process that plays many vehicles. Looks up no names.
     ///
     /// # Errors
     /// A setting makes no sense, or the certificate is not a vehicle's.
@@ -155,6 +157,20 @@ impl Tracker {
         endpoint: Endpoint,
     ) -> Result<Self, BindError> {
         config.check().map_err(BindError::Config)?;
+        if !config.routers.is_empty() {
+            return Err(BindError::Config("routers: a shared endpoint needs servers, not a name".to_owned()));
+        }
+        Self::on(env, config, identity, trust, gps, endpoint)
+    }
+
+    fn on(
+        env: Env,
+        config: Config,
+        identity: &Identity,
+        trust: &Trust,
+        gps: mpsc::Receiver<Arrived<Bytes>>,
+        endpoint: Endpoint,
+    ) -> Result<Self, BindError> {
         let Some(Principal::Vehicle { .. }) = identity.principal() else {
             let found = identity.principal().map_or_else(|| "nobody".to_owned(), |who| who.to_string());
             return Err(BindError::Identity { found });

@@ -161,6 +161,9 @@ impl<'a> Drawn<'a> {
                 if self.is_routed() {
                     kinds.push(NodeKind::Router);
                 }
+                if self.is_named() {
+                    kinds.push(NodeKind::Dns);
+                }
                 if self.has_health() {
                     kinds.push(NodeKind::Health);
                 }
@@ -213,7 +216,11 @@ impl<'a> Drawn<'a> {
     fn stopped(&mut self, rng: &mut ChaCha8Rng, at: Duration, lasts: Duration) -> Option<NodePattern> {
         let health = self.has_health() && rng.random_range(0..HEALTH_SHARE) == 0;
         let kind = match rng.random_range(0..10) {
-            0..3 if self.is_routed() && rng.random::<bool>() => NodeKind::Router,
+            0..3 if self.is_routed() && rng.random::<bool>() => match self.is_named() && rng.random::<bool>()
+            {
+                true => NodeKind::Dns,
+                false => NodeKind::Router,
+            },
             0..3 => NodeKind::Gateway,
             3..6 => NodeKind::Persistence,
             6 => NodeKind::Db,
@@ -246,6 +253,10 @@ impl<'a> Drawn<'a> {
         self.scenario.cluster.router > 0
     }
 
+    fn is_named(&self) -> bool {
+        self.scenario.cluster.dns > 0
+    }
+
     fn any(&self, rng: &mut ChaCha8Rng, kind: NodeKind) -> NodePattern {
         one(kind, rng.random_range(0..self.scenario.nodes_len(kind).max(1)))
     }
@@ -273,6 +284,9 @@ impl<'a> Drawn<'a> {
                     true => (self.any(rng, NodeKind::Health), all(kind)),
                     false => (all(NodeKind::Health), self.any(rng, kind)),
                 }
+            }
+            0 if self.is_named() && rng.random::<bool>() => {
+                (self.vehicles(rng), self.any(rng, NodeKind::Dns))
             }
             0 if self.is_routed() => match rng.random::<bool>() {
                 true => (self.vehicles(rng), all(NodeKind::Router)),

@@ -92,6 +92,8 @@ fn counted_as(name: &str, values: &Fields<'_>) -> Option<(&'static str, u64)> {
         "tracker.connected" if values.number("reconnect") == 0 => ("connect", 1),
         "tracker.connected" => ("reconnect", 1),
         "tracker.router_changed" => ("router_change", 1),
+        "tracker.resolved" => ("lookup", 1),
+        "tracker.lookup_failed" => ("lookup_failed", 1),
         "quic.ids_rotated" => ("ids_rotated", 1),
         "tracker.migrated" => ("migration", 1),
         "tracker.resent" => ("batch_resent", 1),

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 
 use super::events::Fields;
 use super::micros;
+use crate::cluster::service_addr;
 use crate::report::Latency;
 
 /// From when a node is gone or has said that it drains until nobody gives it anything new. Agents take 1 s of silence for death;
@@ -17,6 +18,8 @@ const BOUND: Duration = Duration::from_millis(2_500);
 /// How long what was hindered, or has begun, may take until it is as if nothing had been: new sessions of the bus, renewals,
 /// probes, hysteresis.
 const GRACE: Duration = Duration::from_secs(8);
+/// How long a vehicle's query for a name may be under way, at most: its answer is as old when it comes.
+const ANSWER_MAX: Duration = Duration::from_secs(6);
 /// Loss that agents must bear.
 const LOSS_BORNE: f64 = 0.2;
 
@@ -25,6 +28,9 @@ const LOSS_BORNE: f64 = 0.2;
 pub struct News {
     agents: Vec<NodeName>,
     gateways: Vec<NodeName>,
+    /// By where vehicles reach them.
+    routers: BTreeMap<String, NodeName>,
+    servers: BTreeMap<String, NodeName>,
     lives: BTreeMap<NodeName, Life>,
     /// Nodes that stand still or are slow.
     hindered: BTreeSet<(NodeName, &'static str)>,
@@ -36,6 +42,10 @@ pub struct News {
     pub checks: u64,
     /// The first that went to a node that was gone, or takes nothing new, for longer than the bound.
     pub misplaced: Option<String>,
+    /// Answers of DNS servers, while nothing hindered the news.
+    pub named: u64,
+    /// The first that named a router that was gone or had been told to stop for longer than the bound, or none at all.
+    pub misnamed: Option<String>,
     /// The first node that was called dead and lived.
     pub false_death: Option<String>,
     /// From the end of a node until one that listens to agents knew of it.
@@ -64,12 +74,16 @@ impl News {
         Self {
             agents: Vec::new(),
             gateways: Vec::new(),
+            routers: BTreeMap::new(),
+            servers: BTreeMap::new(),
             lives: BTreeMap::new(),
             hindered: BTreeSet::new(),
             rules: BTreeSet::new(),
             over_at: Duration::ZERO,
             checks: 0,
             misplaced: None,
+            named: 0,
+            misnamed: None,
             false_death: None,
             to_news: Latency::histogram(),
         }
@@ -79,6 +93,15 @@ impl News {
     pub(super) fn set_cluster(&mut self, agents: u32, gateways: u32) {
         let of = |kind, count| (0..count).map(move |index| NodeName::new(kind, index)).collect();
         (self.agents, self.gateways) = (of(NodeKind::Health, agents), of(NodeKind::Gateway, gateways));
+    }
+
+    /// Which routers DNS servers may name, and how many of these there are.
+    pub(super) fn set_names(&mut self, routers: u32, servers: u32) {
+        let of = |kind, count| {
+            let all = (0..count).map(move |index| NodeName::new(kind, index));
+            all.map(|node| (service_addr(node).to_string(), node)).collect()
+        };
+        (self.routers, self.servers) = (of(NodeKind::Router, routers), of(NodeKind::Dns, servers));
     }
 
     /// A node stands still or is slow from now on, or is as ever.
@@ -135,6 +158,8 @@ impl News {
                 self.lives.entry(node).or_default().draining_since.get_or_insert(at);
             }
             "router.packet" if values.text("outcome") == "placed" => self.placed(at, node, values),
+            "tracker.resolved" => self.resolved(at, values),
+            "tracker.lookup_failed" if values.text("reason") == "nothing" => self.unnamed(at, node),
             "health.state" | "discovery.state" if values.text("state") == "dead" => {
                 self.called_dead(at, node, name, values);
             }
@@ -179,6 +204,38 @@ impl News {
                 since.as_secs_f64()
             );
             self.misplaced.get_or_insert(text);
+        }
+    }
+
+    /// A vehicle has been told where the routers are.
+    fn resolved(&mut self, at: Duration, values: &Fields<'_>) {
+        let Some(server) = self.servers.get(values.text("server")).copied() else { return };
+        if !self.is_calm(at, server) {
+            return;
+        }
+        self.named += 1;
+        for router in values.text("addrs").split(' ').filter_map(|addr| self.routers.get(addr)) {
+            let life = self.lives.get(router).copied().unwrap_or_default();
+            let since = if life.gone { Some(life.since) } else { life.draining_since };
+            if let Some(since) = since.filter(|since| at > *since + BOUND + ANSWER_MAX) {
+                let text = format!(
+                    "at {:.3} s {server} named {router}, which was gone or leaving since {:.3} s",
+                    at.as_secs_f64(),
+                    since.as_secs_f64()
+                );
+                self.misnamed.get_or_insert(text);
+            }
+        }
+    }
+
+    /// A vehicle has been told that there are none.
+    fn unnamed(&mut self, at: Duration, vehicle: NodeName) {
+        let life = |node: &NodeName| self.lives.get(node).copied().unwrap_or_default();
+        let there = self.routers.values().any(|router| life(router).takes_new(at));
+        if there && self.servers.values().all(|server| self.is_calm(at, *server)) {
+            self.named += 1;
+            let text = format!("at {:.3} s {vehicle} was told of no router", at.as_secs_f64());
+            self.misnamed.get_or_insert(text);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Invariants 21 and 22 (the design's 5, as far as routers go).
+//! Invariants 21, 22 and 23 (the design's 5).
 
 use super::result;
 use crate::history::History;
@@ -18,6 +18,14 @@ pub fn the_living_are_not_called_dead(history: &History) -> OracleResult {
     let news = history.news();
     let statement = "Nobody who lives is called dead.";
     result("the_living_are_not_called_dead", statement, news.checks, news.false_death)
+}
+
+/// A DNS server names no router that has been gone, or has been told to stop, for longer than the bound, and always some while there
+/// are some. Judged while an agent is there and nothing stands between it, the nodes and the server.
+pub fn names_lead_to_the_living(history: &History) -> OracleResult {
+    let news = history.news();
+    let statement = "A name leads to routers that are there.";
+    result("names_lead_to_the_living", statement, news.named, news.misnamed)
 }
 
 #[cfg(test)]
@@ -102,6 +110,49 @@ mod tests {
             judge(&|history| history.event(ms(1), other, "node.draining", &[])),
             OracleOutcome::NotChecked
         );
+    }
+
+    fn resolve(history: &History, at: Duration, addrs: &str) -> OracleOutcome {
+        let server = crate::cluster::service_addr(NodeName::new(NodeKind::Dns, 0)).to_string();
+        let fields = [("addrs", Value::Str(addrs)), ("server", Value::Str(&server))];
+        history.event(at, NodeName::new(NodeKind::Vehicle, 0), "tracker.resolved", &fields);
+        names_lead_to_the_living(history).outcome
+    }
+
+    #[test]
+    fn a_name_that_leads_to_the_dead_is_found_after_the_bound() {
+        let addr = |index| crate::cluster::service_addr(NodeName::new(NodeKind::Router, index)).to_string();
+        let both = format!("{} {}", addr(0), addr(1));
+        for name in ["node.crashed", "node.draining"] {
+            let history = history();
+            history.set_names(2, 1);
+            history.event(ms(20_000), ROUTER, name, &[]);
+            assert_eq!(resolve(&history, ms(28_500), &both), OracleOutcome::Pass, "{name}");
+            assert_eq!(resolve(&history, ms(40_000), &addr(1)), OracleOutcome::Pass, "{name}");
+            assert_eq!(resolve(&history, ms(40_000), &both), OracleOutcome::Fail, "{name}");
+        }
+        let blind = history();
+        blind.set_names(2, 1);
+        blind.event(ms(20_000), ROUTER, "node.crashed", &[]);
+        for index in 0..2 {
+            blind.event(ms(21_000), NodeName::new(NodeKind::Health, index), "node.crashed", &[]);
+        }
+        assert_eq!(resolve(&blind, ms(40_000), &both), OracleOutcome::NotChecked);
+    }
+
+    #[test]
+    fn a_name_that_leads_nowhere_is_found_while_there_is_a_router() {
+        let nothing = |history: &History, at| {
+            let fields = [("reason", Value::Str("nothing"))];
+            history.event(at, NodeName::new(NodeKind::Vehicle, 0), "tracker.lookup_failed", &fields);
+            names_lead_to_the_living(history).outcome
+        };
+        let history = history();
+        history.set_names(1, 1);
+        history.event(ms(20_000), ROUTER, "node.crashed", &[]);
+        assert_eq!(nothing(&history, ms(40_000)), OracleOutcome::NotChecked);
+        history.event(ms(50_000), ROUTER, "node.started_again", &[]);
+        assert_eq!(nothing(&history, ms(60_000)), OracleOutcome::Fail);
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub fn tasks_given_back(
     let sessions = history.sessions();
     // Each agent is called twice over, and each calls and probes everybody.
     let agents = u64::from(scenario.nodes_len(NodeKind::Health));
-    let nodes =
-        [NodeKind::Router, NodeKind::Gateway, NodeKind::Persistence].map(|kind| scenario.nodes_len(kind));
+    let nodes = [NodeKind::Dns, NodeKind::Router, NodeKind::Gateway, NodeKind::Persistence]
+        .map(|kind| scenario.nodes_len(kind));
     judge(tasks, |node| match node.kind {
         NodeKind::Health => 3 * nodes.iter().copied().map(u64::from).sum::<u64>(),
         NodeKind::Router => u64::from(scenario.nodes_len(NodeKind::Gateway)) + agents,

@@ -69,7 +69,7 @@ pub const DRIVING: [(&str, &str); 8] = [
 ];
 
 /// Recovery paths and their causes: how often each was taken.
-pub const EVENTS: [(&str, &str); 45] = [
+pub const EVENTS: [(&str, &str); 47] = [
     ("connect", "a vehicle's first session was set up"),
     ("reconnect", "a vehicle set up a session after it had lost one"),
     ("reconnect_most", "sessions that one vehicle lost, at most"),
@@ -78,6 +78,8 @@ pub const EVENTS: [(&str, &str); 45] = [
     ("newcomer_commit", "an agent that had started while the run went on committed rows"),
     ("migration", "a session went on from another address"),
     ("router_change", "a vehicle that heard nothing went on through another router"),
+    ("lookup", "a vehicle learned from a DNS server where the routers are"),
+    ("lookup_failed", "no DNS server told it"),
     ("ids_rotated", "a gateway turned to the next key of connection ids"),
     ("nat_rebind", "a vehicle's address translation started afresh behind its back"),
     ("device_sleep", "the device of a parked vehicle was switched off"),

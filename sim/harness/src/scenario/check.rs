@@ -154,15 +154,13 @@ fn check_traffic(scenario: &Scenario, shape: &mut Shape<'_>) {
 }
 
 fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
-    for kind in [NodeKind::Hub, NodeKind::Dns] {
-        let count = scenario.nodes_len(kind);
-        if count > 0 {
-            let message = format!(
-                "`{kind}` = {count}: not part of this version's cluster, which has router, gateway, persistence, \
-                 health and db; leave it out"
-            );
-            shape.problem_at(&format!("cluster.{kind}"), message);
-        }
+    let hubs = scenario.nodes_len(NodeKind::Hub);
+    if hubs > 0 {
+        let message = format!(
+            "`hub` = {hubs}: not part of this version's cluster, which has dns, router, gateway, persistence, health and \
+             db; leave it out"
+        );
+        shape.problem_at("cluster.hub", message);
     }
     if scenario.cluster.router > 0 && scenario.modes.contains(&Mode::Live) && !shape.is_broken("modes") {
         let message =
@@ -172,6 +170,14 @@ fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
     if scenario.cluster.router == 0 && scenario.cluster.rotate != Cluster::default().rotate {
         let message = "`rotate_s` means nothing without routers: add `router`, or leave it out".to_owned();
         shape.problem_at("cluster.rotate_s", message);
+    }
+    if scenario.cluster.router == 0 && scenario.cluster.dns > 0 {
+        let message = "`dns` names routers: add `router`, or leave it out".to_owned();
+        shape.problem_at("cluster.dns", message);
+    }
+    if scenario.cluster.dns == 0 && !scenario.dns.is_empty() && !shape.is_broken("dns") {
+        let message = "[dns] means nothing without DNS servers: add `dns` to [cluster]".to_owned();
+        shape.problem_at("dns", message);
     }
     if scenario.cluster.router == 0 && !scenario.router.is_empty() && !shape.is_broken("router") {
         let message = "[router] means nothing without routers: add `router` to [cluster]".to_owned();
@@ -261,10 +267,14 @@ fn link_problem(scenario: &Scenario, verb: &str, link: Link) -> Option<String> {
     let direct = [from, to].contains(&NodeKind::Vehicle) && [from, to].contains(&NodeKind::Gateway);
     let routed = scenario.cluster.router > 0;
     if !speak(from, to) || direct && routed {
-        let first = if routed { "vehicle and router, router and gateway" } else { "vehicle and gateway" };
+        let first = match (scenario.cluster.dns > 0, routed) {
+            (true, _) => "vehicle and dns, vehicle and router, router and gateway",
+            (false, true) => "vehicle and router, router and gateway",
+            (false, false) => "vehicle and gateway",
+        };
         return Some(format!(
             "`{verb}`: nothing goes between {from} and {to}; links are {first}, gateway and persistence, \
-             persistence and db, health and each of router, gateway and persistence"
+             persistence and db, health and each of dns, router, gateway and persistence"
         ));
     }
     let db = from == NodeKind::Db || to == NodeKind::Db;

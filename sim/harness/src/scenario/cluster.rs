@@ -22,7 +22,8 @@ pub struct Cluster {
     pub persistence: u32,
     /// Live hubs. Not part of this version's cluster: only 0.
     pub hub: u32,
-    /// DNS servers. Not part of this version's cluster: only 0.
+    /// DNS servers, of which vehicles learn where the routers are; with 0, vehicles know. Default 0.
+    #[schemars(range(min = 0, max = 64))]
     pub dns: u32,
     /// Health agents, which tell everybody of everybody; with 0, everybody keeps to the list of all. Default 0.
     #[schemars(range(min = 0, max = 8))]

@@ -254,7 +254,7 @@ fn kinds_and_modes_of_later_versions_are_refused() {
     check(
         &small("[cluster]\nhub = 2\n"),
         &[
-            "7:7: `hub` = 2: not part of this version's cluster, which has router, gateway, persistence, health and db; leave it out",
+            "7:7: `hub` = 2: not part of this version's cluster, which has dns, router, gateway, persistence, health and db; leave it out",
         ],
     );
     check(
@@ -270,7 +270,7 @@ fn kinds_and_modes_of_later_versions_are_refused() {
             "[cluster]\nrouter = 1\n[[faults]]\nat_s = 1\nfor_s = 1\npartition = \"vehicle/* -> gateway/0\"\n",
         ),
         &[
-            "11:13: `partition`: nothing goes between vehicle and gateway; links are vehicle and router, router and gateway, gateway and persistence, persistence and db",
+            "11:13: `partition`: nothing goes between vehicle and gateway; links are vehicle and router, router and gateway, gateway and persistence, persistence and db, health and each of dns, router, gateway and persistence",
         ],
     );
 }

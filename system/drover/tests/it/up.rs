@@ -13,7 +13,7 @@ use crate::process::{Process, drover};
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A folder whose cluster takes a hundred and ten ports from `port` on. Each test has a range of its own.
+/// A folder whose cluster takes a hundred and thirty ports from `port` on. Each test has a range of its own.
 fn cluster(folder: &Path, port: u16) {
     drover(folder, &["init", "c", "--port", &port.to_string()]).expect_code(0).says("drover up c");
 }

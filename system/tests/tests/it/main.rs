@@ -3,6 +3,7 @@
 mod bad_input;
 mod cut;
 mod journey;
+mod names;
 mod platform;
 mod routers;
 mod source;

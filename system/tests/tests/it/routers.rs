@@ -122,8 +122,11 @@ async fn a_session_outlives_its_router_a_new_address_and_both_at_once() {
     let steps: [(bool, bool); 4] = [(false, false), (true, false), (false, true), (true, true)];
     for (sequence, (kill, move_on)) in (0..).zip(steps) {
         if kill {
-            let at =
-                edge.routers.iter().position(|(addr, ..)| *addr == routers.current()).expect("one of them");
+            let at = edge
+                .routers
+                .iter()
+                .position(|(addr, ..)| Some(*addr) == routers.current())
+                .expect("one of them");
             edge.kill_router(at);
             assert!(routers.change());
         }

@@ -28,12 +28,19 @@ impl Driver {
     /// Starts an attempt if one is due.
     pub(super) fn dial(&mut self, now: Instant) {
         let Some(index) = self.dialer.poll(now) else { return };
-        let Some(&server) = self.config.servers.get(index) else { return };
         // Which gateway it will be is the routers' to decide; an attempt that fails tries another of them.
         let server = match &self.routers {
-            Some(routers) => routers.server(),
-            None => server,
+            Some(routers) if routers.current().is_none() => {
+                if let Some(names) = &mut self.names {
+                    names.refresh(now);
+                }
+                self.dialer.failed(now);
+                return;
+            }
+            Some(routers) => Some(routers.server()),
+            None => self.config.servers.get(index).copied(),
         };
+        let Some(server) = server else { return };
         debug!(server.index = index, "connecting");
         let patience = self.config.connect_timeout;
         self.attempt = Some(Box::pin(connect(self.endpoint.clone(), self.client.clone(), server, patience)));
@@ -50,6 +57,9 @@ impl Driver {
                 // With a session, its own silence decides which router is used.
                 if let Some(routers) = self.routers.as_ref().filter(|_| self.link.is_none()) {
                     routers.change();
+                    if let Some(names) = &mut self.names {
+                        names.refresh(now);
+                    }
                 }
                 self.dialer.failed(now);
             }

@@ -1,4 +1,5 @@
-//! `[router]`, `[health]`, `[gateway]`, `[persistence]` and `[tracker]`: the services' own keys, as the services judge them.
+//! `[dns]`, `[router]`, `[health]`, `[gateway]`, `[persistence]` and `[tracker]`: the services' own keys, as the services judge
+//! them.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +12,7 @@ use crate::configs::{self, Configs};
 
 pub(super) fn check(scenario: &Scenario, shape: &mut Shape<'_>) {
     let keys = [
+        check_keys::<drover_dns::Config>("dns", &scenario.dns, &configs::DNS_SET, shape),
         check_keys::<drover_router::Config>("router", &scenario.router, &configs::ROUTER_SET, shape),
         check_keys::<drover_health::Config>("health", &scenario.health, &configs::HEALTH_SET, shape),
         check_keys::<drover_gateway::Config>("gateway", &scenario.gateway, &configs::GATEWAY_SET, shape),

@@ -1,0 +1,3 @@
+//! Its reading against another implementation's writing.
+
+mod answers;
