@@ -481,7 +481,9 @@ where
 fn start_log(process: &Process) -> Result<(), Stop> {
     let filter = tracing_subscriber::EnvFilter::try_new(&process.log)
         .map_err(|error| Stop::Usage(format!("[process]: log = {:?}: {error}", process.log)))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A supervisor that dies takes the log's reader along: to complain of that on the same pipe would be a panic.
+    let log = tracing_subscriber::fmt().log_internal_errors(false);
+    let log = log.with_env_filter(filter).with_writer(std::io::stderr);
     match process.log_format {
         LogFormat::Human => log.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
@@ -500,8 +502,9 @@ async fn told_to_stop(cancel: &CancellationToken) {
             _ = interrupt.recv() => {}
         }
         if first {
-            info!("stopping; once more stops at once");
+            // First: a log that nobody reads any more may fail.
             cancel.cancel();
+            info!("stopping; once more stops at once");
         } else {
             std::process::exit(i32::from(crate::EXIT_FAILED));
         }

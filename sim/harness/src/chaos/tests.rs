@@ -8,7 +8,7 @@ use crate::scenario::VERBS;
 fn chaotic(seed: u64, keys: &str) -> Scenario {
     let text = format!(
         "name = \"c\"\nquestion = \"?\"\nseed = {seed}\nduration_s = 300\n[[vehicles]]\ncount = 20\n\
-         [radio]\ncell_m = 300\n[cluster]\ngateway = 3\npersistence = 2\n[chaos]\n{keys}\n"
+         [radio]\ncell_m = 300\n[cluster]\ngateway = 3\npersistence = 2\nhealth = 2\n[chaos]\n{keys}\n"
     );
     Scenario::parse(&text, "c.toml").unwrap_or_else(|errors| panic!("{errors}"))
 }
@@ -43,7 +43,7 @@ fn without_a_list_only_what_breaks_the_cluster_is_drawn() {
     let kinds = chaotic(1, "").chaos.unwrap_or_default().kinds;
     let harmless: Vec<&str> =
         VERBS.into_iter().filter(|verb| !kinds.iter().any(|kind| kind == verb)).collect();
-    assert_eq!(harmless, ["gps_jump", "gps_freeze", "gps_lie", "cell_outage"]);
+    assert_eq!(harmless, ["gps_jump", "gps_freeze", "gps_lie", "cell_outage", "cordon"]);
 }
 
 #[test]

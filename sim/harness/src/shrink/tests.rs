@@ -63,7 +63,7 @@ fn of_verbs(verbs: &[&str]) -> Scenario {
              converge_s = 90\nbuggify = true\nshuffle = true\n[[vehicles]]\ncount = 20\n\
              [radio]\nloss = 0.1\ncell_m = 300\ncell_kbit_s = 900\nnat_timeout_s = 30\nborder = {{ loss = 0.2 }}\n\
              [[radio.crowds]]\nname = \"fair\"\ncenter = [24.9, 60.1]\nradius_m = 200\nshare = 0.5\n\
-             [cluster]\ngateway = 3\npersistence = 2\n[store]\ncommit_unknown = 0.1\n\
+             [cluster]\ngateway = 3\npersistence = 2\nhealth = 2\n[store]\ncommit_unknown = 0.1\n\
              [chaos]\nkinds = [\"{verb}\"]\nrate_per_min = 30\n"
         );
         Scenario::parse(&text, "c.toml").unwrap_or_else(|errors| panic!("{errors}")).resolved()

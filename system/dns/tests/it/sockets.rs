@@ -44,7 +44,15 @@ impl Running {
         let (listings, cancel) = (Listings::default(), CancellationToken::new());
         let config = Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..config };
         let keys = ClusterKeys::new(ClusterSecret::from_bytes([7; 32]));
-        let dns = Dns::bind_alone(env, config, keys, listings.clone()).await.expect("a server");
+        // The port that UDP is given may be taken for TCP: another one is tried.
+        let mut tries = 0..10;
+        let dns = loop {
+            let (env, config, keys) = (env.clone(), config.clone(), keys.clone());
+            match Dns::bind_alone(env, config, keys, listings.clone()).await {
+                Err(error) if tries.next().is_some() => drop(error),
+                bound => break bound.expect("a server"),
+            }
+        };
         let addr = dns.local_addr().expect("an address");
         let task = tokio::spawn(dns.run(cancel.clone()));
         Self { addr, listings, metrics, cancel, task, _folder: folder }

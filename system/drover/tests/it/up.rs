@@ -69,7 +69,7 @@ fn what_dies_or_hangs_comes_back_a_vehicle_moves_and_all_of_it_rolls_and_ends() 
         assert!(Instant::now() < give_up, "it does not move: {first}");
     }
 
-    let agent_says = "health/0: gateway/0 healthy, persistence/0 healthy, router/0 healthy";
+    let agent_says = "health/0: dns/0 healthy, gateway/0 healthy, persistence/0 healthy, router/0 healthy";
     while !seen().contains(agent_says) {
         assert!(Instant::now() < give_up, "{}", seen());
     }
@@ -100,6 +100,29 @@ fn what_dies_or_hangs_comes_back_a_vehicle_moves_and_all_of_it_rolls_and_ends() 
     for node in ["persistence/0", "gateway/0", "tracker/0"] {
         let left = Command::new("kill").args(["-0", &pid(&after, node).to_string()]).output();
         assert!(!left.expect("kill runs").status.success(), "{node} is left behind");
+    }
+}
+
+#[test]
+fn services_end_with_their_supervisor_however_it_ends() {
+    let temporary = tempfile::tempdir().expect("a folder");
+    let folder = temporary.path();
+    cluster(folder, 24_800);
+    let mut up = Process::start_with(folder, &["up", "c"]);
+    up.says("every service is ready");
+    let services = status(folder)["cluster"]["services"].as_array().expect("services").clone();
+    let pids: Vec<u64> = services.iter().filter_map(|service| service["pid"].as_u64()).collect();
+    assert_eq!(pids.len(), services.len());
+    up.kill();
+    let give_up = Instant::now() + PATIENCE;
+    // Nobody waits for them, so what is left may be the entry of one that has ended.
+    let runs = |pid: &u64| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.contains("State:") && !status.contains("State:\tZ")
+    };
+    while let Some(pid) = pids.iter().find(|pid| runs(pid)) {
+        assert!(Instant::now() < give_up, "{pid} of {services:?} is left behind");
+        sleep(Duration::from_millis(50));
     }
 }
 
