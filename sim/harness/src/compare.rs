@@ -86,6 +86,18 @@ pub enum Judgement {
     Same,
 }
 
+impl Judgement {
+    /// How a page shows it.
+    pub(crate) const fn class(self) -> &'static str {
+        match self {
+            Self::Worse => "bad",
+            Self::Better => "good",
+            Self::Changed => "warn",
+            Self::Unsure | Self::Same => "quiet",
+        }
+    }
+}
+
 impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

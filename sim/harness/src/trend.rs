@@ -128,12 +128,7 @@ pub fn page(trends: &[Trend], runs: usize) -> String {
 
 fn line(body: &mut String, trend: &Trend) {
     let (row, value) = (&trend.row, |value: Option<f64>| value.map_or("–".to_owned(), number));
-    let class = match row.judgement {
-        Judgement::Worse => "bad",
-        Judgement::Better => "good",
-        Judgement::Changed => "warn",
-        Judgement::Unsure | Judgement::Same => "quiet",
-    };
+    let class = row.judgement.class();
     let _ = writeln!(
         body,
         "<tr><td><code>{}</code><td>{}<td class=n>{}<td class=n>{}<td class={class}>{}</tr>",

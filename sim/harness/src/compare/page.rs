@@ -48,12 +48,7 @@ pub fn page(comparison: &Comparison) -> String {
 }
 
 fn line(body: &mut String, row: &Row) {
-    let class = match row.judgement {
-        Judgement::Worse => "bad",
-        Judgement::Better => "good",
-        Judgement::Changed => "warn",
-        Judgement::Unsure | Judgement::Same => "quiet",
-    };
+    let class = row.judgement.class();
     let _ = writeln!(
         body,
         "<tr><td><code>{}</code><td class=n>{}<td class=n>{}<td class=n>{}<td>{}<td class={class}>{}</tr>",
