@@ -157,8 +157,11 @@ impl Consumer {
         let count = rows.len() as u64;
         let events = vec![OutboxEvent { topic: "telemetry.stored", rows: count as u32 }];
         let transaction = Arc::new(Transaction { rows, events, dead_letters: Vec::new() });
+        let mut is_said = false;
         while let Err(error) = self.store.commit(transaction.clone()).await {
-            eprintln!("{error}");
+            if !std::mem::replace(&mut is_said, true) {
+                eprintln!("  {error}");
+            }
             sleep(Duration::from_millis(200)).await;
         }
         let now = real::wall();
