@@ -142,12 +142,12 @@ impl Consumer {
         *self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until nothing more is committed.
+    /// Waits until nothing more is committed, for longer than a broker waits before it delivers again what was not acknowledged.
     fn idle(&self) {
         let mut before = u64::MAX;
         while before != self.said()[0] {
             before = self.said()[0];
-            std::thread::sleep(Duration::from_secs(6));
+            std::thread::sleep(Duration::from_secs(15));
         }
     }
 }
