@@ -126,8 +126,7 @@ impl Proxies {
         server: NodeName,
         to: SocketAddr,
     ) -> Result<SocketAddr, LoadError> {
-        let link = Arc::new(Link::new(client, server, &self.seeds));
-        self.links.push(link.clone());
+        let link = self.link(client, server);
         let started = self.runtime.block_on(udp::start(link, to));
         started.map_err(LoadError::machine("open a proxy for datagrams"))
     }
@@ -142,10 +141,15 @@ impl Proxies {
         server: NodeName,
         to: SocketAddr,
     ) -> Result<SocketAddr, LoadError> {
-        let link = Arc::new(Link::new(client, server, &self.seeds));
-        self.links.push(link.clone());
+        let link = self.link(client, server);
         let started = self.runtime.block_on(tcp::start(link, to));
         started.map_err(LoadError::machine("open a proxy for TCP"))
+    }
+
+    fn link(&mut self, client: NodeName, server: NodeName) -> Arc<Link> {
+        let link = Arc::new(Link::new(client, server, &self.seeds));
+        self.links.push(link.clone());
+        link
     }
 
     /// What carries out actions.
