@@ -19,6 +19,7 @@ mod pki;
 mod print;
 mod services;
 mod source;
+mod token;
 mod up;
 
 use std::io::Write;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Migrate(args) => database::migrate(&args),
         Command::Pki(command) => pki::run(&command),
+        Command::Token(args) => token::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Ctl(args) => ctl::run(&args),
     };
