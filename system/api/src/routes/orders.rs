@@ -5,6 +5,7 @@ use drover_bus::orders::{FindOrders, OrderInfo, OrderQuery};
 use drover_model::orders::{Action, NewStop, OrderState, StopState};
 use drover_model::{CommandId, OrderId, Position, StopId, VehicleId, WallTime};
 use hyper::StatusCode;
+use ring::digest::{SHA256, digest};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -128,8 +129,13 @@ async fn get(api: Api, asked: Asked) -> Result<Answer, Problem> {
 }
 
 /// The identity of what a change makes: it follows from the change's, so that a repeat makes the same.
-pub(crate) const fn made_by(change: CommandId, number: u128) -> u128 {
-    change.to_bits() ^ (0xD8_0E << 64 | (number + 1))
+pub(crate) fn made_by(change: CommandId, number: u128) -> u128 {
+    let text = [change.to_bits().to_be_bytes(), number.to_be_bytes()].concat();
+    let mut bits = [0; 16];
+    bits.copy_from_slice(&digest(&SHA256, &text).as_ref()[..16]);
+    // A UUID of version 8, "for experimental or vendor-specific use cases" (RFC 9562, section 5.8).
+    let bits = u128::from_be_bytes(bits);
+    bits & !(0xF << 76 | 0xC << 60) | 0x8 << 76 | 0x8 << 60
 }
 
 async fn create(api: Api, asked: Asked) -> Result<Answer, Problem> {

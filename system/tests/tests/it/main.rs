@@ -1,5 +1,6 @@
 //! Real services together in one process, on real sockets: what a vehicle, good or bad, sees of the platform.
 
+mod api;
 mod bad_input;
 mod cut;
 mod journey;
