@@ -107,7 +107,7 @@ mod tests {
         let pem = fs::read_to_string(folder.path().join(KEY_FILE)).expect("a key");
         let token = Signer::from_pem(&pem)
             .expect("a key")
-            .sign(&claims(&args("driver", Some("VAN-7"), None)).ok().expect("claims"));
+            .sign(&claims(&args("driver", Some("VAN-7"), None)).expect("claims"));
         let keys = read_keys(&folder.path().join(JWKS_FILE)).expect("a key set");
         let issuer = Issuer { name: ISSUER.to_owned(), audience: None, keys, tenant: None };
         let driver = Verifier::new(vec![issuer]).verify(&token, wall()).expect("believed");
