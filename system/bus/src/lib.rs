@@ -10,6 +10,7 @@ mod balance;
 pub mod discovery;
 mod error;
 pub mod history;
+pub mod hub;
 mod link;
 mod messages;
 pub mod orders;

@@ -13,7 +13,8 @@ pub(crate) const DIRECTORY: Resolution = Resolution::Six;
 /// Rings of cells around the middle of a viewport: 127 cells at most, and one ring more.
 const RINGS_MAX: u32 = 6;
 /// Cells that a viewport may have.
-pub(crate) const CELLS_MAX: usize = 3 * (RINGS_MAX as usize + 2) * (RINGS_MAX as usize + 3) + 1;
+#[cfg(test)]
+const CELLS_MAX: usize = 3 * (RINGS_MAX as usize + 2) * (RINGS_MAX as usize + 3) + 1;
 /// A viewport that is higher or wider than so many degrees looks at everything.
 const SPAN_DEGREES_MAX: f64 = 40.0;
 const EARTH_METERS: f64 = 6_371_007.2;
@@ -112,11 +113,6 @@ impl Viewport {
 pub(crate) fn cell_of(position: Position) -> CellIndex {
     // A position is finite and in range: h3o takes every such one.
     LatLng::new(position.lat(), position.lon()).map_or_else(|_| CellIndex::first(FINEST), |at| at.to_cell(FINEST))
-}
-
-/// The same, as the directory has it.
-pub fn directory_cell(position: Position) -> u64 {
-    coarser(cell_of(position), DIRECTORY).into()
 }
 
 /// The cell of a coarser resolution around `cell`.

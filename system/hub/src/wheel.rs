@@ -1,5 +1,6 @@
 //! When things are due, to the second: one wheel for all clients and vehicles instead of a timer for each. Pure.
 
+#[cfg(test)]
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -43,7 +44,8 @@ impl<K> Wheel<K> {
 }
 
 /// Longest wait that the wheel holds.
-pub(crate) const TURN: Duration = Duration::from_secs(SLOTS as u64 - 2);
+#[cfg(test)]
+const TURN: Duration = Duration::from_secs(SLOTS as u64 - 2);
 
 #[cfg(test)]
 mod tests {
