@@ -1,6 +1,6 @@
 //! What hubs offer: gateways ask them which vehicles they want.
 
-use drover_model::NodeKind;
+use drover_model::{NameError, NodeKind, TenantId, VehicleId};
 use drover_wire::{Iibin, Kind, Schema, schema};
 use prost::Message;
 use schemars::JsonSchema;
@@ -11,6 +11,43 @@ use crate::tool::Tool;
 
 /// Most keys in one answer: about 3 MB.
 pub const INTEREST_KEYS_MAX: usize = 40_000;
+
+/// Resolution of the H3 cells of keys: about 4 km from the middle of one to its edge.
+pub const CELL_RESOLUTION: u8 = 6;
+
+/// What a hub asks of gateways: fixes of one vehicle, of all in a cell, or of a whole tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// Every vehicle of it.
+    Tenant(TenantId),
+    /// This vehicle, wherever it is.
+    Vehicle(TenantId, VehicleId),
+    /// Vehicles of the tenant in this H3 cell of [`CELL_RESOLUTION`].
+    Cell(TenantId, u64),
+}
+
+impl From<Key> for KeyInfo {
+    fn from(key: Key) -> Self {
+        let (tenant, vehicle, cell) = match key {
+            Key::Tenant(tenant) => (tenant, None, None),
+            Key::Vehicle(tenant, vehicle) => (tenant, Some(vehicle.as_str().to_owned()), None),
+            Key::Cell(tenant, cell) => (tenant, None, Some(cell)),
+        };
+        Self { tenant: Some(tenant.as_str().to_owned()), vehicle, cell }
+    }
+}
+
+impl TryFrom<&KeyInfo> for Key {
+    type Error = NameError;
+    fn try_from(info: &KeyInfo) -> Result<Self, NameError> {
+        let tenant = TenantId::new(info.tenant.as_deref().unwrap_or_default())?;
+        Ok(match (&info.vehicle, info.cell) {
+            (Some(vehicle), _) => Self::Vehicle(tenant, VehicleId::new(vehicle)?),
+            (None, Some(cell)) => Self::Cell(tenant, cell),
+            (None, None) => Self::Tenant(tenant),
+        })
+    }
+}
 
 message! {
     /// What a gateway knows already of a hub's interest.
@@ -79,4 +116,39 @@ impl Tool for WatchInterest {
         "Which vehicles, cells and tenants the hub wants fresh fixes of: at once if the caller does not know, else when it changes.";
     const OFFERED_BY: NodeKind = NodeKind::Hub;
     const SAFE_TO_REPEAT: bool = true;
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_wire::decode;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn keys_come_back_as_they_went_and_keep_their_bytes() {
+        let (tenant, vehicle) = (TenantId::new("acme").expect("a name"), VehicleId::new("VAN-1").expect("a name"));
+        for key in [Key::Tenant(tenant), Key::Vehicle(tenant, vehicle), Key::Cell(tenant, 0x0861_1269_27ff_ffff)] {
+            assert_eq!(Key::try_from(&KeyInfo::from(key)), Ok(key));
+        }
+        let info = InterestInfo {
+            life: Some(7),
+            version: Some(0),
+            added: vec![Key::Vehicle(tenant, vehicle).into()],
+            ..InterestInfo::default()
+        };
+        let golden = b"\x08\x07\x10\x00\x2a\x0d\x0a\x04acme\x12\x05VAN-1";
+        assert_eq!(info.encode_to_vec(), golden);
+        assert_eq!(decode::<InterestInfo>(golden), Ok(info));
+        assert!(Key::try_from(&KeyInfo::default()).is_err(), "without a tenant it is none");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(info) = decode::<InterestInfo>(&bytes) {
+                info.added.iter().for_each(|key| drop(Key::try_from(key)));
+            }
+        }
+    }
 }

@@ -126,6 +126,7 @@ fn meters(a: LatLng, b: LatLng) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use drover_bus::hub::CELL_RESOLUTION;
     use proptest::prelude::*;
 
     use super::*;
@@ -161,6 +162,11 @@ mod tests {
         assert_eq!(viewport(-10.0, 35.0, 40.0, 60.0).area(), Area::Everything);
         let Area::Cells(coarse, country) = viewport(20.0, 59.5, 31.0, 70.0).area() else { panic!("cells") };
         assert!(coarse < FINEST && country.len() < CELLS_MAX, "{coarse}");
+    }
+
+    #[test]
+    fn the_directory_has_cells_of_the_bus() {
+        assert_eq!(u8::from(DIRECTORY), CELL_RESOLUTION);
     }
 
     proptest! {

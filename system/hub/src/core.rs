@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use drover_bus::hub::Key;
 use drover_model::{Fix, TenantId, VehicleId, WallTime};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -17,7 +18,7 @@ use crate::Config;
 use crate::door::{Denied, Door, Visible};
 use crate::fleet::{Fleet, Place, Taken};
 pub use crate::interest::SessionKey;
-use crate::interest::{Interest, Key};
+use crate::interest::Interest;
 use crate::limits::Limited;
 pub use crate::outbox::{Farewell, Out};
 use crate::protocol::{self, Action, Code, Refusal};

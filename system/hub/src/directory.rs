@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_bus::CallError;
-use drover_bus::hub::{INTEREST_KEYS_MAX, InterestInfo, InterestQuery, KeyInfo};
+use drover_bus::hub::{INTEREST_KEYS_MAX, InterestInfo, InterestQuery};
 use tokio::time::timeout;
 
-use crate::interest::Key;
 use crate::live::Live;
 
 /// Longest a question is kept without an answer.
@@ -28,7 +27,7 @@ pub(crate) async fn answer(live: Arc<Live>, life: u64, query: InterestQuery) -> 
         match known.and_then(|known| core.keys_since(known)) {
             Some(changed) if changed.len() <= INTEREST_KEYS_MAX => {
                 for (key, wanted) in changed {
-                    if wanted { &mut info.added } else { &mut info.removed }.push(to_wire(key));
+                    if wanted { &mut info.added } else { &mut info.removed }.push(key.into());
                 }
             }
             _ => {
@@ -37,19 +36,10 @@ pub(crate) async fn answer(live: Arc<Live>, life: u64, query: InterestQuery) -> 
                 // More than a message holds: then the hub gets everything, and takes what it wants.
                 info.everything = (keys.len() > INTEREST_KEYS_MAX).then_some(true);
                 if info.everything.is_none() {
-                    info.added = keys.into_iter().map(to_wire).collect();
+                    info.added = keys.into_iter().map(Into::into).collect();
                 }
             }
         }
         info
     }))
-}
-
-fn to_wire(key: Key) -> KeyInfo {
-    let (tenant, vehicle, cell) = match key {
-        Key::Tenant(tenant) => (tenant, None, None),
-        Key::Vehicle(tenant, vehicle) => (tenant, Some(vehicle.as_str().to_owned()), None),
-        Key::Cell(tenant, cell) => (tenant, None, Some(cell)),
-    };
-    KeyInfo { tenant: Some(tenant.as_str().to_owned()), vehicle, cell }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use drover_bus::hub::Key;
 use drover_model::{TenantId, VehicleId};
 use h3o::{CellIndex, Resolution};
 use rustc_hash::FxHashMap;
@@ -14,17 +15,6 @@ use crate::fleet::Vehicle;
 const CHANGES_MAX: usize = 8192;
 /// A viewport with coarser cells is in the directory as its whole tenant: a cell of this resolution has 49 of the directory's.
 const COARSEST_KEYED: Resolution = Resolution::Four;
-
-/// What a hub asks of gateways: fixes of one vehicle, of all in a cell, or of a whole tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
-    /// Every vehicle of it.
-    Tenant(TenantId),
-    /// This vehicle, wherever it is.
-    Vehicle(TenantId, VehicleId),
-    /// Vehicles of the tenant in this H3 cell of resolution 6.
-    Cell(TenantId, u64),
-}
 
 /// A session, by its place among all of the hub's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

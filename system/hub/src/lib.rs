@@ -28,6 +28,5 @@ pub use cells::{Viewport, ViewportError};
 pub use config::{Config, Group};
 pub use door::{DRIVE, Denied, Door, FLEET_VIEW, MAP_VIEW, Principal, Role, Visible};
 pub use fleet::Status;
-pub use interest::Key;
 pub use server::{Body, Pages, problem};
 pub use service::{BindError, Gauge, Hub};

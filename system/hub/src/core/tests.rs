@@ -407,6 +407,7 @@ async fn a_vehicle_that_is_not_heard_of_turns_silent_and_back() {
         newest["features"][0]["properties"]["status"].clone()
     };
     bench.pass(30_000);
+    bench.read(key);
     bench.fix(1, 2_029);
     bench.pass(100);
     assert_eq!(status(&bench.read(key)), "moving");
@@ -415,11 +416,17 @@ async fn a_vehicle_that_is_not_heard_of_turns_silent_and_back() {
     assert!(bench.kinds(key).iter().all(|kind| kind == "ping"));
     bench.pass(3_000);
     assert_eq!(status(&bench.read(key)), "silent");
+    bench.core.heard(bench.now, key);
     bench.fix(1, 2_100);
     bench.pass(100);
     assert_eq!(status(&bench.read(key)), "moving");
+    bench.pass(30_000);
+    bench.read(key);
     bench.core.heard(bench.now, key);
-    bench.pass(62_000);
+    bench.pass(29_000);
+    bench.read(key);
+    bench.core.heard(bench.now, key);
+    bench.pass(3_000);
     assert_eq!(status(&bench.read(key)), "silent");
 }
 
