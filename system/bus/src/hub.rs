@@ -1,11 +1,12 @@
 //! What hubs offer: gateways ask them which vehicles they want.
 
-use drover_model::{NameError, NodeKind, TenantId, VehicleId};
+use drover_model::{NameError, NodeKind, NodeName, TenantId, VehicleId};
 use drover_wire::{Iibin, Kind, Schema, schema};
 use prost::Message;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::balance::weight;
 use crate::messages::message;
 use crate::tool::Tool;
 
@@ -24,6 +25,17 @@ pub enum Key {
     Vehicle(TenantId, VehicleId),
     /// Vehicles of the tenant in this H3 cell of [`CELL_RESOLUTION`].
     Cell(TenantId, u64),
+}
+
+/// The home of a vehicle among `hubs`: those who watch it alone are sent there, so that one hub gets its fixes. When a hub comes or
+/// goes only its own share of the vehicles moves (rendezvous hashing).
+pub fn home_of(tenant: TenantId, vehicle: VehicleId, hubs: impl IntoIterator<Item = NodeName>) -> Option<NodeName> {
+    let bytes = tenant.as_str().bytes().chain([0]).chain(vehicle.as_str().bytes());
+    // FNV-1a: every hub and every client must come to the same.
+    let key = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hubs.into_iter().max_by_key(|hub| weight(key, *hub))
 }
 
 impl From<Key> for KeyInfo {
@@ -141,6 +153,23 @@ mod tests {
         assert_eq!(info.encode_to_vec(), golden);
         assert_eq!(decode::<InterestInfo>(golden), Ok(info));
         assert!(Key::try_from(&KeyInfo::default()).is_err(), "without a tenant it is none");
+    }
+
+    #[test]
+    fn a_vehicle_has_one_home_and_moves_only_with_it() {
+        let hubs: Vec<_> = (0..5).map(|index| NodeName::new(NodeKind::Hub, index)).collect();
+        let tenant = TenantId::new("acme").expect("a name");
+        let mut homes = [0; 5];
+        for index in 0..1_000 {
+            let van = VehicleId::new(&format!("VAN-{index:05}")).expect("a name");
+            let home = home_of(tenant, van, hubs.iter().copied()).expect("a hub");
+            homes[home.index as usize] += 1;
+            let others = hubs.iter().copied().filter(|hub| hub.index != 2);
+            let without = home_of(tenant, van, others).expect("a hub");
+            assert!(home == without || home.index == 2);
+        }
+        assert!(homes.iter().all(|count| (140..260).contains(count)), "{homes:?}");
+        assert_eq!(home_of(tenant, VehicleId::new("V").expect("a name"), []), None);
     }
 
     proptest! {
