@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::cluster::{Cluster, DB, OBSERVER, cluster_keys, vehicle_id};
 use crate::configs::Configs;
 use crate::db::Db;
-use crate::history::{History, TimeBounds, Totals};
+use crate::history::{History, TimeBounds, Totals, Watching};
 use crate::ledger::{Identities, balance, find_stored};
 use crate::oracles::{self, Disks};
 use crate::report::{Report, TimelineEvent, driving};
@@ -385,6 +385,8 @@ impl<'a> Run<'a> {
         if !report.ledger.is_balanced() {
             return Err(RunError::Ledger { detail: format!("{:?}", report.ledger) });
         }
+        let watching = self.history.watching(ended);
+        report.fanout = fanout(&watching);
         report.oracles = vec![
             oracles::durable_is_stored_once(&self.history, &found),
             oracles::nothing_missing(&report.ledger, self.interrupted || self.settled_after.is_some()),
@@ -406,6 +408,8 @@ impl<'a> Run<'a> {
             oracles::new_go_to_the_living(&self.history),
             oracles::the_living_are_not_called_dead(&self.history),
             oracles::names_lead_to_the_living(&self.history),
+            oracles::watchers_never_go_back(&watching),
+            oracles::watchers_stay_fresh(&watching),
         ];
         if self.scenario.orders.is_some() {
             let (dispatch, settled) = (&self.cluster.dispatch, !self.interrupted);
@@ -468,6 +472,15 @@ impl<'a> Run<'a> {
         }
         Ok(pending)
     }
+}
+
+/// How many messages to hubs a fix cost.
+fn fanout(watching: &Watching) -> BTreeMap<String, f64> {
+    let (messages, fixes) = watching.fanned_out;
+    let per_fix = if fixes == 0 { 0.0 } else { messages as f64 / fixes as f64 };
+    [("fixes", fixes as f64), ("messages", messages as f64), ("messages_per_fix", per_fix)]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
 }
 
 /// Plants a bug of the database.
