@@ -15,8 +15,8 @@ use tokio::time::sleep;
 use crate::config::Delivery;
 use crate::directory::Directory;
 
-/// How long a hub keeps a question for what it wants.
-const ASK_WAIT: Duration = Duration::from_secs(2);
+/// How long a hub keeps a question for what it wants: less than an attempt of a call may take, or it would be asked twice.
+const ASK_WAIT: Duration = Duration::from_millis(1_500);
 /// How long its answer may be on its way, beside that.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// Wait after a question that failed.
