@@ -35,7 +35,7 @@ pub use restarts::Restart;
 use state::State;
 pub use state::{HighWater, Totals};
 pub use vehicle::{EpochHistory, VehicleHistory};
-pub use watching::{FRESH_WITHIN, Watching};
+pub use watching::{FRESH_WITHIN, HEARD_WITHIN, Watching};
 
 /// The recorded history of one run. Clones share it.
 #[derive(Clone)]
@@ -168,6 +168,11 @@ impl History {
     /// What was said of nodes, judged.
     pub fn news(&self) -> News {
         self.lock().news.clone()
+    }
+
+    /// Gateways of this run send hubs what they ask for, and not everything.
+    pub fn set_asked_for(&self) {
+        self.lock().watching.set_asked_for();
     }
 
     /// What watchers saw; the run has ended at `end`.

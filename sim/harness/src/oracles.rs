@@ -42,7 +42,7 @@ pub(crate) use restarts_are_noticed::late_after;
 pub use restarts_are_noticed::restarts_are_noticed;
 pub use tasks_given_back::tasks_given_back;
 pub use tracks_match_truth::tracks_match_truth;
-pub use watchers_see::{watchers_never_go_back, watchers_stay_fresh};
+pub use watchers_see::{hubs_get_what_they_want, watchers_never_go_back, watchers_stay_fresh};
 
 use crate::report::{OracleOutcome, OracleResult};
 

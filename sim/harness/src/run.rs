@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use drover_env::{Chain, SeedTree};
+use drover_gateway::Delivery;
 use drover_model::{NodeKind, NodeName, VehicleId};
 use drover_simnet::{Capture, Profile, Sim, SimConfig, Sites, TraceRecord};
 use drover_tracker::Spool;
@@ -215,6 +216,9 @@ impl<'a> Run<'a> {
         let drover_gateway::Config { future_max, age_max, drain, .. } = configs.gateway;
         history.set_time_bounds(TimeBounds { future_max, age_max });
         history.set_drain(drain);
+        if configs.gateway.delivery == Delivery::Directory && scenario.cluster.hub > 0 {
+            history.set_asked_for();
+        }
         if let Some(keys) = cluster_keys(scenario, &seeds) {
             history.set_cluster(keys, scenario.cluster.gateway, scenario.cluster.router);
         }
@@ -410,6 +414,7 @@ impl<'a> Run<'a> {
             oracles::names_lead_to_the_living(&self.history),
             oracles::watchers_never_go_back(&watching),
             oracles::watchers_stay_fresh(&watching),
+            oracles::hubs_get_what_they_want(&watching),
         ];
         if self.scenario.orders.is_some() {
             let (dispatch, settled) = (&self.cluster.dispatch, !self.interrupted);

@@ -1,7 +1,7 @@
 //! Which hubs want which fixes, as the hubs say. Pure.
 //!
 //! What a hub wants belongs to one life of it: with the next it is forgotten, and so it is when discovery says that the hub is
-//! gone. Of a hub that has not said anything yet everything is wanted: a fix too many does less harm than one too few.
+//! gone. A hub that has not said anything yet gets nothing: whoever can not ask it can not publish to it either.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,7 +92,7 @@ impl Directory {
         let keys = [Key::Tenant(tenant), Key::Vehicle(tenant, vehicle)].into_iter();
         let keys = keys.chain(cells.iter().map(|cell| Key::Cell(tenant, *cell)));
         let mut hubs: Vec<_> = keys.filter_map(|key| self.by_key.get(&key)).flatten().copied().collect();
-        let all = self.hubs.iter().filter(|(_, wanted)| wanted.everything || wanted.said.is_none());
+        let all = self.hubs.iter().filter(|(_, wanted)| wanted.everything);
         hubs.extend(all.map(|(hub, _)| *hub));
         hubs.sort_unstable();
         hubs.dedup();
@@ -173,7 +173,9 @@ mod tests {
         directory.take(HUBS[0], &said(2, false, &[key], &[]));
         assert!(directory.wanting(tenant(), van(1), &[]).is_empty(), "and who is not there wants nothing");
         directory.set_hubs(&HUBS);
-        assert_eq!(directory.wanting(tenant(), van(1), &[]), [HUBS[0]], "it has not said yet what it wants");
+        assert!(directory.wanting(tenant(), van(1), &[]).is_empty(), "it has not said yet what it wants");
+        directory.take(HUBS[0], &InterestInfo { everything: Some(true), ..said(3, true, &[], &[]) });
+        assert_eq!(directory.wanting(tenant(), van(1), &[]), [HUBS[0]], "more than it could list");
     }
 
     #[test]

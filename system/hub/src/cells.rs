@@ -115,6 +115,11 @@ pub(crate) fn cell_of(position: Position) -> CellIndex {
     LatLng::new(position.lat(), position.lon()).map_or_else(|_| CellIndex::first(FINEST), |at| at.to_cell(FINEST))
 }
 
+/// The directory's cell around a finest one.
+pub(crate) fn directory_cell(cell: CellIndex) -> u64 {
+    coarser(cell, DIRECTORY).into()
+}
+
 /// The cell of a coarser resolution around `cell`.
 pub(crate) fn coarser(cell: CellIndex, resolution: Resolution) -> CellIndex {
     cell.parent(resolution).unwrap_or(cell)

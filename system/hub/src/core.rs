@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use crate::Config;
+use crate::cells::{cell_of, directory_cell};
 use crate::door::{Denied, Door, Visible};
 use crate::fleet::{Fleet, Place, Taken};
 pub use crate::interest::SessionKey;
@@ -23,7 +24,7 @@ use crate::limits::Limited;
 pub use crate::outbox::{Farewell, Out};
 use crate::protocol::{self, Action, Code, Refusal};
 pub use crate::protocol::{Encoding, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON};
-use crate::session::{Session, Stage};
+use crate::session::{Around, Session, Stage};
 use crate::view::View;
 use crate::wheel::Wheel;
 
@@ -105,6 +106,7 @@ pub struct Core {
     config: Config,
     door: Arc<dyn Door>,
     planted: Planted,
+    started: Instant,
     rng: ChaCha8Rng,
     fleet: Fleet,
     interest: Interest,
@@ -143,6 +145,7 @@ impl Core {
             hub: hub.to_owned(),
             door,
             planted,
+            started: now,
             rng,
             fleet,
             interest: Interest::default(),
@@ -174,7 +177,7 @@ impl Core {
         encoding: Encoding,
         token: Option<&str>,
     ) -> Result<SessionKey, Turned> {
-        if self.sessions.len() >= self.config.sessions_max && !self.forget_oldest() {
+        if self.sessions.len() >= self.config.sessions_max && !self.forget_oldest(now) {
             self.notes.push(Note::Refused("full"));
             return Err(Turned::Full);
         }
@@ -191,7 +194,7 @@ impl Core {
         if let Some(token) = token
             && let Err(turned) = self.authenticate(wall, key, token)
         {
-            self.remove(key);
+            self.remove(now, key);
             return Err(turned);
         }
         self.looks.insert(now + self.config.handshake_max.min(LOOK_INTERVAL), key);
@@ -199,11 +202,11 @@ impl Core {
     }
 
     /// Makes room by forgetting the session that has waited longest to be resumed.
-    fn forget_oldest(&mut self) -> bool {
+    fn forget_oldest(&mut self, now: Instant) -> bool {
         let waiting = self.sessions.iter().filter_map(|(key, session)| Some((session.detached?, *key)));
         let Some((_, oldest)) = waiting.min() else { return false };
         self.notes.push(Note::Forgotten);
-        self.remove(oldest);
+        self.remove(now, oldest);
         true
     }
 
@@ -275,12 +278,14 @@ impl Core {
             }
             Action::Subscribe(topic, text) => {
                 let max = self.config.topics_max;
-                session.subscribe(key, (topic, &text), max, &self.fleet, &mut self.interest)?;
+                let mut around = Around { now, fleet: &self.fleet, interest: &mut self.interest };
+                session.subscribe(key, (topic, &text), max, &mut around)?;
                 let seq = session.view().map_or(0, View::seq);
                 self.answer(now, key, protocol::subscribed(id, &text, seq));
             }
             Action::Unsubscribe(text) => {
-                if !session.unsubscribe(key, &text, &self.fleet, &mut self.interest) {
+                let mut around = Around { now, fleet: &self.fleet, interest: &mut self.interest };
+                if !session.unsubscribe(key, &text, &mut around) {
                     let detail = format!("the session has no topic {:?}", text.chars().take(80).collect::<String>());
                     return Err(Refusal::new(Code::BadTopic, detail));
                 }
@@ -308,8 +313,9 @@ impl Core {
         let known = old.view_mut().is_some_and(|view| view.resume(seq));
         if known && let Some(session) = self.sessions.get_mut(&key) {
             // What it had until now it gives up for what it had before.
-            session.withdraw(key, None, &self.fleet, &mut self.interest);
-            old.withdraw(before, Some(key), &self.fleet, &mut self.interest);
+            let mut around = Around { now, fleet: &self.fleet, interest: &mut self.interest };
+            session.withdraw(key, None, &mut around);
+            old.withdraw(before, Some(key), &mut around);
             session.take_over(&mut old);
             // The token that was shown last is the one that counts.
             if let Some(view) = session.view_mut() {
@@ -323,7 +329,7 @@ impl Core {
         self.sessions.insert(before, old);
         if known {
             if self.sessions.get(&before).is_some_and(|old| old.detached.is_some()) {
-                self.remove(before);
+                self.remove(now, before);
             } else {
                 self.let_go(now, before, Farewell::Resumed);
             }
@@ -378,6 +384,18 @@ impl Core {
             self.flush_listed(now, wall);
         }
         true
+    }
+
+    /// Of a batch of these fixes that nobody has asked for: for how long nobody has. Its gateway may not have heard yet.
+    pub fn unwanted_for(&self, now: Instant, (tenant, vehicle): (TenantId, VehicleId), fixes: &[Fix]) -> Option<Duration> {
+        let mut cells: Vec<u64> = fixes.iter().map(|fix| directory_cell(cell_of(fix.position))).collect();
+        // Where it was before counts, too: whoever watches there is told that it left.
+        let before = self.fleet.place(tenant, vehicle).map(|place| self.fleet.vehicle(place).cell);
+        cells.extend(before.map(directory_cell));
+        if self.interest.wants(tenant, vehicle, &cells) {
+            return None;
+        }
+        Some(now.saturating_duration_since(self.interest.given_up().unwrap_or(self.started)))
     }
 
     fn show(&mut self, key: SessionKey, place: Place) {
@@ -478,7 +496,7 @@ impl Core {
         if let Some(since) = session.detached {
             if now >= since + self.config.resume_within {
                 self.notes.push(Note::Forgotten);
-                return self.remove(key);
+                return self.remove(now, key);
             }
             return self.looks.insert((since + self.config.resume_within).min(now + LOOK_INTERVAL), key);
         }
@@ -557,7 +575,7 @@ impl Core {
         let Some(session) = self.sessions.get_mut(&key).filter(|session| session.detached.is_none()) else { return };
         let resumable = session.view().is_some() && session.farewell.is_none_or(Farewell::may_resume);
         if !resumable || self.config.resume_within.is_zero() {
-            return self.remove(key);
+            return self.remove(now, key);
         }
         session.detached = Some(now);
         session.outbox = crate::outbox::Outbox::default();
@@ -568,9 +586,10 @@ impl Core {
         self.looks.insert(now + self.config.resume_within, key);
     }
 
-    fn remove(&mut self, key: SessionKey) {
+    fn remove(&mut self, now: Instant, key: SessionKey) {
         let Some(mut session) = self.sessions.remove(&key) else { return };
-        session.withdraw(key, None, &self.fleet, &mut self.interest);
+        let mut around = Around { now, fleet: &self.fleet, interest: &mut self.interest };
+        session.withdraw(key, None, &mut around);
         self.by_name.remove(&session.name);
         if let Some(principal) = session.principal() {
             self.tokens.give_back(&principal.token_id);

@@ -7,6 +7,7 @@ use drover_bus::hub::Key;
 use drover_model::{TenantId, VehicleId};
 use h3o::{CellIndex, Resolution};
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
 use crate::cells::{DIRECTORY, coarser};
 use crate::fleet::Vehicle;
@@ -41,6 +42,8 @@ pub(crate) struct Interest {
     version: u64,
     /// What changed: true if a key was added.
     changes: VecDeque<(u64, Key, bool)>,
+    /// When a key was given up last.
+    given_up: Option<Instant>,
 }
 
 impl Interest {
@@ -62,7 +65,7 @@ impl Interest {
     }
 
     /// It no longer does. Only what was added before, with the same `members`.
-    pub(crate) fn remove(&mut self, want: &Want, session: SessionKey, members: &[VehicleId]) {
+    pub(crate) fn remove(&mut self, now: Instant, want: &Want, session: SessionKey, members: &[VehicleId]) {
         let Some(sessions) = self.wants.get_mut(want) else { return };
         if !sessions.remove(&session) {
             return;
@@ -79,6 +82,7 @@ impl Interest {
             if *count == 0 {
                 self.keys.remove(&key);
                 self.changed(key, false);
+                self.given_up = Some(now);
             }
         }
     }
@@ -126,6 +130,19 @@ impl Interest {
         self.wants.get(&Want::Events(tenant)).into_iter().flatten().copied().collect()
     }
 
+    /// True if gateways were asked for a vehicle that is in one of these cells of the directory.
+    pub(crate) fn wants(&self, tenant: TenantId, vehicle: VehicleId, cells: &[u64]) -> bool {
+        let mut keys = [Key::Tenant(tenant), Key::Vehicle(tenant, vehicle)]
+            .into_iter()
+            .chain(cells.iter().map(|cell| Key::Cell(tenant, *cell)));
+        keys.any(|key| self.keys.contains_key(&key))
+    }
+
+    /// When it last gave up something that it had asked for.
+    pub(crate) const fn given_up(&self) -> Option<Instant> {
+        self.given_up
+    }
+
     /// Counts changes of the keys.
     pub(crate) const fn version(&self) -> u64 {
         self.version
@@ -168,11 +185,13 @@ fn keys_of(want: &Want, members: &[VehicleId]) -> Vec<Key> {
 #[cfg(test)]
 mod tests {
     use drover_model::{Fix, Position, WallTime};
-    use tokio::time::Instant;
-
     use super::*;
     use crate::cells::cell_of;
     use crate::fleet::{Fleet, Taken};
+
+    fn now() -> Instant {
+        Instant::now()
+    }
 
     fn tenant() -> TenantId {
         TenantId::new("acme").expect("a name")
@@ -204,9 +223,9 @@ mod tests {
         interest.add(Want::Cell(tenant(), around), session(3), &[]);
         interest.add(Want::All(TenantId::new("other").expect("a name")), session(9), &[]);
         assert_eq!(interest.of(vehicle), [1, 2, 3, 4].map(session));
-        interest.remove(&Want::All(tenant()), session(4), &[]);
+        interest.remove(now(), &Want::All(tenant()), session(4), &[]);
         assert_eq!(interest.of(vehicle), [1, 2, 3, 4].map(session), "it wants the vehicle itself, too");
-        interest.remove(&Want::Cell(tenant(), around), session(3), &[]);
+        interest.remove(now(), &Want::Cell(tenant(), around), session(3), &[]);
         assert_eq!(interest.of(vehicle), [1, 2, 4].map(session));
     }
 
@@ -220,16 +239,16 @@ mod tests {
         interest.add(want(), SessionKey(2), &[]);
         assert_eq!(interest.version(), first, "the second changes nothing");
         assert_eq!(interest.changes_since(0), Some([(key, true)].into()));
-        interest.remove(&want(), SessionKey(1), &[]);
-        interest.remove(&want(), SessionKey(1), &[]);
+        interest.remove(now(), &want(), SessionKey(1), &[]);
+        interest.remove(now(), &want(), SessionKey(1), &[]);
         assert_eq!(interest.keys().collect::<Vec<_>>(), [key]);
-        interest.remove(&want(), SessionKey(2), &[]);
+        interest.remove(now(), &want(), SessionKey(2), &[]);
         assert_eq!(interest.changes_since(first), Some([(key, false)].into()));
         assert_eq!(interest.changes_since(interest.version()), Some(BTreeMap::new()));
         assert_eq!(interest.changes_since(99), None, "of another life");
         for _ in 0..CHANGES_MAX {
             interest.add(want(), SessionKey(1), &[]);
-            interest.remove(&want(), SessionKey(1), &[]);
+            interest.remove(now(), &want(), SessionKey(1), &[]);
         }
         assert_eq!(interest.changes_since(first), None, "too long ago");
     }

@@ -15,6 +15,13 @@ use crate::outbox::{Farewell, Out, Outbox};
 use crate::protocol::{Code, Encoding, Refusal, Topic};
 use crate::view::View;
 
+/// What a session is seen beside when its topics change.
+pub(crate) struct Around<'a> {
+    pub(crate) now: Instant,
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) interest: &'a mut Interest,
+}
+
 /// How far a session is.
 #[derive(Debug)]
 pub(crate) enum Stage {
@@ -93,8 +100,7 @@ impl Session {
         key: SessionKey,
         (topic, text): (Topic, &str),
         topics_max: usize,
-        fleet: &Fleet,
-        interest: &mut Interest,
+        around: &mut Around<'_>,
     ) -> Result<(), Refusal> {
         let Stage::Known(view) = &mut self.stage else { return Ok(()) };
         may(&view.principal, &topic)?;
@@ -106,13 +112,13 @@ impl Session {
             // What it has it keeps; it is only told anew.
             Some(before) if before == topic => {}
             Some(before) => {
-                register(view, key, &before, fleet, interest, false);
-                register(view, key, &topic, fleet, interest, true);
-                view.prune(fleet);
+                register(view, key, &before, around, false);
+                register(view, key, &topic, around, true);
+                view.prune(around.fleet);
             }
-            None => register(view, key, &topic, fleet, interest, true),
+            None => register(view, key, &topic, around, true),
         }
-        let places = places_of(view, &topic, fleet);
+        let places = places_of(view, &topic, around.fleet);
         self.topics.insert(text.to_owned(), topic.clone());
         if topic != Topic::Events {
             view.snapshot(text, places);
@@ -121,27 +127,27 @@ impl Session {
     }
 
     /// Gives a topic up. Returns false if it is none of the session's.
-    pub(crate) fn unsubscribe(&mut self, key: SessionKey, text: &str, fleet: &Fleet, interest: &mut Interest) -> bool {
+    pub(crate) fn unsubscribe(&mut self, key: SessionKey, text: &str, around: &mut Around<'_>) -> bool {
         let Stage::Known(view) = &mut self.stage else { return false };
         let Some(topic) = self.topics.remove(text) else { return false };
-        register(view, key, &topic, fleet, interest, false);
+        register(view, key, &topic, around, false);
         view.forget_snapshot(text);
-        view.prune(fleet);
+        view.prune(around.fleet);
         true
     }
 
     /// Leaves the index; `into` takes its place, if there is somebody.
-    pub(crate) fn withdraw(&mut self, key: SessionKey, into: Option<SessionKey>, fleet: &Fleet, interest: &mut Interest) {
+    pub(crate) fn withdraw(&mut self, key: SessionKey, into: Option<SessionKey>, around: &mut Around<'_>) {
         let Stage::Known(view) = &mut self.stage else { return };
         for topic in self.topics.values() {
             // The new one first, so that nothing is given up in between.
             if let Some(into) = into {
                 for want in wants_of(&view.principal, topic) {
-                    interest.add(want.clone(), into, &members(view, &want, fleet));
+                    around.interest.add(want.clone(), into, &members(view, &want, around.fleet));
                 }
             }
             for want in wants_of(&view.principal, topic) {
-                interest.remove(&want, key, &members(view, &want, fleet));
+                around.interest.remove(around.now, &want, key, &members(view, &want, around.fleet));
             }
         }
     }
@@ -198,7 +204,7 @@ fn members(view: &View, want: &Want, fleet: &Fleet) -> Vec<VehicleId> {
     }
 }
 
-fn register(view: &mut View, key: SessionKey, topic: &Topic, fleet: &Fleet, interest: &mut Interest, wanted: bool) {
+fn register(view: &mut View, key: SessionKey, topic: &Topic, around: &mut Around<'_>, wanted: bool) {
     match topic {
         Topic::All => view.set_all(wanted),
         Topic::Vehicles(listed) if wanted => listed.iter().for_each(|vehicle| view.add_vehicle(*vehicle)),
@@ -208,11 +214,11 @@ fn register(view: &mut View, key: SessionKey, topic: &Topic, fleet: &Fleet, inte
         Topic::Events => {}
     }
     for want in wants_of(&view.principal, topic) {
-        let members = members(view, &want, fleet);
+        let members = members(view, &want, around.fleet);
         if wanted {
-            interest.add(want, key, &members);
+            around.interest.add(want, key, &members);
         } else if !view.still_wants(&want) {
-            interest.remove(&want, key, &members);
+            around.interest.remove(around.now, &want, key, &members);
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::report::Latency;
 /// How long what a hub has may take to a watcher that takes what it is told, while nothing is between them: some ticks.
 pub const FRESH_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long a gateway may take to hear that a hub no longer wants something.
+pub const HEARD_WITHIN: Duration = Duration::from_secs(3);
+
 /// What one watcher sees in its present session.
 #[derive(Debug, Clone, Default)]
 struct Watcher {
@@ -43,6 +46,15 @@ pub struct Watching {
     /// The first that was not seen in time.
     pub first_stale: Option<String>,
     pub(super) to_watcher: Histogram<u64>,
+    /// True if gateways send hubs what they ask for, and not everything.
+    asked_for: bool,
+    /// What is between gateways and hubs, or hinders either.
+    between: BTreeSet<u32>,
+    held_up: BTreeSet<(NodeName, &'static str)>,
+    /// Fixes that hubs got.
+    pub delivered: u64,
+    /// The first that its hub had not asked for in a while.
+    pub first_unwanted: Option<String>,
     /// Messages to hubs, and fixes that went live.
     pub fanned_out: (u64, u64),
 }
@@ -59,12 +71,28 @@ impl Watching {
             awaited: 0,
             first_stale: None,
             to_watcher: Latency::histogram(),
+            asked_for: false,
+            between: BTreeSet::new(),
+            held_up: BTreeSet::new(),
+            delivered: 0,
+            first_unwanted: None,
             fanned_out: (0, 0),
         }
     }
 
+    /// Gateways send hubs what they ask for.
+    pub(super) fn set_asked_for(&mut self) {
+        self.asked_for = true;
+    }
+
     /// A node is hindered from now on, or as ever.
     pub(super) fn set_hindered(&mut self, node: NodeName, how: &'static str, hindered: bool) {
+        if matches!(node.kind, NodeKind::Hub | NodeKind::Gateway) {
+            match hindered {
+                true => drop(self.held_up.insert((node, how))),
+                false => drop(self.held_up.remove(&(node, how))),
+            }
+        }
         if matches!(node.kind, NodeKind::Hub | NodeKind::Watcher) {
             match hindered {
                 true => drop(self.hindered.insert((node, how))),
@@ -76,6 +104,9 @@ impl Watching {
 
     /// A link is impaired from now on.
     pub(super) fn add_rule(&mut self, id: u32, from: NodeKind, to: NodeKind) {
+        if [from, to].contains(&NodeKind::Gateway) && [from, to].contains(&NodeKind::Hub) {
+            self.between.insert(id);
+        }
         if [from, to].contains(&NodeKind::Watcher) {
             self.rules.insert(id);
             self.excuse();
@@ -84,6 +115,7 @@ impl Watching {
 
     /// It is as ever.
     pub(super) fn remove_rule(&mut self, id: u32) {
+        self.between.remove(&id);
         if self.rules.remove(&id) {
             self.excuse();
         }
@@ -100,7 +132,11 @@ impl Watching {
                 self.fanned_out.0 += values.number("hubs");
                 self.fanned_out.1 += values.number("fixes");
             }
-            (NodeKind::Hub, "hub.fix") => self.hub_has(at, node, values),
+            (NodeKind::Hub, "hub.fix") => {
+                self.delivered += u64::from(self.asked_for);
+                self.hub_has(at, node, values);
+            }
+            (NodeKind::Hub, "hub.unwanted") => self.judge_unwanted(at, node, values),
             (NodeKind::Hub, "node.crashed" | "node.stopped" | "node.draining" | "node.started_again") => {
                 self.hubs.retain(|(hub, _), _| *hub != node);
                 for watcher in self.watchers.values_mut().filter(|watcher| watcher.hub == Some(node)) {
@@ -122,6 +158,18 @@ impl Watching {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn judge_unwanted(&mut self, at: Duration, hub: NodeName, values: &Fields<'_>) {
+        let for_ms = values.number("for_ms");
+        let judged = self.asked_for && self.between.is_empty() && self.held_up.is_empty();
+        if judged && u128::from(for_ms) > HEARD_WITHIN.as_millis() {
+            let (at_s, for_s) = (at.as_secs_f64(), for_ms as f64 / 1_000.0);
+            let vehicle = values.vehicle().map(|vehicle| vehicle.to_string()).unwrap_or_default();
+            self.first_unwanted.get_or_insert_with(|| {
+                format!("at {at_s:.3} s {hub} got fixes of {vehicle}, and had asked for none for {for_s:.3} s")
+            });
         }
     }
 

@@ -1,7 +1,7 @@
-//! Invariants 24 and 25.
+//! Invariants 24, 25 and 26.
 
 use super::result;
-use crate::history::{FRESH_WITHIN, Watching};
+use crate::history::{FRESH_WITHIN, HEARD_WITHIN, Watching};
 use crate::report::OracleResult;
 
 /// Per vehicle, no session ever shows an older fix after a newer one (design's oracle 3): judged by what watchers read.
@@ -16,6 +16,14 @@ pub fn watchers_stay_fresh(watching: &Watching) -> OracleResult {
     let within_s = FRESH_WITHIN.as_secs();
     let statement = format!("What a hub knows its watchers see within {within_s} s, whatever other watchers do.");
     result("watchers_stay_fresh", &statement, watching.awaited, watching.first_stale.clone())
+}
+
+/// What a hub no longer wants no gateway sends it, nor what an earlier life of it wanted: judged where gateways go by what hubs say,
+/// while nothing holds that up.
+pub fn hubs_get_what_they_want(watching: &Watching) -> OracleResult {
+    let within_s = HEARD_WITHIN.as_secs();
+    let statement = format!("No hub gets what it has not wanted for {within_s} s.");
+    result("hubs_get_what_they_want", &statement, watching.delivered, watching.first_unwanted.clone())
 }
 
 #[cfg(test)]
@@ -81,6 +89,22 @@ mod tests {
         assert_eq!(story.judged(2_000)[0], Pass, "another hub may know less");
         story.sees(1_400, 799);
         assert_eq!(story.judged(2_000)[0], Fail);
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_seen_where_hubs_are_asked() {
+        let outcome = |directory: bool, for_ms: u64| {
+            let story = Story::new(true);
+            if directory {
+                story.0.set_asked_for();
+            }
+            story.has(1_000, 900);
+            story.tell(1_000, HUB, "hub.unwanted", &[("for_ms", Value::U64(for_ms))]);
+            hubs_get_what_they_want(&story.0.watching(Duration::from_secs(2))).outcome
+        };
+        assert_eq!(outcome(true, 3_001), OracleOutcome::Fail);
+        assert_eq!(outcome(true, 2_900), OracleOutcome::Pass, "the gateway has not heard yet");
+        assert_eq!(outcome(false, 3_001), OracleOutcome::NotChecked, "everybody gets everything");
     }
 
     #[test]

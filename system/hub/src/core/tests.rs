@@ -466,6 +466,23 @@ async fn events_reach_those_whom_they_concern() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hub_knows_what_it_did_not_ask_for() {
+    let mut bench = bench();
+    let at = Position::new(60.17, 24.94).expect("a place");
+    let fix = Fix::bare(1, WallTime::from_secs(1_900), at);
+    let unwanted = |bench: &Bench| bench.core.unwanted_for(bench.now, (tenant(), van(1)), std::slice::from_ref(&fix));
+    bench.pass(5_000);
+    assert_eq!(unwanted(&bench), Some(Duration::from_secs(5)), "nobody ever has");
+    let key = bench.open("dispatcher", Encoding::Json);
+    bench.say(key, &view(24.93, 24.95));
+    assert_eq!(unwanted(&bench), None);
+    bench.pass(1_000);
+    bench.say(key, &json!({"action": "UNSUBSCRIBE", "viewport": true}));
+    bench.pass(200);
+    assert_eq!(unwanted(&bench), Some(Duration::from_millis(200)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn planted_bugs_do_what_they_are_called() {
     let mut bench = Bench::new(Config::default(), Planted { older_wins: true, slow_blocks: true });
     assert!(bench.fix(1, 1_900) && bench.fix(1, 1_899));
