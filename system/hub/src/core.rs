@@ -89,6 +89,8 @@ pub struct Counts {
     pub coalesced: u64,
     /// Clients that were let go because they took too little.
     pub slow: u64,
+    /// How old the newest fix of any vehicle is, by the hub's clock; `None` before the first.
+    pub newest_fix_age_ms: Option<u64>,
 }
 
 /// What a socket has to do now.
@@ -124,6 +126,7 @@ pub struct Core {
     woken: Vec<SessionKey>,
     notes: Vec<Note>,
     counts: Counts,
+    newest_fix: Option<WallTime>,
     /// The most that any client holds: bytes on their way, and vehicles of which news waits.
     fullest: (usize, usize),
 }
@@ -160,6 +163,7 @@ impl Core {
             woken: Vec::new(),
             notes: Vec::new(),
             counts: Counts::default(),
+            newest_fix: None,
             fullest: (0, 0),
             config,
         }
@@ -362,6 +366,7 @@ impl Core {
         epoch: u64,
         fix: Fix,
     ) -> bool {
+        self.newest_fix = self.newest_fix.max(Some(fix.time));
         let taken = self.fleet.take(now, tenant, vehicle, epoch, fix);
         let Taken::Newest { place, from, was_silent } = taken else { return false };
         if from.is_none() || was_silent {
@@ -617,8 +622,9 @@ impl Core {
     }
 
     /// How many there are now.
-    pub fn counts(&self) -> Counts {
-        Counts { vehicles: self.fleet.len() as u64, ..self.counts }
+    pub fn counts(&self, wall: WallTime) -> Counts {
+        let newest_fix_age_ms = self.newest_fix.map(|newest| wall.since(newest).as_millis() as u64);
+        Counts { vehicles: self.fleet.len() as u64, newest_fix_age_ms, ..self.counts }
     }
 
     /// The most bytes on their way to one client, and the most vehicles of which news waited for one, ever.

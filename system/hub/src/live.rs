@@ -86,7 +86,7 @@ impl Live {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner).counts()
+        self.core.lock().unwrap_or_else(PoisonError::into_inner).counts(self.env.wall())
     }
 
     /// One event for each: the audit trail, and what the twin judges.

@@ -60,6 +60,10 @@ impl Bench {
         WallTime::from_secs(2_000).plus(self.now - self.start)
     }
 
+    fn counts(&self) -> Counts {
+        self.core.counts(self.wall())
+    }
+
     fn pass(&mut self, ms: u64) {
         for _ in 0..ms.div_ceil(100) {
             self.now += Duration::from_millis(100);
@@ -150,7 +154,7 @@ async fn a_client_gets_a_snapshot_and_then_what_is_new() {
     bench.pass(100);
     let told = bench.read(key);
     assert_eq!((told.len(), times(&told[0]), &told[0]["seq"]), (1, vec![1_903], &json!(2)));
-    assert_eq!(bench.core.counts().coalesced, 1);
+    assert_eq!(bench.counts().coalesced, 1);
     bench.pass(100);
     assert!(bench.read(key).is_empty());
 }
@@ -271,7 +275,7 @@ async fn a_slow_client_costs_nobody_else_anything_and_is_let_go() {
     }
     assert_eq!(bench.core.farewell(slow), Some(Farewell::Slow));
     assert!(bench.now - bench.start >= Config::default().slow_max);
-    assert_eq!(bench.core.counts().slow, 1);
+    assert_eq!(bench.counts().slow, 1);
     let (bytes, vehicles) = bench.core.fullest();
     assert!(bytes < 2_000 && vehicles == 1, "{bytes} bytes, {vehicles} vehicles");
 }
@@ -303,7 +307,7 @@ async fn a_client_that_resumes_gets_what_it_missed_and_no_more() {
     bench.pass(100);
     let told = bench.read(after);
     assert_eq!((&told[0]["type"], times(&told[0]), &told[0]["seq"]), (&json!("update"), vec![1_802, 1_801], &json!(3)));
-    let counts = bench.core.counts();
+    let counts = bench.counts();
     assert_eq!((counts.sockets, counts.detached), (1, 0));
     bench.fix(1, 1_803);
     bench.pass(100);
@@ -327,7 +331,7 @@ async fn a_session_is_resumed_by_the_same_person_in_time_or_not_at_all() {
     };
     assert_eq!(tries(&mut bench, other), false, "somebody else");
     bench.pass(61_000);
-    assert_eq!(bench.core.counts().detached, 0, "forgotten after a minute");
+    assert_eq!(bench.counts().detached, 0, "forgotten after a minute");
     assert_eq!(tries(&mut bench, same), false);
 }
 
@@ -386,9 +390,9 @@ async fn limits_hold_and_what_is_given_back_counts_no_longer() {
     bench.core.lost(bench.now, first);
     bench.core.lost(bench.now, second);
     assert!(open(&mut bench, [127, 0, 0, 1], "viewer").is_ok());
-    assert_eq!(bench.core.counts().detached, 2);
+    assert_eq!(bench.counts().detached, 2);
     assert!(open(&mut bench, [10, 0, 0, 1], "customer:VAN-1").is_ok(), "the one that waits longest makes room");
-    assert_eq!(bench.core.counts().detached, 1);
+    assert_eq!(bench.counts().detached, 1);
     assert!(open(&mut bench, [10, 0, 0, 2], "dispatcher").is_ok(), "its token is free again");
     assert_eq!(open(&mut bench, [10, 0, 0, 3], "customer:VAN-2"), Err(Turned::Full));
 }
@@ -408,6 +412,7 @@ async fn a_vehicle_that_is_not_heard_of_turns_silent_and_back() {
     };
     bench.pass(30_000);
     bench.read(key);
+    bench.core.heard(bench.now, key);
     bench.fix(1, 2_029);
     bench.pass(100);
     assert_eq!(status(&bench.read(key)), "moving");
