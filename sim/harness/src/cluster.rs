@@ -13,6 +13,7 @@ use drover_dns::Dns;
 use drover_env::{Chain, Env, SeedTree, Value};
 use drover_gateway::{Cordon, Gateway};
 use drover_health::Health;
+use drover_hub::Hub;
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId};
 use drover_persistence::Persistence;
 use drover_quic::{Ca, ClusterKeys, ClusterSecret, Identity, PkiError, Principal, Trust};
@@ -28,15 +29,20 @@ use tracing::error;
 use crate::configs::Configs;
 use crate::db::Db;
 use crate::dispatch::Dispatch;
+use crate::door::TwinDoor;
 use crate::links::Links;
 use crate::observer;
 use crate::scenario::Scenario;
+use crate::watcher::{self, Crowd};
 use vehicles::Translation;
 
 /// The live path's observer. The hub takes its place when there is one.
 pub(crate) const OBSERVER: NodeName = NodeName::new(NodeKind::Hub, 0);
-/// The dispatcher of a scenario with orders: what asks for changes of them is a hub's to ask.
-pub(crate) const DISPATCHER: NodeName = NodeName::new(NodeKind::Hub, 1);
+/// The dispatcher of a scenario with orders: what asks for changes of them is a hub's to ask, and comes after the others.
+pub(crate) fn dispatcher(scenario: &Scenario) -> NodeName {
+    NodeName::new(NodeKind::Hub, scenario.cluster.hub.max(1))
+}
+
 /// The database.
 pub(crate) const DB: NodeName = NodeName::new(NodeKind::Db, 0);
 
@@ -97,6 +103,11 @@ pub(crate) struct Cluster {
     /// Nodes that a fault keeps down, and devices that sleep: neither is started before both are over.
     down: BTreeSet<NodeName>,
     asleep: BTreeSet<NodeName>,
+    /// The node that asks for changes of orders.
+    dispatcher: NodeName,
+    /// True if hubs are hubs, and not the observer.
+    hubs: bool,
+    crowd: Crowd,
     /// First vehicle of each group, and whether its devices lose their power when they sleep.
     power_cut: Vec<(u32, bool)>,
 }
@@ -139,6 +150,9 @@ impl Cluster {
             cordons: BTreeMap::new(),
             down: BTreeSet::new(),
             asleep: BTreeSet::new(),
+            dispatcher: dispatcher(scenario),
+            hubs: scenario.cluster.hub > 0,
+            crowd: Crowd::of(scenario),
             power_cut: scenario.groups().map(|(first, group)| (first, group.device.power_cut)).collect(),
         };
         for node in cluster.services(scenario) {
@@ -153,14 +167,16 @@ impl Cluster {
     /// Every node but the vehicles, in the order of their start: whoever is called comes before its callers.
     pub(crate) fn services(&self, scenario: &Scenario) -> Vec<NodeName> {
         let of = |kind, count| (0..count).map(move |index| NodeName::new(kind, index));
-        [DB, OBSERVER]
-            .into_iter()
+        [DB].into_iter()
+            .chain((scenario.cluster.hub == 0).then_some(OBSERVER))
+            .chain(of(NodeKind::Hub, scenario.cluster.hub))
             .chain(of(NodeKind::Health, scenario.cluster.health))
             .chain(of(NodeKind::Persistence, scenario.cluster.persistence))
             .chain(of(NodeKind::Gateway, scenario.cluster.gateway))
             .chain(of(NodeKind::Router, scenario.cluster.router))
             .chain(of(NodeKind::Dns, scenario.cluster.dns))
-            .chain(scenario.orders.map(|_| DISPATCHER))
+            .chain(scenario.orders.map(|_| dispatcher(scenario)))
+            .chain(of(NodeKind::Watcher, scenario.watchers_len()))
             .collect()
     }
 
@@ -332,12 +348,28 @@ impl Cluster {
                     Ok(())
                 })
             }
-            NodeKind::Hub if node == DISPATCHER => {
+            NodeKind::Hub if node == self.dispatcher => {
                 let agents = self.configs.gateway.persistence.iter();
                 let agents = agents.map(|peer| NodeAddr { name: peer.node, addr: peer.addr }).collect();
                 let (dispatch, bind) = (self.dispatch.clone(), service_addr(node));
                 Box::pin(async move {
                     dispatch.run(env, identity, trust, bind, agents, cancel).await.map_err(|e| text(&e))
+                })
+            }
+            NodeKind::Hub if self.hubs => {
+                let mut config = self.configs.hub.clone();
+                (config.listen, config.bus_listen) = (clients_addr(node), service_addr(node));
+                Box::pin(async move {
+                    let hub = Hub::bind(env, config, &identity, &trust, Arc::new(TwinDoor)).await;
+                    hub.map_err(|e| text(&e))?.run(cancel).await;
+                    Ok(())
+                })
+            }
+            NodeKind::Watcher => {
+                let plan = self.crowd.plan(node.index);
+                Box::pin(async move {
+                    watcher::run(env, plan, cancel).await;
+                    Ok(())
                 })
             }
             NodeKind::Hub => {
@@ -473,6 +505,11 @@ pub(crate) fn service_addr(node: NodeName) -> SocketAddr {
         _ => 9801,
     };
     SocketAddr::new(service_ip(node), port)
+}
+
+/// Where a hub's clients connect.
+pub(crate) fn clients_addr(hub: NodeName) -> SocketAddr {
+    SocketAddr::new(service_ip(hub), 4433)
 }
 
 /// Where gateways answer to a router.

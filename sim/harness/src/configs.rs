@@ -21,7 +21,12 @@ pub(crate) const DNS_SET: [(&str, &str); 3] = [
     ("nodes", "`router` in [cluster]"),
     ("discovery", "`health` in [cluster]"),
 ];
-/// Keys of `[router]` that the runner sets, and from what.
+/// Keys of `[hub]` that the runner sets, and from what.
+pub(crate) const HUB_SET: [(&str, &str); 3] = [
+    ("listen", "the simulated network"),
+    ("bus_listen", "the simulated network"),
+    ("discovery", "`health` in [cluster]"),
+];
 /// Keys of `[health]` that the runner sets, and from what.
 pub(crate) const HEALTH_SET: [(&str, &str); 2] =
     [("listen", "the simulated network"), ("probe_bind", "the simulated network")];
@@ -38,7 +43,7 @@ pub(crate) const GATEWAY_SET: [(&str, &str); 6] = [
     ("listen", "the simulated network"),
     ("routers", "`router` in [cluster]"),
     ("bus_bind", "the simulated network"),
-    ("live", "the runner, which watches"),
+    ("live", "`hub` in [cluster]"),
     ("persistence", "`persistence` in [cluster]"),
     ("discovery", "`health` in [cluster]"),
 ];
@@ -64,6 +69,8 @@ pub struct Configs {
     pub router: drover_router::Config,
     /// Of health agents. Where it listens is each one's own.
     pub health: drover_health::Config,
+    /// Of hubs. Where it listens is each one's own.
+    pub hub: drover_hub::Config,
     /// Of gateways, with the addresses of the simulated network.
     pub gateway: drover_gateway::Config,
     /// Of persistence agents.
@@ -95,6 +102,12 @@ impl Configs {
             ..config
         });
         let health = table::<drover_health::Config>(&scenario.health, "health");
+        let hub = table(&scenario.hub, "hub")
+            .map(|config| drover_hub::Config { discovery: discovery(), ..config });
+        let hubs = || match scenario.cluster.hub {
+            0 => vec![peer(OBSERVER)],
+            count => of(NodeKind::Hub, count).map(peer).collect(),
+        };
         let dns_servers: Vec<SocketAddr> =
             of(NodeKind::Dns, scenario.cluster.dns).map(service_addr).collect();
         let known = |node: NodeName| {
@@ -118,7 +131,7 @@ impl Configs {
                 revocation_interval: if asks { config.revocation_interval } else { Duration::ZERO },
                 routers: routers().map(inner_addr).collect(),
                 persistence: agents,
-                live: vec![peer(OBSERVER)],
+                live: hubs(),
                 discovery: discovery(),
                 ..config
             }
@@ -149,6 +162,9 @@ impl Configs {
                 drover_router::Config { listen: ANY, inner, ..config.clone() }.check()
             }),
             judge(&health, "health", |config| config.check()),
+            judge(&hub, "hub", |config| {
+                drover_hub::Config { listen: ANY, bus_listen: ANY, ..config.clone() }.check()
+            }),
             judge(&gateway, "gateway", |config| {
                 drover_gateway::Config { listen: ANY, ..config.clone() }.check()
             }),
@@ -157,11 +173,11 @@ impl Configs {
             }),
             judge(&tracker, "tracker", |config| config.check()),
         ];
-        match (dns, router, health, gateway, persistence, tracker) {
-            (Ok(dns), Ok(router), Ok(health), Ok(gateway), Ok(persistence), Ok(tracker))
+        match (dns, router, health, hub, gateway, persistence, tracker) {
+            (Ok(dns), Ok(router), Ok(health), Ok(hub), Ok(gateway), Ok(persistence), Ok(tracker))
                 if judged.iter().all(Option::is_none) =>
             {
-                Ok(Self { dns, router, health, gateway, persistence, tracker, groups })
+                Ok(Self { dns, router, health, hub, gateway, persistence, tracker, groups })
             }
             _ => Err(judged.into_iter().flatten().collect()),
         }

@@ -11,6 +11,7 @@ mod quiet;
 mod restarts;
 mod state;
 mod vehicle;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,7 @@ pub use restarts::Restart;
 use state::State;
 pub use state::{HighWater, Totals};
 pub use vehicle::{EpochHistory, VehicleHistory};
+pub use watching::{FRESH_WITHIN, HEARD_WITHIN, Watching};
 
 /// The recorded history of one run. Clones share it.
 #[derive(Clone)]
@@ -138,6 +140,7 @@ impl History {
     pub fn set_hindered(&self, at: Duration, node: NodeName, how: &'static str, hindered: bool) {
         let mut state = self.lock();
         state.news.set_hindered(at, node, how, hindered);
+        state.watching.set_hindered(node, how, hindered);
         if hindered {
             state.moves.touch(node);
         }
@@ -150,17 +153,33 @@ impl History {
 
     /// A link is impaired from now on.
     pub fn add_rule(&self, id: u32, rule: &LinkRule) {
-        self.lock().news.add_rule(id, rule);
+        let mut state = self.lock();
+        state.news.add_rule(id, rule);
+        state.watching.add_rule(id, rule.from.kind, rule.to.kind);
     }
 
     /// It is as ever.
     pub fn remove_rule(&self, at: Duration, id: u32) {
-        self.lock().news.remove_rule(at, id);
+        let mut state = self.lock();
+        state.news.remove_rule(at, id);
+        state.watching.remove_rule(id);
     }
 
     /// What was said of nodes, judged.
     pub fn news(&self) -> News {
         self.lock().news.clone()
+    }
+
+    /// Gateways of this run send hubs what they ask for, and not everything.
+    pub fn set_asked_for(&self) {
+        self.lock().watching.set_asked_for();
+    }
+
+    /// What watchers saw; the run has ended at `end`.
+    pub fn watching(&self, end: Duration) -> Watching {
+        let mut watching = self.lock().watching.clone();
+        watching.end(end);
+        watching
     }
 
     /// How soon a vehicle that has recorded a fix has sent it and been answered, where nothing hinders it.
@@ -266,6 +285,7 @@ impl History {
             ("fix_to_published", &state.to_published),
             ("fix_to_stored", &state.to_stored),
             ("end_to_news", &state.news.to_news),
+            ("fix_to_watcher", &state.watching.to_watcher),
         ];
         all.into_iter().map(|(name, histogram)| (name.to_owned(), of(histogram))).collect()
     }

@@ -20,6 +20,7 @@ mod refusals_have_a_cause;
 mod restarts_are_noticed;
 mod tasks_given_back;
 mod tracks_match_truth;
+mod watchers_see;
 
 pub use backlog_in_order::backlog_in_order;
 pub use clients_shown_by_routers::clients_shown_by_routers;
@@ -41,6 +42,7 @@ pub(crate) use restarts_are_noticed::late_after;
 pub use restarts_are_noticed::restarts_are_noticed;
 pub use tasks_given_back::tasks_given_back;
 pub use tracks_match_truth::tracks_match_truth;
+pub use watchers_see::{hubs_get_what_they_want, watchers_never_go_back, watchers_stay_fresh};
 
 use crate::report::{OracleOutcome, OracleResult};
 

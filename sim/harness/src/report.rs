@@ -73,6 +73,9 @@ pub struct Report {
     /// How vehicles got on ([`metrics::DRIVING`]).
     #[serde(default)]
     pub driving: BTreeMap<String, f64>,
+    /// What went from gateways to hubs ([`metrics::FANOUT`]).
+    #[serde(default)]
+    pub fanout: BTreeMap<String, f64>,
     /// How often each recovery path was taken ([`metrics::EVENTS`]).
     pub events: BTreeMap<String, u64>,
     /// CPU time per fix by service, in microseconds. Live runs only.
@@ -360,6 +363,7 @@ impl Report {
                 .collect(),
             throughput: metrics::THROUGHPUTS.iter().map(|(name, _)| ((*name).to_owned(), 0.0)).collect(),
             driving: metrics::DRIVING.iter().map(|(name, _)| ((*name).to_owned(), 0.0)).collect(),
+            fanout: metrics::FANOUT.iter().map(|(name, _)| ((*name).to_owned(), 0.0)).collect(),
             events: metrics::EVENTS.iter().map(|(name, _)| ((*name).to_owned(), 0)).collect(),
             cpu_us_per_fix: BTreeMap::new(),
             live: None,

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use drover_env::{Chain, SeedTree};
+use drover_gateway::Delivery;
 use drover_model::{NodeKind, NodeName, VehicleId};
 use drover_simnet::{Capture, Profile, Sim, SimConfig, Sites, TraceRecord};
 use drover_tracker::Spool;
@@ -19,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::cluster::{Cluster, DB, OBSERVER, cluster_keys, vehicle_id};
 use crate::configs::Configs;
 use crate::db::Db;
-use crate::history::{History, TimeBounds, Totals};
+use crate::history::{History, TimeBounds, Totals, Watching};
 use crate::ledger::{Identities, balance, find_stored};
 use crate::oracles::{self, Disks};
 use crate::report::{Report, TimelineEvent, driving};
@@ -215,6 +216,9 @@ impl<'a> Run<'a> {
         let drover_gateway::Config { future_max, age_max, drain, .. } = configs.gateway;
         history.set_time_bounds(TimeBounds { future_max, age_max });
         history.set_drain(drain);
+        if configs.gateway.delivery == Delivery::Directory && scenario.cluster.hub > 0 {
+            history.set_asked_for();
+        }
         if let Some(keys) = cluster_keys(scenario, &seeds) {
             history.set_cluster(keys, scenario.cluster.gateway, scenario.cluster.router);
         }
@@ -236,7 +240,7 @@ impl<'a> Run<'a> {
         #[cfg(feature = "bite")]
         plant(&db.store, options.planted.as_deref());
         let mut cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
-        let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER);
+        let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER || scenario.cluster.hub > 0);
         let mut world = World::new(world_spec(scenario, services, options.roads.clone(), options.file)?);
         world.set_threads(options.threads);
         for vehicle in 0..world.vehicles_len() {
@@ -385,6 +389,8 @@ impl<'a> Run<'a> {
         if !report.ledger.is_balanced() {
             return Err(RunError::Ledger { detail: format!("{:?}", report.ledger) });
         }
+        let watching = self.history.watching(ended);
+        report.fanout = fanout(&watching);
         report.oracles = vec![
             oracles::durable_is_stored_once(&self.history, &found),
             oracles::nothing_missing(&report.ledger, self.interrupted || self.settled_after.is_some()),
@@ -406,6 +412,9 @@ impl<'a> Run<'a> {
             oracles::new_go_to_the_living(&self.history),
             oracles::the_living_are_not_called_dead(&self.history),
             oracles::names_lead_to_the_living(&self.history),
+            oracles::watchers_never_go_back(&watching),
+            oracles::watchers_stay_fresh(&watching),
+            oracles::hubs_get_what_they_want(&watching),
         ];
         if self.scenario.orders.is_some() {
             let (dispatch, settled) = (&self.cluster.dispatch, !self.interrupted);
@@ -468,6 +477,15 @@ impl<'a> Run<'a> {
         }
         Ok(pending)
     }
+}
+
+/// How many messages to hubs a fix cost.
+fn fanout(watching: &Watching) -> BTreeMap<String, f64> {
+    let (messages, fixes) = watching.fanned_out;
+    let per_fix = if fixes == 0 { 0.0 } else { messages as f64 / fixes as f64 };
+    [("fixes", fixes as f64), ("messages", messages as f64), ("messages_per_fix", per_fix)]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
 }
 
 /// Plants a bug of the database.

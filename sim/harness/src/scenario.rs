@@ -16,6 +16,7 @@ mod quantity;
 mod radio;
 mod shape;
 mod traffic;
+mod watchers;
 mod wear;
 mod world;
 
@@ -37,6 +38,7 @@ pub use problem::{Problem, ScenarioErrors};
 pub use radio::{Border, BurstLoss, Crowd, Radio, Zone};
 pub use shape::nearest;
 pub use traffic::{Curve, Drivers, GroupDemand, Traffic};
+pub use watchers::{Encoding, Role, Watchers};
 pub use wear::{Decay, Wear};
 pub use world::{City, Grid, Roads, VehicleKind, Vehicles, World};
 
@@ -111,6 +113,13 @@ pub struct Scenario {
     /// How many nodes of each kind run.
     #[serde(default)]
     pub cluster: Cluster,
+    /// Keys of the hubs' configuration that differ from their defaults.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub hub: toml::Table,
+    /// Groups of clients that watch the live map, numbered on from group to group: watcher/0, watcher/1 and so on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watchers: Vec<Watchers>,
     /// Keys of the DNS servers' configuration that differ from their defaults.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
@@ -299,6 +308,11 @@ impl Scenario {
         self.vehicles.iter().fold(0, |sum: u32, group| sum.saturating_add(group.count))
     }
 
+    /// Number of watchers in all groups.
+    pub fn watchers_len(&self) -> u32 {
+        self.watchers.iter().fold(0, |sum: u32, group| sum.saturating_add(group.count))
+    }
+
     /// How many nodes of `kind` there are, vehicles included.
     pub fn nodes_len(&self, kind: NodeKind) -> u32 {
         match kind {
@@ -310,6 +324,7 @@ impl Scenario {
             NodeKind::Health => self.cluster.health,
             NodeKind::Db => self.cluster.db,
             NodeKind::Vehicle => self.vehicles_len(),
+            NodeKind::Watcher => self.watchers_len(),
         }
     }
 

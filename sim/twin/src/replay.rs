@@ -93,8 +93,10 @@ fn known(scenario: &Scenario, node: NodeName, path: &Path) -> Result<(), Stop> {
         NodeKind::Gateway => cluster.gateway,
         NodeKind::Persistence => cluster.persistence,
         NodeKind::Health => cluster.health,
+        NodeKind::Dns => cluster.dns,
+        NodeKind::Hub => cluster.hub,
         NodeKind::Db => 1,
-        _ => 0,
+        NodeKind::Watcher => scenario.watchers_len(),
     };
     if node.index < count {
         return Ok(());

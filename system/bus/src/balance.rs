@@ -71,7 +71,7 @@ pub(crate) fn choose(nodes: &[Candidate], kind: NodeKind, route: Route, turn: u6
 }
 
 /// SplitMix64's finaliser over key and node.
-fn weight(key: u64, node: NodeName) -> u64 {
+pub(crate) fn weight(key: u64, node: NodeName) -> u64 {
     let mut x = key ^ (u64::from(node.index) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

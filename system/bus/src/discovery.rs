@@ -253,6 +253,7 @@ pub const fn service_name(kind: NodeKind) -> &'static str {
         NodeKind::Health => "health",
         NodeKind::Db => "db",
         NodeKind::Vehicle => "vehicles",
+        NodeKind::Watcher => "watchers",
     }
 }
 

@@ -12,6 +12,7 @@ pub mod desk;
 pub mod discovery;
 mod error;
 pub mod history;
+pub mod hub;
 mod link;
 mod messages;
 pub mod orders;

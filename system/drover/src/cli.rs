@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Dns(ServiceArgs),
     /// Observes the services of a cluster, and tells routers, gateways and DNS who is there and in what state.
     Health(ServiceArgs),
+    /// Shows whoever may see vehicles how they move, over WebSocket.
+    Hub(ServiceArgs),
     /// Stores fixes in the PostgreSQL of its [postgres]; without one in memory, where nothing is kept.
     Persistence(PersistenceArgs),
     /// The on-board client: reads a GPS receiver and the vehicle's bus, keeps fixes in a spool, sends them.
@@ -105,8 +107,8 @@ pub(crate) struct InitArgs {
     /// A vehicle that may connect, as tenant/id.
     #[arg(long, value_name = "NAME", default_value = "demo/VAN-001")]
     pub(crate) vehicle: String,
-    /// First of the ports that the services take: thirteen times ten, so that there can be ten of each.
-    #[arg(long, value_name = "PORT", default_value_t = 4430, value_parser = clap::value_parser!(u16).range(1..=65_400))]
+    /// First of the ports that the services take: sixteen times ten, so that there can be ten of each.
+    #[arg(long, value_name = "PORT", default_value_t = 4430, value_parser = clap::value_parser!(u16).range(1..=65_370))]
     pub(crate) port: u16,
 }
 

@@ -21,6 +21,10 @@ pub(crate) const PERSISTENCE: &str = "persistence";
 const POSTGRES: &str = "postgres";
 /// Table of what gateways, routers and DNS servers share.
 const CLUSTER: &str = "cluster";
+/// Table of who may see the live map.
+const ACCESS: &str = "access";
+/// Service that has clients.
+pub(crate) const HUB: &str = "hub";
 /// Services that are part of a cluster with routers.
 const MEMBERS: [&str; 3] = ["gateway", "router", "dns"];
 
@@ -67,6 +71,21 @@ pub(crate) struct ClusterConfig {
 impl Default for ClusterConfig {
     fn default() -> Self {
         Self { secret: "pki/cluster.secret".into(), rotate: Duration::from_secs(24 * 3600) }
+    }
+}
+
+/// Who may see the live map.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Access {
+    /// File of tokens: a [[tokens]] for each, with the SHA-256 of the token in hexadecimal, `sub`, `tenant`, `role` (dispatcher, viewer,
+    /// driver), `expires` and, of a driver, `vehicle`. Read again every ten seconds: who is taken out of it is let go.
+    pub(crate) tokens: PathBuf,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self { tokens: "tokens.toml".into() }
     }
 }
 
@@ -124,10 +143,13 @@ pub(crate) struct Loaded<C> {
     pub(crate) trust: Trust,
     /// List of revoked certificates, if the file names one.
     pub(crate) revoked: Option<PathBuf>,
+    /// File of tokens, of a hub.
+    pub(crate) tokens: PathBuf,
 }
 
 #[derive(Debug, Default)]
 struct Common {
+    access: Option<Access>,
     tls: Tls,
     process: Process,
     postgres: Option<postgres::Config>,
@@ -155,7 +177,8 @@ pub(crate) fn load<C: DeserializeOwned + Default>(
     let postgres = common.postgres.map(|config| in_folder(config, folder));
     let cluster = common.cluster.map(|config| cluster_keys(path, folder, &config)).transpose()?;
     let revoked = common.tls.revoked.map(|file| folder.join(file));
-    Ok(Loaded { process, service, postgres, cluster, identity, trust, revoked })
+    let tokens = folder.join(common.access.unwrap_or_default().tokens);
+    Ok(Loaded { process, service, postgres, cluster, identity, trust, revoked, tokens })
 }
 
 fn cluster_keys(path: &Path, folder: &Path, config: &ClusterConfig) -> Result<ClusterKeys, Stop> {
@@ -237,7 +260,7 @@ pub(crate) fn resolved<C>(path: Option<&Path>, table: &str, placement: &Placemen
 where
     C: DeserializeOwned + Default + Serialize + JsonSchema,
 {
-    let (Common { tls, process, postgres, cluster }, service) = match path {
+    let (Common { tls, process, postgres, cluster, access }, service) = match path {
         Some(path) => parse::<C>(path, table, placement)?,
         None => (Common::default(), C::default()),
     };
@@ -247,6 +270,9 @@ where
         Some(postgres) => tables.push(described(POSTGRES, postgres)?),
         None if table == PERSISTENCE => tables.push(postgres_to_fill_in()?),
         None => {}
+    }
+    if table == HUB {
+        tables.push(described(ACCESS, &access.unwrap_or_default())?);
     }
     match &cluster {
         Some(cluster) => tables.push(described(CLUSTER, cluster)?),
@@ -277,7 +303,8 @@ fn parse<C: DeserializeOwned + Default>(
     process.admin = placement.admin.or(process.admin);
     let postgres = part(path, POSTGRES, whole.remove(POSTGRES))?;
     let cluster = part(path, CLUSTER, whole.remove(CLUSTER))?;
-    Ok((Common { tls, process, postgres, cluster }, service))
+    let access = part(path, ACCESS, whole.remove(ACCESS))?;
+    Ok((Common { tls, process, postgres, cluster, access }, service))
 }
 
 /// Reads the service's table, and gives what is left beside it.
@@ -302,6 +329,9 @@ fn read_at<C: DeserializeOwned + Default>(
     if MEMBERS.contains(&table) {
         known.push(CLUSTER);
     }
+    if table == HUB {
+        known.push(ACCESS);
+    }
     if let Some(other) = whole.keys().find(|key| !known.contains(&key.as_str())) {
         let known = known.into_iter().map(|name| format!("[{name}]")).collect::<Vec<_>>().join(", ");
         return Err(usage(path, &format!("unknown table or key `{other}`; this file has {known}")));
@@ -323,6 +353,14 @@ pub(crate) fn placed(config: drover_router::Config, placement: &Placement) -> dr
     let shared = u16::try_from(placement.index).ok().filter(|_| inner.port() != 0);
     inner.set_port(inner.port().saturating_add(shared.unwrap_or_default()));
     drover_router::Config { inner, ..config }
+}
+
+/// A hub's config for the instance that `placement` says: it listens on the bus as many ports above as its number.
+pub(crate) fn placed_hub(config: drover_hub::Config, placement: &Placement) -> drover_hub::Config {
+    let mut bus_listen = config.bus_listen;
+    let shared = u16::try_from(placement.index).ok().filter(|_| bus_listen.port() != 0);
+    bus_listen.set_port(bus_listen.port().saturating_add(shared.unwrap_or_default()));
+    drover_hub::Config { bus_listen, ..config }
 }
 
 /// Reads one table of a config, if it is there.

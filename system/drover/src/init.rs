@@ -1,18 +1,23 @@
 //! `drover init`: a folder with all that a cluster on this machine needs.
 
 use std::path::Path;
+use std::time::Duration;
 
 use drover_quic::Principal;
 
 use crate::cli::InitArgs;
 use crate::pki::{self, write_new};
-use crate::{Stop, show};
+use crate::{Stop, door, show};
 
 const GATEWAY: &str = "gateway/0";
 const PERSISTENCE: &str = "persistence/0";
 const ROUTER: &str = "router/0";
 const DNS: &str = "dns/0";
 const HEALTH: &str = "health/0";
+const HUB: &str = "hub/0";
+
+/// How long the token that is made lets its bearer in.
+const TOKEN_GOOD_FOR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Ports from one service's first to the next one's: so many of each can run.
 const PORTS_EACH: u16 = 10;
@@ -32,6 +37,9 @@ struct Addrs {
     dns_admin: String,
     health: String,
     health_admin: String,
+    hub: String,
+    hub_bus: String,
+    hub_admin: String,
 }
 
 impl Addrs {
@@ -51,27 +59,31 @@ impl Addrs {
             dns_admin: at(12),
             health: at(9),
             health_admin: at(10),
+            hub: at(13),
+            hub_bus: at(14),
+            hub_admin: at(15),
         }
     }
 }
 
 pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
     let dir = &args.dir;
-    if !matches!(pki::parse(&args.vehicle)?, Principal::Vehicle { .. }) {
+    let Principal::Vehicle { tenant, .. } = pki::parse(&args.vehicle)? else {
         return Err(Stop::Usage(format!("--vehicle {}: that is a service, not a vehicle", args.vehicle)));
-    }
+    };
     let addrs = Addrs::from_port(args.port);
     let configs = [
         ("health.toml", health_config(&addrs)),
         ("router.toml", router_config(&addrs)),
         ("gateway.toml", gateway_config(&addrs)),
+        ("hub.toml", hub_config(&addrs)),
         ("dns.toml", dns_config(&addrs)),
         ("persistence.toml", persistence_config(&addrs, args.postgres.as_deref())),
         ("tracker.toml", tracker_config(&addrs, &args.vehicle)),
         ("cluster.toml", cluster_file(&addrs)),
     ];
     // Nothing is half made because the last of it is in the way.
-    let there = ["pki"].into_iter().chain(configs.iter().map(|(name, _)| *name));
+    let there = ["pki", "tokens.toml"].into_iter().chain(configs.iter().map(|(name, _)| *name));
     if let Some(name) = there.into_iter().find(|name| dir.join(name).exists()) {
         let there = dir.join(name);
         return Err(Stop::Usage(format!(
@@ -82,17 +94,24 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
     let folder = dir.join("pki");
     pki::make_ca(&folder)?;
     pki::make_secret(&folder)?;
-    for who in [HEALTH, DNS, ROUTER, GATEWAY, PERSISTENCE, &args.vehicle] {
+    for who in [HEALTH, DNS, ROUTER, GATEWAY, HUB, PERSISTENCE, &args.vehicle] {
         pki::issue_into(&folder, who)?;
     }
     for (name, text) in configs {
         write_new(&dir.join(name), &text, 0o644)?;
     }
-    show(&next_steps(dir, args.postgres.is_some()));
+    let token = door::hex(&pki::fresh_seeds()?.child("token").bytes()[..16]);
+    let expires = drover_env::real::wall().plus(TOKEN_GOOD_FOR);
+    let tokens = format!("{TOKENS_HEAD}{}", door::entry(&token, "dispatcher", tenant, expires));
+    write_new(&dir.join("tokens.toml"), &tokens, 0o600)?;
+    show(&next_steps(dir, args.postgres.is_some(), &addrs.hub, &token));
     Ok(())
 }
 
-fn next_steps(dir: &Path, has_database: bool) -> String {
+/// What the file of tokens begins with.
+const TOKENS_HEAD: &str = "# Who may see the live map. Of a token its SHA-256 alone is here: printf %s TOKEN | sha256sum\n\n";
+
+fn next_steps(dir: &Path, has_database: bool, hub: &str, token: &str) -> String {
     let dir = dir.display();
     let migrate = if has_database {
         format!("  drover migrate --config {dir}/persistence.toml      makes the tables, once\n")
@@ -100,10 +119,11 @@ fn next_steps(dir: &Path, has_database: bool) -> String {
         String::new()
     };
     format!(
-        "wrote {dir}: certificates, health.toml, dns.toml, router.toml, gateway.toml, persistence.toml, tracker.toml,\n\
-         cluster.toml\n\
+        "wrote {dir}: certificates, health.toml, dns.toml, router.toml, gateway.toml, hub.toml, persistence.toml, tracker.toml,\n\
+         tokens.toml, cluster.toml\n\
          {dir}/pki/ca.key can issue any certificate: keep it away from the machines that run services\n\
          {dir}/pki/cluster.secret is for gateways, routers and DNS servers alone\n\
+         the live map is at ws://{hub}/live-map for a year to whoever has this token, which is shown once: {token}\n\
          next:\n\
          {migrate}  \
          drover up {dir}\n  \
@@ -113,6 +133,7 @@ fn next_steps(dir: &Path, has_database: bool) -> String {
          drover persistence --config {dir}/persistence.toml\n  \
          drover gateway --config {dir}/gateway.toml\n  \
          drover router --config {dir}/router.toml\n  \
+         drover hub --config {dir}/hub.toml\n  \
          drover dns --config {dir}/dns.toml\n  \
          drover tracker --config {dir}/tracker.toml < drive.nmea      with `demo = false`\n"
     )
@@ -173,14 +194,25 @@ fn dns_config(addrs: &Addrs) -> String {
 }
 
 fn gateway_config(addrs: &Addrs) -> String {
-    let Addrs { gateway, persistence, gateway_admin, router_inner, .. } = addrs;
+    let Addrs { gateway, persistence, gateway_admin, router_inner, hub_bus, .. } = addrs;
     format!(
         "{}\n{CLUSTER}\n[gateway]\n# Routers send here, by UDP, and vehicles may.\nlisten = \"{gateway}\"\n\
          # `inner` of each router.\nrouters = [\"{router_inner}\"]\nbus_bind = \"127.0.0.1:0\"\n\n\
          # One for each persistence agent of the cluster.\n\
-         [[gateway.persistence]]\nnode = \"{PERSISTENCE}\"\naddr = \"{persistence}\"\n{}",
+         [[gateway.persistence]]\nnode = \"{PERSISTENCE}\"\naddr = \"{persistence}\"\n\n\
+         # One for each hub of the cluster.\n[[gateway.live]]\nnode = \"{HUB}\"\naddr = \"{hub_bus}\"\n{}",
         head("gateway", "gateway-{index}", gateway_admin),
         discovery("gateway", addrs)
+    )
+}
+
+fn hub_config(addrs: &Addrs) -> String {
+    let Addrs { hub, hub_bus, hub_admin, .. } = addrs;
+    format!(
+        "{}\n[access]\ntokens = \"tokens.toml\"\n\n[hub]\n# Clients connect here, by TCP: ws://{hub}/live-map\nlisten = \"{hub}\"\n\
+         # Gateways publish here, by UDP. Of several hubs, each takes the next port.\nbus_listen = \"{hub_bus}\"\n{}",
+        head("hub", "hub-{index}", hub_admin),
+        discovery("hub", addrs).replace(" The lists above hold until there is news.", "")
     )
 }
 
@@ -220,10 +252,11 @@ fn cluster_file(addrs: &Addrs) -> String {
     };
     format!(
         "# What runs in this cluster, and where: `drover up` reads it. Of several of a kind, each takes the next port.\n\n\
-         [supervisor]\nadmin = \"{}\"\n{}{}{}{}{}{}",
+         [supervisor]\nadmin = \"{}\"\n{}{}{}{}{}{}{}",
         addrs.supervisor_admin,
         service("health", Some(&addrs.health), &addrs.health_admin),
         service("persistence", Some(&addrs.persistence), &addrs.persistence_admin),
+        service("hub", Some(&addrs.hub), &addrs.hub_admin),
         service("gateway", Some(&addrs.gateway), &addrs.gateway_admin),
         service("router", Some(&addrs.router), &addrs.router_admin),
         service("dns", Some(&addrs.dns), &addrs.dns_admin),
@@ -280,7 +313,12 @@ mod tests {
         assert_eq!(agent.postgres.map(|postgres| postgres.endpoints), Some(vec!["/run/a \"b\"".to_owned()]));
         let cluster =
             drover_supervisor::Cluster::load(&dir.join("cluster.toml")).expect("a good cluster file");
-        assert_eq!(cluster.instances().len(), 6);
+        assert_eq!(cluster.instances().len(), 7);
+        let hub = config::load::<drover_hub::Config>(&dir.join("hub.toml"), "hub", &none).ok();
+        let hub = hub.expect("a good config");
+        assert_eq!(hub.service.check(), Ok(()));
+        assert_eq!(hub.service.bus_listen, gateway.service.live[0].addr);
+        assert!(crate::door::TokenFile::open(hub.tokens).is_ok());
         let health = config::load::<drover_health::Config>(&dir.join("health.toml"), "health", &none).ok();
         let health = health.expect("a good config");
         assert_eq!(health.service.check(), Ok(()));

@@ -12,6 +12,7 @@ mod commented;
 mod config;
 mod ctl;
 mod database;
+mod door;
 mod init;
 mod metrics;
 mod operations;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         Command::Router(args) => services::router(&args),
         Command::Dns(args) => services::dns(&args),
         Command::Health(args) => services::health(&args),
+        Command::Hub(args) => services::hub(&args),
         Command::Persistence(args) => services::persistence(&args),
         Command::Tracker(args) => services::tracker(&args),
         Command::Up(args) => up::run(&args),

@@ -194,7 +194,7 @@ pub(crate) fn parse(who: &str) -> Result<Principal, Stop> {
     Ok(Principal::Vehicle { tenant: tenant_id, vehicle })
 }
 
-fn fresh_seeds() -> Result<SeedTree, Stop> {
+pub(crate) fn fresh_seeds() -> Result<SeedTree, Stop> {
     entropy()
         .map(SeedTree::from_bytes)
         .map_err(|error| Stop::Failed(format!("the system gives no entropy: {error}")))

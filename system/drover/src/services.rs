@@ -29,6 +29,7 @@ use crate::admin::Admin;
 use crate::can::CanConfig;
 use crate::cli::{PersistenceArgs, Placement, ServiceArgs, TrackerArgs};
 use crate::config::{self, Loaded, LogFormat, Process, usage};
+use crate::door::TokenFile;
 use crate::operations::Operations;
 use crate::source::Source;
 use crate::{Stop, complain, database, metrics, pki, print, show};
@@ -166,6 +167,57 @@ pub(crate) fn health(args: &ServiceArgs) -> Result<(), Stop> {
         admin.ready();
         agent.run(cancel).await;
         Ok(())
+    })
+}
+
+pub(crate) fn hub(args: &ServiceArgs) -> Result<(), Stop> {
+    let Some((path, mut loaded)) = prepare::<drover_hub::Config>(args, config::HUB)? else { return Ok(()) };
+    loaded.service.check().map_err(|problem| usage(path, &format!("[hub]: {problem}")))?;
+    expect_name(
+        path,
+        &loaded.identity,
+        "a hub (drover://svc/hub/<index>)",
+        |who| matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Hub),
+    )?;
+    let door = TokenFile::open(loaded.tokens)
+        .map_err(|problem| usage(path, &format!("[access]: tokens: {problem}")))?;
+    if args.check_config {
+        return checked(path);
+    }
+    loaded.service = config::placed_hub(loaded.service, &args.placement);
+    let Loaded { process, service, identity, trust, .. } = loaded;
+    run(&process, &args.placement, identity.principal(), |env, cancel, admin| async move {
+        let reading = env.spawn("hub.tokens", door.clone().keep_reading());
+        let hub = drover_hub::Hub::bind(env, service, &identity, &trust, door)
+            .await
+            .map_err(|error| Chain(&error).to_string())?;
+        let (discovery, gauge) = (hub.discovery(), hub.gauge());
+        admin.tell(move || {
+            let mut details = news(discovery.as_ref()).unwrap_or_else(|| json!({}));
+            details["clients"] = clients(&gauge.counts());
+            Some(details)
+        });
+        let failed = |error| format!("read the address: {error}");
+        let (addr, bus) = (hub.local_addr().map_err(failed)?, hub.bus_addr().map_err(failed)?);
+        info!(%addr, %bus, "hub listens");
+        admin.ready();
+        hub.run(cancel).await;
+        reading.abort();
+        Ok(())
+    })
+}
+
+/// A hub's figures, for people and dashboards.
+fn clients(counts: &drover_hub::core::Counts) -> serde_json::Value {
+    json!({
+        "sockets": counts.sockets,
+        "waiting_to_resume": counts.detached,
+        "vehicles": counts.vehicles,
+        "newest_fix_age_ms": counts.newest_fix_age_ms,
+        "messages": counts.messages,
+        "bytes": counts.bytes,
+        "coalesced": counts.coalesced,
+        "slow_let_go": counts.slow,
     })
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &UpArgs) -> Result<(), Stop> {
 fn check_configs(cluster: &Cluster) -> Result<(), Stop> {
     let (mut agents, mut gateways, mut routers) = (Vec::new(), Vec::new(), Vec::new());
     let (mut gateway_knows, mut router_knows) = (None, None);
-    let (mut health, mut joined) = (Vec::new(), Vec::new());
+    let (mut health, mut joined, mut hubs) = (Vec::new(), Vec::new(), Vec::new());
     for instance in cluster.instances() {
         let (index, listen, node) = (instance.index, instance.listen, instance.node.clone());
         let placement = Placement { index, listen, admin: Some(instance.admin), supervised: true };
@@ -86,6 +86,13 @@ fn check_configs(cluster: &Cluster) -> Result<(), Stop> {
                 agents.push((node, loaded.service.listen));
                 joined.push((path.clone(), PERSISTENCE, loaded.service.discovery));
             }
+            config::HUB => {
+                let service = config::load::<drover_hub::Config>(path, config::HUB, &placement)?.service;
+                service.check().map_err(|problem| config::usage(path, &format!("[hub]: {problem}")))?;
+                let service = config::placed_hub(service, &placement);
+                hubs.push((node, service.bus_listen));
+                joined.push((path.clone(), config::HUB, service.discovery));
+            }
             "health" => {
                 let loaded = config::load::<drover_health::Config>(path, "health", &placement)?;
                 health.push((node, loaded.service.listen));
@@ -98,6 +105,13 @@ fn check_configs(cluster: &Cluster) -> Result<(), Stop> {
             known.persistence.iter().any(|peer| peer.node.to_string() == node && peer.addr == addr)
         };
         expect_listed(&path, "gateway.persistence", &agents, is_known)?;
+        // With health agents a gateway hears of hubs.
+        if known.discovery.agents.is_empty() {
+            let is_known = |node: &str, addr| {
+                known.live.iter().any(|peer| peer.node.to_string() == node && peer.addr == addr)
+            };
+            expect_listed(&path, "gateway.live", &hubs, is_known)?;
+        }
         if let Some((node, inner)) = routers.iter().find(|(_, inner)| !known.routers.contains(inner)) {
             let problem = format!("{node} of this cluster is not listed; add \"{inner}\" to its `routers`");
             return Err(config::usage(&path, &problem));

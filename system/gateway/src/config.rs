@@ -20,6 +20,17 @@ pub struct Peer {
     pub addr: SocketAddr,
 }
 
+/// Which hubs get a fix.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// All of them.
+    #[default]
+    Broadcast,
+    /// Those that want it.
+    Directory,
+}
+
 /// Settings of the gateway.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -34,8 +45,11 @@ pub struct Config {
     pub bus_bind: SocketAddr,
     /// Persistence agents, used in turn. With [gateway.discovery]: until there is news of them.
     pub persistence: Vec<Peer>,
-    /// Where live fixes are published: each of these gets all of them.
+    /// Hubs, which show live fixes. With [gateway.discovery]: until there is news of them.
     pub live: Vec<Peer>,
+    /// Which hubs get a fix: `broadcast`, all of them; `directory`, those that have said that they want its vehicle, its place or
+    /// its tenant. The first is simpler, the second costs less where there are many hubs.
+    pub delivery: Delivery,
     /// A fix further ahead of this clock is refused for good. More than the worst clock of a gateway: GPS time is exact.
     #[serde(rename = "future_max_s", with = "drover_env::seconds")]
     #[schemars(with = "u64")]
@@ -93,6 +107,7 @@ impl Default for Config {
             bus_bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             persistence: Vec::new(),
             live: Vec::new(),
+            delivery: Delivery::default(),
             future_max: Duration::from_secs(600),
             age_max: Duration::from_secs(10 * 365 * 24 * 3600),
             rate_fixes_per_s: 200,
@@ -138,6 +153,9 @@ impl Config {
             return Err("no persistence agent: add a [[gateway.persistence]] with node and addr, or a \
                         [[gateway.discovery.agents]] that knows them"
                 .to_owned());
+        }
+        if let Some(peer) = self.live.iter().find(|peer| peer.node.kind != NodeKind::Hub) {
+            return Err(format!("live: {} is no hub", peer.node));
         }
         if let Some(peer) = self.persistence.iter().find(|peer| peer.node.kind != NodeKind::Persistence) {
             return Err(format!("persistence: {} is no persistence agent", peer.node));

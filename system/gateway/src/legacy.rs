@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::admission::{Admission, check_time};
+use crate::live::LastCell;
 use crate::session::Session;
 
 /// Longest bare report: every field at its longest is well below.
@@ -70,7 +71,9 @@ fn publish(session: &Session, message: &GeoTelemetry) {
         epoch: None,
         fixes: vec![GeoTelemetry { vehicle_id: None, ..message.clone() }],
     };
-    session.shared.live.publish(session.vehicle, &batch.encode_to_vec().into(), 1);
+    let places: Vec<_> = message.lat.zip(message.lon).into_iter().collect();
+    let names = (session.tenant, session.vehicle);
+    session.shared.live.publish(names, &batch.encode_to_vec().into(), &places, &mut LastCell::default());
 }
 
 fn refuse(session: &Session, reason: &str, detail: &str) {

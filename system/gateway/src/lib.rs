@@ -6,6 +6,7 @@
 
 mod admission;
 mod config;
+mod directory;
 mod legacy;
 mod live;
 mod news;
@@ -17,7 +18,8 @@ mod settled;
 mod stream;
 
 pub use admission::{Admission, admit};
-pub use config::{Config, Peer};
+pub use config::{Config, Delivery, Peer};
+pub use directory::Directory;
 pub use revoked::Revoked;
 pub use service::{BindError, Cordon, Gateway};
 pub use settled::Settled;

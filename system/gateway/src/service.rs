@@ -210,6 +210,7 @@ impl Gateway {
             warn!(sessions = sessions.len(), "drain ended before every batch was acknowledged");
         }
         tasks.iter().for_each(Task::abort);
+        shared.live.stop();
         self.vehicles.close(geostream::close::DRAINING.into(), b"the gateway has stopped");
         self.bus.close(0u32.into(), b"the gateway has stopped");
         // Lets the goodbyes out; whoever does not answer learns by a reset.
@@ -233,16 +234,17 @@ impl Gateway {
         let nodes = self.config.persistence.iter().chain(&self.config.live);
         self.pool.set_nodes(nodes.map(|Peer { node, addr }| NodeAddr { name: *node, addr: *addr }).collect());
         let mut tasks = Vec::new();
+        let live = Live::new(self.env.clone(), self.pool.clone(), self.config.delivery);
+        live.set_hubs(self.config.live.iter().map(|peer| peer.node).collect());
         if let Some(member) = &self.member {
-            let following = news::follow(member.discovery(), self.pool.clone(), self.config.clone());
+            let following =
+                news::follow(member.discovery(), self.pool.clone(), live.clone(), self.config.clone());
             tasks.push(self.env.spawn("gateway.news", following));
             tasks.push(
                 self.env.spawn("gateway.cordon", news::tell_cordon(member.clone(), self.cordon.0.watch())),
             );
         }
         let persister = Persister::new(self.env.clone(), self.pool.clone(), self.config.clone());
-        let receivers = self.config.live.iter().map(|peer| peer.node).collect();
-        let live = Live::new(self.env.clone(), self.pool.clone(), receivers);
         let probing = persister.clone();
         tasks.push(self.env.spawn("gateway.probe", async move { probing.probe().await }));
         if !self.config.revocation_interval.is_zero() {

@@ -21,6 +21,7 @@ use quinn::{RecvStream, SendStream};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admission::{Admission, admit};
+use crate::live::LastCell;
 use crate::session::Session;
 use crate::settled::Settled;
 
@@ -77,6 +78,7 @@ struct Stream<'a> {
     /// Backlog has come on this stream.
     backlog_begun: bool,
     settled: Settled,
+    last_cell: LastCell,
     out: BytesMut,
 }
 
@@ -91,7 +93,8 @@ impl<'a> Stream<'a> {
         );
         let decoder = FrameDecoder::new(FRAME_BYTES_MAX);
         let (opened, backlog_begun, out) = (None, false, BytesMut::new());
-        Self { session, send, recv, decoder, opened, backlog_begun, settled, out }
+        let last_cell = LastCell::default();
+        Self { session, send, recv, decoder, opened, backlog_begun, settled, last_cell, out }
     }
 
     async fn run(&mut self) -> Result<(), StreamError> {
@@ -206,6 +209,7 @@ impl<'a> Stream<'a> {
             return Ok(None);
         }
         let sequences: Vec<_> = admitted.iter().filter_map(|fix| fix.sequence).collect();
+        let places: Vec<_> = admitted.iter().filter_map(|fix| fix.lat.zip(fix.lon)).collect();
         let batch = RecordBatch {
             tenant: Some(session.tenant.as_str().to_owned()),
             vehicle_id: Some(session.vehicle.as_str().to_owned()),
@@ -214,7 +218,8 @@ impl<'a> Stream<'a> {
         };
         let batch = Bytes::from(batch.encode_to_vec());
         if channel == Channel::Live {
-            session.shared.live.publish(session.vehicle, &batch, sequences.len());
+            let names = (session.tenant, session.vehicle);
+            session.shared.live.publish(names, &batch, &places, &mut self.last_cell);
         }
         Ok(Some(Admitted { channel, batch, sequences }))
     }

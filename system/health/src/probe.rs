@@ -2,7 +2,7 @@
 //!
 //! A gateway is asked for a session: it makes the handshake, looks at the certificate, and says goodbye to an agent. A persistence
 //! agent is called, and answers from the loop that takes rows. A router answers a datagram from the loop that forwards. A DNS
-//! server answers a query. So none of them is called well that only goes on saying so.
+//! server answers a query, a hub a request from the loop that tells clients what is new. So none of them is called well that only goes on saying so.
 
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
@@ -20,6 +20,7 @@ use drover_wire::{geostream, mcp, probe};
 use quinn::{ClientConfig, ConnectionError, Endpoint};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until};
 
 /// How often a datagram is sent again until it is answered.
@@ -29,6 +30,10 @@ const ANSWER_BYTES_MAX: usize = 2048;
 /// A DNS query for the start of authority of the root: any server answers it, if only by refusing. The first two bytes are its
 /// number (RFC 1035 section 4.1).
 const DNS_QUERY: [u8; 17] = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 1];
+
+/// What a hub is asked, and how its answer begins (RFC 9112).
+const HTTP_QUESTION: &[u8] = b"GET /live-map/probe HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n";
+const HTTP_ANSWER: &[u8; 12] = b"HTTP/1.1 200";
 
 /// QUIC's code for a server that takes no more connections (RFC 9000 section 20.1).
 const CONNECTION_REFUSED: u64 = 2;
@@ -44,6 +49,8 @@ pub(crate) enum Target {
     Datagram(SocketAddr),
     /// By a DNS query.
     Query(SocketAddr),
+    /// By an HTTP request.
+    Request(SocketAddr),
 }
 
 impl Target {
@@ -55,7 +62,8 @@ impl Target {
             NodeKind::Persistence => at(Purpose::Bus).map(Self::Call),
             NodeKind::Router => at(Purpose::Probe).map(Self::Datagram),
             NodeKind::Dns => at(Purpose::Probe).or_else(|| at(Purpose::Public)).map(Self::Query),
-            NodeKind::Hub | NodeKind::Health | NodeKind::Db | NodeKind::Vehicle => None,
+            NodeKind::Hub => at(Purpose::Probe).map(Self::Request),
+            NodeKind::Health | NodeKind::Db | NodeKind::Vehicle | NodeKind::Watcher => None,
         }
     }
 }
@@ -75,6 +83,10 @@ pub(crate) enum ProbeError {
     Call(#[source] CallError),
     #[error("exchange datagrams")]
     Datagram(#[source] io::Error),
+    #[error("ask by HTTP")]
+    Request(#[source] io::Error),
+    #[error("the answer by HTTP is another: {0:?}")]
+    Answer(String),
 }
 
 /// What probes are made with.
@@ -140,6 +152,7 @@ impl Prober {
                 let answers = |datagram: &[u8]| probe::answered(datagram) == Some(number);
                 self.exchange(addr, &probe::question(number), answers).await
             }
+            Target::Request(addr) => self.request(addr).await,
             Target::Query(addr) => {
                 let mut query = DNS_QUERY;
                 let [.., high, low] = self.number().to_be_bytes();
@@ -178,6 +191,18 @@ impl Prober {
                 Ok(())
             }
             _ => Err(ProbeError::Closed),
+        }
+    }
+
+    /// Asks a hub whether its loop goes round.
+    async fn request(&self, to: SocketAddr) -> Result<(), ProbeError> {
+        let mut stream = self.env.connect(to).await.map_err(ProbeError::Request)?;
+        stream.write_all(HTTP_QUESTION).await.map_err(ProbeError::Request)?;
+        let mut answer = [0; HTTP_ANSWER.len()];
+        stream.read_exact(&mut answer).await.map_err(ProbeError::Request)?;
+        match answer == *HTTP_ANSWER {
+            true => Ok(()),
+            false => Err(ProbeError::Answer(String::from_utf8_lossy(&answer).into_owned())),
         }
     }
 

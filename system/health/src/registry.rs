@@ -46,8 +46,8 @@ struct Known {
 /// True for kinds of nodes that are probed.
 pub(crate) const fn is_probed(kind: NodeKind) -> bool {
     match kind {
-        NodeKind::Router | NodeKind::Gateway | NodeKind::Persistence | NodeKind::Dns => true,
-        NodeKind::Hub | NodeKind::Health | NodeKind::Db | NodeKind::Vehicle => false,
+        NodeKind::Router | NodeKind::Gateway | NodeKind::Persistence | NodeKind::Dns | NodeKind::Hub => true,
+        NodeKind::Health | NodeKind::Db | NodeKind::Vehicle | NodeKind::Watcher => false,
     }
 }
 

@@ -24,11 +24,13 @@ pub enum NodeKind {
     Db,
     /// A vehicle's on-board computer.
     Vehicle,
+    /// Whoever watches the live map: a browser, or the twin's stand-in for one.
+    Watcher,
 }
 
 impl NodeKind {
     /// Every kind, in the order of a fix's way.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Router,
         Self::Gateway,
         Self::Persistence,
@@ -37,6 +39,7 @@ impl NodeKind {
         Self::Health,
         Self::Db,
         Self::Vehicle,
+        Self::Watcher,
     ];
 
     /// The word in front of the slash.
@@ -50,6 +53,7 @@ impl NodeKind {
             Self::Health => "health",
             Self::Db => "db",
             Self::Vehicle => "vehicle",
+            Self::Watcher => "watcher",
         }
     }
 }
@@ -72,7 +76,7 @@ impl FromStr for NodeKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} names no node: write kind/index, such as gateway/0 (or kind/* where a group is allowed), \
-     with a kind of router, gateway, persistence, hub, dns, health, db, vehicle"
+     with a kind of router, gateway, persistence, hub, dns, health, db, vehicle, watcher"
 )]
 pub struct NodeNameError {
     /// The text as it was given.

@@ -52,6 +52,12 @@ impl WallTime {
         Self { micros: self.micros.saturating_add(i64::try_from(later.as_micros()).unwrap_or(i64::MAX)) }
     }
 
+    /// As RFC 3339 in UTC, always to the millisecond: what clients of the API read.
+    pub fn to_rfc3339_millis(self) -> String {
+        let time = DateTime::<Utc>::from_timestamp_micros(self.micros).unwrap_or_default();
+        time.to_rfc3339_opts(SecondsFormat::Millis, true)
+    }
+
     /// How long ago `earlier` was; zero if it lies ahead.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.micros.saturating_sub(earlier.micros).max(0) as u64)
@@ -99,6 +105,7 @@ mod tests {
         assert_eq!(start.as_secs(), 1_772_434_800);
         assert_eq!(start.plus(Duration::from_millis(1500)).to_string(), "2026-03-02T07:00:01.500Z");
         assert_eq!(WallTime::from_micros(-1).as_secs(), -1);
+        assert_eq!(start.to_rfc3339_millis(), "2026-03-02T07:00:00.000Z");
         assert_eq!(start.plus(Duration::MAX), WallTime::from_micros(i64::MAX));
         assert!("yesterday".parse::<WallTime>().is_err());
     }

@@ -97,7 +97,7 @@ const fn one() -> u32 {
 }
 
 /// Kinds of services that `drover` has.
-const KINDS: [&str; 6] = ["persistence", "gateway", "router", "health", "dns", "tracker"];
+const KINDS: [&str; 7] = ["persistence", "gateway", "router", "hub", "health", "dns", "tracker"];
 /// Instances of one kind on one machine.
 const COUNT_MAX: u32 = 256;
 
@@ -217,13 +217,14 @@ impl Cluster {
         problems
     }
 
-    /// Ports that two of its processes would take. A service listens by UDP, an admin address by TCP.
+    /// Ports that two of its processes would take. A service listens by UDP, an admin address and a hub's clients' port by TCP.
     fn clashes(&self) -> Vec<String> {
         let mut taken: BTreeMap<(&str, SocketAddr), String> = BTreeMap::new();
         let mut problems = Vec::new();
         let supervisor = self.supervisor.admin.map(|addr| ("admin", addr, "supervisor".to_owned()));
         let of_instances = self.instances().into_iter().flat_map(|instance| {
-            let listen = instance.listen.map(|addr| ("listen", addr, instance.node.clone()));
+            let key = if instance.kind == "hub" { "admin" } else { "listen" };
+            let listen = instance.listen.map(|addr| (key, addr, instance.node.clone()));
             listen.into_iter().chain([("admin", instance.admin, instance.node)])
         });
         for (key, addr, node) in supervisor.into_iter().chain(of_instances) {

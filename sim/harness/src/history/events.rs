@@ -15,7 +15,7 @@ use crate::report::TimelineEvent;
 const TIMELINE_MAX: usize = 50_000;
 
 /// Events that are counted and have no line in the timeline: there are too many.
-const UNTOLD: [&str; 9] = [
+const UNTOLD: [&str; 10] = [
     "duplicate_dropped",
     "credit_withheld",
     "persist_failed",
@@ -25,6 +25,7 @@ const UNTOLD: [&str; 9] = [
     "overloaded",
     "command",
     "news_old",
+    "watcher_connect",
 ];
 
 /// The fields of an event, by position.
@@ -70,6 +71,7 @@ impl Observer for History {
         state.drains.event(at, node, name);
         state.packets.event(at, now, node, name, &values);
         state.news.event(at, node, name, &values);
+        state.watching.event(at, now, node, name, &values);
         if node.kind == NodeKind::Vehicle {
             state.vehicle_event(at, now, node, name, &values);
         }
@@ -126,6 +128,10 @@ fn counted_as(name: &str, values: &Fields<'_>) -> Option<(&'static str, u64)> {
         "health.state" => ("node_state", 1),
         "health.blind" => ("agent_blind", 1),
         "discovery.news_old" => ("news_old", 1),
+        "watcher.connected" => ("watcher_connect", 1),
+        "watcher.resumed" => ("watcher_resume", 1),
+        "watcher.refused" => ("watcher_refused", 1),
+        "hub.let_go" if values.text("reason") == "slow" => ("slow_let_go", 1),
         "node.crashed" => ("node_crash", 1),
         "db.failed_over" => ("store_failover", 1),
         "disk.spoilt" => ("disk_spoilt", 1),

@@ -106,7 +106,7 @@ impl News {
 
     /// A node stands still or is slow from now on, or is as ever.
     pub(super) fn set_hindered(&mut self, at: Duration, node: NodeName, how: &'static str, hindered: bool) {
-        if node.kind == NodeKind::Vehicle || node.kind == NodeKind::Db {
+        if matches!(node.kind, NodeKind::Vehicle | NodeKind::Db | NodeKind::Watcher) {
             return;
         }
         match hindered {
@@ -125,7 +125,7 @@ impl News {
 
     /// A link is impaired from now on.
     pub(super) fn add_rule(&mut self, id: u32, rule: &LinkRule) {
-        let outside = |kind| matches!(kind, NodeKind::Vehicle | NodeKind::Db);
+        let outside = |kind| matches!(kind, NodeKind::Vehicle | NodeKind::Db | NodeKind::Watcher);
         let borne = match rule.effect {
             LinkEffect::Loss(probability) => probability <= LOSS_BORNE,
             LinkEffect::Duplicate(_) => true,

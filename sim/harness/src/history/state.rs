@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use super::moves::Moves;
 use super::quiet::Quiet;
 use super::restarts::Restarts;
-use super::{Causes, Drains, News, Packets, VehicleHistory};
+use super::{Causes, Drains, News, Packets, VehicleHistory, Watching};
 use crate::model::Model;
 use crate::report::{Latency, Series, TimelineEvent, metrics};
 
@@ -39,6 +39,7 @@ pub(super) struct State {
     pub(super) restarts: Restarts,
     pub(super) packets: Packets,
     pub(super) news: News,
+    pub(super) watching: Watching,
     pub(super) moves: Moves,
     /// Sessions that each gateway has open.
     pub(super) sessions: BTreeMap<NodeName, u64>,
@@ -99,6 +100,7 @@ impl State {
             restarts: Restarts::default(),
             packets: Packets::default(),
             news: News::new(),
+            watching: Watching::new(),
             moves: Moves::default(),
             sessions: BTreeMap::new(),
             events: metrics::EVENTS.iter().map(|(name, _)| (*name, 0)).collect(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use drover_model::{NodeKind, NodeName};
 
 use super::result;
-use crate::cluster::DISPATCHER;
+use crate::cluster::dispatcher;
 use crate::history::History;
 use crate::report::OracleResult;
 use crate::scenario::Scenario;
@@ -25,24 +25,28 @@ pub fn tasks_given_back(
     let sessions = history.sessions();
     // Each agent is called twice over, and each calls and probes everybody.
     let agents = u64::from(scenario.nodes_len(NodeKind::Health));
-    let nodes = [NodeKind::Dns, NodeKind::Router, NodeKind::Gateway, NodeKind::Persistence]
+    let nodes = [NodeKind::Dns, NodeKind::Router, NodeKind::Gateway, NodeKind::Persistence, NodeKind::Hub]
         .map(|kind| scenario.nodes_len(kind));
     judge(tasks, |node| match node.kind {
         NodeKind::Health => 3 * nodes.iter().copied().map(u64::from).sum::<u64>(),
         NodeKind::Router => u64::from(scenario.nodes_len(NodeKind::Gateway)) + agents,
         NodeKind::Gateway => {
-            let peers = u64::from(scenario.nodes_len(NodeKind::Persistence) + 1) + 2 * agents;
+            // A hub is called, too, where it says what it wants.
+            let hubs = 2 * scenario.nodes_len(NodeKind::Hub).max(1);
+            let peers = u64::from(scenario.nodes_len(NodeKind::Persistence) + hubs) + 2 * agents;
             sessions.get(&node).copied().unwrap_or_default() + peers
         }
         NodeKind::Vehicle | NodeKind::Db => 0,
+        // Its own, its connection's, and one behind it that has not ended yet.
+        NodeKind::Watcher => 1,
         // A desk for each van, and a connection to each agent.
-        _ if node == DISPATCHER => {
+        _ if node == dispatcher(scenario) => {
             u64::from(scenario.vehicles_len() + scenario.nodes_len(NodeKind::Persistence))
         }
         _ => {
             let callers =
                 u64::from(scenario.nodes_len(NodeKind::Gateway)) + u64::from(scenario.orders.is_some());
-            callers + 2 * agents
+            callers + 2 * agents + u64::from(scenario.watchers_len())
         }
     })
 }

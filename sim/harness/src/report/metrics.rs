@@ -4,7 +4,7 @@ use drover_model::Refusal;
 
 /// Latencies, each with `count`, `p50`, `p90`, `p99`, `p999` and `max`, in milliseconds, counted from when the receiver
 /// was due to give the fix.
-pub const LATENCIES: [(&str, &str); 4] = [
+pub const LATENCIES: [(&str, &str); 5] = [
     ("fix_to_durable", "until the tracker saw the durable ack"),
     ("fix_to_published", "until the live path delivered it to an observer"),
     ("fix_to_stored", "until its row was committed"),
@@ -12,6 +12,7 @@ pub const LATENCIES: [(&str, &str); 4] = [
         "end_to_news",
         "from the end of a service until each that listens to health agents knew of it: of services, not of fixes",
     ),
+    ("fix_to_watcher", "until a watcher that takes what it is told saw it, or a newer one in its place; what it began with does not count"),
 ];
 
 /// Latencies that only a run with real processes has.
@@ -68,8 +69,15 @@ pub const DRIVING: [(&str, &str); 8] = [
     ("speeding", "a driver went more than 3 km/h over the limit"),
 ];
 
+/// What went from gateways to hubs.
+pub const FANOUT: [(&str, &str); 3] = [
+    ("fixes", "fixes that went live"),
+    ("messages", "messages to hubs with them: each has all that a vehicle sent at once"),
+    ("messages_per_fix", "the second divided by the first"),
+];
+
 /// Recovery paths and their causes: how often each was taken.
-pub const EVENTS: [(&str, &str); 47] = [
+pub const EVENTS: [(&str, &str); 51] = [
     ("connect", "a vehicle's first session was set up"),
     ("reconnect", "a vehicle set up a session after it had lost one"),
     ("reconnect_most", "sessions that one vehicle lost, at most"),
@@ -116,6 +124,10 @@ pub const EVENTS: [(&str, &str); 47] = [
     ("called_dead", "a health agent called a node dead"),
     ("node_state", "a health agent called a node something else"),
     ("agent_blind", "a health agent heard of nobody"),
+    ("watcher_connect", "a watcher had a session with a hub"),
+    ("watcher_resume", "a watcher went on where it was before it lost its connection"),
+    ("watcher_refused", "a hub refused what a watcher asked"),
+    ("slow_let_go", "a hub let a watcher go that took too little of what it had asked for"),
     ("news_old", "a service went on for a second with news that was more than two seconds old"),
 ];
 
@@ -141,6 +153,7 @@ pub fn all() -> Vec<String> {
         LATENCY_FIGURES.iter().map(move |figure| format!("latency_ms.{name}.{figure}"))
     });
     let throughputs = THROUGHPUTS.iter().map(|(name, _)| format!("throughput.{name}"));
+    let fanout = FANOUT.iter().map(|(name, _)| format!("fanout.{name}"));
     let driving = DRIVING.iter().map(|(name, _)| format!("driving.{name}"));
     let events = EVENTS.iter().map(|(name, _)| format!("events.{name}"));
     let cpu = LIVE_CPU.iter().map(|service| format!("cpu_us_per_fix.{service}"));
@@ -151,6 +164,7 @@ pub fn all() -> Vec<String> {
         .chain(latencies)
         .chain(throughputs)
         .chain(driving)
+        .chain(fanout)
         .chain(events)
         .chain(cpu)
         .chain(settled)

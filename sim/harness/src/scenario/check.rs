@@ -8,7 +8,7 @@ use drover_model::{NodeKind, NodePattern, Position};
 use super::fault::{Cells, DB_LINK_VERBS, FaultSpec, Target, VERBS, kinds_of, parameters_of, speak};
 use super::shape::{Shape, list};
 use super::{
-    Chaos, Cluster, GateSpec, GroupDemand, Link, Mode, Receiver, Roads, Scenario, Traffic, Vehicles,
+    Chaos, Cluster, GateSpec, GroupDemand, Link, Mode, Receiver, Roads, Role, Scenario, Traffic, Vehicles,
 };
 use crate::report::metrics;
 
@@ -154,13 +154,23 @@ fn check_traffic(scenario: &Scenario, shape: &mut Shape<'_>) {
 }
 
 fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
-    let hubs = scenario.nodes_len(NodeKind::Hub);
-    if hubs > 0 {
-        let message = format!(
-            "`hub` = {hubs}: not part of this version's cluster, which has dns, router, gateway, persistence, health and \
-             db; leave it out"
-        );
+    if scenario.cluster.hub > 0 && scenario.modes.contains(&Mode::Live) && !shape.is_broken("modes") {
+        let message = "`hub`: runs with real processes have none yet; leave it out, or \"live\"".to_owned();
         shape.problem_at("cluster.hub", message);
+    }
+    if scenario.cluster.hub == 0 && !scenario.watchers.is_empty() && !shape.is_broken("watchers") {
+        let message = "[[watchers]] watch hubs: add `hub` to [cluster]".to_owned();
+        shape.problem_at("watchers", message);
+    }
+    if scenario.cluster.hub == 0 && !scenario.hub.is_empty() && !shape.is_broken("hub") {
+        let message = "[hub] means nothing without hubs: add `hub` to [cluster]".to_owned();
+        shape.problem_at("hub", message);
+    }
+    for (index, group) in scenario.watchers.iter().enumerate() {
+        if group.role == Role::Customer && group.pan_every.is_some() {
+            let message = "`pan_every_s` is for dispatchers: a customer sees one vehicle".to_owned();
+            shape.problem_at(&format!("watchers[{index}].pan_every_s"), message);
+        }
     }
     if scenario.cluster.router > 0 && scenario.modes.contains(&Mode::Live) && !shape.is_broken("modes") {
         let message =
@@ -274,7 +284,7 @@ fn link_problem(scenario: &Scenario, verb: &str, link: Link) -> Option<String> {
         };
         return Some(format!(
             "`{verb}`: nothing goes between {from} and {to}; links are {first}, gateway and persistence, \
-             persistence and db, health and each of dns, router, gateway and persistence"
+             persistence and db, gateway and hub, hub and watcher, health and each of dns, router, gateway, hub and persistence"
         ));
     }
     let db = from == NodeKind::Db || to == NodeKind::Db;

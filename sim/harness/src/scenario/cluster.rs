@@ -20,7 +20,8 @@ pub struct Cluster {
     /// Persistence agents, which write to the database. Default 1.
     #[schemars(range(min = 1, max = 64))]
     pub persistence: u32,
-    /// Live hubs. Not part of this version's cluster: only 0.
+    /// Live hubs; with 0, an observer stands in for them. Default 0.
+    #[schemars(range(min = 0, max = 128))]
     pub hub: u32,
     /// DNS servers, of which vehicles learn where the routers are; with 0, vehicles know. Default 0.
     #[schemars(range(min = 0, max = 64))]

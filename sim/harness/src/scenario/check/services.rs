@@ -1,4 +1,4 @@
-//! `[dns]`, `[router]`, `[health]`, `[gateway]`, `[persistence]` and `[tracker]`: the services' own keys, as the services judge
+//! `[dns]`, `[router]`, `[health]`, `[hub]`, `[gateway]`, `[persistence]` and `[tracker]`: the services' own keys, as the services judge
 //! them.
 
 use std::collections::BTreeSet;
@@ -15,6 +15,7 @@ pub(super) fn check(scenario: &Scenario, shape: &mut Shape<'_>) {
         check_keys::<drover_dns::Config>("dns", &scenario.dns, &configs::DNS_SET, shape),
         check_keys::<drover_router::Config>("router", &scenario.router, &configs::ROUTER_SET, shape),
         check_keys::<drover_health::Config>("health", &scenario.health, &configs::HEALTH_SET, shape),
+        check_keys::<drover_hub::Config>("hub", &scenario.hub, &configs::HUB_SET, shape),
         check_keys::<drover_gateway::Config>("gateway", &scenario.gateway, &configs::GATEWAY_SET, shape),
         check_keys::<drover_persistence::Config>(
             "persistence",

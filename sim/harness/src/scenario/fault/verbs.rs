@@ -242,8 +242,8 @@ pub(in crate::scenario) fn kinds_of(verb: &str) -> Option<&'static [NodeKind]> {
         | "gps_freeze" | "gps_lie" => Some(&[NodeKind::Vehicle]),
         // The database does not ask for the time.
         "clock_skew" | "clock_drift" => {
-            use NodeKind::{Dns, Gateway, Health, Persistence, Router, Vehicle};
-            Some(&[Dns, Router, Gateway, Persistence, Health, Vehicle])
+            use NodeKind::{Dns, Gateway, Health, Hub, Persistence, Router, Vehicle};
+            Some(&[Dns, Router, Gateway, Persistence, Hub, Health, Vehicle])
         }
         _ => None,
     }
@@ -254,8 +254,11 @@ pub(in crate::scenario) const DB_LINK_VERBS: [&str; 5] = ["partition", "loss", "
 
 /// True if nodes of these kinds speak with each other.
 pub(in crate::scenario) fn speak(one: NodeKind, other: NodeKind) -> bool {
-    use NodeKind::{Db, Dns, Gateway, Health, Persistence, Router, Vehicle};
+    use NodeKind::{Db, Dns, Gateway, Health, Hub, Persistence, Router, Vehicle, Watcher};
     let pairs = [
+        (Gateway, Hub),
+        (Hub, Watcher),
+        (Hub, Health),
         (Vehicle, Gateway),
         (Vehicle, Dns),
         (Vehicle, Router),

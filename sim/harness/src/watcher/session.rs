@@ -1,0 +1,324 @@
+//! One session of a watcher: its handshake, what it asks, and what it is told.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use drover_env::{ByteStream, Env, Value};
+use drover_model::{NodeName, VehicleId};
+use futures_util::{SinkExt, StreamExt};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value as Json, json};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use super::Plan;
+use crate::scenario::Encoding;
+
+/// How long a hub may take to let a watcher in.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
+/// A page asks so often whether its hub is still there, and gives it up after so long without a word.
+const PING_EVERY: Duration = Duration::from_secs(4);
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// One that has stopped reading is gone after so long, and comes back.
+const FROZEN_FOR: Duration = Duration::from_secs(60);
+
+type Socket = WebSocketStream<Box<dyn ByteStream>>;
+
+/// How a session ended.
+pub(super) enum Ended {
+    /// The hub did not let it in, or is not there.
+    Unreached,
+    /// It broke off.
+    Lost,
+    /// The watcher left it.
+    Left,
+    /// The hub stops.
+    Drained,
+}
+
+/// What a watcher keeps from one session to the next.
+#[derive(Default)]
+pub(super) struct Known {
+    session: Option<String>,
+    seq: u32,
+    /// Where vehicles were seen last, in degrees of longitude and latitude.
+    places: BTreeMap<VehicleId, (f64, f64)>,
+}
+
+/// What a watcher keeps for one session.
+struct Attending<'a> {
+    env: &'a Env,
+    plan: &'a Plan,
+    known: &'a mut Known,
+    handles: BTreeMap<u32, VehicleId>,
+    /// Low half of times in binary records are of a second near this one.
+    drained: bool,
+}
+
+/// Attends one session until it ends.
+pub(super) async fn attend(
+    env: &Env,
+    plan: &Plan,
+    hub: NodeName,
+    addr: SocketAddr,
+    known: &mut Known,
+    rng: &mut ChaCha8Rng,
+) -> Ended {
+    let Ok(Some(mut socket)) = timeout(HANDSHAKE_MAX, connect(env, plan, addr)).await else {
+        return Ended::Unreached;
+    };
+    let hub_index = u64::from(hub.index);
+    let healthy = u64::from(plan.group.is_healthy());
+    let resumes = known.session.take();
+    let mut attending = Attending { env, plan, known, handles: BTreeMap::new(), drained: false };
+    env.event("watcher.connected", &[("hub", Value::U64(hub_index)), ("healthy", Value::U64(healthy))]);
+    let asked = attending.begin(&mut socket, resumes).await;
+    let ended = match asked {
+        Some(()) => attending.watch(&mut socket, rng).await,
+        None => Ended::Lost,
+    };
+    env.event("watcher.lost", &[]);
+    ended
+}
+
+async fn connect(env: &Env, plan: &Plan, addr: SocketAddr) -> Option<Socket> {
+    let stream = env.connect(addr).await.ok()?;
+    let mut request = format!("ws://{addr}/live-map").into_client_request().ok()?;
+    let protocol = match plan.group.encoding {
+        Encoding::Json => Some(drover_hub::core::SUBPROTOCOL_JSON),
+        Encoding::Binary => Some(drover_hub::core::SUBPROTOCOL_BINARY),
+        Encoding::Features => None,
+    };
+    if let Some(protocol) = protocol {
+        request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(protocol));
+    }
+    // Half of them say who they are in the request, the others in the first message.
+    if plan.index.is_multiple_of(2) {
+        let bearer = HeaderValue::try_from(format!("Bearer {}", plan.token)).ok()?;
+        request.headers_mut().insert("authorization", bearer);
+    }
+    client_async(request, stream).await.ok().map(|(socket, _)| socket)
+}
+
+async fn say(socket: &mut Socket, message: &Json) -> Option<()> {
+    socket.send(Message::text(message.to_string())).await.ok()
+}
+
+impl Attending<'_> {
+    /// Says who it is, and asks for what it wants: what it had before, if the hub still knows that.
+    async fn begin(&mut self, socket: &mut Socket, resumes: Option<String>) -> Option<()> {
+        if !self.plan.index.is_multiple_of(2) {
+            say(socket, &json!({"action": "AUTHENTICATE", "token": self.plan.token})).await?;
+        }
+        if let Some(session) = resumes {
+            say(socket, &json!({"action": "RESUME", "session": session, "seq": self.known.seq, "id": 1})).await?;
+            let answered = timeout(HANDSHAKE_MAX, async {
+                loop {
+                    let message = socket.next().await?.ok()?;
+                    let resumed = self.take(&message);
+                    if let Some(resumed) = resumed {
+                        return Some(resumed);
+                    }
+                }
+            });
+            let resumed = answered.await.ok()??;
+            if resumed {
+                self.env.event("watcher.resumed", &[]);
+                self.tell_subscribed();
+                return Some(());
+            }
+        }
+        // Sequences begin anew with the session.
+        self.known.seq = 0;
+        if self.plan.group.pan_every.is_none() {
+            let topic = match self.plan.vehicle {
+                Some(vehicle) => format!("vehicle:{vehicle}"),
+                None => "live_updates:all".to_owned(),
+            };
+            say(socket, &json!({"action": "SUBSCRIBE", "topic": topic, "id": 2})).await?;
+            self.tell_subscribed();
+        }
+        Some(())
+    }
+
+    fn tell_subscribed(&self) {
+        match self.plan.vehicle {
+            Some(vehicle) => self.env.event("watcher.subscribed", &[("vehicle", Value::Vehicle(vehicle))]),
+            None if self.plan.group.pan_every.is_none() => self.env.event("watcher.subscribed", &[]),
+            None => {}
+        }
+    }
+
+    /// Watches until the session ends.
+    async fn watch(&mut self, socket: &mut Socket, rng: &mut ChaCha8Rng) -> Ended {
+        let group = self.plan.group;
+        if group.frozen {
+            // What it has asked for piles up in front of it.
+            sleep(FROZEN_FOR).await;
+            return Ended::Left;
+        }
+        let start = Instant::now();
+        let leaves_at = group.churn_every.map(|every| start + every.mul_f64(rng.random_range(0.5..1.5)));
+        let (mut pings_at, mut pans_at, mut heard) = (start + PING_EVERY, start, start);
+        loop {
+            let pans = group.pan_every.filter(|_| self.plan.vehicle.is_none());
+            let message = tokio::select! {
+                biased;
+                () = sleep_until(leaves_at.unwrap_or(start)), if leaves_at.is_some() => {
+                    if rng.random_bool(0.5) {
+                        self.known.session = None;
+                        let _ = timeout(HANDSHAKE_MAX, socket.close(None)).await;
+                    }
+                    return Ended::Left;
+                }
+                () = sleep_until(pings_at) => {
+                    pings_at = Instant::now() + PING_EVERY;
+                    if heard.elapsed() > SILENCE_MAX || say(socket, &json!({"action": "PING"})).await.is_none() {
+                        return Ended::Lost;
+                    }
+                    continue;
+                }
+                () = sleep_until(pans_at), if pans.is_some() => {
+                    pans_at = Instant::now() + pans.unwrap_or_default();
+                    if self.pan(socket, rng).await.is_none() {
+                        return Ended::Lost;
+                    }
+                    continue;
+                }
+                message = socket.next() => message,
+            };
+            let Some(Ok(message)) = message else {
+                return if self.drained { Ended::Drained } else { Ended::Lost };
+            };
+            heard = Instant::now();
+            self.take(&message);
+            if !group.slow.is_zero() {
+                sleep(group.slow).await;
+            }
+        }
+    }
+
+    /// Looks at the surroundings of some vehicle, or of the whole fleet while it has seen none.
+    async fn pan(&mut self, socket: &mut Socket, rng: &mut ChaCha8Rng) -> Option<()> {
+        let places: Vec<_> = self.known.places.values().copied().collect();
+        if places.is_empty() {
+            return say(socket, &json!({"action": "SUBSCRIBE", "viewport":
+                {"west": -180.0, "south": -85.0, "east": 180.0, "north": 85.0, "zoom": 1}}))
+            .await;
+        }
+        let (lon, lat) = places[rng.random_range(0..places.len())];
+        let half_lat = self.plan.group.view_m / 2.0 / 111_320.0;
+        // Twice is as good as the cosine of sixty degrees.
+        let half_lon = half_lat * 2.0;
+        let viewport = json!({"west": (lon - half_lon).max(-180.0), "south": (lat - half_lat).max(-90.0),
+            "east": (lon + half_lon).min(180.0), "north": (lat + half_lat).min(90.0), "zoom": 14});
+        say(socket, &json!({"action": "SUBSCRIBE", "viewport": viewport})).await
+    }
+
+    /// Takes a message; gives whether the session was resumed, if that is what it says.
+    fn take(&mut self, message: &Message) -> Option<bool> {
+        match message {
+            Message::Text(text) => {
+                let Ok(message) = serde_json::from_str::<Json>(text) else {
+                    self.env.event("watcher.malformed", &[]);
+                    return None;
+                };
+                self.take_json(&message)
+            }
+            Message::Binary(bytes) => {
+                if self.take_binary(bytes).is_none() {
+                    self.env.event("watcher.malformed", &[]);
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn take_json(&mut self, message: &Json) -> Option<bool> {
+        if let Some(seq) = message["seq"].as_u64() {
+            self.known.seq = seq as u32;
+        }
+        let features = message["features"].as_array().into_iter().flatten();
+        match message["type"].as_str().unwrap_or_default() {
+            "Feature" => self.see(message, true),
+            "update" => features.for_each(|feature| self.see(feature, true)),
+            "snapshot" => features.for_each(|feature| self.see(feature, false)),
+            "welcome" => self.known.session = message["session"].as_str().map(str::to_owned),
+            "handles" => {
+                let names = message["handles"].as_object().into_iter().flatten();
+                let read = names.filter_map(|(handle, name)| Some((handle.parse().ok()?, self.name(name)?)));
+                let read: Vec<_> = read.collect();
+                self.handles.extend(read);
+            }
+            "closing" => {
+                let reason = message["reason"].as_str().unwrap_or_default();
+                self.drained = reason == "draining";
+                self.env.event("watcher.let_go", &[("reason", Value::Str(reason))]);
+            }
+            "error" => {
+                let code = message["code"].as_str().unwrap_or_default();
+                self.env.event("watcher.refused", &[("reason", Value::Str(code))]);
+            }
+            "resumed" => return message["resumed"].as_bool(),
+            _ => {}
+        }
+        None
+    }
+
+    /// The vehicle of that name; a customer's is the one that it waits for.
+    fn name(&self, name: &Json) -> Option<VehicleId> {
+        match (name.as_str()?, self.plan.vehicle) {
+            ("delivery", vehicle) => vehicle,
+            // A customer must not learn whose vehicle it is.
+            (_, Some(_)) => None,
+            (name, None) => VehicleId::new(name).ok(),
+        }
+    }
+
+    fn see(&mut self, feature: &Json, live: bool) {
+        let time_ms = feature["properties"]["time_ms"].as_u64();
+        let place = feature["geometry"]["coordinates"].as_array().map(Vec::as_slice);
+        let (Some(vehicle), Some(time_ms), Some([lon, lat])) = (self.name(&feature["id"]), time_ms, place) else {
+            return self.env.event("watcher.malformed", &[]);
+        };
+        let place = (lon.as_f64().unwrap_or_default(), lat.as_f64().unwrap_or_default());
+        self.saw(vehicle, time_ms, place, live);
+    }
+
+    fn saw(&mut self, vehicle: VehicleId, time_ms: u64, place: (f64, f64), live: bool) {
+        self.known.places.insert(vehicle, place);
+        let fields = [
+            ("vehicle", Value::Vehicle(vehicle)),
+            ("time_ms", Value::U64(time_ms)),
+            ("live", Value::U64(u64::from(live))),
+        ];
+        self.env.event("watcher.seen", &fields);
+    }
+
+    /// Reads a binary message; `None` if it is none.
+    fn take_binary(&mut self, bytes: &[u8]) -> Option<()> {
+        let (head, records) = bytes.split_at_checked(16)?;
+        let live = head[1] & 1 == 0;
+        self.known.seq = u32::from_le_bytes(head[4..8].try_into().ok()?);
+        let server_ms = f64::from_le_bytes(head[8..16].try_into().ok()?) as u64;
+        if head[0] != 1 || head[2..4] != 24_u16.to_le_bytes() || records.len() % 24 != 0 {
+            return None;
+        }
+        for record in records.chunks_exact(24) {
+            let word = |at: usize| record.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+            let vehicle = *self.handles.get(&word(0)?)?;
+            let degrees = |word: u32| f64::from(word as i32) / 1e7;
+            let place = (degrees(word(4)?), degrees(word(8)?));
+            // The time of the server tells which of all times with these low bits is meant.
+            let late = (server_ms as u32).wrapping_sub(word(20)?) as i32;
+            self.saw(vehicle, server_ms.saturating_add_signed(-i64::from(late)), place, live);
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,192 @@
+//! Settings of the hub. Every bound says what happens at it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use drover_bus::discovery::Config as Joining;
+use drover_env::Env;
+use drover_model::{TenantId, VehicleId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Vehicles that belong together, under a name that clients subscribe to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Whose they are.
+    #[schemars(with = "String")]
+    pub tenant: TenantId,
+    /// Such as `south`: letters, digits, `-`, `_` and `.`, at most 32.
+    pub name: String,
+    /// A vehicle is in one group at most.
+    #[schemars(with = "Vec<String>")]
+    pub vehicles: Vec<VehicleId>,
+}
+
+/// Settings of the hub.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address of the clients' port, for HTTP and WebSocket (TCP). The contracts' port is 4433.
+    pub listen: SocketAddr,
+    /// Address of the endpoint that gateways publish to and services call. The contracts' port is 9801.
+    pub bus_listen: SocketAddr,
+    /// Pages that may open a session: their origins, such as `https://map.example.com`. Clients that are no browsers send none,
+    /// and are taken. Empty: any.
+    pub origins: Vec<String>,
+    /// How often clients are told what is new. Longer saves CPU time and bytes, and shows each step later; 0: at once, each fix.
+    #[serde(rename = "tick_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
+    pub tick: Duration,
+    /// A vehicle that was not heard of for so long is shown as silent.
+    #[serde(rename = "silent_after_s", with = "drover_env::seconds")]
+    #[schemars(with = "u64")]
+    pub silent_after: Duration,
+    /// Vehicles that the hub knows; the fixes of more are dropped and counted.
+    pub vehicles_max: usize,
+    /// Sessions at once, those that wait to be resumed among them; more are turned away.
+    pub sessions_max: usize,
+    /// Sockets of one address; more are turned away. Offices and mobile networks share addresses.
+    pub sockets_per_address_max: u32,
+    /// Sessions of one token; more are turned away.
+    pub sessions_per_token_max: u32,
+    /// How long a client may take to ask for the session, and to say who it is.
+    #[serde(rename = "handshake_max_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
+    pub handshake_max: Duration,
+    /// A client that was quiet for so long is asked whether it is there.
+    #[serde(rename = "ping_after_s", with = "drover_env::seconds")]
+    #[schemars(with = "u64")]
+    pub ping_after: Duration,
+    /// A client that was quiet for so long is let go.
+    #[serde(rename = "idle_max_s", with = "drover_env::seconds")]
+    #[schemars(with = "u64")]
+    pub idle_max: Duration,
+    /// Largest message of a client, in bytes; with a larger one it is let go.
+    pub message_bytes_max: usize,
+    /// Bytes that a tick gives to one client; the rest waits for the next. Bounds what a slow client holds.
+    pub batch_bytes_max: usize,
+    /// A client that has not taken a batch after so long is let go, and may resume.
+    #[serde(rename = "slow_max_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
+    pub slow_max: Duration,
+    /// How long a session whose client is gone is kept for it to resume.
+    #[serde(rename = "resume_within_s", with = "drover_env::seconds")]
+    #[schemars(with = "u64")]
+    pub resume_within: Duration,
+    /// Topics that one session may have.
+    pub topics_max: usize,
+    /// On shutdown: longest wait for clients to take their goodbyes.
+    #[serde(rename = "drain_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
+    pub drain: Duration,
+    /// Groups of vehicles.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
+    /// Health agents, which tell gateways and DNS of this hub, and this hub of others.
+    pub discovery: Joining,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 4433)),
+            bus_listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9801)),
+            origins: Vec::new(),
+            // Half of what an eye takes for at once; a tenth of the CPU time of every fix by itself.
+            tick: Duration::from_millis(100),
+            silent_after: Duration::from_secs(60),
+            vehicles_max: 200_000,
+            // A process may hold 20,000 files on many systems.
+            sessions_max: 19_000,
+            sockets_per_address_max: 2_000,
+            sessions_per_token_max: 200,
+            handshake_max: Duration::from_secs(5),
+            ping_after: Duration::from_secs(30),
+            idle_max: Duration::from_secs(75),
+            message_bytes_max: 16 * 1024,
+            // The first view of ten thousand vehicles takes three.
+            batch_bytes_max: 1 << 20,
+            slow_max: Duration::from_secs(10),
+            resume_within: Duration::from_secs(60),
+            topics_max: 64,
+            drain: Duration::from_secs(2),
+            groups: Vec::new(),
+            discovery: Joining::default(),
+        }
+    }
+}
+
+impl Config {
+    /// As a simulation wants it: limits so small that they are met.
+    pub(crate) fn buggified(mut self, env: &Env) -> Self {
+        if env.buggify("hub.small_batch") {
+            self.batch_bytes_max = self.batch_bytes_max.min(700);
+        }
+        if env.buggify("hub.short_resume") {
+            self.resume_within /= 20;
+        }
+        self
+    }
+
+    /// Checks what types can not say.
+    ///
+    /// # Errors
+    /// Names the key and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        let positive = [
+            ("silent_after_s", self.silent_after.as_secs() as usize),
+            ("vehicles_max", self.vehicles_max),
+            ("sessions_max", self.sessions_max),
+            ("sockets_per_address_max", self.sockets_per_address_max as usize),
+            ("sessions_per_token_max", self.sessions_per_token_max as usize),
+            ("handshake_max_ms", self.handshake_max.as_millis() as usize),
+            ("ping_after_s", self.ping_after.as_secs() as usize),
+            ("message_bytes_max", self.message_bytes_max),
+            ("batch_bytes_max", self.batch_bytes_max),
+            ("slow_max_ms", self.slow_max.as_millis() as usize),
+            ("topics_max", self.topics_max),
+        ];
+        if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{key} must be at least 1"));
+        }
+        if self.vehicles_max > u32::MAX as usize {
+            return Err(format!("vehicles_max must be at most {}", u32::MAX));
+        }
+        if self.tick > Duration::from_secs(10) {
+            return Err("tick_ms must be at most 10000".to_owned());
+        }
+        if self.idle_max <= self.ping_after {
+            return Err("idle_max_s must be more than ping_after_s: a client is asked before it is let go".to_owned());
+        }
+        let mut members = std::collections::BTreeSet::new();
+        for group in &self.groups {
+            // A group's name is written into messages, and so keeps to the signs of any other name.
+            VehicleId::new(&group.name).map_err(|error| format!("groups: {error}"))?;
+            if let Some(twice) = group.vehicles.iter().find(|vehicle| !members.insert((group.tenant, **vehicle))) {
+                return Err(format!("groups: {twice} of {} is in two groups", group.tenant));
+            }
+        }
+        self.discovery.check(self.bus_listen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_useless_value_is_named() {
+        let check = |config: Config, expected: &str| {
+            let problem = config.check().err().unwrap_or_default();
+            assert!(problem.contains(expected) && problem.is_empty() == expected.is_empty(), "{problem}");
+        };
+        check(Config::default(), "");
+        check(Config { topics_max: 0, ..Config::default() }, "topics_max must be at least 1");
+        check(Config { idle_max: Duration::from_secs(30), ..Config::default() }, "idle_max_s must be more");
+        let (tenant, van) = (TenantId::new("acme").expect("a name"), VehicleId::new("VAN-1").expect("a name"));
+        let group = |name: &str| Group { tenant, name: name.to_owned(), vehicles: vec![van] };
+        check(Config { groups: vec![group("a"), group("b")], ..Config::default() }, "VAN-1 of acme is in two groups");
+        check(Config { groups: vec![group("a\"b")], ..Config::default() }, "groups: name");
+    }
+}

@@ -1,0 +1,32 @@
+//! The live hub: takes fresh fixes from gateways and shows each client what it may see and asked for, over WebSocket.
+//!
+//! Keeps of each vehicle the newest fix alone, and of each client what it has not been told yet: one place per vehicle, so that a
+//! client which is slow costs bounded memory and sees fewer steps, never older ones. Knows no store, no gateway's sessions and no
+//! other hub's clients. The cores ([`core`] and what it is made of) hold no clock, socket or task.
+
+mod cells;
+mod config;
+pub mod core;
+mod directory;
+mod door;
+mod fleet;
+mod intake;
+mod interest;
+mod limits;
+mod live;
+mod outbox;
+mod protocol;
+mod render;
+mod server;
+mod service;
+mod session;
+mod socket;
+mod view;
+mod wheel;
+
+pub use cells::{Viewport, ViewportError};
+pub use config::{Config, Group};
+pub use door::{DRIVE, Denied, Door, FLEET_VIEW, MAP_VIEW, Principal, Role, Visible};
+pub use fleet::Status;
+pub use server::{Body, Pages, problem};
+pub use service::{BindError, Gauge, Hub};

@@ -1,0 +1,109 @@
+//! The core with what is around it: its lock, the sockets that wait for it, and the events that it has to tell.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use drover_env::{Env, HighWater, Value, Watched};
+use rustc_hash::FxHashMap;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::Config;
+use crate::core::{Core, Counts, Note, SessionKey};
+
+/// A batch passes its bound by one message at most, which has no more features than a snapshot's.
+const MESSAGE_SPARE_BYTES: u64 = 1 << 20;
+
+/// The hub's state, shared by its tasks.
+pub(crate) struct Live {
+    pub(crate) env: Env,
+    pub(crate) config: Config,
+    core: Mutex<Core>,
+    sockets: Mutex<FxHashMap<SessionKey, Arc<Notify>>>,
+    /// Counts ticks: whoever waits for the next one knows that the loop goes round.
+    pub(crate) ticks: Watched<u64>,
+    /// Which life of its interest the hub is in.
+    pub(crate) interest: Watched<u64>,
+    fill_bytes: HighWater,
+    fill_vehicles: HighWater,
+}
+
+impl Live {
+    pub(crate) fn new(env: Env, config: Config, core: Core) -> Self {
+        let bytes_max = config.batch_bytes_max as u64 + MESSAGE_SPARE_BYTES;
+        Self {
+            env,
+            core: Mutex::new(core),
+            sockets: Mutex::new(FxHashMap::default()),
+            ticks: Watched::new(0),
+            interest: Watched::new(0),
+            fill_bytes: HighWater::new("hub.client_bytes", bytes_max),
+            fill_vehicles: HighWater::new("hub.client_vehicles", config.vehicles_max as u64),
+            config,
+        }
+    }
+
+    /// Lets the core decide something; then wakes the sockets that have something to do, and tells what happened.
+    pub(crate) fn decide<T>(&self, decide: impl FnOnce(&mut Core) -> T) -> T {
+        let (decided, woken, notes, version) = {
+            let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+            let decided = decide(&mut core);
+            (decided, core.woken(), core.notes(), core.interest_version())
+        };
+        {
+            let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+            woken.iter().filter_map(|key| sockets.get(key)).for_each(|socket| socket.notify_one());
+        }
+        notes.iter().for_each(|note| self.tell(note));
+        self.interest.set(version);
+        decided
+    }
+
+    /// A socket that is to be woken for a session.
+    pub(crate) fn register(&self, key: SessionKey) -> Arc<Notify> {
+        let woken = Arc::new(Notify::new());
+        // What the session had to say before it had a socket.
+        woken.notify_one();
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).insert(key, woken.clone());
+        woken
+    }
+
+    /// The socket of a session is gone.
+    pub(crate) fn lost(&self, key: SessionKey) {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.decide(|core| core.lost(Instant::now(), key));
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&self) {
+        let wall = self.env.wall();
+        let (bytes, vehicles) = self.decide(|core| {
+            core.tick(Instant::now(), wall);
+            core.fullest()
+        });
+        self.fill_bytes.see(&self.env, bytes as u64);
+        self.fill_vehicles.see(&self.env, vehicles as u64);
+        self.ticks.set(self.ticks.get() + 1);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner).counts(self.env.wall())
+    }
+
+    /// One event for each: the audit trail, and what the twin judges.
+    fn tell(&self, note: &Note) {
+        match note {
+            Note::Admitted(role, token_id) => {
+                let fields = [("reason", Value::Str(role)), ("token", Value::Str(token_id))];
+                self.env.event("hub.admitted", &fields);
+            }
+            Note::Refused(reason) => self.env.event("hub.refused", &[("reason", Value::Str(reason))]),
+            Note::LetGo(key, farewell) => {
+                let fields = [("reason", Value::Str(farewell.name())), ("session", Value::U64(key.0))];
+                self.env.event("hub.let_go", &fields);
+            }
+            Note::Resumed(true) => self.env.event("hub.resumed", &[]),
+            Note::Resumed(false) => self.env.event("hub.not_resumed", &[]),
+            Note::Forgotten => self.env.event("hub.session_forgotten", &[]),
+        }
+    }
+}

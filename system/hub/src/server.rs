@@ -1,0 +1,251 @@
+//! The clients' port: HTTP/1.1, and the upgrade to a session at `/live-map`. Everything else is the pages' to answer.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use drover_env::{BoxFuture, ByteStream, Listener, Value};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::core::{Encoding, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON, SessionKey, Turned};
+use crate::live::Live;
+use crate::socket;
+
+/// Where sessions are asked for.
+const LIVE_MAP: &str = "/live-map";
+/// What health agents ask: it is answered from the loop that tells clients what is new.
+const PROBE: &str = "/live-map/probe";
+/// Connections that have no session, or not yet: pages, the API, handshakes.
+const CONNECTIONS_SPARE: usize = 1_000;
+/// Wait after a connection that could not be taken: out of files, most likely.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+/// Longest that a probe waits for the loop to go round.
+const PROBE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Body of an answer.
+pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Answers what is no session: pages, files, the HTTP API.
+pub trait Pages: Send + Sync {
+    /// Answers a request of a client at `peer`.
+    fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> BoxFuture<'_, Response<Body>>;
+}
+
+/// No pages: nothing is found.
+#[derive(Debug)]
+pub(crate) struct NoPages;
+
+impl Pages for NoPages {
+    fn answer(&self, request: Request<Incoming>, _: SocketAddr) -> BoxFuture<'_, Response<Body>> {
+        let detail = format!("there is no {}; sessions are at {LIVE_MAP}", request.uri().path());
+        Box::pin(std::future::ready(problem(StatusCode::NOT_FOUND, &detail)))
+    }
+}
+
+/// What answers the port.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) live: Arc<Live>,
+    pub(crate) pages: Arc<dyn Pages>,
+    pub(crate) tasks: TaskTracker,
+}
+
+/// An upgrade that was agreed on.
+type Agreed = Mutex<Option<(OnUpgrade, SessionKey)>>;
+
+impl Server {
+    /// Takes connections until `cancel`.
+    pub(crate) async fn run(self, mut listener: Box<dyn Listener>, cancel: CancellationToken) {
+        let most = self.live.config.sessions_max + CONNECTIONS_SPARE;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok(_) if self.tasks.len() >= most => {
+                    self.live.env.event("hub.refused", &[("reason", Value::Str("connections"))]);
+                }
+                Ok(stream) => {
+                    let serve = self.clone().serve(stream, cancel.clone());
+                    drop(self.live.env.spawn("hub.client", self.tasks.track_future(serve)));
+                }
+                Err(error) => {
+                    warn!(%error, "a client's connection was lost");
+                    sleep(ACCEPT_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// One connection: requests, and the session if one of them asks for it.
+    async fn serve(self, stream: Box<dyn ByteStream>, cancel: CancellationToken) {
+        let (peer, agreed) = (stream.peer_addr(), Agreed::default());
+        let mut http = hyper::server::conn::http1::Builder::new();
+        // Its clock is no env's.
+        http.auto_date_header(false);
+        http.timer(TokioTimer::new()).header_read_timeout(self.live.config.handshake_max);
+        let answer = service_fn(|request| {
+            let (this, agreed) = (&self, &agreed);
+            async move { Ok::<_, Infallible>(this.answer(request, peer, agreed).await) }
+        });
+        {
+            let connection = http.serve_connection(TokioIo::new(stream), answer).with_upgrades();
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => {}
+                // A client that speaks something else, or goes away, is its own problem.
+                _ = connection => {}
+            }
+        }
+        let Some((upgrade, key)) = agreed.into_inner().unwrap_or_else(PoisonError::into_inner) else { return };
+        let upgraded = timeout(self.live.config.handshake_max, upgrade).await;
+        let parts = upgraded.ok().and_then(Result::ok).and_then(|upgraded| upgraded.downcast().ok());
+        match parts {
+            Some(hyper::upgrade::Parts::<TokioIo<Box<dyn ByteStream>>> { io, read_buf, .. }) => {
+                socket::serve(self.live, key, io.into_inner(), read_buf).await;
+            }
+            None => self.live.lost(key),
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, agreed: &Agreed) -> Response<Body> {
+        match request.uri().path() {
+            LIVE_MAP => self.upgrade(request, peer.ip(), agreed),
+            PROBE => {
+                let mut ticks = self.live.ticks.watch();
+                match timeout(PROBE_WITHIN, ticks.changed()).await {
+                    Ok(_) => with_type(StatusCode::OK, "text/plain", "it goes round\n"),
+                    Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the hub's loop stands still"),
+                }
+            }
+            _ => self.pages.answer(request, peer).await,
+        }
+    }
+
+    fn upgrade(&self, mut request: Request<Incoming>, peer: IpAddr, agreed: &Agreed) -> Response<Body> {
+        let accept = match self.check(&request) {
+            Ok(accept) => accept,
+            Err(refusal) => return *refusal,
+        };
+        let headers = request.headers();
+        let (encoding, protocol) = encoding_of(headers);
+        let token = headers.get(AUTHORIZATION).map(|value| bearer(value).unwrap_or_default().to_owned());
+        let wall = self.live.env.wall();
+        let opened =
+            self.live.decide(|core| core.open(Instant::now(), wall, peer, encoding, token.as_deref()));
+        let key = match opened {
+            Ok(key) => key,
+            Err(turned) => {
+                let status = match turned {
+                    Turned::Full => StatusCode::SERVICE_UNAVAILABLE,
+                    Turned::Address | Turned::Token => StatusCode::TOO_MANY_REQUESTS,
+                    Turned::Denied(_) => StatusCode::FORBIDDEN,
+                };
+                return problem(status, &turned.to_string());
+            }
+        };
+        let upgrade = hyper::upgrade::on(&mut request);
+        *agreed.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, key));
+        let mut response = empty(StatusCode::SWITCHING_PROTOCOLS);
+        let headers = response.headers_mut();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        if let Some(protocol) = protocol {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+        }
+        response
+    }
+
+    /// Checks the handshake (RFC 6455 section 4.2.1); gives the key's answer.
+    fn check(&self, request: &Request<Incoming>) -> Result<HeaderValue, Box<Response<Body>>> {
+        let refuse = |status, detail: &str| Err(Box::new(problem(status, detail)));
+        let headers = request.headers();
+        if request.method() != Method::GET {
+            return refuse(StatusCode::METHOD_NOT_ALLOWED, "a session is asked for by GET");
+        }
+        if !has_word(headers, &UPGRADE, "websocket") || !has_word(headers, &CONNECTION, "upgrade") {
+            return refuse(StatusCode::UPGRADE_REQUIRED, "a session needs an upgrade to websocket");
+        }
+        if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+            let mut refusal = problem(StatusCode::UPGRADE_REQUIRED, "the version of WebSocket must be 13");
+            refusal.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            return Err(Box::new(refusal));
+        }
+        let origins = &self.live.config.origins;
+        let foreign = |origin: &HeaderValue| !origins.iter().any(|known| origin == known.as_str());
+        if !origins.is_empty() && headers.get(ORIGIN).is_some_and(foreign) {
+            self.live.env.event("hub.refused", &[("reason", Value::Str("origin"))]);
+            return refuse(StatusCode::FORBIDDEN, "pages of this origin may not open a session");
+        }
+        let accept = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
+        match accept.and_then(|accept| HeaderValue::try_from(accept).ok()) {
+            Some(accept) => Ok(accept),
+            None => refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing"),
+        }
+    }
+}
+
+/// How a client wants positions, and what it called that.
+fn encoding_of(headers: &HeaderMap) -> (Encoding, Option<&'static str>) {
+    let offered = |name: &str| {
+        let all = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+        all.flat_map(|value| value.split(',')).any(|word| word.trim() == name)
+    };
+    if offered(SUBPROTOCOL_BINARY) {
+        (Encoding::Binary, Some(SUBPROTOCOL_BINARY))
+    } else if offered(SUBPROTOCOL_JSON) {
+        (Encoding::Json, Some(SUBPROTOCOL_JSON))
+    } else {
+        (Encoding::Features, None)
+    }
+}
+
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn has_word(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
+    let mut words = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    words.any(|found| found.trim().eq_ignore_ascii_case(word))
+}
+
+/// An answer that says what is wrong (RFC 9457).
+pub fn problem(status: StatusCode, detail: &str) -> Response<Body> {
+    let title = status.canonical_reason().unwrap_or_default();
+    let body = json!({"type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail});
+    with_type(status, "application/problem+json", &body.to_string())
+}
+
+fn with_type(status: StatusCode, kind: &'static str, text: &str) -> Response<Body> {
+    let mut response = empty(status);
+    *response.body_mut() = Full::new(Bytes::from(text.to_owned())).boxed_unsync();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Full::new(Bytes::new()).boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
