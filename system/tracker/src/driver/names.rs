@@ -79,7 +79,7 @@ impl Names {
                 let fields = [("addrs", Value::Str(&text)), ("server", Value::Str(&server))];
                 self.env.event("tracker.resolved", &fields);
                 let had_one = routers.current().is_some();
-                if routers.replace(addrs) && had_one {
+                if routers.replace(now, addrs) && had_one {
                     self.env.event("tracker.router_changed", &[]);
                 }
                 true
