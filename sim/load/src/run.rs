@@ -306,9 +306,11 @@ impl<'a> Run<'a> {
         drop(saboteur);
         let calibration = calibration.finish();
         say(&mut options, "reading the database");
+        // Sessions end with the vehicles, and are not lost.
+        let degraded = std::mem::take(&mut self.watch).finish(&self.witness);
         let _ = self.lag.add(&*lag.lock().unwrap_or_else(PoisonError::into_inner));
         self.runtime.block_on(self.fleet.stop());
-        self.finish(options, version, calibration)
+        self.finish(options, version, (calibration, degraded))
     }
 
     /// What the reference loops imitate.

@@ -109,7 +109,7 @@ impl Driver {
         let interval_us = config.send_interval.as_micros() as u64;
         let at_random = || now + Duration::from_micros(env.rng("phase").random_range(0..interval_us));
         let phase = first_send.unwrap_or_else(at_random);
-        let mut names = routers.as_ref().and_then(|_| Names::new(&env, &config));
+        let mut names = routers.as_ref().and_then(|_| Names::new(&env, &config, now));
         if let Some(names) = &mut names {
             names.refresh(now);
         }

@@ -38,13 +38,12 @@ pub(super) struct Names {
 
 impl Names {
     /// As the config has it; `None` if it names no name.
-    pub(super) fn new(env: &Env, config: &Config) -> Option<Self> {
+    pub(super) fn new(env: &Env, config: &Config, now: Instant) -> Option<Self> {
         let (name, port) = config.router_name()?;
         let is_v4 = config.bind.is_ipv4();
         // The config has been checked: what is no name does not come so far.
         let resolver =
             Resolver::new(env.clone(), name, is_v4, &config.dns_servers, config.dns_timeout).ok()?;
-        let now = Instant::now();
         Some(Self { env: env.clone(), port, resolver: Some(resolver), lookup: None, stale_at: now })
     }
 
