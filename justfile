@@ -75,9 +75,11 @@ bench-connections *args:
 bench-bus:
     cargo bench -p drover-bus --bench call
 
-# A forwarded packet against a bare recvmmsg/sendmmsg loop, the reading of a connection id, a DNS query against gdnsd and Knot
+# A forwarded packet against a bare recvmmsg/sendmmsg loop, the reading of a connection id, TCP that is passed on against HAProxy, a
+# DNS query against gdnsd and Knot
 bench-edge:
     cargo bench -p drover-router --bench edge
+    .ci/layer4
     .ci/dns bench
 
 # Odd DNS queries as Knot answers them; every record as dig, kdig and dnspython read it. Installs what is missing

@@ -161,7 +161,11 @@ pub(crate) fn prepare(
     let nodes = Nodes { scenario, configs, ports: &ports };
     let peers = nodes.agents(links, proxies)?;
     let parts = |postgres, cluster| Parts { postgres, cluster };
-    write(folder, "persistence.toml", &config("persistence", &nodes.persistence(), parts(Some(&database), None))?)?;
+    write(
+        folder,
+        "persistence.toml",
+        &config("persistence", &nodes.persistence(), parts(Some(&database), None))?,
+    )?;
     write(folder, "gateway.toml", &config("gateway", &nodes.gateway(peers), parts(None, shared.as_ref()))?)?;
     write(folder, "router.toml", &config("router", &nodes.router(), parts(None, shared.as_ref()))?)?;
     write(folder, "dns.toml", &config("dns", &nodes.dns(), parts(None, shared.as_ref()))?)?;
@@ -266,7 +270,13 @@ impl Nodes<'_> {
     fn dns(&self) -> drover_dns::Config {
         let known = |node: NodeName| {
             let addr = self.ports.of(Place::Router, node.index);
-            drover_dns::StaticNode { node, addrs: vec![addr.ip()], port: addr.port(), zone: None, capacity: 1 }
+            drover_dns::StaticNode {
+                node,
+                addrs: vec![addr.ip()],
+                port: addr.port(),
+                zone: None,
+                capacity: 1,
+            }
         };
         drover_dns::Config {
             listen: self.ports.of(Place::Dns, 0),

@@ -138,7 +138,10 @@ mod tests {
         detours.add(server, proxy_addr);
         let net = VehicleNet { source: Ipv4Addr::new(127, 16, 3, 1), detours: Arc::new(detours) };
         let socket = net.datagrams(SocketAddr::from(([0, 0, 0, 0], 0))).expect("a socket");
-        let sent = Transmit { destination: server, ecn: None, contents: b"there", segment_size: None, src_ip: None };
+        let sent =
+            Transmit { destination: server, ecn: None, contents: b"there", segment_size: None, src_ip: None };
+        let mut writable = socket.clone().writable();
+        poll_fn(|cx| writable.as_mut().poll_writable(cx)).await.expect("open");
         assert_eq!(socket.try_send_batch(&[sent]).expect("sent"), 1);
         let mut bytes = [0; 16];
         let (len, from) = proxy.recv_from(&mut bytes).expect("received");

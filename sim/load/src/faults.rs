@@ -55,8 +55,9 @@ pub(crate) fn check(scenario: &Scenario, ours: Ours) -> Result<(), LoadError> {
             Verb::Rebind(nodes) if nodes.kind == NodeKind::Vehicle => {}
             Verb::Link(rule) => {
                 let of_vehicles = [rule.from.kind, rule.to.kind].contains(&NodeKind::Vehicle);
-                let refusal = refusal(&rule_of(rule), scenario.cluster.health > 0).or((!ours.services && !of_vehicles)
-                    .then_some("links between services of others are left alone"));
+                let refusal = refusal(&rule_of(rule), scenario.cluster.health > 0)
+                    .or((!ours.services && !of_vehicles)
+                        .then_some("links between services of others are left alone"));
                 problems.extend(refusal.map(|why| format!("{verb} at {} s ({why})", fault.at.as_secs_f64())));
             }
             _ => problems.push(format!("{verb} at {} s", fault.at.as_secs_f64())),
@@ -74,7 +75,9 @@ pub(crate) fn check(scenario: &Scenario, ours: Ours) -> Result<(), LoadError> {
 
 const fn is_service(nodes: NodePattern) -> bool {
     match nodes.kind {
-        NodeKind::Gateway | NodeKind::Persistence | NodeKind::Router | NodeKind::Dns | NodeKind::Health => true,
+        NodeKind::Gateway | NodeKind::Persistence | NodeKind::Router | NodeKind::Dns | NodeKind::Health => {
+            true
+        }
         NodeKind::Vehicle | NodeKind::Hub | NodeKind::Db => false,
     }
 }
@@ -171,7 +174,10 @@ fn carry_out_all(
     for action in actions {
         let node = match &action {
             Action::Crash(node) | Action::Start(node) | Action::Pause(node) => *node,
-            Action::Resume(node) | Action::Drain(node) | Action::DbAway(node, _) | Action::Cordon(node, _) => *node,
+            Action::Resume(node)
+            | Action::Drain(node)
+            | Action::DbAway(node, _)
+            | Action::Cordon(node, _) => *node,
             _ => continue,
         };
         if node.kind == NodeKind::Db {

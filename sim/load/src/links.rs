@@ -77,7 +77,9 @@ pub(crate) fn refusal(rule: &Rule, has_health: bool) -> Option<&'static str> {
     let is_one = |end: Option<NodePattern>| end.is_some_and(|end| end.index.is_some());
     match [rule.from.kind, rule.to.kind] {
         [Vehicle, Gateway | Router | Dns] | [Gateway | Router | Dns, Vehicle] => None,
-        [Health, _] | [_, Health] => Some("health agents call and are called on ways of which a proxy sees half"),
+        [Health, _] | [_, Health] => {
+            Some("health agents call and are called on ways of which a proxy sees half")
+        }
         [Router, Gateway] | [Gateway, Router] => {
             Some("routers and gateways take datagrams from each other's own addresses alone")
         }
@@ -160,8 +162,14 @@ mod tests {
             rule("router/*", "gateway/0", Effect::Partition),
             rule("health/0", "gateway/*", Effect::Partition),
         ];
-        let expected =
-            ["name gateway/*", "name persistence/*", "TCP repairs that", "no such link", "own addresses", "sees half"];
+        let expected = [
+            "name gateway/*",
+            "name persistence/*",
+            "TCP repairs that",
+            "no such link",
+            "own addresses",
+            "sees half",
+        ];
         for (refused, expected) in refused.into_iter().zip(expected) {
             assert!(refused.is_some_and(|why| why.contains(expected)), "{refused:?}");
         }

@@ -144,7 +144,8 @@ impl Router {
         if let Some(config) = config.tcp.clone() {
             let addr = config.listen;
             let bound = Tcp::bind(env.clone(), config, keys.placement_seed()).await;
-            self.tcp = Some(bound.map_err(|source| BindError::Socket { what: "tcp.listen", addr, source })?);
+            self.tcp =
+                Some(bound.map_err(|source| BindError::Socket { what: "tcp.listen", addr, source })?);
         }
         Ok(self)
     }

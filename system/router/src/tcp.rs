@@ -151,7 +151,12 @@ impl Shared {
     }
 
     /// Takes a connection, if there is a seat for it.
-    fn begin(self: &Arc<Self>, stream: Box<dyn ByteStream>, connections: &TaskTracker, stop: &CancellationToken) {
+    fn begin(
+        self: &Arc<Self>,
+        stream: Box<dyn ByteStream>,
+        connections: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
         let client = stream.peer_addr();
         match self.seats.take(client.ip()) {
             Ok(seat) => {

@@ -324,9 +324,13 @@ mod tests {
     fn instances_may_differ_in_their_addresses_and_share_a_port() {
         let cluster = load(&format!("{GATEWAYS}apart = \"addresses\"\n")).expect("a good file");
         let listen: Vec<_> = cluster.instances().into_iter().filter_map(|instance| instance.listen).collect();
-        let expected = ["127.0.0.1:4430", "127.0.0.2:4430", "127.0.0.3:4430"].map(|addr| addr.parse().expect("one"));
+        let expected =
+            ["127.0.0.1:4430", "127.0.0.2:4430", "127.0.0.3:4430"].map(|addr| addr.parse().expect("one"));
         assert_eq!(listen, expected);
-        assert!(load(&format!("{GATEWAYS}apart = \"hosts\"\n")).is_err_and(|problem| problem.contains("addresses")));
+        assert!(
+            load(&format!("{GATEWAYS}apart = \"hosts\"\n"))
+                .is_err_and(|problem| problem.contains("addresses"))
+        );
     }
 
     #[test]

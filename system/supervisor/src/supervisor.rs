@@ -229,7 +229,10 @@ impl Handle {
     ///
     /// # Errors
     /// As [`Self::roll`].
-    pub async fn roll_those(&self, wanted: impl Fn(&Instance) -> bool + Send + Sync) -> Result<(), StartError> {
+    pub async fn roll_those(
+        &self,
+        wanted: impl Fn(&Instance) -> bool + Send + Sync,
+    ) -> Result<(), StartError> {
         self.close_gateways(&wanted, true).await;
         let rolled = self.restart_all(&wanted).await;
         if rolled.is_err() {

@@ -66,8 +66,10 @@ impl TcpConfig {
     /// Names the key and what it may be.
     pub(crate) fn check(&self, has_news: bool) -> Result<(), String> {
         if self.hubs.is_empty() && !has_news {
-            return Err("tcp: no hub: add a [[router.tcp.hubs]] with node and addr, or a [[router.discovery.agents]]"
-                .to_owned());
+            return Err(
+                "tcp: no hub: add a [[router.tcp.hubs]] with node and addr, or a [[router.discovery.agents]]"
+                    .to_owned(),
+            );
         }
         let mut seen = BTreeSet::new();
         for Server { node, .. } in &self.hubs {
@@ -107,7 +109,10 @@ mod tests {
         let check = |text: &str, expected: &str| {
             let config: TcpConfig = toml::from_str(text).expect("known keys");
             let problem = config.check(false).err().unwrap_or_default();
-            assert!(problem.contains(expected) && problem.is_empty() == expected.is_empty(), "{text}: {problem}");
+            assert!(
+                problem.contains(expected) && problem.is_empty() == expected.is_empty(),
+                "{text}: {problem}"
+            );
         };
         let hub = |node: &str| format!("[[hubs]]\nnode = \"{node}\"\naddr = \"192.0.2.1:9803\"\n");
         check(&hub("hub/0"), "");

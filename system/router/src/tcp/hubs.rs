@@ -87,10 +87,14 @@ mod tests {
 
     #[test]
     fn clients_spread_evenly_and_a_new_hub_moves_only_its_own() {
-        let (three, four) = (first(&hubs(&[State::Serving; 3]), &[]), first(&hubs(&[State::Serving; 4]), &[]));
+        let (three, four) =
+            (first(&hubs(&[State::Serving; 3]), &[]), first(&hubs(&[State::Serving; 4]), &[]));
         let mut shares = BTreeMap::new();
         three.iter().for_each(|hub| *shares.entry(*hub).or_insert(0) += 1);
-        assert!(shares.len() == 3 && shares.values().all(|share| (1_200..1_470).contains(share)), "{shares:?}");
+        assert!(
+            shares.len() == 3 && shares.values().all(|share| (1_200..1_470).contains(share)),
+            "{shares:?}"
+        );
         assert!(three.iter().zip(&four).all(|(three, four)| three == four || *four == Some(3)));
     }
 

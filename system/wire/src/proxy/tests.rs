@@ -11,8 +11,7 @@ fn tcp(client: &str, server: &str) -> Proxied {
 }
 
 /// What HAProxy 2.6 sent with `send-proxy-v2 proxy-v2-options crc32c`, and then without the option.
-const HAPROXY_V4: &str =
-    "0d0a0d0a000d0a515549540a211100137f0000097f0000019c49798703000405793048";
+const HAPROXY_V4: &str = "0d0a0d0a000d0a515549540a211100137f0000097f0000019c49798703000405793048";
 const HAPROXY_V6: &str = "0d0a0d0a000d0a515549540a21210024000000000000000000000000000000010000000000000000\
                           00000000000000019c4a7987";
 
