@@ -125,12 +125,10 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
             Ok(None) | Err(_) => return Ok(()),
         }
     };
+    // What came behind the header in one piece belongs to the connection.
+    let mut from = head[header_len..len].chain(stream.try_clone()?);
     let mut request = [0; 1];
-    if len > header_len {
-        request[0] = head[header_len];
-    } else {
-        stream.read_exact(&mut request)?;
-    }
+    from.read_exact(&mut request)?;
     if request == Load::Bulk.request() {
         let chunk = vec![7; CHUNK];
         for _ in 0..BULK_BYTES / CHUNK {
@@ -140,7 +138,7 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     }
     let mut message = [0; MESSAGE_BYTES];
     loop {
-        stream.read_exact(&mut message)?;
+        from.read_exact(&mut message)?;
         stream.write_all(&message)?;
     }
 }
