@@ -426,6 +426,7 @@ impl Cluster {
                     let keys = keys.ok_or("a cluster with routers has keys")?;
                     let router =
                         Router::bind_as(env, config, keys, &identity, &trust).map_err(|e| text(&e))?;
+                    let router = router.listen().await.map_err(|e| text(&e))?;
                     router.run(cancel).await;
                     Ok(())
                 })

@@ -14,6 +14,7 @@ mod calibrate;
 mod cluster;
 pub mod cpu;
 mod database;
+mod detour;
 mod due;
 mod faults;
 mod fleet;

@@ -153,6 +153,9 @@ pub(crate) struct LoadArgs {
     /// offered becomes durable, and every gate but those on rates holds. `--until` makes each run shorter.
     #[arg(long)]
     pub(crate) find_limit: bool,
+    /// Leaves out routers, DNS servers and health agents: vehicles connect to gateways. What the way in costs is the difference.
+    #[arg(long, conflicts_with = "onto")]
+    pub(crate) direct: bool,
     /// How often vehicles send, in seconds, instead of the scenario's `send_interval_s`.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) send_interval_s: Option<u64>,

@@ -100,11 +100,13 @@ pub(crate) fn router(args: &ServiceArgs) -> Result<(), Stop> {
     run(&process, &args.placement, identity.principal(), |env, cancel, admin| async move {
         let router = drover_router::Router::bind_as(env, service, keys, &identity, &trust)
             .map_err(|error| Chain(&error).to_string())?;
+        let router = router.listen().await.map_err(|error| Chain(&error).to_string())?;
         let discovery = router.discovery();
         admin.tell(move || news(discovery.as_ref()));
         let failed = |error| format!("read the address: {error}");
         let (addr, inner) = (router.local_addr().map_err(failed)?, router.inner_addr().map_err(failed)?);
-        info!(%addr, %inner, "router listens");
+        let tcp = router.tcp_addr().map(tracing::field::display);
+        info!(%addr, %inner, tcp, "router listens");
         admin.ready();
         router.run(cancel).await;
         Ok(())

@@ -28,7 +28,7 @@ pub const LIVE_LATENCIES: [(&str, &str); 2] = [
 ];
 
 /// Of whom a run with real processes measures the CPU time per durable fix.
-pub const LIVE_CPU: [&str; 4] = ["gateway", "persistence", "database", "total"];
+pub const LIVE_CPU: [&str; 7] = ["router", "dns", "health", "gateway", "persistence", "database", "total"];
 
 /// Reference loops of a run with real processes: what a gate may be reckoned from.
 pub const REFERENCES: [(&str, &str); 5] = [
