@@ -122,6 +122,16 @@ export class Fleet {
     return applied
   }
 
+  /** Sets a vehicle to where it was at some time of the past, in any order of times; it jumps there. */
+  place(fix: Fix, now: number): void {
+    const at = this.index.get(fix.id)
+    if (at !== undefined) {
+      this.fixTimeMs[at] = -Infinity
+      this.gpu[at * STRIDE + START] = now - this.epochMs - 2 * PAUSE_MS
+    }
+    this.apply(fix, now)
+  }
+
   setGroup(id: string, group: string | null): void {
     const at = this.indexOf(id)
     if (at >= 0) this.groups[at] = group

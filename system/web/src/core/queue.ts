@@ -12,6 +12,8 @@ export interface Queued {
   /** What it is about, for the page: a stop's or a message's id. */
   subject: string
   attempts: number
+  /** Who did it: a vehicle. Another driver on the same phone does not send it. */
+  owner: string
 }
 
 /** Where the queue outlives the page. Entries come back in the order in which they were added. */
