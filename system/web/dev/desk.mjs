@@ -70,7 +70,7 @@ export class Desk {
     order.changed = iso(this.now())
     if (to === 'assigned') order.vehicle = vehicle ?? order.vehicle
     if (to === 'planned') order.vehicle = null
-    this.timelines.get(id).push({ at: order.changed, what: to })
+    if (to !== 'delivered') this.timelines.get(id).push({ at: order.changed, what: to })
     this.tell('order', order)
     return order
   }
@@ -83,7 +83,8 @@ export class Desk {
     if (to === 'arrived') stop.arrived = when
     if (to === 'done') stop.done = when
     order.changed = iso(this.now())
-    this.timelines.get(order.id).push({ at: when, what: to })
+    // What the customer is told is about the last stop: their own.
+    if (stop === order.stops.at(-1)) this.timelines.get(order.id).push({ at: when, what: to })
     if (order.state === 'assigned') this.orderState(order.id, { from: 'assigned', to: 'under_way' })
     this.tell('stop', { ...stop, order: order.id, vehicle: order.vehicle })
     if (order.stops.every((other) => !['planned', 'arrived'].includes(other.state)) && order.state === 'under_way') {

@@ -21,7 +21,7 @@ export class BaseMap {
     const map = new library.Map({
       container, style: mapStyle(config, theme), attributionControl: { compact: false }, dragRotate: false, pitchWithRotate: false,
       touchPitch: false, maxPitch: 0, fadeDuration: 0, maxZoom: 19, minZoom: 2, renderWorldCopies: false,
-      bounds: config.bounds, fitBoundsOptions: { padding: 40 },
+      bounds: config.bounds, fitBoundsOptions: { padding: { top: 40, left: 40, right: 60, bottom: 110 } },
       locale: { 'Map.Title': label },
     })
     // The overlays know a northward map only.

@@ -8,8 +8,8 @@ import { MAP_THEMES, type MapTheme, type ThemeName } from './theme'
 const ROADS: [classes: string[], widths: [number, number, number], major: boolean][] = [
   [['footway'], [0, 0.8, 4], false],
   [['service'], [0.2, 1, 7], false],
-  [['residential'], [0.4, 2.4, 15], false],
-  [['tertiary'], [0.8, 3.4, 18], false],
+  [['residential'], [0.5, 3, 16], false],
+  [['tertiary'], [0.8, 3.8, 19], false],
   [['secondary'], [1.2, 4.6, 22], true],
   [['primary'], [1.6, 5.4, 26], true],
   [['trunk', 'motorway'], [2, 6.5, 30], true],
@@ -57,7 +57,7 @@ export function layers(theme: MapTheme, tiled: boolean): LayerSpecification[] {
     {
       id: 'trail', type: 'line', source: 'trail', layout: { 'line-cap': 'round', 'line-join': 'round' },
       paint: {
-        'line-width': ['interpolate', ['linear'], ['zoom'], 11, 2.5, 17, 6],
+        'line-width': ['interpolate', ['linear'], ['zoom'], 11, 2, 17, 4.5],
         'line-gradient': ['interpolate', ['linear'], ['line-progress'], 0, theme.accentSoft, 1, theme.accent],
       },
     },

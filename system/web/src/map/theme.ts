@@ -22,12 +22,12 @@ export interface MapTheme {
 
 export const MAP_THEMES: Record<ThemeName, MapTheme> = {
   light: {
-    land: '#eef0eb', water: '#c9dde8', park: '#dbe8d3', road: '#ffffff', roadMajor: '#fff6df', casing: '#d5d9d3', path: '#dfe2dc',
+    land: '#e9ece6', water: '#bcd7e6', park: '#d3e4c9', road: '#ffffff', roadMajor: '#fff1cc', casing: '#c6ccc4', path: '#d6dad2',
     label: '#4d5a64', labelHalo: '#f7f8f5', accent: '#2b4fd0', accentSoft: 'rgba(43,79,208,0.12)', halo: '#ffffff',
     status: ['#007a5a', '#c26a00', '#51606e', '#a3347a'], clusterFill: '#ffffff', clusterInk: '#17212b',
   },
   dark: {
-    land: '#12191f', water: '#0c2430', park: '#152620', road: '#2b3842', roadMajor: '#3a4853', casing: '#0d1318', path: '#202b33',
+    land: '#121a20', water: '#0d2b3a', park: '#152a22', road: '#33424d', roadMajor: '#4a5a66', casing: '#0b1116', path: '#222e37',
     label: '#a3b1bd', labelHalo: '#10171c', accent: '#8ea8ff', accentSoft: 'rgba(142,168,255,0.14)', halo: '#0b1014',
     status: ['#38d9a2', '#ffb340', '#a9b8c6', '#f28ac6'], clusterFill: '#1b252d', clusterInk: '#e8eef3',
   },

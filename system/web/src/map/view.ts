@@ -55,6 +55,7 @@ export class MapView {
   private camera: Camera
   private trail: readonly LonLat[] | null = null
   private route: readonly LonLat[] | null = null
+  private covered = { right: 0, bottom: 0 }
   private readonly sizes: ResizeObserver
 
   constructor(
@@ -198,12 +199,19 @@ export class MapView {
     return this.camera.zoom
   }
 
+  /** What lies over the map at its edges, in pixels: what is to be seen is shown beside it. */
+  setCovered(right: number, bottom: number): void {
+    this.covered = { right, bottom }
+  }
+
   /** Shows all of `points`. */
   show(points: readonly LonLat[], maxZoom = 16): void {
     if (points.length === 0) return
     const { width, height } = this.camera
-    const to = fitting(points, width, height, Math.min(FIT_PADDING_PX, width / 6), maxZoom)
-    this.base?.map.easeTo({ center: [lonOf(to.x), latOf(to.y)], zoom: to.zoom, duration: reduced() ? 0 : 600 })
+    const { right, bottom } = this.covered
+    const to = fitting(points, width - right, height - bottom, Math.min(FIT_PADDING_PX, width / 8), maxZoom)
+    const scale = 512 * 2 ** to.zoom
+    this.base?.map.easeTo({ center: [lonOf(to.x + right / 2 / scale), latOf(to.y + bottom / 2 / scale)], zoom: to.zoom, duration: reduced() ? 0 : 600 })
   }
 
   fit(): void {

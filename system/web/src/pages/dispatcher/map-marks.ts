@@ -6,6 +6,9 @@ import { fleet, map, openStops, orders, theApi, type Panel } from './state'
 
 const TRAIL_MS = 60 * 60_000
 const TRAIL_POINTS = 600
+/** Room that the panel and the time line take. */
+const PANEL_PX = 384
+const SCRUB_PX = 90
 
 export function orderMarks(order: Order): { lon: number; lat: number; label: string; done: boolean; late: boolean }[] {
   return order.stops.map((stop, at) => ({
@@ -19,6 +22,9 @@ export function showOnMap(panel: Panel): void {
   const view = map.value
   if (!view) return
   const mine = ++shownFor
+  const { clientWidth, clientHeight } = document.querySelector<HTMLElement>('.stage')!
+  const phone = matchMedia('(max-width: 760px)').matches
+  view.setCovered(panel && !phone ? Math.min(PANEL_PX, clientWidth / 2) : 0, phone && panel ? clientHeight * 0.6 : SCRUB_PX)
   view.setTrail(null)
   view.setRoute(null)
   view.setStops([])
