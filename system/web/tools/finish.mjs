@@ -38,9 +38,17 @@ function needed(manifest, page) {
   return [...found].filter((file) => file.startsWith('assets/')).sort().map((file) => `/${file}`)
 }
 
-function serviceWorker() {
-  const path = join(DIST, '.vite/manifest.json')
-  const shell = needed(JSON.parse(readFileSync(path)), 'driver.html')
+/** The map library is asked for with the page, though it runs only after the list is painted. */
+function preload(manifest) {
+  const page = join(DIST, 'index.html')
+  const { file } = manifest['node_modules/maplibre-gl/dist/maplibre-gl.mjs']
+  const css = [manifest['node_modules/maplibre-gl/dist/maplibre-gl.css'].file]
+  const links = [`<link rel="modulepreload" crossorigin href="/${file}">`, ...css.map((each) => `<link rel="preload" as="style" crossorigin href="/${each}">`)]
+  writeFileSync(page, readFileSync(page, 'utf8').replace('</head>', `  ${links.join('\n    ')}\n  </head>`))
+}
+
+function serviceWorker(manifest) {
+  const shell = needed(manifest, 'driver.html')
   shell.push('/favicon.svg', '/driver.webmanifest')
   const html = readFileSync(join(DIST, 'driver.html'))
   const version = createHash('sha256').update(shell.join()).update(html).digest('hex').slice(0, 12)
@@ -49,18 +57,28 @@ function serviceWorker() {
   rmSync(join(DIST, '.vite'), { recursive: true })
 }
 
+/** Packages of which parts are in the bundle: Vue's own for the browser, and MapLibre with all that it was built from. */
+function bundled(lock) {
+  const found = new Set(['vue', '@vue/runtime-dom', '@vue/runtime-core', '@vue/reactivity', '@vue/shared'])
+  const visit = (name) => {
+    if (found.has(name)) return
+    found.add(name)
+    for (const next of Object.keys(lock[`node_modules/${name}`]?.dependencies ?? {})) visit(next)
+  }
+  visit('maplibre-gl')
+  return [...found].sort()
+}
+
 /** MIT and BSD ask for their text beside every copy. */
 function licences() {
   const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'))).packages
-  const parts = []
-  for (const [path, entry] of Object.entries(lock).sort()) {
-    if (!path || entry.dev || entry.optional || entry.peer) continue
-    const folder = join(ROOT, path)
-    if (!existsSync(folder)) continue
-    const name = readdirSync(folder).find((file) => /^(licen[cs]e|copying)/i.test(file))
-    const text = name ? readFileSync(join(folder, name), 'utf8').trim() : `${entry.license ?? 'see the package'} (the package brings no text)`
-    parts.push(`${path.replace(/^.*node_modules\//, '')} ${entry.version} (${entry.license ?? 'see below'})\n\n${text.replaceAll('\r\n', '\n')}\n`)
-  }
+  const parts = bundled(lock).map((name) => {
+    const folder = join(ROOT, 'node_modules', name)
+    const entry = lock[`node_modules/${name}`]
+    const file = readdirSync(folder).find((each) => /^(licen[cs]e|copying)/i.test(each))
+    const text = file ? readFileSync(join(folder, file), 'utf8').trim() : 'The package brings no text of its licence.'
+    return `${name} ${entry.version} (${entry.license ?? 'see below'})\n\n${text.replaceAll('\r\n', '\n')}\n`
+  })
   const line = '-'.repeat(80)
   writeFileSync(join(DIST, 'licences.txt'), `Packages in these pages, and their licences.\n${line}\n${parts.join(`${line}\n`)}`)
 }
@@ -93,14 +111,16 @@ function table() {
     },`
   })
   writeFileSync(
-    join(ROOT, 'src-rs/table.rs'),
+    process.env.DROVER_DIST ? `${DIST}.table.rs` : join(ROOT, 'src-rs/table.rs'),
     `// Written by tools/finish.mjs with every build of the pages; by name.\nuse super::Entry;\n\npub(crate) const ENTRIES: &[Entry] = &[\n${rows.join('\n')}\n];\n`,
   )
 }
 
-serviceWorker()
+const manifest = JSON.parse(readFileSync(join(DIST, '.vite/manifest.json')))
+preload(manifest)
+serviceWorker(manifest)
 licences()
 compress()
-if (!process.env.DROVER_DIST) table()
+table()
 const sum = (pattern) => files().filter((path) => pattern.test(path)).reduce((total, path) => total + statSync(path).size, 0)
 console.log(`dist: ${Math.round(sum(/(?<!\.br|\.gz)$/) / 1000)} kB, brotli ${Math.round(sum(/\.br$/) / 1000)} kB, gzip ${Math.round(sum(/\.gz$/) / 1000)} kB`)

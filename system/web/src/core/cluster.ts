@@ -19,7 +19,7 @@ export interface ClusterLimits {
   untilZoom: number
 }
 
-export const CLUSTER_LIMITS: ClusterLimits = { cellPx: 56, least: 4, untilZoom: 15 }
+export const CLUSTER_LIMITS: ClusterLimits = { cellPx: 48, least: 4, untilZoom: 14.5 }
 const TILE_PX = 512
 
 export interface ClusterInput {
@@ -31,44 +31,52 @@ export interface ClusterInput {
   status: (at: number) => number
 }
 
-/** Returns the clusters, and calls `hide` for each vehicle that is in one. */
+/** Room that is used again by every call: ten thousand vehicles are gathered once a second. */
+let cellOf = new Int32Array(0)
+const NO_CELL = -1
+
+/** Returns the clusters, and calls `hide` once for each vehicle: true if it is in a cluster or not to be seen. */
 export function cluster(
   input: ClusterInput, zoom: number, hide: (at: number, hidden: boolean) => void, limits = CLUSTER_LIMITS,
 ): Cluster[] {
-  const together = zoom < limits.untilZoom
-  // Whole zooms, so that cells do not crawl while zooming.
-  const cell = limits.cellPx / (TILE_PX * 2 ** Math.floor(zoom))
-  const columns = Math.ceil(1 / cell) + 1
-  const cells = new Map<number, number[]>()
+  if (zoom >= limits.untilZoom) {
+    for (let at = 0; at < input.count; at++) hide(at, !input.visible(at))
+    return []
+  }
+  const cells = gather(input, zoom, limits)
   for (let at = 0; at < input.count; at++) {
-    if (!input.visible(at)) {
-      hide(at, true)
-      continue
-    }
-    if (!together) {
-      hide(at, false)
-      continue
-    }
-    const key = Math.floor(input.y[at]! / cell) * columns + Math.floor(input.x[at]! / cell)
-    const members = cells.get(key)
-    if (members) members.push(at)
-    else cells.set(key, [at])
+    const cell = cellOf[at]!
+    hide(at, cell === NO_CELL || cells[cell]!.count >= limits.least)
   }
-  const clusters: Cluster[] = []
-  for (const members of cells.values()) {
-    const joined = members.length >= limits.least
-    for (const at of members) hide(at, joined)
-    if (joined) clusters.push(sum(input, members))
-  }
-  return clusters
+  return cells.filter((cell) => cell.count >= limits.least)
 }
 
-function sum(input: ClusterInput, members: number[]): Cluster {
-  const result: Cluster = { x: 0, y: 0, count: members.length, byStatus: [0, 0, 0, 0] }
-  for (const at of members) {
-    result.x += input.x[at]! / members.length
-    result.y += input.y[at]! / members.length
-    result.byStatus[input.status(at) as 0 | 1 | 2 | 3]++
+/** Sums the vehicles of each cell, and notes each one's cell in `cellOf`. */
+function gather(input: ClusterInput, zoom: number, limits: ClusterLimits): Cluster[] {
+  if (cellOf.length < input.count) cellOf = new Int32Array(input.count * 2)
+  // Whole zooms, so that cells do not crawl while zooming.
+  const side = limits.cellPx / (TILE_PX * 2 ** Math.floor(zoom))
+  const columns = Math.ceil(1 / side) + 1
+  const places = new Map<number, number>()
+  const cells: Cluster[] = []
+  for (let at = 0; at < input.count; at++) {
+    cellOf[at] = NO_CELL
+    if (!input.visible(at)) continue
+    const [x, y] = [input.x[at]!, input.y[at]!]
+    const key = Math.floor(y / side) * columns + Math.floor(x / side)
+    let place = places.get(key)
+    if (place === undefined) {
+      place = cells.length
+      places.set(key, place)
+      cells.push({ x, y, count: 0, byStatus: [0, 0, 0, 0] })
+    }
+    const cell = cells[place]!
+    cell.count++
+    // A running mean: sums of many mercator coordinates would lose digits that are seen.
+    cell.x += (x - cell.x) / cell.count
+    cell.y += (y - cell.y) / cell.count
+    cell.byStatus[input.status(at) as 0 | 1 | 2 | 3]++
+    cellOf[at] = place
   }
-  return result
+  return cells
 }

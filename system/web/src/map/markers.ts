@@ -26,7 +26,7 @@ void main() {
   float k = clamp((u_now - a_move.x) / a_move.y, 0.0, 1.0);
   vec2 at = mix(a_line.xy, a_line.zw, k);
   gl_Position = vec4(at * u_scale + u_shift, 0.0, 1.0);
-  v_px = (v_flags & 6) != 0 ? u_size * 1.35 : u_size;
+  v_px = (v_flags & 6) != 0 ? u_size * 1.75 : u_size;
   gl_PointSize = v_px;
   v_angle = radians(mix(a_move.z, a_move.w, k));
 }`
@@ -58,8 +58,11 @@ float arrow(vec2 p) {
   return inside ? -edge : edge;
 }
 void main() {
-  vec2 p = (gl_PointCoord - 0.5) * 2.0;
-  float px = 2.0 / v_px;
+  // Only the chosen one has a ring, and with it a larger square: the fewer pixels, the more vehicles.
+  float reach = (v_flags & 6) != 0 ? 1.0 : 0.78;
+  vec2 p = (gl_PointCoord - 0.5) * 2.0 * reach;
+  float px = 2.0 * reach / v_px;
+  if (reach < 1.0 && dot(p, p) > 0.67) discard;
   float shape;
   float hole = 1.0;
   if (v_status == 0) {
@@ -74,8 +77,8 @@ void main() {
     shape = length(p) - 0.42;
     hole = min(length(p) - 0.27, 1.0);
   }
-  float halo = smoothstep(px, -px, shape - 0.14);
-  float shadow = 0.28 * smoothstep(0.5, 0.0, shape - 0.02);
+  float halo = smoothstep(px, -px, shape - 0.12);
+  float shadow = 0.22 * smoothstep(0.3, 0.0, shape - 0.02);
   float body = smoothstep(px, -px, shape);
   float open_hole = smoothstep(px, -px, hole);
   vec3 rgb = mix(u_halo, u_colors[v_status], body * (1.0 - open_hole));
@@ -89,9 +92,14 @@ void main() {
   color = vec4(rgb * alpha, alpha);
 }`
 
-/** Side of the square in which a marker is drawn, in CSS pixels, by zoom. */
-export function markerPx(zoom: number): number {
-  return Math.max(14, Math.min(40, 14 + (zoom - 10) * 4.4))
+/**
+ * Side of the square in which a marker is drawn, in CSS pixels: larger close by, smaller where `inView` vehicles crowd
+ * `area` square pixels.
+ */
+export function markerPx(zoom: number, inView: number, area: number): number {
+  const byZoom = Math.max(14, Math.min(31, 14 + (zoom - 10) * 3.4))
+  const room = 1.5 * Math.sqrt(area / Math.max(1, inView))
+  return Math.max(12, Math.min(byZoom, room))
 }
 
 export class Markers {
@@ -101,6 +109,8 @@ export class Markers {
   private buffer: WebGLBuffer | null = null
   private bytes = 0
   private lost = false
+  private linked = false
+  private theme: MapTheme | null = null
 
   /** @throws Error when the browser has no WebGL 2. */
   constructor(private readonly canvas: HTMLCanvasElement) {
@@ -116,6 +126,8 @@ export class Markers {
   }
 
   setTheme(theme: MapTheme): void {
+    this.theme = theme
+    if (!this.linked) return
     this.gl.useProgram(this.program)
     this.gl.uniform3fv(this.uniforms['u_colors']!, theme.status.flatMap(rgb))
     this.gl.uniform3fv(this.uniforms['u_halo']!, rgb(theme.halo))
@@ -129,9 +141,10 @@ export class Markers {
   }
 
   /** Draws the fleet as it is at `now`. */
-  draw(fleet: Fleet, camera: Camera, now: number, ratio: number): void {
+  draw(fleet: Fleet, camera: Camera, now: number, ratio: number, px: number): void {
     if (this.lost || camera.width === 0) return
     const { gl } = this
+    if (!this.linked) this.link()
     this.upload(fleet)
     gl.clearColor(0, 0, 0, 0)
     gl.clear(gl.COLOR_BUFFER_BIT)
@@ -143,8 +156,19 @@ export class Markers {
     gl.uniform2f(this.uniforms['u_scale']!, sx, sy)
     gl.uniform2f(this.uniforms['u_shift']!, (fleet.originX - camera.x) * sx, (fleet.originY - camera.y) * sy)
     gl.uniform1f(this.uniforms['u_now']!, now - fleet.epochMs)
-    gl.uniform1f(this.uniforms['u_size']!, markerPx(camera.zoom) * ratio)
+    gl.uniform1f(this.uniforms['u_size']!, px * ratio)
     gl.drawArrays(gl.POINTS, 0, fleet.count)
+  }
+
+  /** Asked before the first picture only: an earlier question would wait for the compiler. */
+  private link(): void {
+    const { gl, program } = this
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(`shader: ${gl.getProgramInfoLog(program)}`)
+    for (const name of ['u_scale', 'u_shift', 'u_now', 'u_size', 'u_colors', 'u_halo', 'u_accent']) {
+      this.uniforms[name] = gl.getUniformLocation(program, name)
+    }
+    this.linked = true
+    if (this.theme) this.setTheme(this.theme)
   }
 
   private uploaded: Fleet | null = null
@@ -174,10 +198,6 @@ export class Markers {
       gl.attachShader(program, shader)
     }
     gl.linkProgram(program)
-    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(`shader: ${gl.getProgramInfoLog(program)}`)
-    for (const name of ['u_scale', 'u_shift', 'u_now', 'u_size', 'u_colors', 'u_halo', 'u_accent']) {
-      this.uniforms[name] = gl.getUniformLocation(program, name)
-    }
     this.buffer = gl.createBuffer()
     gl.bindBuffer(gl.ARRAY_BUFFER, this.buffer)
     for (let slot = 0; slot < 3; slot++) {

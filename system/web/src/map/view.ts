@@ -55,6 +55,8 @@ export class MapView {
   private camera: Camera
   private trail: readonly LonLat[] | null = null
   private route: readonly LonLat[] | null = null
+  /** Vehicles drawn one by one within the view, as last counted. */
+  private inView = 0
   private covered = { right: 0, bottom: 0 }
   private readonly sizes: ResizeObserver
 
@@ -132,9 +134,12 @@ export class MapView {
     this.wake()
   }
 
-  setVisible(visible: (fleet: Fleet, at: number) => boolean): void {
+  /** Which vehicles are to be seen; `changed` if it says something new for any of them. */
+  setVisible(visible: (fleet: Fleet, at: number) => boolean, changed: boolean): void {
     this.visible = visible
-    this.clusteredAt = -Infinity
+    const now = performance.now()
+    // Called from a timer once a second: so no frame has to gather clusters, but while zooming.
+    if (changed || now - this.clusteredAt > CLUSTER_EVERY_MS / 2) this.gather(this.shownFleet(), now)
     this.touched()
   }
 
@@ -241,13 +246,17 @@ export class MapView {
   vehicleAt(px: number, py: number): string | null {
     const fleet = this.shownFleet()
     const [x, y] = fromScreen(this.camera, px, py)
-    const radius = Math.max(14, markerPx(this.camera.zoom) * 0.6) / (512 * 2 ** this.camera.zoom)
+    const radius = Math.max(12, this.markerPx() * 0.6) / (512 * 2 ** this.camera.zoom)
     const at = fleet.nearest(x, y, radius, performance.now())
     return at < 0 ? null : fleet.ids[at]!
   }
 
   shownClusters(): number {
     return this.clusters.length
+  }
+
+  private markerPx(): number {
+    return markerPx(this.camera.zoom, this.inView, this.camera.width * this.camera.height)
   }
 
   private shownFleet(): Fleet {
@@ -336,9 +345,9 @@ export class MapView {
 
   private draw(now: number): void {
     const fleet = this.shownFleet()
-    if (now - this.clusteredAt > CLUSTER_EVERY_MS || Math.floor(this.camera.zoom) !== this.clusteredZoom) this.gather(fleet, now)
+    if (now - this.clusteredAt > 2 * CLUSTER_EVERY_MS || Math.floor(this.camera.zoom) !== this.clusteredZoom) this.gather(fleet, now)
     const theme = MAP_THEMES[this.theme]
-    if (this.stale.vehicles) this.markers?.draw(fleet, this.camera, now, this.ratio)
+    if (this.stale.vehicles) this.markers?.draw(fleet, this.camera, now, this.ratio, this.markerPx())
     if (this.stale.marks) {
       this.clear(this.marks)
       drawStops(this.marks, this.camera, this.stops, theme)
@@ -355,14 +364,23 @@ export class MapView {
     this.clusteredAt = now
     this.clusteredZoom = Math.floor(this.camera.zoom)
     const before = this.clusters.length
+    const { x, y, zoom, width, height } = this.camera
+    const scale = 512 * 2 ** zoom
+    const [halfX, halfY] = [width / 2 / scale, height / 2 / scale]
+    let inView = 0
     this.clusters = cluster(
       {
         count: fleet.count, x: fleet.x, y: fleet.y, visible: (at) => this.visible(fleet, at), status: (at) => fleet.statusCode(at, now),
       },
-      this.camera.zoom,
-      // The chosen vehicle stays in sight even where others are drawn together.
-      (at, hidden) => fleet.setFlag(at, FLAG_HIDDEN, hidden && !(fleet.ids[at] === this.selected && this.visible(fleet, at))),
+      zoom,
+      (at, hidden) => {
+        // The chosen vehicle stays in sight even where others are drawn together.
+        const out = hidden && !(fleet.ids[at] === this.selected && this.visible(fleet, at))
+        fleet.setFlag(at, FLAG_HIDDEN, out)
+        if (!out && Math.abs(fleet.x[at]! - x) < halfX && Math.abs(fleet.y[at]! - y) < halfY) inView++
+      },
     )
+    this.inView = inView
     if (before + this.clusters.length > 0) this.stale.marks = true
     this.stale.vehicles = true
   }

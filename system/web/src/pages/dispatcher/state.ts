@@ -165,6 +165,8 @@ function touch(): void {
   // Many frames may come at once: the map hears of them once.
   queueMicrotask(() => {
     touched = false
+    // The first positions are shown at once, the list too.
+    if (freshness.value.total === 0) refresh()
     map.value?.touched()
   })
 }
@@ -255,8 +257,12 @@ export function refresh(): void {
   }
   rows.value = sorted.filter((id) => shown.has(id))
   const everything = !query.value && !group.value && hiddenStatuses.size === 0
-  map.value?.setVisible(everything ? () => true : (source, at) => source !== fleet || shown.has(source.ids[at]!))
+  const filter = everything ? '' : `${query.value}/${group.value}/${[...hiddenStatuses].join()}`
+  map.value?.setVisible(everything ? () => true : (source, at) => source !== fleet || shown.has(source.ids[at]!), filter !== filtered)
+  filtered = filter
 }
+
+let filtered = ''
 
 export function onChange(change: Change): void {
   if (change.kind === 'order' && Array.isArray(change['stops'])) put(orders, change as unknown as Order)
