@@ -103,6 +103,8 @@ export class Fleet {
   /** Takes a GeoJSON feature in, as plain sessions send them. */
   applyFeature(feature: VehicleFeature, now: number, wall: number): boolean {
     const { properties } = feature
+    // RFC 7946 allows a feature without a place.
+    if (!(feature.geometry as VehicleFeature['geometry'] | null)?.coordinates) return false
     const id = properties.vehicle_id ?? feature.id
     const fixTimeMs = properties.time_ms ?? (properties.timestamp !== undefined ? properties.timestamp * 1000 : wall)
     const speed = properties.speed_kmh ?? NaN

@@ -15,6 +15,8 @@ export const RECONNECT = { firstMs: 250, maxMs: 8_000 }
 /** Silence after which we ask whether anybody is there, and after which we believe that nobody is. */
 export const PING_AFTER_MS = 10_000
 export const DEAD_AFTER_MS = 20_000
+/** A session that is out of step with its server is begun anew at most so often. */
+export const BEGIN_ANEW_EVERY_MS = 60_000
 /** Longest wait for an open socket and a welcome. */
 export const WELCOME_WITHIN_MS = 10_000
 
@@ -56,6 +58,7 @@ export class Session {
   private pingedAt: number | null = null
   private closingReason: string | null = null
   private open = false
+  private begunAnewAt: number | null = null
 
   constructor(private token: string | null, private readonly sink: PositionSink) {}
 
@@ -152,12 +155,15 @@ export class Session {
 
   handleBinary(now: number, buffer: ArrayBuffer): void {
     this.heard(now)
+    let unknown = 0
     try {
       const header = decodePositions(buffer, (record) => {
         const id = this.handles.get(record.handle)
         if (id !== undefined) this.sink(id, record)
+        else unknown++
       })
       this.seq = header.seq
+      if (unknown > 0) this.lostNames(now, unknown)
     } catch (error) {
       if (!(error instanceof FrameError)) throw error
       this.effects.push({ do: 'problem', code: 'bad_frame', detail: error.message })
@@ -218,6 +224,15 @@ export class Session {
         // A later server may say more; what we do not know is not for us.
         break
     }
+  }
+
+  /** Positions of vehicles whose names never came can only be had by beginning anew; not over and over. */
+  private lostNames(now: number, unknown: number): void {
+    if (this.begunAnewAt !== null && now - this.begunAnewAt < BEGIN_ANEW_EVERY_MS) return
+    this.begunAnewAt = now
+    this.session = null
+    this.effects.push({ do: 'problem', code: 'bad_frame', detail: `${unknown} positions of vehicles without a name` })
+    this.lose(now, 'out of step')
   }
 
   private failed(message: Extract<ServerMessage, { type: 'error' }>): void {

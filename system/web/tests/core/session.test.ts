@@ -148,19 +148,36 @@ describe('session', () => {
     expect(wire.session.pollTimeout()).toBeGreaterThanOrEqual(RECONNECT.maxMs)
   })
 
-  it('positions of unknown handles and cut frames do no harm', () => {
-    const wire = new Wire().live()
-    wire.say({ type: 'handles', handles: { 1: 'VAN-1' } })
-    const frame = new DataView(new ArrayBuffer(16 + 48))
+  const frameOf = (...handles: number[]): ArrayBuffer => {
+    const frame = new DataView(new ArrayBuffer(16 + 24 * handles.length))
     frame.setUint8(0, 1)
     frame.setUint16(2, 24, true)
     frame.setUint32(4, 9, true)
-    frame.setUint32(16, 1, true)
-    frame.setUint32(40, 99, true)
-    wire.session.handleBinary(1, frame.buffer)
-    expect(wire.positions).toEqual(['VAN-1'])
+    handles.forEach((handle, at) => frame.setUint32(16 + 24 * at, handle, true))
+    return frame.buffer
+  }
+
+  it('a cut frame does no harm', () => {
+    const wire = new Wire().live()
+    wire.say({ type: 'handles', handles: { 1: 'VAN-1' } })
     wire.session.handleBinary(1, new ArrayBuffer(3))
     expect(wire.take().at(-1)).toMatchObject({ do: 'problem', code: 'bad_frame' })
+    wire.session.handleBinary(1, frameOf(1))
+    expect(wire.positions).toEqual(['VAN-1'])
+    expect(wire.session.linkState()).toBe('live')
+  })
+
+  it('positions without a name begin the session anew, but not over and over', () => {
+    const wire = new Wire().live('live_updates:all')
+    wire.session.handleBinary(1, frameOf(99))
+    expect(wire.session.linkState()).toBe('lost')
+    wire.session.hurry(2)
+    wire.session.handleOpen(2)
+    wire.take()
+    wire.welcome('S2')
+    expect(wire.sent()).toEqual([{ action: 'SUBSCRIBE', topic: 'live_updates:all' }])
+    wire.session.handleBinary(3, frameOf(99))
+    expect(wire.session.linkState()).toBe('live')
   })
 })
 

@@ -119,7 +119,8 @@ export function start(token: string, principal: Principal, settings: Config): vo
     restart: reloadSoon,
     problem: (code, detail) => {
       if (code === 'too_many') viewportOnly()
-      else say(t('err.what', { what: code, detail }), true)
+      // A viewer may not hear of orders: the board is empty then, and no fault.
+      else if (code !== 'forbidden') say(t('err.what', { what: code, detail }), true)
     },
   })
   if (new URLSearchParams(location.search).get('follow') === 'viewport') viewportOnly()
