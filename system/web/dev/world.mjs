@@ -41,6 +41,8 @@ export class World {
     for (let s = 0; s < seconds; s++) {
       this.pastNow += 1000
       if (s % 240 === 0) this.newOrder()
+      // One that has been out of reach for minutes when the page opens.
+      if (s === seconds - 400 && this.byIndex[16]) this.byIndex[16].silentMs = 3_600_000
       this.serve()
       for (const vehicle of this.byIndex) {
         vehicle.step(1000)
@@ -105,6 +107,10 @@ export class World {
     const mine = [this.newOrder(), this.newOrder()]
     for (const order of mine) this.desk.orderState(order.id, { from: 'planned', to: 'assigned', vehicle: 'VAN-0001' })
     for (let i = 0; i < 3; i++) this.newOrder().held = true
+    const late = this.newOrder()
+    late.held = true
+    late.stops[0].due_from = new Date(this.now() - 45 * 60_000).toISOString()
+    late.stops[0].due_until = new Date(this.now() - 14 * 60_000).toISOString()
     this.desk.sendMessage({ vehicle: 'VAN-0001', body: 'Gate code at the harbour is 4417.' }, true)
     const talk = this.desk.sendMessage({ vehicle: 'VAN-0003', body: 'Road works on Unioninkatu, take Fabianinkatu.' }, true)
     this.desk.messageState(talk.id, { from: 'queued', to: 'delivered' })

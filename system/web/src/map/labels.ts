@@ -85,6 +85,49 @@ function collides(
   return false
 }
 
+/** Lines of one street that meet at their ends become one: maps cut streets at every crossing, and names are longer than that. */
+export function joined(lines: readonly NamedLine[]): NamedLine[] {
+  const streets = new Map<string, NamedLine[]>()
+  for (const line of lines) {
+    const known = streets.get(line.name)
+    if (known) known.push(line)
+    else streets.set(line.name, [line])
+  }
+  return [...streets.values()].flatMap(joinStreet)
+}
+
+/** Ends closer than this, in degrees, are one place: tiles round coordinates. */
+const SAME_PLACE_DEG = 0.00002
+/** More pieces of one street than this are left as they are. */
+const PIECES_MAX = 200
+
+function joinStreet(pieces: NamedLine[]): NamedLine[] {
+  if (pieces.length > PIECES_MAX) return pieces
+  const meets = (a: number[], b: number[]): boolean => Math.abs(a[0]! - b[0]!) < SAME_PLACE_DEG && Math.abs(a[1]! - b[1]!) < SAME_PLACE_DEG
+  const open = pieces.map((piece) => ({ ...piece, line: [...piece.line] }))
+  const done: NamedLine[] = []
+  for (let piece = open.shift(); piece; piece = open.shift()) {
+    for (let grown = true; grown; ) {
+      grown = false
+      const [first, last] = [piece.line[0]!, piece.line.at(-1)!]
+      for (let at = 0; at < open.length && !grown; at++) {
+        const other = open[at]!.line
+        const [from, to] = [other[0]!, other.at(-1)!]
+        if (meets(last, from)) piece.line.push(...other.slice(1))
+        else if (meets(last, to)) piece.line.push(...other.slice(0, -1).reverse())
+        else if (meets(first, to)) piece.line.unshift(...other.slice(0, -1))
+        else if (meets(first, from)) piece.line.unshift(...other.slice(1).reverse())
+        else continue
+        piece.rank = Math.min(piece.rank, open[at]!.rank)
+        open.splice(at, 1)
+        grown = true
+      }
+    }
+    done.push(piece)
+  }
+  return done
+}
+
 /** The longest nearly straight part of at least `least` pixels, as [x0, y0, x1, y1]. */
 export function straightRun(points: readonly [number, number][], least: number): [number, number, number, number] | null {
   let best: [number, number, number, number] | null = null

@@ -10,7 +10,7 @@ import { latOf, lonOf } from '../core/mercator'
 import type { Config, LonLat } from '../core/types'
 import { BaseMap } from './base'
 import { FrameMeter } from './frames'
-import { LABELS_FROM_ZOOM, StreetLabels } from './labels'
+import { joined, LABELS_FROM_ZOOM, StreetLabels } from './labels'
 import { clusterRadius, drawClusters, drawStops, type StopMark } from './marks'
 import { markerPx, Markers } from './markers'
 import { MAP_THEMES, type ThemeName } from './theme'
@@ -97,7 +97,7 @@ export class MapView {
       this.events.moved()
     })
     map.on('idle', () => {
-      this.labels.place(this.names, this.camera, this.base!.namedLines())
+      if (this.camera.zoom >= LABELS_FROM_ZOOM) this.labels.place(this.names, this.camera, joined(this.base!.namedLines()))
       this.stale.names = true
       this.wake()
     })
@@ -157,6 +157,15 @@ export class MapView {
     this.mark(id, FLAG_SELECTED, true)
     if (id === null) this.following = false
     this.clusteredAt = -Infinity
+    this.touched()
+  }
+
+  /** Points at a vehicle from elsewhere, as the pointer would. */
+  pointAt(id: string | null): void {
+    if (id === this.hovered) return
+    this.mark(this.hovered, FLAG_HOVERED, false)
+    this.hovered = id
+    this.mark(id, FLAG_HOVERED, true)
     this.touched()
   }
 
@@ -289,13 +298,8 @@ export class MapView {
   }
 
   private setHovered(id: string | null, x: number, y: number): void {
-    if (id !== this.hovered) {
-      this.mark(this.hovered, FLAG_HOVERED, false)
-      this.hovered = id
-      this.mark(id, FLAG_HOVERED, true)
-      this.host.classList.toggle('pointing', id !== null)
-      this.touched()
-    }
+    if (id !== this.hovered) this.host.classList.toggle('pointing', id !== null)
+    this.pointAt(id)
     this.events.hover(id, x, y)
   }
 

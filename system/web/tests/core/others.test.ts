@@ -9,7 +9,7 @@ import { ageText, board, freshness, lateBy, nextStop, orderLateBy } from '../../
 import { Streets } from '../../src/core/streets'
 import { choose, setLanguage, t } from '../../src/core/text'
 import type { Order, Stop, TrackPoint } from '../../src/core/types'
-import { straightRun } from '../../src/map/labels'
+import { joined, straightRun } from '../../src/map/labels'
 import { layers } from '../../src/map/style'
 import { MAP_THEMES } from '../../src/map/theme'
 import { timeOf } from '../../src/pages/dispatcher/draft'
@@ -93,6 +93,12 @@ describe('camera', () => {
       const [mx] = fromScreen(camera, x, y)
       expect(mx * 360 - 180).toBeCloseTo(lon, 9)
     }
+  })
+  it('pieces of one street are one line for its name, whichever way they were drawn', () => {
+    const piece = (name: string, line: number[][]): { name: string; rank: number; line: number[][] } => ({ name, rank: 5, line })
+    const found = joined([piece('A', [[2, 0], [3, 0]]), piece('B', [[9, 9], [8, 8]]), piece('A', [[2, 0], [1, 0]]), piece('A', [[0, 0], [1, 0]]), piece('A', [[7, 7], [6, 6]])])
+    expect(found.filter((each) => each.name === 'A').map((each) => each.line)).toEqual([[[0, 0], [1, 0], [2, 0], [3, 0]], [[7, 7], [6, 6]]])
+    expect(found).toHaveLength(3)
   })
   it('names stand on straight stretches only', () => {
     expect(straightRun([[0, 0], [50, 0], [100, 2], [100, 90]], 80)).toEqual([0, 0, 100, 2])

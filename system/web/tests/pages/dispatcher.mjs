@@ -150,6 +150,22 @@ export const tests = {
     for (const part of ['bar', 'tabs', 'side', 'tools', 'scrub']) check(reached.has(part), `Tab reaches ${part}: ${[...reached]}`)
   },
 
+  async 'asked for its viewport alone, the map still shows what is in it'({ open }) {
+    const { page } = await open('/?follow=viewport', 'dispatcher')
+    const sent = []
+    page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => sent.push(String(payload))))
+    await page.reload()
+    await page.waitForFunction(() => (window.drover?.vehicles().known ?? 0) > 0)
+    await page.waitForSelector('.maplibregl-canvas')
+    await page.evaluate(() => {
+      const at = window.drover.position(window.drover.ids()[0])
+      window.drover.jump(at.lon, at.lat, 15)
+    })
+    await until(() => sent.some((text) => text.includes('"viewport"')), 'a viewport is subscribed')
+    check(!sent.some((text) => text.includes('"SUBSCRIBE","topic":"live_updates:all"')), 'and not everything')
+    await until(() => page.evaluate(() => window.drover.ids().some((id) => !window.drover.screen(id).hidden && window.drover.position(id).ageMs < 1500)), 'fresh positions')
+  },
+
   async 'names, labels and times are German for a German'({ open }) {
     const { page } = await open('/', 'dispatcher', { locale: 'de-DE' })
     check((await page.locator('.tabs').innerText()).includes('Aufträge'), 'the tabs are German')
