@@ -7,6 +7,13 @@ import type {
 /** Longest wait for an answer. */
 const TIMEOUT_MS = 15_000
 
+/** Most items of each list that a page holds. */
+const VEHICLES_MAX = 100_000
+const OPEN_ORDERS_MAX = 5_000
+const DONE_ORDERS_MAX = 200
+const MESSAGES_MAX = 2_000
+const SHARE_LINKS_MAX = 100
+
 /** A refusal, or no answer at all (`status` 0). */
 export class ApiError extends Error {
   constructor(readonly status: number, readonly problem: Problem) {
@@ -61,14 +68,22 @@ export class Api {
 
   me = (): Promise<Principal> => this.call('GET', '/me')
   vehicle = (id: string): Promise<Vehicle> => this.call('GET', `/vehicles/${encodeURIComponent(id)}`)
-  vehicles = (): Promise<Vehicle[]> => this.all('/vehicles')
-  orders = (): Promise<Order[]> => this.all('/orders')
-  messages = (): Promise<Message[]> => this.all('/messages')
+  vehicles = (): Promise<Vehicle[]> => this.all('/vehicles', VEHICLES_MAX)
+  messages = (): Promise<Message[]> => this.all('/messages', MESSAGES_MAX)
   order = (id: string): Promise<Order> => this.call('GET', `/orders/${id}`)
   route = (vehicle: string): Promise<Route> => this.call('GET', `/vehicles/${encodeURIComponent(vehicle)}/route`)
   delivery = (): Promise<Delivery> => this.call('GET', '/delivery')
-  shareLinks = (order: string): Promise<ShareLink[]> => this.all(`/orders/${order}/share-links`)
+  shareLinks = (order: string): Promise<ShareLink[]> => this.all(`/orders/${order}/share-links`, SHARE_LINKS_MAX)
   revoke = (id: string): Promise<void> => this.call('DELETE', `/share-links/${id}`)
+
+  /** All orders that are not done, and some that are. */
+  async orders(): Promise<Order[]> {
+    const lists = await Promise.all([
+      ...(['planned', 'assigned', 'under_way'] as const).map((state) => this.all<Order>(`/orders?state=${state}`, OPEN_ORDERS_MAX)),
+      ...(['delivered', 'failed'] as const).map((state) => this.all<Order>(`/orders?state=${state}`, DONE_ORDERS_MAX)),
+    ])
+    return lists.flat()
+  }
 
   track(vehicle: string, fromMs: number, untilMs: number, points: number): Promise<Track> {
     const query = new URLSearchParams({
@@ -113,16 +128,17 @@ export class Api {
     return this.call('POST', path, body, { 'Idempotency-Key': newKey() })
   }
 
-  /** Every page of a list. */
-  private async all<T>(path: string): Promise<T[]> {
+  /** A list page by page, up to `most` items. */
+  private async all<T>(path: string, most: number): Promise<T[]> {
     const items: T[] = []
     let cursor: string | null = null
+    const join = path.includes('?') ? '&' : '?'
     do {
-      const query: string = `limit=1000${cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`}`
-      const page: Page<T> = await this.call('GET', `${path}?${query}`)
+      const query: string = `limit=${Math.min(1000, most - items.length)}${cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`}`
+      const page: Page<T> = await this.call('GET', `${path}${join}${query}`)
       items.push(...page.items)
       cursor = page.next
-    } while (cursor !== null)
+    } while (cursor !== null && items.length < most)
     return items
   }
 

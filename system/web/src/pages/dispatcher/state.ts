@@ -21,6 +21,8 @@ export type Panel = { kind: 'vehicle'; id: string } | { kind: 'order'; id: strin
 
 const REFRESH_MS = 1000
 const RELOAD_AFTER_MS = 400
+/** Names, groups and what events may have missed are asked for again so often. */
+const RELOAD_EVERY_MS = 120_000
 
 export const fleet = new Fleet(performance.now())
 export const me = shallowRef<Principal | null>(null)
@@ -129,6 +131,7 @@ export function start(token: string, principal: Principal, settings: Config): vo
   session.start()
   void reload()
   setInterval(refresh, REFRESH_MS)
+  setInterval(() => void (link.state === 'live' && reload()), RELOAD_EVERY_MS)
   void loadStreets(settings)
 }
 

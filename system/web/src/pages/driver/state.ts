@@ -58,20 +58,23 @@ export const routeNews = computed<{ route: Route; change: RouteChange } | null>(
   return { route: fresh, change: whatChanged(seenRoute.value?.stops ?? [], routeIds.value) }
 })
 
-export async function begin(token: string): Promise<void> {
+/** Opens the page; false where nothing is known yet and the server does not answer. */
+export async function begin(token: string): Promise<boolean> {
   api = new Api(token, () => toSignIn('expired'))
   store = await DriverStore.open().catch(() => null)
   const kept = await store?.kept<Known & { me: Principal }>('known').catch(() => undefined)
   if (kept) show(kept)
   seenRoute.value = (await store?.kept<{ revision: number; stops: string[] }>('route').catch(() => undefined)) ?? null
   me.value = await api.me().catch((error: unknown) => {
-    if (error instanceof ApiError && error.status !== 0) throw error
+    // With 401 the page leaves for the sign-in. Otherwise it goes on with what it knew.
+    if (!(error instanceof ApiError)) throw error
     return kept?.me ?? null
   })
+  if (me.value === null) return false
   vehicleId.value = me.value?.vehicle ?? null
   const owner = vehicleId.value
   if (kept && owner !== kept.vehicle) show({ vehicle: owner ?? '', orders: [], messages: [], route: null, config: kept.config, at: 0 })
-  if (owner === null) return
+  if (owner === null) return true
   outbox = new OfflineQueue(store?.queue(owner) ?? memoryStore(), (entry) => sendEntry(token, entry), (view) => (queue.value = view))
   await outbox.load()
   connect(token, owner)
@@ -82,6 +85,7 @@ export async function begin(token: string): Promise<void> {
   setInterval(() => void reload(), RELOAD_EVERY_MS)
   addEventListener('online', () => void reload())
   await Promise.race([reload(), new Promise((resolve) => setTimeout(resolve, kept ? 0 : 4000))])
+  return true
 }
 
 function show(known: Known): void {
