@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use drover_env::{Chain, Env, SeedTree};
-use drover_harness::live::{Configs, vehicle_id};
+use drover_harness::live::{Configs, frame_of, vehicle_id};
 use drover_model::{NodeKind, NodeName, TenantId};
 use drover_quic::{Ca, Principal, Routers, Trust};
+use drover_tracker::can::{CanFrame, CanInput, CanReader, Catalog};
 use drover_tracker::{Arrived, Spool, Tracker, Via};
 use quinn::Endpoint;
 use tokio::sync::mpsc;
@@ -29,6 +30,8 @@ use crate::proxy::Proxies;
 const PER_ENDPOINT: usize = 400;
 /// Chunks of a receiver's output that wait for its tracker: a serial port's buffer. More are lost.
 const GPS_CHUNKS_MAX: usize = 256;
+/// Ticks of a bus that wait for its tracker. More are lost.
+const CAN_BATCHES_MAX: usize = 64;
 
 /// How vehicles connect, and as whom.
 pub(crate) struct Setup<'a> {
@@ -41,6 +44,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) trust: Trust,
     pub(crate) moments: Vec<Moments>,
     pub(crate) witness: Arc<Witness>,
+    /// Which vehicles hear their bus; none that it does not name.
+    pub(crate) hears_bus: Vec<bool>,
 }
 
 /// Vehicles that share endpoints, and what of the way in goes by proxies, because their links are impaired at some time.
@@ -89,6 +94,8 @@ struct Shared {
 pub(crate) struct Fleet {
     endpoints: Vec<Shared>,
     gps: Vec<mpsc::Sender<Arrived<Bytes>>>,
+    can: Vec<Option<mpsc::Sender<Arrived<Vec<CanFrame>>>>>,
+    messages: Arc<Catalog>,
     disks: Vec<MemoryDisk>,
     waiting: Vec<Option<Waiting>>,
     tasks: TaskTracker,
@@ -119,6 +126,8 @@ impl Fleet {
         let mut fleet = Self {
             endpoints: Vec::new(),
             gps: Vec::new(),
+            can: Vec::new(),
+            messages: Arc::new(Catalog::built_in()),
             disks: Vec::new(),
             waiting: Vec::new(),
             tasks: TaskTracker::new(),
@@ -190,7 +199,15 @@ impl Fleet {
             }
         };
         let tracker = tracker.map_err(|error| LoadError::Harness(Chain(&error).to_string()))?;
+        let hears = setup.hears_bus.get(index as usize).copied().unwrap_or_default();
+        let bus = hears.then(|| mpsc::channel(CAN_BATCHES_MAX));
+        let (bus, frames) = bus.unzip();
+        let tracker = match frames {
+            Some(frames) => tracker.with_can(CanInput::new(CanReader::new(self.messages.clone()), frames)),
+            None => tracker,
+        };
         self.gps.push(port);
+        self.can.push(bus);
         self.disks.push(disk);
         let first = setup.moments[index as usize].first();
         self.waiting.push(Some(Waiting { tracker, first }));
@@ -224,6 +241,13 @@ impl Fleet {
         let Some(port) = self.gps.get(vehicle as usize) else { return };
         let chunk = Arrived::now(Bytes::copy_from_slice(chunk));
         self.chunks_lost += u64::from(port.try_send(chunk).is_err());
+    }
+
+    /// What was on a vehicle's bus in a tick; lost if its tracker does not keep up, as on a real one.
+    pub(crate) fn can(&self, vehicle: u32, frames: &[drover_world::CanFrame]) {
+        if let Some(Some(port)) = self.can.get(vehicle as usize) {
+            drop(port.try_send(Arrived::now(frames.iter().map(frame_of).collect())));
+        }
     }
 
     /// Ends all trackers, and waits until they have.

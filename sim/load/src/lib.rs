@@ -27,6 +27,7 @@ mod problem;
 mod proxy;
 mod run;
 mod services;
+pub mod watch;
 
 pub use onto::Onto;
 pub use problem::LoadError;

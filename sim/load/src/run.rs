@@ -259,6 +259,7 @@ impl<'a> Run<'a> {
             trust: prepared.trust.clone(),
             moments,
             witness: witness.clone(),
+            hears_bus: Vec::new(),
         };
         let fleet = Fleet::new(&env, &seeds, setup)?;
         drop(guard);

@@ -153,7 +153,7 @@ pub(crate) fn run_once(
     Ok(outcome.report)
 }
 
-fn stopped(error: LoadError) -> Stop {
+pub(crate) fn stopped(error: LoadError) -> Stop {
     match error {
         LoadError::Usage(message) => Stop::Usage(message),
         LoadError::Run(error) => stop(error),

@@ -34,13 +34,7 @@ pub(crate) fn join(
 
 /// Keeps the pool to the persistence agents and hubs that the news names, and what routers say of clients to those that it knows and
 /// those of the config, for ever. The lists of the config hold until there is some.
-pub(crate) async fn follow(
-    discovery: Discovery,
-    pool: Pool,
-    live: Live,
-    routers: Believed,
-    config: Config,
-) {
+pub(crate) async fn follow(discovery: Discovery, pool: Pool, live: Live, routers: Believed, config: Config) {
     let addr = |peer: &Peer| NodeAddr { name: peer.node, addr: peer.addr };
     let listed: Vec<NodeAddr> = config.persistence.iter().map(addr).collect();
     let listed_hubs: Vec<NodeAddr> = config.live.iter().map(addr).collect();

@@ -20,13 +20,17 @@ mod render;
 mod server;
 mod service;
 mod session;
+mod site;
 mod socket;
+mod tokens;
 mod view;
 mod wheel;
 
 pub use cells::{Viewport, ViewportError};
-pub use config::{Config, Group};
+pub use config::{Config, Group, Peer};
 pub use door::{DRIVE, Denied, Door, FLEET_VIEW, MAP_VIEW, Principal, Role, Visible};
 pub use fleet::Status;
 pub use server::{Body, Pages, problem};
 pub use service::{BindError, Gauge, Hub};
+pub use site::{Demo, SiteConfig};
+pub use tokens::Tokens;

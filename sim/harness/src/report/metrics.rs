@@ -12,7 +12,10 @@ pub const LATENCIES: [(&str, &str); 5] = [
         "end_to_news",
         "from the end of a service until each that listens to health agents knew of it: of services, not of fixes",
     ),
-    ("fix_to_watcher", "until a watcher that takes what it is told saw it, or a newer one in its place; what it began with does not count"),
+    (
+        "fix_to_watcher",
+        "until a watcher that takes what it is told saw it, or a newer one in its place; what it began with does not count",
+    ),
 ];
 
 /// Latencies that only a run with real processes has.

@@ -1,5 +1,7 @@
 //! Who asks, vehicles, and where they were.
 
+use std::collections::BTreeMap;
+
 use drover_auth::Scope;
 use drover_bus::history::{
     AreaQuery, Corner, DailyTotals, NewestPositions, SpanQuery, Track, Trips, VehicleQuery, VisitQuery,
@@ -56,10 +58,12 @@ async fn features(api: &Api, asked: &Asked, bounds: [f64; 4]) -> Result<Vec<Valu
     }
     let may_see = |vehicle| who.may_see(who.tenant, vehicle);
     let [west, south, east, north] = bounds;
-    let known = api.fleet.features(who.tenant, &may_see, who.scopes.has(Scope::FleetView));
-    let mut features = match known {
-        Some(features) => features,
-        None => stored(api, asked).await?,
+    let live = api.fleet.features(who.tenant, &may_see, who.scopes.has(Scope::FleetView));
+    let mut features = match (stored(api, asked).await, live) {
+        (Ok(stored), live) => newest(stored, live.unwrap_or_default()),
+        // What is known here is told, although the store is away.
+        (Err(_), Some(live)) if !live.is_empty() => live,
+        (Err(problem), _) => return Err(problem),
     };
     features.retain(|feature| {
         let place = &feature["geometry"]["coordinates"];
@@ -68,6 +72,19 @@ async fn features(api: &Api, asked: &Asked, bounds: [f64; 4]) -> Result<Vec<Valu
     });
     features.sort_by(|a, b| a["id"].as_str().cmp(&b["id"].as_str()));
     Ok(features)
+}
+
+/// Of each vehicle the newer of two features.
+fn newest(stored: Vec<Value>, live: Vec<Value>) -> Vec<Value> {
+    let mut by_id: BTreeMap<String, Value> = BTreeMap::new();
+    for feature in stored.into_iter().chain(live) {
+        let id = feature["id"].as_str().unwrap_or_default().to_owned();
+        let time = |feature: &Value| feature["properties"]["time_ms"].as_u64();
+        if by_id.get(&id).is_none_or(|there| time(there) <= time(&feature)) {
+            by_id.insert(id, feature);
+        }
+    }
+    by_id.into_values().collect()
 }
 
 /// Newest positions from the store.

@@ -7,6 +7,7 @@ mod journey;
 mod names;
 mod platform;
 mod routers;
+mod site;
 mod source;
 mod store;
 
