@@ -93,7 +93,10 @@ pub fn watch(scenario: &Scenario, options: Options<'_>) -> Result<(), LoadError>
     let mut town = Town::open(scenario, &configs, &options, &runtime, &seeds)?;
     (options.ready)(&town.pages);
     let mut drive = Drive::new(scenario, &configs, &options, &town, &seeds, &runtime)?;
+    // Desks of vans are tasks that begin when their van first sets off.
+    let entered = runtime.enter();
     drive.run(&mut town, options);
+    drop(entered);
     runtime.block_on(drive.fleet.stop());
     town.cancel.cancel();
     runtime.shutdown_timeout(Duration::from_secs(3));
