@@ -88,10 +88,9 @@ function stateName(state: string): string {
   return state in { planned: 1, assigned: 1, under_way: 1, delivered: 1, failed: 1, cancelled: 1 } ? t(`o.${state as OrderState}`) : state
 }
 
-export function start(token: string, principal: Principal, settings: Config): void {
+/** Opens the session, while the page still asks who it is: positions are there sooner. */
+export function connect(token: string): void {
   api = new Api(token, () => toSignIn('expired'))
-  me.value = principal
-  config.value = settings
   session = new Link(token, 'drover.bin', {
     position: (id, record) => {
       fleet.apply({ id, ...record, ageMs: Math.min(record.ageMs, AGE_MAX_MS) }, performance.now())
@@ -129,7 +128,12 @@ export function start(token: string, principal: Principal, settings: Config): vo
   else session.subscribe('live_updates:all')
   session.subscribe('events')
   session.start()
-  void reload()
+}
+
+/** Begins, once it is known who signed in and where. */
+export function start(principal: Principal, settings: Config): void {
+  me.value = principal
+  config.value = settings
   setInterval(refresh, REFRESH_MS)
   setInterval(() => void (link.state === 'live' && reload()), RELOAD_EVERY_MS)
   void loadStreets(settings)
@@ -181,7 +185,8 @@ export function reloadSoon(): void {
   reloadTimer = setTimeout(() => void reload(), RELOAD_AFTER_MS)
 }
 
-async function reload(): Promise<void> {
+/** Asks for vehicles, orders and messages anew. */
+export async function reload(): Promise<void> {
   const byId = <T extends { id: string }>(items: T[]): Map<string, T> => new Map(items.map((item) => [item.id, item]))
   const [cars, jobs, talk] = await Promise.allSettled([api.vehicles(), api.orders(), api.messages()])
   if (cars.status === 'fulfilled') takeVehicles(cars.value)
