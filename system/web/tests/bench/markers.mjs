@@ -51,6 +51,9 @@ async function markers(browser, url, seconds) {
     const before = await metrics()
     const framesBefore = await page.evaluate(() => window.drover.frames().frames)
     await page.evaluate(() => {
+      window.rafs = 0
+      const count = () => (window.rafs++, requestAnimationFrame(count))
+      requestAnimationFrame(count)
       window.long = []
       new PerformanceObserver((list) => window.long.push(...list.getEntries().map((entry) => entry.duration))).observe({ entryTypes: ['longtask'] })
     })
@@ -58,11 +61,11 @@ async function markers(browser, url, seconds) {
     const run = name === 'all drawn' ? seconds : Math.min(seconds, 15)
     await page.waitForTimeout(run * 1000)
     const frames = await page.evaluate(() => window.drover.frames())
-    const long = await page.evaluate(() => window.long)
+    const [long, rafs] = await page.evaluate(() => [window.long, window.rafs])
     const fresh = await page.evaluate((old) => window.drover.ids().filter((id, at) => window.drover.position(id).fixTimeMs > old[at]).length, fixes)
     const after = await metrics()
     const per = (key) => ((after[key] - before[key]) / (after.Timestamp - before.Timestamp)) * 100
-    console.log(`${name}: ${((frames.frames - framesBefore) / run).toFixed(1)} redraws/s; script per frame p50 ${frames.p50.toFixed(2)} p95 ${frames.p95.toFixed(2)} max ${frames.max.toFixed(1)} ms; ` +
+    console.log(`${name}: ${(rafs / run).toFixed(1)} frames/s, ${((frames.frames - framesBefore) / run).toFixed(1)} redraws/s; script per frame p50 ${frames.p50.toFixed(2)} p95 ${frames.p95.toFixed(2)} max ${frames.max.toFixed(1)} ms; ` +
       `main thread busy ${per('TaskDuration').toFixed(1)} %, script ${per('ScriptDuration').toFixed(1)} %; ${long.length} long tasks, ${Math.round(long.reduce((sum, ms) => sum + ms - 50, 0))} ms beyond 50; ` +
       `heap ${(before.JSHeapUsedSize / 1e6).toFixed(1)} to ${(after.JSHeapUsedSize / 1e6).toFixed(1)} MB; ${fresh} of ${VEHICLES} vehicles have newer fixes`)
     if (frames.p95 >= SCRIPT_P95_MS) failures.push(`${name}: script per frame p95 ${frames.p95.toFixed(2)} ms, at most ${SCRIPT_P95_MS}`)
