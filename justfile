@@ -121,6 +121,14 @@ traffic:
 bench-sumo:
     .ci/bench-sumo
 
+# The pages: types, tests, the bundle in the tree against a fresh build, every page in Chromium; or some tests: just web lost
+web *words:
+    .ci/web {{words}}
+
+# Ten thousand moving vehicles on the dispatcher's map: script per frame, frames, heap, first view; just bench-markers 600
+bench-markers seconds="60":
+    cd system/web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent bench:markers -- {{seconds}}
+
 # Fuzzes one decoder for a while: just fuzz geostream_frames 60, or just fuzz decide 60 router
 fuzz target seconds="60" room="wire":
     command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz

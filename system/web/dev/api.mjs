@@ -12,7 +12,7 @@ export function principalOf(world, token) {
   if (token === 'dev-viewer') return { ...base, sub: 'Vera', role: 'viewer', scopes: ['map:view'] }
   const driver = /^dev-driver:(.+)$/.exec(token ?? '')?.[1]
   if (driver && world.vehicles.has(driver)) return { ...base, sub: `driver of ${driver}`, role: 'driver', scopes: ['drive'], vehicle: driver }
-  const link = world.desk.links.get(token)
+  const link = world.desk.links.get(token?.replace(/^dev-ticket:/, ''))
   if (link && !link.revoked && Date.parse(link.expires) > Date.now()) {
     return { ...base, sub: 'customer', role: 'customer', scopes: ['delivery'], expires: link.expires, link }
   }
@@ -71,10 +71,16 @@ on('GET', '/orders/([^/]+)', 'any', ({ world, parts, principal }) => {
   own(principal, order.vehicle)
   return order
 })
-on('POST', '/orders/([^/]+)/state', 'orders:write', ({ world, parts, body, key }) => world.desk.once(key, () => world.desk.orderState(parts[0], body)))
+on('POST', '/orders/([^/]+)/state', 'any', ({ world, parts, body, key, principal }) => {
+  const order = world.desk.orders.get(parts[0]) ?? refuse(404, 'Not found', `there is no order ${parts[0]}`)
+  own(principal, order.vehicle)
+  if (principal.role !== 'dispatcher' && !['under_way', 'delivered', 'failed'].includes(body.to)) refuse(403, 'Not allowed', 'this needs the scope orders:write')
+  return world.desk.once(key, () => world.desk.orderState(parts[0], body))
+})
 on('POST', '/stops/([^/]+)/state', 'any', ({ world, parts, body, key, principal, headers }) => {
   const found = world.desk.stops.get(parts[0]) ?? refuse(404, 'Not found', `there is no stop ${parts[0]}`)
   own(principal, found.order.vehicle)
+  if (principal.role === 'driver' && body.order !== found.order.id) refuse(404, 'Not found', 'a driver names the order of a stop')
   return world.desk.once(key, () => {
     const stop = world.desk.stopState(parts[0], body, headers['happened-at'] ?? null)
     if (found.order.vehicle) world.vehicles.get(found.order.vehicle).stopId = null
@@ -95,6 +101,10 @@ on('POST', '/messages/([^/]+)/state', 'any', ({ world, parts, body, key }) => wo
 on('POST', '/routes', 'orders:write', ({ world, body }) => {
   vehicleOf(world, body.vehicle)
   return world.desk.pushRoute(body)
+})
+on('POST', '/routes/([^/]+)/state', 'any', ({ world, body, principal, key }) => {
+  own(principal, body.vehicle)
+  return world.desk.once(key, () => world.desk.routeStep(body))
 })
 on('GET', '/geofences', 'map:view', ({ world, query }) => page([...world.desk.fences.values()], query, (fence) => fence))
 on('POST', '/geofences', 'orders:write', ({ world, body }) => {
@@ -202,7 +212,7 @@ function delivery(world, link) {
     : last.state === 'arrived' ? 'arrived' : order.state !== 'under_way' ? 'planned' : near ? 'near' : 'under_way'
   return {
     status, window: { from: last.due_from, until: last.due_until }, stops_before: Math.max(0, place), destination: last.position,
-    customer: order.customer, updated: vehicle?.fix ? iso(vehicle.fix.time) : order.changed, timeline: world.desk.timelines.get(order.id),
+    session: status === 'over' || ended || order.state !== 'under_way' ? null : `dev-ticket:${link.token}`, customer: order.customer, updated: vehicle?.fix ? iso(vehicle.fix.time) : order.changed, timeline: world.desk.timelines.get(order.id),
   }
 }
 

@@ -71,7 +71,7 @@ export class Desk {
     if (to === 'assigned') order.vehicle = vehicle ?? order.vehicle
     if (to === 'planned') order.vehicle = null
     if (to !== 'delivered') this.timelines.get(id).push({ at: order.changed, what: to })
-    this.tell('order', order)
+    this.tell('order', { id, state: to, changed: order.changed, vehicle: order.vehicle })
     return order
   }
 
@@ -85,11 +85,9 @@ export class Desk {
     order.changed = iso(this.now())
     // What the customer is told is about the last stop: their own.
     if (stop === order.stops.at(-1)) this.timelines.get(order.id).push({ at: when, what: to })
-    if (order.state === 'assigned') this.orderState(order.id, { from: 'assigned', to: 'under_way' })
-    this.tell('stop', { ...stop, order: order.id, vehicle: order.vehicle })
-    if (order.stops.every((other) => !['planned', 'arrived'].includes(other.state)) && order.state === 'under_way') {
-      this.orderState(order.id, { from: 'under_way', to: order.stops.some((other) => other.state === 'done') ? 'delivered' : 'failed' })
-    }
+    stop.changed = when
+    // As the hub does, a change names what it has set; `vehicle` is for whoever hears of it.
+    this.tell('stop', { id, state: to, changed: when, vehicle: order.vehicle })
     return stop
   }
 
@@ -110,7 +108,7 @@ export class Desk {
     step(message, from, to, MESSAGE_STEPS)
     message.state = to
     message.changed = iso(this.now())
-    this.tell('message', message)
+    this.tell('message', { id, state: to, changed: message.changed, vehicle: message.vehicle })
     return message
   }
 
@@ -129,12 +127,13 @@ export class Desk {
     return route
   }
 
-  routeState(vehicle, state) {
+  routeStep({ vehicle, revision, from, to }) {
     const route = this.routes.get(vehicle)
-    if (route && route.state !== state) {
-      route.state = state
-      this.tell('route', route)
-    }
+    if (!route || route.revision !== revision) missing('route', `${vehicle}/${revision}`)
+    step(route, from, to, { queued: ['delivered', 'expired'], delivered: ['applied', 'expired'], applied: ['expired'] })
+    route.state = to
+    this.tell('route', { id: route.id, revision, state: to, vehicle })
+    return route
   }
 
   share(orderId, expiresS) {

@@ -143,7 +143,7 @@ export class World {
   }
 
   goTo(vehicle, { order, stop }) {
-    if (order.state === 'assigned') this.desk.orderState(order.id, { from: 'assigned', to: 'under_way' })
+    if (order.state === 'assigned' && !this.manned.has(vehicle.id)) this.desk.orderState(order.id, { from: 'assigned', to: 'under_way' })
     if (this.manned.has(vehicle.id)) {
       if (vehicle.stopId === stop.id) return
       vehicle.stopId = stop.id
@@ -156,9 +156,17 @@ export class World {
       const done = this.rng.next() < 0.93 ? 'done' : 'failed'
       this.later(vehicle, () => {
         vehicle.waiting = false
-        if (stop.state === 'arrived') this.desk.stopState(stop.id, { from: 'arrived', to: done })
+        if (stop.state !== 'arrived') return
+        this.desk.stopState(stop.id, { from: 'arrived', to: done })
+        this.finish(order)
       })
     })
+  }
+
+  /** An order follows its stops: drivers say so, or those who drive without a page. */
+  finish(order) {
+    if (order.state !== 'under_way' || order.stops.some((stop) => ['planned', 'arrived'].includes(stop.state))) return
+    this.desk.orderState(order.id, { from: 'under_way', to: order.stops.some((stop) => stop.state === 'done') ? 'delivered' : 'failed' })
   }
 
   /** When the vehicle has rested: in the past and now alike. */

@@ -49,6 +49,10 @@ export class Link {
     this.run((now) => this.session.setToken(token, now))
   }
 
+  stop(): void {
+    this.run(() => this.session.stop())
+  }
+
   /** Tries at once instead of waiting. */
   hurry(): void {
     this.run((now) => this.session.hurry(now))

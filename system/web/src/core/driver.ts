@@ -2,9 +2,9 @@
 import type { Queued } from './queue'
 import { inRouteOrder } from './route'
 import { isOpen } from './status'
-import type { Message, Order, Stop, StopState } from './types'
+import type { Message, Order, OrderState, Route, Stop, StopState } from './types'
 
-export interface DriverStop extends Stop { order: string; customer: string; waiting: boolean }
+export interface DriverStop extends Stop { order: string; orderState: OrderState; customer: string; waiting: boolean }
 
 /** All stops of the driver's orders in the order of the route, each as it will be when the queue is sent. */
 export function driverStops(orders: readonly Order[], route: readonly string[], waiting: readonly Queued[]): DriverStop[] {
@@ -12,17 +12,55 @@ export function driverStops(orders: readonly Order[], route: readonly string[], 
   for (const entry of waiting) {
     if (entry.path.startsWith('/stops/')) wished.set(entry.subject, { state: entry.body['to'] as StopState, at: entry.at })
   }
+  const ordered = new Map<string, OrderState>()
+  for (const entry of waiting) if (entry.path.startsWith('/orders/')) ordered.set(entry.subject, entry.body['to'] as OrderState)
   const stops: DriverStop[] = []
   for (const order of [...orders].sort((a, b) => dueOf(a) - dueOf(b) || a.id.localeCompare(b.id))) {
     for (const stop of order.stops) {
       const wish = wished.get(stop.id)
       stops.push({
-        ...stop, sequence: stops.length, order: order.id, customer: order.customer, waiting: wish !== undefined, state: wish?.state ?? stop.state,
+        ...stop, sequence: stops.length, order: order.id, orderState: ordered.get(order.id) ?? order.state, customer: order.customer, waiting: wish !== undefined, state: wish?.state ?? stop.state,
         ...(wish?.state === 'arrived' ? { arrived: wish.at } : {}), ...(wish?.state === 'done' ? { done: wish.at } : {}),
       })
     }
   }
   return inRouteOrder(stops, route) as DriverStop[]
+}
+
+/** Orders as they are after the server has accepted an entry of the queue, so that nothing jumps back until they are asked for anew. */
+export function accepted(orders: readonly Order[], entry: Queued): Order[] {
+  const to = entry.body['to']
+  return orders.map((order) => {
+    if (entry.path.startsWith('/orders/')) return order.id === entry.subject ? { ...order, state: to as OrderState, changed: entry.at } : order
+    if (!entry.path.startsWith('/stops/') || !order.stops.some((stop) => stop.id === entry.subject)) return order
+    return { ...order, stops: order.stops.map((stop) => (stop.id === entry.subject ? { ...stop, state: to as StopState, changed: entry.at } : stop)) }
+  })
+}
+
+/** One thing to be said to the server. */
+export interface Step { path: string; subject: string; body: Record<string, unknown>; quiet?: boolean }
+
+/** The order is under way once its driver sets out for it. */
+export function settingOut(stop: DriverStop): Step[] {
+  if (stop.orderState !== 'assigned') return []
+  return [{ path: `/orders/${stop.order}/state`, subject: stop.order, body: { from: 'assigned', to: 'under_way' }, quiet: true }]
+}
+
+/** What is to be said when a stop changes: the stop itself, and the order, which follows its stops. `stops` are all that are known. */
+export function stepsOf(stop: DriverStop, to: StopState, stops: readonly DriverStop[]): Step[] {
+  const steps = settingOut(stop)
+  steps.push({ path: `/stops/${stop.id}/state`, subject: stop.id, body: { from: stop.state, to, order: stop.order } })
+  const states = stops.filter((each) => each.order === stop.order).map((each) => (each.id === stop.id ? to : each.state))
+  if (states.every((state) => state !== 'planned' && state !== 'arrived')) {
+    const end = states.includes('done') ? 'delivered' : 'failed'
+    steps.push({ path: `/orders/${stop.order}/state`, subject: stop.order, body: { from: 'under_way', to: end }, quiet: true })
+  }
+  return steps
+}
+
+/** That a route is here, or was understood. */
+export function routeStep(route: Route, vehicle: string, from: Route['state'], to: Route['state']): Step {
+  return { path: `/routes/${route.id}/state`, subject: route.id, body: { revision: route.revision, vehicle, from, to }, quiet: true }
 }
 
 function dueOf(order: Order): number {

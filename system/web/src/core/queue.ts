@@ -14,6 +14,8 @@ export interface Queued {
   attempts: number
   /** Who did it: a vehicle. Another driver on the same phone does not send it. */
   owner: string
+  /** What the page does of itself (a receipt, an order that follows its stops): a refusal is no news for the driver. */
+  quiet?: boolean
 }
 
 /** Where the queue outlives the page. Entries come back in the order in which they were added. */
@@ -86,7 +88,7 @@ export class OfflineQueue {
         return
       }
       this.trouble = null
-      if (sent.outcome === 'refused') this.refused.push({ entry, detail: sent.detail })
+      if (sent.outcome === 'refused' && !entry.quiet) this.refused.push({ entry, detail: sent.detail })
       await this.store.remove(entry.key)
       this.waiting.shift()
       this.tell()

@@ -84,6 +84,15 @@ export class Session {
     if (this.state === 'refused') this.connect(now)
   }
 
+  /** Ends for good; `setToken` begins anew. */
+  stop(): void {
+    this.session = null
+    this.retryAt = null
+    if (this.open) this.effects.push({ do: 'close' })
+    this.open = false
+    this.setState('refused', 'stopped')
+  }
+
   /** The browser says that the network is back: no use in waiting. */
   hurry(now: number): void {
     if (this.state === 'lost') this.connect(now)

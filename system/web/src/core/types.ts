@@ -97,6 +97,8 @@ export interface Stop {
   due_until: string | null
   arrived?: string | null
   done?: string | null
+  /** When its state changed last. */
+  changed?: string | null
 }
 export interface Order {
   id: string
@@ -123,6 +125,7 @@ export interface Message {
 export type RouteState = 'queued' | 'delivered' | 'applied' | 'expired'
 export interface Route {
   id: string
+  vehicle?: string
   revision: number
   stops: (string | Stop)[]
   polyline?: LonLat[] | null
@@ -134,7 +137,7 @@ export interface Route {
 export type TrackPoint = [timeMs: number, lon: number, lat: number, speedKmh: number]
 export interface Track { vehicle: string; from: string; until: string; points: TrackPoint[]; simplified: boolean }
 
-export interface ShareLink { id?: string; token?: string; url?: string; expires: string }
+export interface ShareLink { id?: string; token?: string; url?: string; expires: string; revoked?: string | null }
 
 export type DeliveryStatus = 'planned' | 'under_way' | 'near' | 'arrived' | 'done' | 'failed' | 'over'
 export interface Delivery {
@@ -145,6 +148,8 @@ export interface Delivery {
   customer?: string
   updated?: string | null
   timeline: { at: string; what: string }[]
+  /** Token for the live map while the vehicle may be seen; null while it may not. Absent: the link's own token serves. */
+  session?: string | null
 }
 
 export interface Config {

@@ -47,8 +47,12 @@ export class StreetLabels {
     }
   }
 
+  /** True if there are names to be drawn: not far from the zoom for which they were placed. */
+  shows(camera: Camera): boolean {
+    return this.labels.length > 0 && camera.zoom >= LABELS_FROM_ZOOM && Math.abs(camera.zoom - this.placedZoom) < 0.6
+  }
+
   draw(c: CanvasRenderingContext2D, camera: Camera, theme: MapTheme): void {
-    if (Math.abs(camera.zoom - this.placedZoom) > 0.6) return
     c.textAlign = 'center'
     c.textBaseline = 'middle'
     c.lineJoin = 'round'

@@ -98,8 +98,8 @@ void main() {
  */
 export function markerPx(zoom: number, inView: number, area: number): number {
   const byZoom = Math.max(14, Math.min(31, 14 + (zoom - 10) * 3.4))
-  const room = 1.5 * Math.sqrt(area / Math.max(1, inView))
-  return Math.max(12, Math.min(byZoom, room))
+  const room = 1.25 * Math.sqrt(area / Math.max(1, inView))
+  return Math.max(10, Math.min(byZoom, room))
 }
 
 export class Markers {

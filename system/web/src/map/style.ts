@@ -26,7 +26,7 @@ function source(config: Config): SourceSpecification {
   const tiles = Array.isArray(config.streets.tiles) ? config.streets.tiles : [config.streets.tiles]
   return {
     type: 'vector', tiles: tiles.map((url) => new URL(url, location.href).href.replaceAll('%7B', '{').replaceAll('%7D', '}')),
-    minzoom: 8, maxzoom: 14, attribution: config.attribution,
+    minzoom: 5, maxzoom: 14, attribution: config.attribution,
   }
 }
 

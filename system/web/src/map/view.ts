@@ -1,7 +1,7 @@
 /**
- * The live map: base map, street names, vehicles, clusters, stops, in four canvases on top of each other, and what is under the
+ * The live map in three canvases on top of each other: the base map; names, stops and clusters; vehicles. And what is under the
  * pointer. Lives outside Vue. Redraws only what changed: vehicles every frame while they glide and frames come fast, on ticks
- * otherwise; the rest when the camera or the data moves.
+ * otherwise; the rest when the camera or the data moves. A canvas more would cost each frame its composition.
  */
 import { boundsOf, fitting, fromScreen, toScreen, type Camera } from '../core/camera'
 import { cluster, CLUSTER_LIMITS, type Cluster } from '../core/cluster'
@@ -13,7 +13,7 @@ import { FrameMeter } from './frames'
 import { joined, LABELS_FROM_ZOOM, StreetLabels } from './labels'
 import { clusterRadius, drawClusters, drawStops, type StopMark } from './marks'
 import { markerPx, Markers } from './markers'
-import { MAP_THEMES, type ThemeName } from './theme'
+import { MAP_THEMES, type MapTheme, type ThemeName } from './theme'
 
 /** How often clusters are gathered anew while vehicles move. */
 const CLUSTER_EVERY_MS = 1000
@@ -33,7 +33,6 @@ export interface MapEvents {
 export class MapView {
   readonly meter = new FrameMeter()
   private base: BaseMap | null = null
-  private readonly names: CanvasRenderingContext2D
   private readonly marks: CanvasRenderingContext2D
   private readonly markers: Markers | null
   private readonly labels = new StreetLabels()
@@ -50,7 +49,7 @@ export class MapView {
   private followedAt = 0
   private placing = false
   private frame = 0
-  private stale = { vehicles: true, marks: true, names: true }
+  private stale = { vehicles: true, marks: true }
   private ratio = 1
   private camera: Camera
   private trail: readonly LonLat[] | null = null
@@ -66,9 +65,8 @@ export class MapView {
   ) {
     this.theme = theme
     this.camera = fitting([[config.bounds[0], config.bounds[1]], [config.bounds[2], config.bounds[3]]], host.clientWidth, host.clientHeight, 40)
-    this.names = canvas(host, 2).getContext('2d')!
+    this.marks = canvas(host, 2).getContext('2d')!
     const vehicles = canvas(host, 3)
-    this.marks = canvas(host, 4).getContext('2d')!
     try {
       this.markers = new Markers(vehicles)
     } catch {
@@ -97,8 +95,8 @@ export class MapView {
       this.events.moved()
     })
     map.on('idle', () => {
-      if (this.camera.zoom >= LABELS_FROM_ZOOM) this.labels.place(this.names, this.camera, joined(this.base!.namedLines()))
-      this.stale.names = true
+      if (this.camera.zoom >= LABELS_FROM_ZOOM) this.labels.place(this.marks, this.camera, joined(this.base!.namedLines()))
+      this.stale.marks = true
       this.wake()
     })
     map.on('click', ({ point, lngLat }) => this.clicked(point.x, point.y, lngLat.lng, lngLat.lat))
@@ -130,7 +128,7 @@ export class MapView {
     this.theme = theme
     this.markers?.setTheme(MAP_THEMES[theme])
     this.base?.setTheme(theme)
-    this.stale = { vehicles: true, marks: true, names: true }
+    this.stale = { vehicles: true, marks: true }
     this.wake()
   }
 
@@ -307,13 +305,11 @@ export class MapView {
     const { clientWidth, clientHeight } = this.host
     this.ratio = Math.min(RATIO_MAX, window.devicePixelRatio || 1)
     this.camera = { ...this.camera, width: clientWidth, height: clientHeight }
-    for (const context of [this.names, this.marks]) {
-      context.canvas.width = Math.round(clientWidth * this.ratio)
-      context.canvas.height = Math.round(clientHeight * this.ratio)
-    }
+    this.marks.canvas.width = Math.round(clientWidth * this.ratio)
+    this.marks.canvas.height = Math.round(clientHeight * this.ratio)
     this.markers?.resize(clientWidth, clientHeight, this.ratio)
     this.base?.map.resize()
-    this.stale = { vehicles: true, marks: true, names: true }
+    this.stale = { vehicles: true, marks: true }
     this.wake()
   }
 
@@ -343,7 +339,7 @@ export class MapView {
   }
 
   private drawAll(): void {
-    this.stale = { vehicles: true, marks: true, names: true }
+    this.stale = { vehicles: true, marks: true }
     this.draw(performance.now())
   }
 
@@ -352,16 +348,19 @@ export class MapView {
     if (now - this.clusteredAt > 2 * CLUSTER_EVERY_MS || Math.floor(this.camera.zoom) !== this.clusteredZoom) this.gather(fleet, now)
     const theme = MAP_THEMES[this.theme]
     if (this.stale.vehicles) this.markers?.draw(fleet, this.camera, now, this.ratio, this.markerPx())
-    if (this.stale.marks) {
-      this.clear(this.marks)
-      drawStops(this.marks, this.camera, this.stops, theme)
-      drawClusters(this.marks, this.camera, this.clusters, theme)
-    }
-    if (this.stale.names) {
-      this.clear(this.names)
-      if (this.camera.zoom >= LABELS_FROM_ZOOM) this.labels.draw(this.names, this.camera, theme)
-    }
-    this.stale = { vehicles: false, marks: false, names: false }
+    if (this.stale.marks) this.drawMarks(theme)
+    this.stale = { vehicles: false, marks: false }
+  }
+
+  private drawMarks(theme: MapTheme): void {
+    const named = this.labels.shows(this.camera)
+    // A hidden canvas is not composed.
+    this.marks.canvas.hidden = !named && this.stops.length + this.clusters.length === 0
+    this.marks.setTransform(this.ratio, 0, 0, this.ratio, 0, 0)
+    this.marks.clearRect(0, 0, this.camera.width, this.camera.height)
+    if (named) this.labels.draw(this.marks, this.camera, theme)
+    drawClusters(this.marks, this.camera, this.clusters, theme)
+    drawStops(this.marks, this.camera, this.stops, theme)
   }
 
   private gather(fleet: Fleet, now: number): void {
@@ -396,11 +395,6 @@ export class MapView {
     if (at < 0) return
     this.followedAt = now
     this.base?.map.easeTo({ center: fleet.position(at), duration: reduced() ? 0 : FOLLOW_EVERY_MS, easing: (k) => k })
-  }
-
-  private clear(context: CanvasRenderingContext2D): void {
-    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0)
-    context.clearRect(0, 0, this.camera.width, this.camera.height)
   }
 }
 

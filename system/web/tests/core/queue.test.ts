@@ -3,7 +3,7 @@ import 'fake-indexeddb/auto'
 import { beforeEach, describe, expect, it } from 'vitest'
 
 import { DriverStore } from '../../src/api/store'
-import { driverMessages, driverStops } from '../../src/core/driver'
+import { accepted, driverMessages, driverStops, settingOut, stepsOf } from '../../src/core/driver'
 import { judge, OfflineQueue, type Queued, type QueueView, type Sent } from '../../src/core/queue'
 import type { Order } from '../../src/core/types'
 
@@ -84,6 +84,14 @@ describe('offline queue', () => {
     expect(view().refused).toEqual([])
   })
 
+  it('what the page says of itself is refused in silence', async () => {
+    server.answers.set('a', { outcome: 'refused', detail: 'it was said already' })
+    const mine = queue()
+    await mine.add(entry('a', { quiet: true }))
+    await mine.flush()
+    expect(view()).toMatchObject({ waiting: [], refused: [] })
+  })
+
   it('two flushes at once send nothing twice', async () => {
     const mine = queue()
     server.online = false
@@ -110,6 +118,23 @@ describe('what the driver sees', () => {
   it('is as it will be when everything is sent', () => {
     const [stop] = driverStops([order], [], [entry('a'), entry('b', { at: '2026-03-02T07:09:00.000Z', body: { from: 'arrived', to: 'done' } })])
     expect(stop).toMatchObject({ state: 'done', waiting: true, done: '2026-03-02T07:09:00.000Z' })
+  })
+  it('does not jump back between the answer and the next reading', () => {
+    const sent = [entry('a', { path: '/orders/o1/state', subject: 'o1', body: { to: 'under_way' } }), entry('b')]
+    const after = sent.reduce((orders, each) => accepted(orders, each), [order])
+    expect(driverStops(after, [], [])).toEqual(driverStops([order], [], sent).map((stop) => ({ ...stop, waiting: false, changed: sent[1]!.at, arrived: undefined })).map(({ arrived: _, ...stop }) => stop))
+    expect(order.stops[0]!.state).toBe('planned')
+  })
+  it('an order follows its stops: under way with the first, at its end with the last', () => {
+    const two: Order = { ...order, stops: [order.stops[0]!, { ...order.stops[0]!, id: 's2', sequence: 1 }] }
+    const before = driverStops([two], [], [])
+    expect(stepsOf(before[0]!, 'arrived', before).map((step) => [step.path, step.body['to']])).toEqual([['/orders/o1/state', 'under_way'], ['/stops/s1/state', 'arrived']])
+    expect(stepsOf(before[0]!, 'arrived', before)[1]!.body).toEqual({ from: 'planned', to: 'arrived', order: 'o1' })
+    const waiting = [entry('a', { path: '/orders/o1/state', subject: 'o1', body: { to: 'under_way' } }), entry('b', { body: { to: 'done' } })]
+    const later = driverStops([two], [], waiting)
+    expect(settingOut(later[1]!)).toEqual([])
+    expect(stepsOf(later[1]!, 'skipped', later).map((step) => [step.path, step.body['to']])).toEqual([['/stops/s2/state', 'skipped'], ['/orders/o1/state', 'delivered']])
+    expect(stepsOf(before[0]!, 'skipped', [before[0]!]).at(-1)!.body).toEqual({ from: 'under_way', to: 'failed' })
   })
   it('has unsent messages among the others', () => {
     const list = driverMessages([], [entry('m', { path: '/messages', body: { body: 'late' } })])

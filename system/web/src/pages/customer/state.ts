@@ -45,7 +45,8 @@ async function ask(): Promise<void> {
     trouble.value = false
     if (delivery.value.status === 'over') return end()
     // The status is painted first; what the map needs comes after.
-    requestAnimationFrame(() => setTimeout(follow, 0))
+    const { session } = delivery.value
+    requestAnimationFrame(() => setTimeout(() => follow(session === undefined ? token : session), 0))
   } catch (error) {
     if (error instanceof ApiError && [401, 403, 404, 410].includes(error.status)) return end()
     trouble.value = true
@@ -56,17 +57,31 @@ async function ask(): Promise<void> {
 
 function end(): void {
   over.value = true
-  vehicle.value = null
+  follow(null)
 }
 
-function follow(): void {
-  if (link !== null || over.value) return
-  void loadConfig().then((loaded) => (config.value = loaded)).catch(() => undefined)
-  link = new Link(token, 'drover.json', {
+let usedToken: string | null = null
+
+/** Follows the vehicle with `ticket`; null while it may not be seen. A newer ticket serves when the link asks again. */
+function follow(ticket: string | null): void {
+  if (!config.value) void loadConfig().then((loaded) => (config.value = loaded)).catch(() => undefined)
+  if (ticket === null) {
+    if (usedToken !== null) link?.stop()
+    usedToken = null
+    vehicle.value = null
+    return
+  }
+  if (link === null) link = newLink(ticket)
+  else if (usedToken === null || linkState.value === 'refused') link.setToken(ticket)
+  usedToken = ticket
+}
+
+function newLink(ticket: string): Link {
+  const made = new Link(ticket, 'drover.json', {
     position: () => undefined,
     features: (features) => {
       const feature = features.at(-1)
-      if (!feature) return
+      if (!feature?.geometry || usedToken === null) return
       vehicle.value = {
         at: feature.geometry.coordinates, heading: feature.properties.heading_deg ?? null, seenAt: performance.now() - (feature.properties.age_ms ?? 0),
       }
@@ -76,14 +91,16 @@ function follow(): void {
       void ask()
     },
     event: () => void ask(),
-    state: (state) => {
+    state: (state, reason) => {
       linkState.value = state
-      if (state === 'refused') void ask()
+      // A ticket lasts for a while only: the next answer brings another.
+      if (state === 'refused' && reason !== 'stopped') setTimeout(() => void ask(), RETRY_MS)
     },
     welcome: () => undefined,
     restart: () => undefined,
     problem: () => undefined,
   })
-  link.subscribe('live_updates:all')
-  link.start()
+  made.subscribe('live_updates:all')
+  made.start()
+  return made
 }

@@ -7,7 +7,7 @@ import '../../ui/base.css'
 import '../../ui/theme'
 import './dispatcher.css'
 import App from './App.vue'
-import { start } from './state'
+import { connect, start } from './state'
 
 const RETRY_MS = 2000
 
@@ -17,16 +17,21 @@ document.documentElement.lang = currentLanguage()
 async function begin(): Promise<void> {
   const token = storedToken()
   if (token === null) return toSignIn('none')
+  connect(token)
+  return open(token)
+}
+
+async function open(token: string): Promise<void> {
   try {
     const [config, me] = await Promise.all([loadConfig(), new Api(token).me()])
     if (me.role === 'driver') return location.replace('/driver')
     document.title = `Drover · ${config.name}`
-    start(token, me, config)
+    start(me, config)
     createApp(App).mount('#app')
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) return toSignIn('expired')
     document.querySelector('#app')!.textContent = t('in.noserver')
-    setTimeout(() => void begin(), RETRY_MS)
+    setTimeout(() => void open(token), RETRY_MS)
   }
   return undefined
 }

@@ -88,10 +88,9 @@ function stateName(state: string): string {
   return state in { planned: 1, assigned: 1, under_way: 1, delivered: 1, failed: 1, cancelled: 1 } ? t(`o.${state as OrderState}`) : state
 }
 
-export function start(token: string, principal: Principal, settings: Config): void {
+/** Opens the session, while the page still asks who it is: positions are there sooner. */
+export function connect(token: string): void {
   api = new Api(token, () => toSignIn('expired'))
-  me.value = principal
-  config.value = settings
   session = new Link(token, 'drover.bin', {
     position: (id, record) => {
       fleet.apply({ id, ...record, ageMs: Math.min(record.ageMs, AGE_MAX_MS) }, performance.now())
@@ -129,7 +128,12 @@ export function start(token: string, principal: Principal, settings: Config): vo
   else session.subscribe('live_updates:all')
   session.subscribe('events')
   session.start()
-  void reload()
+}
+
+/** Begins, once it is known who signed in and where. */
+export function start(principal: Principal, settings: Config): void {
+  me.value = principal
+  config.value = settings
   setInterval(refresh, REFRESH_MS)
   setInterval(() => void (link.state === 'live' && reload()), RELOAD_EVERY_MS)
   void loadStreets(settings)
@@ -181,15 +185,23 @@ export function reloadSoon(): void {
   reloadTimer = setTimeout(() => void reload(), RELOAD_AFTER_MS)
 }
 
-async function reload(): Promise<void> {
+/** Asks for vehicles, orders and messages anew. */
+export async function reload(): Promise<void> {
+  missed ??= []
   const byId = <T extends { id: string }>(items: T[]): Map<string, T> => new Map(items.map((item) => [item.id, item]))
   const [cars, jobs, talk] = await Promise.allSettled([api.vehicles(), api.orders(), api.messages()])
   if (cars.status === 'fulfilled') takeVehicles(cars.value)
   if (jobs.status === 'fulfilled') orders.value = byId(jobs.value)
   if (talk.status === 'fulfilled') messages.value = byId(talk.value)
   loaded.value = true
+  const late = missed ?? []
+  missed = null
+  for (const change of late) onChange(change)
   refresh()
 }
+
+/** What changed while an answer was on its way, which may be older than that. */
+let missed: Change[] | null = null
 
 function takeVehicles(list: Vehicle[]): void {
   vehicles.value = new Map(list.map((vehicle) => [vehicle.id, vehicle]))
@@ -269,13 +281,23 @@ export function refresh(): void {
 let filtered = ''
 
 export function onChange(change: Change): void {
-  if (change.kind === 'order' && Array.isArray(change['stops'])) put(orders, change as unknown as Order)
-  else if (change.kind === 'message' && typeof change['body'] === 'string') put(messages, change as unknown as Message)
-  else if (change.kind === 'route' && typeof change['vehicle'] === 'string') {
-    routes.value.set(change['vehicle'], change as unknown as Route)
-    triggerRef(routes)
-  } else if (change.kind === 'stop') patchStop(change)
-  else if (change.kind === 'order' || change.kind === 'message') reloadSoon()
+  const { kind, id } = change
+  missed?.push(change)
+  if (kind === 'order') patch(orders, change, 'stops')
+  else if (kind === 'message') patch(messages, change, 'body')
+  else if (kind === 'stop') patchStop(change)
+  else if (kind === 'route') {
+    const vehicle = typeof change['vehicle'] === 'string' ? change['vehicle'] : [...routes.value.values()].find((route) => route.id === id)?.vehicle
+    if (vehicle) routes.value = new Map(routes.value).set(vehicle, { ...routes.value.get(vehicle), ...(change as unknown as Route), vehicle })
+  }
+}
+
+/** A change names only what it set, but for a new thing, which has `whole` among its fields. */
+function patch<T extends { id: string }>(where: { value: Map<string, T> }, change: Change, whole: string): void {
+  const known = where.value.get(change.id)
+  if (whole in change) put(where, { ...known, ...(change as unknown as T) })
+  else if (known) put(where, { ...known, ...(change as unknown as Partial<T>) })
+  else reloadSoon()
 }
 
 function put<T extends { id: string }>(where: { value: Map<string, T> }, item: T): void {
@@ -284,10 +306,12 @@ function put<T extends { id: string }>(where: { value: Map<string, T> }, item: T
 }
 
 export function putOrder(order: Order): void {
+  missed?.push({ kind: 'order', ...order })
   put(orders, order)
 }
 
 export function putMessage(message: Message): void {
+  missed?.push({ kind: 'message', ...message })
   put(messages, message)
 }
 

@@ -8,7 +8,7 @@ import { Api, ApiError, loadConfig, newKey, request } from '../../api/http'
 import { Link } from '../../api/link'
 import { toSignIn } from '../../api/sign-in'
 import { DriverStore } from '../../api/store'
-import { driverMessages, driverStops, isMine, type DriverStop } from '../../core/driver'
+import { accepted, driverMessages, driverStops, isMine, routeStep, settingOut, stepsOf, type DriverStop, type Step } from '../../core/driver'
 import { judge, OfflineQueue, type Queued, type QueueStore, type QueueView } from '../../core/queue'
 import { stopIds, whatChanged, type RouteChange } from '../../core/route'
 import type { LinkState } from '../../core/session'
@@ -83,7 +83,7 @@ export async function begin(token: string): Promise<boolean> {
   }, 1000)
   setInterval(() => void (queue.value.waiting.length && outbox.flush()), FLUSH_EVERY_MS)
   setInterval(() => void reload(), RELOAD_EVERY_MS)
-  addEventListener('online', () => void reload())
+  addEventListener('online', () => void outbox.flush().then(reload))
   await Promise.race([reload(), new Promise((resolve) => setTimeout(resolve, kept ? 0 : 4000))])
   return true
 }
@@ -109,6 +109,12 @@ async function sendEntry(token: string, entry: Queued): Promise<ReturnType<typeo
   const answer = await request('POST', `/api/v1${entry.path}`, token, entry.body, { 'Idempotency-Key': entry.key, 'Happened-At': entry.at })
   if (answer.status === 401) toSignIn('expired')
   const sent = judge(answer.status, entry.body['to'] as string | undefined, answer.problem)
+  if (sent.outcome === 'done') {
+    accepts++
+    orders.value = accepted(orders.value, entry)
+    if (entry.path === '/messages' && answer.body) messages.value = [...messages.value, answer.body as Message]
+    await keepKnown()
+  }
   if (sent.outcome !== 'later') reloadSoon()
   return sent
 }
@@ -152,12 +158,17 @@ function reloadSoon(): void {
   timer = setTimeout(() => void reload(), RELOAD_AFTER_MS)
 }
 
+/** Counts what the server accepted: an answer that was on its way meanwhile may be older than that. */
+let accepts = 0
+
 async function reload(): Promise<void> {
   if (vehicleId.value === null) return
+  const before = accepts
   const [jobs, letters, way, settings] = await Promise.allSettled([
     api.orders(), api.messages(), api.route(vehicleId.value), config.value ? Promise.resolve(config.value) : loadConfig(),
   ])
   if (jobs.status === 'rejected') return
+  if (accepts !== before) return reloadSoon()
   orders.value = jobs.value
   if (letters.status === 'fulfilled') messages.value = letters.value
   if (way.status === 'fulfilled') route.value = way.value
@@ -165,6 +176,7 @@ async function reload(): Promise<void> {
   if (settings.status === 'fulfilled' && !config.value) useConfig(settings.value)
   knownAt.value = Date.now()
   for (const message of messages.value) if (message.to_vehicle && message.state === 'queued') void acknowledge(message, 'delivered')
+  void acknowledgeRoute()
   await keepKnown()
 }
 
@@ -184,16 +196,22 @@ async function keepKnown(): Promise<void> {
   await store?.keep('known', JSON.parse(JSON.stringify(known))).catch(() => undefined)
 }
 
-function add(path: string, subject: string, body: Record<string, unknown>): Promise<void> {
-  return outbox.add({ key: newKey(), at: new Date().toISOString(), path, body, subject, attempts: 0, owner: vehicleId.value! })
+async function add(...steps: Step[]): Promise<void> {
+  const at = new Date().toISOString()
+  for (const step of steps) await outbox.add({ key: newKey(), at, attempts: 0, owner: vehicleId.value!, ...step })
 }
 
 export function setStop(stop: DriverStop, to: StopState): Promise<void> {
-  return add(`/stops/${stop.id}/state`, stop.id, { from: stop.state, to })
+  return add(...stepsOf(stop, to, stops.value))
+}
+
+/** The driver sets out for a stop. */
+export function setOut(stop: DriverStop): Promise<void> {
+  return add(...settingOut(stop))
 }
 
 export function say(body: string): Promise<void> {
-  return add('/messages', 'message', { vehicle: vehicleId.value!, body, expires_s: MESSAGE_EXPIRES_S })
+  return add({ path: '/messages', subject: 'message', body: { vehicle: vehicleId.value!, body, expires_s: MESSAGE_EXPIRES_S } })
 }
 
 const told = new Set<string>()
@@ -203,11 +221,23 @@ export async function acknowledge(message: Message, to: MessageState): Promise<v
   if (told.has(mark)) return
   told.add(mark)
   if (to === 'read' && message.state === 'queued') await acknowledge(message, 'delivered')
-  await add(`/messages/${message.id}/state`, message.id, { from: to === 'read' ? 'delivered' : 'queued', to })
+  const from = to === 'read' ? 'delivered' : 'queued'
+  // The vehicle's own unit may have said so already.
+  await add({ path: `/messages/${message.id}/state`, subject: message.id, body: { from, to }, quiet: true })
+}
+
+/** Says once that the newest route is here. */
+async function acknowledgeRoute(): Promise<void> {
+  const fresh = route.value
+  const mark = `${fresh?.id}/${fresh?.revision}`
+  if (!fresh || fresh.state !== 'queued' || told.has(mark)) return
+  told.add(mark)
+  await add(routeStep(fresh, vehicleId.value!, 'queued', 'delivered'))
 }
 
 export async function understood(): Promise<void> {
   if (!route.value) return
+  if (route.value.state === 'queued' || route.value.state === 'delivered') await add(routeStep(route.value, vehicleId.value!, 'delivered', 'applied'))
   seenRoute.value = { revision: route.value.revision, stops: [...routeIds.value] }
   await store?.keep('route', JSON.parse(JSON.stringify(seenRoute.value))).catch(() => undefined)
 }
