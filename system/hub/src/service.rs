@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_bus::discovery::{About, Discovery, Member, Purpose};
-use drover_bus::{Agent, Policy};
+use drover_bus::{Agent, Policy, Pool, PoolConfig};
 use drover_env::{Env, Listener};
 use drover_model::NodeKind;
 use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
@@ -18,9 +18,10 @@ use tokio_util::task::TaskTracker;
 use crate::Config;
 use crate::core::{Core, Counts, Planted};
 use crate::door::Door;
+use crate::herald::Herald;
 use crate::live::Live;
 use crate::server::{NoPages, Pages, Server};
-use crate::{directory, intake};
+use crate::{directory, intake, tools};
 
 /// How often the core looks after what is due where each fix is told at once.
 const TICK_WITHOUT: Duration = Duration::from_millis(100);
@@ -58,6 +59,7 @@ pub struct Hub {
     listener: Box<dyn Listener>,
     endpoint: Endpoint,
     member: Option<Member>,
+    herald: Herald,
     life: u64,
 }
 
@@ -126,7 +128,9 @@ impl Hub {
         // A clock before 1970 is one that was never set.
         let life = u64::try_from(env.wall().as_micros()).unwrap_or_default().max(1);
         let live = Arc::new(Live::new(env, config, core));
-        Ok(Self { live, pages: Arc::new(NoPages), listener, endpoint, member, life })
+        let others = member.as_ref().map(|member| peers(&live, member, identity, trust)).transpose();
+        let herald = Herald::new(live.clone(), others.map_err(BindError::Endpoint)?);
+        Ok(Self { live, pages: Arc::new(NoPages), listener, endpoint, member, herald, life })
     }
 
     /// Answers what is no session with `pages`.
@@ -157,6 +161,11 @@ impl Hub {
         self.member.as_ref().map(Member::discovery)
     }
 
+    /// Tells clients something, wherever they are.
+    pub fn herald(&self) -> Herald {
+        self.herald.clone()
+    }
+
     /// What it tells of itself while it runs.
     pub fn gauge(&self) -> Gauge {
         Gauge(self.live.clone())
@@ -170,7 +179,8 @@ impl Hub {
         let (accepting, stop) = (CancellationToken::new(), CancellationToken::new());
         let taking = env.spawn("hub.accept", server.run(self.listener, accepting.clone()));
         let ticking = env.spawn("hub.tick", tick(live.clone()));
-        let agent = agent(&live, self.life);
+        let following = env.spawn("hub.peers", self.herald.clone().follow());
+        let agent = agent(&live, &self.herald, self.life);
         let drain = live.config.drain;
         let ends = async {
             match &self.member {
@@ -189,6 +199,7 @@ impl Hub {
         tokio::join!(agent.serve(env.clone(), self.endpoint, stop.clone()), ends);
         ticking.abort();
         taking.abort();
+        following.abort();
         env.event("hub.stopped", &[]);
     }
 }
@@ -204,18 +215,34 @@ async fn tick(live: Arc<Live>) {
     }
 }
 
-fn agent(live: &Arc<Live>, life: u64) -> Agent {
+/// The way to the other hubs, by an endpoint of its own.
+fn peers(
+    live: &Arc<Live>,
+    member: &Member,
+    identity: &Identity,
+    trust: &Trust,
+) -> Result<(Discovery, Pool), QuicError> {
+    let env = &live.env;
+    let endpoint = drover_quic::client(env, live.config.discovery.bind)?;
+    let client = drover_quic::client_config(env, identity, trust, mcp::ALPN, &Profile::service())?;
+    let pool = Pool::new(env.clone(), client, endpoint, PoolConfig::default());
+    Ok((member.discovery(), pool))
+}
+
+fn agent(live: &Arc<Live>, herald: &Herald, life: u64) -> Agent {
+    // Gateways publish and ask what is wanted; hubs, and what stands on them, have clients told something.
     let policy = Policy::deny_all()
         .allow(NodeKind::Gateway, "vehicle:")
-        .allow(NodeKind::Gateway, "HubService.watchInterest");
+        .allow(NodeKind::Gateway, "HubService.watchInterest")
+        .allow(NodeKind::Hub, "HubService.");
     let (taking, asked) = (live.clone(), live.clone());
-    Agent::builder("HubService")
+    let agent = Agent::builder("HubService")
         .policy(policy)
         .drain(live.config.drain)
         .subscribe("vehicle:", move |message| {
             intake::take(&taking, &message);
             std::future::ready(())
         })
-        .tool::<drover_bus::hub::WatchInterest, _, _>(move |_, query| directory::answer(asked.clone(), life, query))
-        .build()
+        .tool::<drover_bus::hub::WatchInterest, _, _>(move |_, query| directory::answer(asked.clone(), life, query));
+    tools::offered(agent, herald).build()
 }
