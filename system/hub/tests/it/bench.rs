@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const HUB: NodeName = NodeName::new(NodeKind::Hub, 0);
+/// The way to the hub.
+pub(crate) const AT_HUB: Route = Route::Node(HUB);
 
 /// Tokens: `dispatcher` of tenant acme, `elsewhere` of another.
 struct Tokens;
@@ -56,7 +58,11 @@ impl Door for Tokens {
 pub(crate) struct Bench {
     pub(crate) env: Env,
     pub(crate) addr: SocketAddr,
+    /// A gateway's.
     pub(crate) pool: Pool,
+    ca: Ca,
+    seeds: SeedTree,
+    bus: SocketAddr,
     metrics: Arc<Metrics>,
     cancel: CancellationToken,
     running: Option<Task<()>>,
@@ -80,15 +86,13 @@ impl Bench {
         let (addr, bus) = (hub.local_addr().expect("an address"), hub.bus_addr().expect("an address"));
         let cancel = CancellationToken::new();
         let running = env.spawn("hub", hub.run(cancel.clone()));
-        let (identity, trust) = issue(NodeName::new(NodeKind::Gateway, 0));
-        let endpoint = drover_quic::client(&env, ANY).expect("an endpoint");
-        let client = drover_quic::client_config(&env, &identity, &trust, mcp::ALPN, &Profile::service());
-        let pool = Pool::new(env.clone(), client.expect("a config"), endpoint, PoolConfig::default());
-        pool.set_nodes(vec![NodeAddr { name: HUB, addr: bus }]);
-        while pool.connected().is_empty() {
-            tokio::task::yield_now().await;
-        }
-        Self { env, addr, pool, metrics, cancel, running: Some(running), _folder: folder }
+        let pool = connect(&env, &ca, &seeds, bus, NodeKind::Gateway).await;
+        Self { env, addr, pool, ca, seeds, bus, metrics, cancel, running: Some(running), _folder: folder }
+    }
+
+    /// Another node that is connected to the hub.
+    pub(crate) async fn peer(&self, kind: NodeKind) -> Pool {
+        connect(&self.env, &self.ca, &self.seeds, self.bus, kind).await
     }
 
     /// Publishes a fix of one of acme's vans, as a gateway does.
@@ -148,6 +152,19 @@ impl Bench {
             running.await.expect("it ends by itself");
         }
     }
+}
+
+async fn connect(env: &Env, ca: &Ca, seeds: &SeedTree, hub: SocketAddr, kind: NodeKind) -> Pool {
+    let who = drover_quic::Principal::Service(NodeName::new(kind, 7));
+    let (identity, trust) = (ca.issue(&who, seeds).expect("a certificate"), ca.trust().expect("a root"));
+    let endpoint = drover_quic::client(env, ANY).expect("an endpoint");
+    let client = drover_quic::client_config(env, &identity, &trust, mcp::ALPN, &Profile::service());
+    let pool = Pool::new(env.clone(), client.expect("a config"), endpoint, PoolConfig::default());
+    pool.set_nodes(vec![NodeAddr { name: HUB, addr: hub }]);
+    while pool.connected().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    pool
 }
 
 /// A client.

@@ -153,3 +153,28 @@ async fn a_client_that_does_not_read_is_let_go_and_the_others_see_everything() {
         assert!(second < 1_700_001_000, "it is never let go");
     }
 }
+
+#[tokio::test]
+async fn what_another_hub_pushes_reaches_whoever_listens_once() {
+    let bench = Bench::start(Config::default()).await;
+    let mut client = bench.client(Some("dispatcher"), Some("drover.json")).await;
+    client.say(r#"{"action":"SUBSCRIBE","topic":"events"}"#).await;
+    client.next("subscribed").await.expect("told");
+    let push = drover_bus::hub::RoutePush {
+        id: Some("r-1".to_owned()),
+        tenant: Some("acme".to_owned()),
+        vehicle: Some("VAN-1".to_owned()),
+        revision: Some(2),
+        stops: vec!["s-1".to_owned()],
+        ..Default::default()
+    };
+    let hub = bench.peer(drover_model::NodeKind::Hub).await;
+    let call = || hub.call::<drover_bus::hub::PushRoute>(bench::AT_HUB, &push, drover_bus::CallOptions::default());
+    assert_eq!(call().await.expect("answered").sessions, Some(1));
+    let event = client.next("event").await.expect("told");
+    assert_eq!((&event["event"]["kind"], &event["event"]["stops"][0]), (&"route".into(), &"s-1".into()));
+    let again = call().await.expect("answered");
+    assert_eq!((again.sessions, again.repeated), (Some(0), Some(true)));
+    let gateway = bench.pool.call::<drover_bus::hub::PushRoute>(bench::AT_HUB, &push, drover_bus::CallOptions::default());
+    assert!(matches!(gateway.await, Err(drover_bus::CallError::Refused(_))), "gateways publish and ask, no more");
+}
