@@ -71,7 +71,7 @@ fn route(push: &RoutePush) -> Result<Tidings, CallError> {
     }
     let stops = push.stops.iter().map(|stop| named(Some(stop), "a stop's id")).collect::<Result<Vec<_>, _>>()?;
     let numbers = &push.polyline;
-    if numbers.len() > ROUTE_NUMBERS_MAX || numbers.len() % 2 != 0 {
+    if numbers.len() > ROUTE_NUMBERS_MAX || !numbers.len().is_multiple_of(2) {
         return Err(bad(format!("polyline must have two numbers for each point, and {ROUTE_NUMBERS_MAX} at most")));
     }
     let point = |at: &[f64]| match at {
