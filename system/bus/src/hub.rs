@@ -1,4 +1,4 @@
-//! What hubs offer: gateways ask them which vehicles they want.
+//! What hubs offer: gateways ask them which vehicles they want, and services have them tell clients something, wherever these are.
 
 use drover_model::{NameError, NodeKind, NodeName, TenantId, VehicleId};
 use drover_wire::{Iibin, Kind, Schema, schema};
@@ -119,6 +119,154 @@ impl Iibin for InterestInfo {
         (6, Kind::Messages(KeyInfo::SCHEMA, INTEREST_KEYS_MAX)),
     ]);
 }
+
+/// Most stops of a route that is pushed.
+pub const ROUTE_STOPS_MAX: usize = 500;
+/// Most numbers of its line: two for each point.
+pub const ROUTE_NUMBERS_MAX: usize = 20_000;
+
+/// A new route for a vehicle's driver.
+#[derive(Clone, PartialEq, Message, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoutePush {
+    /// Names this wish: said again it is not carried out again. 1 to 64 of A-Z, a-z, 0-9, `-`, `_` and `.`.
+    #[prost(string, optional, tag = "1")]
+    pub id: Option<String>,
+    /// Whose vehicle.
+    #[prost(string, optional, tag = "2")]
+    pub tenant: Option<String>,
+    /// Which.
+    #[prost(string, optional, tag = "3")]
+    pub vehicle: Option<String>,
+    /// Rises with each route of the vehicle.
+    #[prost(uint64, optional, tag = "4")]
+    pub revision: Option<u64>,
+    /// Stops by their ids, in the order in which they are to be driven.
+    #[prost(string, repeated, tag = "5")]
+    pub stops: Vec<String>,
+    /// The line to drive: longitude and latitude of each point by turns, in degrees. May be empty.
+    #[prost(double, repeated, tag = "6")]
+    pub polyline: Vec<f64>,
+    /// Why it changed, for the driver.
+    #[prost(string, optional, tag = "7")]
+    pub reason: Option<String>,
+}
+
+impl Iibin for RoutePush {
+    const SCHEMA: &'static Schema = &schema(&[]);
+}
+
+message! {
+    /// Something worth knowing about a vehicle or a fleet.
+    InsightPush {
+        /// Names this insight: said again it is not told again.
+        id: String = string "1",
+        /// Whose.
+        tenant: String = string "2",
+        /// About which vehicle; the whole fleet if absent.
+        vehicle: String = string "3",
+        /// What it is, such as `maintenance`: a name.
+        topic: String = string "4",
+        /// `info`, `warning` or `critical`.
+        severity: String = string "5",
+        /// For people.
+        text: String = string "6",
+    } &[]
+}
+
+message! {
+    /// A message between a dispatcher and a driver.
+    MessagePush {
+        /// Names the message: said again it is not told again.
+        id: String = string "1",
+        /// Whose.
+        tenant: String = string "2",
+        /// Whose driver writes, or reads.
+        vehicle: String = string "3",
+        /// True if it is for the driver.
+        to_vehicle: bool = bool "4",
+        /// What it says.
+        body: String = string "5",
+        /// Unix milliseconds after which it means nothing any more.
+        expires_ms: u64 = uint64 "6",
+    } &[]
+}
+
+message! {
+    /// An event for clients of another hub.
+    RelayPush {
+        /// Names the event: a hub tells it once.
+        id: String = string "1",
+        /// Whose.
+        tenant: String = string "2",
+        /// About which vehicle, if one: then those alone hear of it who may see it.
+        vehicle: String = string "3",
+        /// A JSON object.
+        event: String = string "4",
+    } &[]
+}
+
+message! {
+    /// Whom it reached.
+    Delivered {
+        /// Sessions that will be told.
+        sessions: u32 = uint32 "1",
+        /// Hubs that were asked to tell theirs, and did.
+        hubs: u32 = uint32 "2",
+        /// Hubs that could not be asked.
+        hubs_missed: u32 = uint32 "3",
+        /// True if it had been told before: then nobody is told again.
+        repeated: bool = bool "4",
+    } &[(1, Kind::Uint32), (2, Kind::Uint32), (3, Kind::Uint32)]
+}
+
+/// Declares a tool that has clients told something.
+macro_rules! push_tool {
+    ($(#[$doc:meta])* $tool:ident, $input:ident, $name:literal, $description:literal) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $tool;
+
+        impl Tool for $tool {
+            type Input = $input;
+            type Output = Delivered;
+            const NAME: &'static str = $name;
+            const DESCRIPTION: &'static str = $description;
+            const OFFERED_BY: NodeKind = NodeKind::Hub;
+            // Its id tells a repeat from a new wish.
+            const SAFE_TO_REPEAT: bool = true;
+        }
+    };
+}
+
+push_tool!(
+    /// Shows a route to a driver and to dispatchers.
+    PushRoute,
+    RoutePush,
+    "HubService.push_route",
+    "Shows a new route of a vehicle to its driver and to dispatchers who listen, at whichever hub they are."
+);
+push_tool!(
+    /// Shows an insight to dispatchers.
+    PushInsight,
+    InsightPush,
+    "HubService.push_insight",
+    "Shows something worth knowing about a vehicle or a fleet to those who listen and may see it, at whichever hub they are."
+);
+push_tool!(
+    /// Brings a message to a driver or to dispatchers.
+    SendMessage,
+    MessagePush,
+    "HubService.send_message",
+    "Brings a message between a dispatcher and a driver to whoever listens, at whichever hub they are."
+);
+push_tool!(
+    /// Tells an event to the clients of this hub alone.
+    Relay,
+    RelayPush,
+    "HubService.relay",
+    "Tells an event that another hub was given to the clients of this one."
+);
 
 /// Which vehicles a hub wants: answered when that changes.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use drover_bus::discovery::{Node, NodeState, Registration, Snapshot};
+use drover_bus::discovery::{Node, NodeState, Purpose, Registration, Snapshot};
 use drover_model::{NodeKind, NodeName, WallTime};
 use tokio::time::Instant;
 
@@ -43,10 +43,11 @@ struct Known {
     dead_since: Option<Instant>,
 }
 
-/// True for kinds of nodes that are probed.
-pub(crate) const fn is_probed(kind: NodeKind) -> bool {
+/// True if a node that said this is probed: a hub, if it names where.
+pub(crate) fn is_probed(kind: NodeKind, said: &Registration) -> bool {
     match kind {
-        NodeKind::Router | NodeKind::Gateway | NodeKind::Persistence | NodeKind::Dns | NodeKind::Hub => true,
+        NodeKind::Router | NodeKind::Gateway | NodeKind::Persistence | NodeKind::Dns => true,
+        NodeKind::Hub => said.addresses.contains_key(&Purpose::Probe),
         NodeKind::Health | NodeKind::Db | NodeKind::Vehicle | NodeKind::Watcher => false,
     }
 }
@@ -102,7 +103,7 @@ impl Registry {
         let fresh = || Known {
             said: said.clone(),
             seen_at: wall,
-            judge: Judge::new(limits, is_probed(name.kind), now),
+            judge: Judge::new(limits, is_probed(name.kind, &said), now),
             told: NodeState::Dead,
             dead_since: None,
         };

@@ -20,10 +20,11 @@ use tokio_util::task::TaskTracker;
 use crate::Config;
 use crate::core::{Core, Counts, Planted};
 use crate::door::Door;
+use crate::herald::Herald;
 use crate::live::Live;
 use crate::server::{NoPages, Pages, Server};
 use crate::site::{LiveFleet, Site, SiteConfig};
-use crate::{directory, intake};
+use crate::{directory, intake, tools};
 
 /// How often the core looks after what is due where each fix is told at once.
 const TICK_WITHOUT: Duration = Duration::from_millis(100);
@@ -62,6 +63,7 @@ pub struct Hub {
     endpoint: Endpoint,
     member: Option<Member>,
     pool: Pool,
+    herald: Herald,
     life: u64,
 }
 
@@ -139,7 +141,9 @@ impl Hub {
         // A clock before 1970 is one that was never set.
         let life = u64::try_from(env.wall().as_micros()).unwrap_or_default().max(1);
         let live = Arc::new(Live::new(env, config, core));
-        Ok(Self { live, pages: Arc::new(NoPages), listener, endpoint, member, pool, life })
+        let others = member.as_ref().map(|member| peers(&live, member, identity, trust)).transpose();
+        let herald = Herald::new(live.clone(), others.map_err(BindError::Endpoint)?);
+        Ok(Self { live, pages: Arc::new(NoPages), listener, endpoint, member, pool, herald, life })
     }
 
     /// Answers what is no session with the pages and the HTTP API, to whoever `verifier` believes. `tickets` are what share links give
@@ -185,6 +189,11 @@ impl Hub {
         self.member.as_ref().map(Member::discovery)
     }
 
+    /// Tells clients something, wherever they are.
+    pub fn herald(&self) -> Herald {
+        self.herald.clone()
+    }
+
     /// What it tells of itself while it runs.
     pub fn gauge(&self) -> Gauge {
         Gauge(self.live.clone())
@@ -198,12 +207,13 @@ impl Hub {
         let (accepting, stop) = (CancellationToken::new(), CancellationToken::new());
         let taking = env.spawn("hub.accept", server.run(self.listener, accepting.clone()));
         let ticking = env.spawn("hub.tick", tick(live.clone()));
-        let agent = agent(&live, self.life);
-        let following = self.member.as_ref().map(|member| {
+        let following = env.spawn("hub.peers", self.herald.clone().follow());
+        let agents = self.member.as_ref().map(|member| {
             let listed =
                 live.config.persistence.iter().map(|peer| NodeAddr { name: peer.node, addr: peer.addr });
             env.spawn("hub.news", follow(member.discovery(), self.pool.clone(), listed.collect()))
         });
+        let agent = agent(&live, &self.herald, self.life);
         let drain = live.config.drain;
         let ends = async {
             match &self.member {
@@ -221,10 +231,11 @@ impl Hub {
         };
         tokio::join!(agent.serve(env.clone(), self.endpoint, stop.clone()), ends);
         ticking.abort();
-        if let Some(following) = following {
-            following.abort();
+        if let Some(agents) = agents {
+            agents.abort();
         }
         taking.abort();
+        following.abort();
         env.event("hub.stopped", &[]);
     }
 }
@@ -249,12 +260,28 @@ async fn follow(discovery: Discovery, pool: Pool, listed: Vec<NodeAddr>) {
     }
 }
 
-fn agent(live: &Arc<Live>, life: u64) -> Agent {
+/// The way to the other hubs, by an endpoint of its own.
+fn peers(
+    live: &Arc<Live>,
+    member: &Member,
+    identity: &Identity,
+    trust: &Trust,
+) -> Result<(Discovery, Pool), QuicError> {
+    let env = &live.env;
+    let endpoint = drover_quic::client(env, live.config.discovery.bind)?;
+    let client = drover_quic::client_config(env, identity, trust, mcp::ALPN, &Profile::service())?;
+    let pool = Pool::new(env.clone(), client, endpoint, PoolConfig::default());
+    Ok((member.discovery(), pool))
+}
+
+fn agent(live: &Arc<Live>, herald: &Herald, life: u64) -> Agent {
+    // Gateways publish and ask what is wanted; hubs, and what stands on them, have clients told something.
     let policy = Policy::deny_all()
         .allow(NodeKind::Gateway, "vehicle:")
-        .allow(NodeKind::Gateway, "HubService.watchInterest");
+        .allow(NodeKind::Gateway, "HubService.watchInterest")
+        .allow(NodeKind::Hub, "HubService.");
     let (taking, asked) = (live.clone(), live.clone());
-    Agent::builder("HubService")
+    let agent = Agent::builder("HubService")
         .policy(policy)
         .drain(live.config.drain)
         .subscribe("vehicle:", move |message| {
@@ -263,6 +290,6 @@ fn agent(live: &Arc<Live>, life: u64) -> Agent {
         })
         .tool::<drover_bus::hub::WatchInterest, _, _>(move |_, query| {
             directory::answer(asked.clone(), life, query)
-        })
-        .build()
+        });
+    tools::offered(agent, herald).build()
 }

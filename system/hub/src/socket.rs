@@ -35,35 +35,47 @@ pub(crate) async fn serve(live: Arc<Live>, key: SessionKey, stream: Stream, read
     let mut socket =
         WebSocketStream::from_partially_read(stream, read_already.to_vec(), Role::Server, Some(config)).await;
     let woken = live.register(key);
-    let goodbye = carry(&live, key, &mut socket, &woken).await;
+    let ended = carry(&live, key, &mut socket, &woken).await;
     live.lost(key);
-    if let Some((code, reason)) = goodbye {
-        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-        let closing = async {
-            if socket.close(Some(frame)).await.is_ok() {
-                // The client's answer, so that what was written before is not lost with the connection.
-                while let Some(Ok(_)) = socket.next().await {}
-            }
-        };
+    let closing = async {
+        if let Ended::Closed(code, reason) = ended {
+            let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+            socket.close(Some(frame)).await.ok()?;
+        }
+        // The answer to a close frame, ours or the client's, so that what was written before is not lost with the connection.
+        while let Some(Ok(_)) = socket.next().await {}
+        Some(())
+    };
+    if !matches!(ended, Ended::Gone) {
         let _ = timeout(GOODBYE_MAX, closing).await;
     }
 }
 
-/// Reads and writes; gives the code and the reason of the close frame, if there is still somebody to send it to.
+/// How a session's socket ended.
+enum Ended {
+    /// The hub closes it, with this code and reason.
+    Closed(u16, &'static str),
+    /// The client closes it.
+    ByClient,
+    /// There is nobody to say anything to.
+    Gone,
+}
+
+/// Reads and writes until the session's socket ends.
 async fn carry(
     live: &Arc<Live>,
     key: SessionKey,
     socket: &mut WebSocketStream<Stream>,
     woken: &Notify,
-) -> Option<(u16, &'static str)> {
+) -> Ended {
     loop {
         let message = tokio::select! {
             biased;
             () = woken.notified() => {
                 match write(live, key, socket, woken).await {
                     Written::All => continue,
-                    Written::Goodbye(farewell) => return Some((farewell.code(), farewell.name())),
-                    Written::Gone => return None,
+                    Written::Goodbye(farewell) => return Ended::Closed(farewell.code(), farewell.name()),
+                    Written::Gone => return Ended::Gone,
                 }
             }
             message = socket.next() => message,
@@ -76,19 +88,20 @@ async fn carry(
             }
             Some(Ok(Message::Binary(_))) => live.decide(|core| core.let_go(now, key, Farewell::Unsupported)),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => live.decide(|core| core.heard(now, key)),
-            Some(Ok(Message::Close(_) | Message::Frame(_))) | None => return None,
+            Some(Ok(Message::Close(_))) => return Ended::ByClient,
+            Some(Ok(Message::Frame(_))) | None => return Ended::Gone,
             Some(Err(error)) => return refusal_of(&error),
         }
     }
 }
 
 /// The close code of what a client did wrong (RFC 6455 section 7.4.1).
-fn refusal_of(error: &Error) -> Option<(u16, &'static str)> {
+const fn refusal_of(error: &Error) -> Ended {
     match error {
-        Error::Capacity(_) => Some((1009, "too_large")),
-        Error::Utf8(_) => Some((1007, "not_utf8")),
-        Error::Protocol(_) => Some((1002, "protocol")),
-        _ => None,
+        Error::Capacity(_) => Ended::Closed(1009, "too_large"),
+        Error::Utf8(_) => Ended::Closed(1007, "not_utf8"),
+        Error::Protocol(_) => Ended::Closed(1002, "protocol"),
+        _ => Ended::Gone,
     }
 }
 

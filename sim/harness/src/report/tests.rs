@@ -362,6 +362,7 @@ latency   milliseconds           count       p50       p90       p99     p99.9  
           fix_to_durable         1,000     1,500     4,862     5,882     5,988     6,001
           fix_to_published       1,000     1,000     3,242     3,922     3,994     4,002
           fix_to_stored          1,000       500     1,621     1,961     1,997     2,001
+          fix_to_watcher         1,000       0.0       0.0       0.0       0.0       0.0
 events    connect 200, reconnect 97, migration 1,432, gateway_crash 1, batch_resent 118
 gates     4, all passed
 oracles   3 held in 359,991 checks; nothing to check for trace_repeats

@@ -41,7 +41,7 @@ fn a_fault_that_would_do_nothing_is_refused() {
     check_fault(
         "at_s = 1\nclock_skew = \"db/0\"\nskew_ms = 5",
         &[
-            "8:14: `clock_skew` does nothing to db/0: it is for nodes of `dns`, `router`, `gateway`, `persistence`, `health`, `vehicle`",
+            "8:14: `clock_skew` does nothing to db/0: it is for nodes of `dns`, `router`, `gateway`, `persistence`, `hub`, `health`, `vehicle`",
         ],
     );
     check_fault(
@@ -53,7 +53,7 @@ fn a_fault_that_would_do_nothing_is_refused() {
     check_fault(
         "at_s = 1\npartition = \"vehicle/* -> persistence/0\"",
         &[
-            "8:13: `partition`: nothing goes between vehicle and persistence; links are vehicle and gateway, gateway and persistence, persistence and db, health and each of dns, router, gateway and persistence",
+            "8:13: `partition`: nothing goes between vehicle and persistence; links are vehicle and gateway, gateway and persistence, persistence and db, gateway and hub, hub and watcher, health and each of dns, router, gateway, hub and persistence",
         ],
     );
     for verb in ["delay = \"db/0 -> persistence/*\"\ndelay_ms = 5", "clog = \"persistence/0 <-> db/0\""] {

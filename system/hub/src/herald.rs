@@ -1,0 +1,147 @@
+//! Tells clients that something happened: those of this hub, and by relay those of the others.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use drover_bus::discovery::{Discovery, callable};
+use drover_bus::hub::{Delivered, Relay, RelayPush};
+use drover_bus::{CallOptions, Pool, Route};
+use drover_env::Value;
+use drover_model::{NodeKind, TenantId, VehicleId};
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::live::Live;
+
+/// Events that are remembered by name, so that what is said again is told once.
+const REMEMBERED_MAX: usize = 4_096;
+/// How long another hub may take to tell its clients.
+const RELAY_WITHIN: Duration = Duration::from_secs(2);
+
+/// Tells clients something, wherever they are. Clones are the same.
+#[derive(Clone)]
+pub struct Herald {
+    live: Arc<Live>,
+    others: Option<(Discovery, Pool)>,
+    told: Arc<Mutex<Told>>,
+}
+
+/// Names of events that were told, the oldest first.
+#[derive(Debug, Default)]
+struct Told {
+    names: BTreeSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Told {
+    /// True if it had not been told before.
+    fn is_new(&mut self, id: &str) -> bool {
+        if !self.names.insert(id.to_owned()) {
+            return false;
+        }
+        self.order.push_back(id.to_owned());
+        if self.order.len() > REMEMBERED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.names.remove(&oldest);
+        }
+        true
+    }
+}
+
+/// Something to be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tidings {
+    /// Names it: what is said again under the same name is told once.
+    pub id: String,
+    /// Whose.
+    pub tenant: TenantId,
+    /// About which vehicle, if one: then those alone hear of it who may see it.
+    pub vehicle: Option<VehicleId>,
+    /// What happened: a JSON object.
+    pub event: serde_json::Value,
+}
+
+impl Herald {
+    pub(crate) fn new(live: Arc<Live>, others: Option<(Discovery, Pool)>) -> Self {
+        Self { live, others, told: Arc::default() }
+    }
+
+    /// Keeps to the hubs that the news names, for ever.
+    pub(crate) async fn follow(self) {
+        let Some((discovery, pool)) = self.others else { return };
+        let mut news = discovery.watch();
+        loop {
+            let mut hubs = callable(&discovery.snapshot(), NodeKind::Hub, &[]);
+            hubs.retain(|(hub, _)| hub.name.to_string() != self.live.env.node());
+            pool.set_standings(hubs);
+            news.changed().await;
+        }
+    }
+
+    /// Tells the clients of this hub.
+    pub fn tell_here(&self, tidings: &Tidings) -> Delivered {
+        let is_new = self.told.lock().unwrap_or_else(PoisonError::into_inner).is_new(&tidings.id);
+        if !is_new {
+            return Delivered { sessions: Some(0), repeated: Some(true), ..Delivered::default() };
+        }
+        let event = Bytes::from(tidings.event.to_string());
+        let told = self
+            .live
+            .decide(|core| core.take_event(Instant::now(), tidings.tenant, tidings.vehicle, &event));
+        self.live.env.event("hub.told", &[("sessions", Value::U64(told as u64))]);
+        Delivered { sessions: u32::try_from(told).ok(), ..Delivered::default() }
+    }
+
+    /// Tells the clients of all hubs. A hub that can not be asked is counted, and its clients hear nothing of it: what must not be
+    /// missed is kept where it can be asked for.
+    pub async fn tell(&self, tidings: &Tidings) -> Delivered {
+        let mut delivered = self.tell_here(tidings);
+        let (false, Some((discovery, pool))) = (delivered.repeated.unwrap_or_default(), &self.others) else {
+            return delivered;
+        };
+        let push = RelayPush {
+            id: Some(tidings.id.clone()),
+            tenant: Some(tidings.tenant.as_str().to_owned()),
+            vehicle: tidings.vehicle.map(|vehicle| vehicle.as_str().to_owned()),
+            event: Some(tidings.event.to_string()),
+        };
+        let snapshot = discovery.snapshot();
+        let others = snapshot.best(NodeKind::Hub).into_iter().map(|(name, _)| name);
+        let others = others.filter(|name| name.to_string() != self.live.env.node());
+        let calls = others.map(|hub| {
+            pool.call::<Relay>(Route::Node(hub), &push, CallOptions::within(RELAY_WITHIN))
+        });
+        let answers = join_all(calls).await;
+        let reached: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok()).collect();
+        let sessions: u32 = reached.iter().filter_map(|told| told.sessions).sum();
+        delivered.sessions = delivered.sessions.map(|here| here + sessions);
+        delivered.hubs = u32::try_from(reached.len()).ok();
+        delivered.hubs_missed = u32::try_from(answers.len() - reached.len()).ok();
+        delivered
+    }
+}
+
+impl std::fmt::Debug for Herald {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Herald").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_is_known_until_many_others_were() {
+        let mut told = Told::default();
+        assert!(told.is_new("a") && !told.is_new("a"));
+        for other in 0..REMEMBERED_MAX {
+            assert!(told.is_new(&other.to_string()));
+        }
+        assert_eq!(told.names.len(), REMEMBERED_MAX);
+        assert!(told.is_new("a"), "forgotten by now");
+    }
+}
