@@ -75,10 +75,15 @@ bench-connections *args:
 bench-bus:
     cargo bench -p drover-bus --bench call
 
-# A forwarded packet against a bare recvmmsg/sendmmsg loop, the reading of a connection id, a DNS query against gdnsd and Knot
+# A packet against a bare recvmmsg/sendmmsg loop, the reading of an id, TCP that is passed on against HAProxy, DNS against gdnsd and Knot
 bench-edge:
     cargo bench -p drover-router --bench edge
+    .ci/layer4
     .ci/dns bench
+
+# How soon DNS stops naming the dead, how soon health agents agree after a partition, DNS without them: just deaths --times 20
+deaths *args:
+    .ci/deaths {{args}}
 
 # Odd DNS queries as Knot answers them; every record as dig, kdig and dnspython read it. Installs what is missing
 dns-peers:

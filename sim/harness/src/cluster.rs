@@ -61,7 +61,7 @@ pub fn vehicle_id(index: u32) -> VehicleId {
 }
 
 /// Whose vehicles all of them are.
-pub(crate) fn tenant() -> TenantId {
+pub fn tenant() -> TenantId {
     TenantId::new("helsinki").expect("letters, at most 32")
 }
 
@@ -426,6 +426,7 @@ impl Cluster {
                     let keys = keys.ok_or("a cluster with routers has keys")?;
                     let router =
                         Router::bind_as(env, config, keys, &identity, &trust).map_err(|e| text(&e))?;
+                    let router = router.listen().await.map_err(|e| text(&e))?;
                     router.run(cancel).await;
                     Ok(())
                 })
@@ -483,7 +484,11 @@ impl Cluster {
     }
 }
 
-fn frame_of(frame: &drover_world::CanFrame) -> CanFrame {
+/// A frame of the world as a tracker hears it.
+///
+/// # Panics
+/// The world made a frame that no bus has.
+pub fn frame_of(frame: &drover_world::CanFrame) -> CanFrame {
     let id = if frame.extended { CanId::extended(frame.id) } else { CanId::standard(frame.id as u16) };
     let id = id.expect("the world keeps to 11 and 29 bits");
     CanFrame::new(id, &frame.data[..usize::from(frame.len)]).expect("the world's frames have 8 bytes at most")

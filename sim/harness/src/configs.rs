@@ -102,8 +102,8 @@ impl Configs {
             ..config
         });
         let health = table::<drover_health::Config>(&scenario.health, "health");
-        let hub = table(&scenario.hub, "hub")
-            .map(|config| drover_hub::Config { discovery: discovery(), ..config });
+        let hub =
+            table(&scenario.hub, "hub").map(|config| drover_hub::Config { discovery: discovery(), ..config });
         let hubs = || match scenario.cluster.hub {
             0 => vec![peer(OBSERVER)],
             count => of(NodeKind::Hub, count).map(peer).collect(),

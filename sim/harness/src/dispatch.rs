@@ -48,7 +48,7 @@ pub struct Asked {
 
 /// The dispatcher, as the runner has it. Clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct Dispatch {
+pub struct Dispatch {
     state: Arc<Mutex<State>>,
 }
 
@@ -73,7 +73,8 @@ struct Service {
 }
 
 impl Dispatch {
-    pub(crate) fn new(config: scenario::Orders) -> Self {
+    /// One that gives orders as `config` says.
+    pub fn new(config: scenario::Orders) -> Self {
         Self { state: Arc::new(Mutex::new(State { config, ..State::default() })) }
     }
 
@@ -82,7 +83,10 @@ impl Dispatch {
     }
 
     /// Runs the dispatcher on its node until `cancel`.
-    pub(crate) async fn run(
+    ///
+    /// # Errors
+    /// Its socket can not be opened, or its certificate can not be used.
+    pub async fn run(
         self,
         env: Env,
         identity: Identity,
@@ -101,7 +105,7 @@ impl Dispatch {
     }
 
     /// Looks where every van is, once in a while, and passes on what has changed.
-    pub(crate) fn watch(&self, world: &World) {
+    pub fn watch(&self, world: &World) {
         let mut state = self.lock();
         let Some(service) = state.service.clone() else { return };
         for vehicle in 0..world.vehicles_len() {

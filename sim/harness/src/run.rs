@@ -240,7 +240,10 @@ impl<'a> Run<'a> {
         #[cfg(feature = "bite")]
         plant(&db.store, options.planted.as_deref());
         let mut cluster = Cluster::new(sim.clone(), scenario, configs, &seeds, db)?;
-        let services = cluster.services(scenario).into_iter().filter(|node| *node != OBSERVER || scenario.cluster.hub > 0);
+        let services = cluster
+            .services(scenario)
+            .into_iter()
+            .filter(|node| *node != OBSERVER || scenario.cluster.hub > 0);
         let mut world = World::new(world_spec(scenario, services, options.roads.clone(), options.file)?);
         world.set_threads(options.threads);
         for vehicle in 0..world.vehicles_len() {

@@ -60,7 +60,8 @@ impl Crowd {
     pub(crate) fn plan(&self, index: u32) -> Plan {
         let found = self.groups.iter().rev().find(|(first, _)| *first <= index);
         let (begins, group) = *found.expect("the runner starts watchers that there are");
-        let vehicle = (group.role == Role::Customer).then(|| vehicle_id((index - begins) % self.vehicles.max(1)));
+        let vehicle =
+            (group.role == Role::Customer).then(|| vehicle_id((index - begins) % self.vehicles.max(1)));
         let hubs = (0..self.hubs).map(|hub| NodeName::new(NodeKind::Hub, hub));
         let home = vehicle.filter(|_| group.home).and_then(|vehicle| home_of(tenant(), vehicle, hubs));
         let token = match vehicle {

@@ -5,33 +5,68 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use drover_bus::discovery::{AgentAddr, Config as Joining};
 use drover_env::{SeedTree, real};
 use drover_harness::live::Configs;
 use drover_harness::scenario::Scenario;
 use drover_model::{NodeKind, NodeName};
 use drover_quic::{Ca, Principal, Trust};
 use drover_store::postgres;
-use drover_supervisor::{Cluster, Limits, Service};
+use drover_supervisor::{Apart, Cluster, Limits, Service};
 use serde::Serialize;
 
 use crate::links::Links;
 use crate::problem::LoadError;
 use crate::proxy::{self, Proxies};
 
-/// Ports of each kind of service and of its admin addresses: more than a scenario has of any.
-const PORTS_EACH: u16 = 64;
+/// Services of one kind, and ports in a row for them: more than a scenario needs of any.
+const PORTS_EACH: u16 = 16;
+/// What has ports of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+enum Place {
+    Gateway,
+    Persistence,
+    Router,
+    RouterInner,
+    Dns,
+    Health,
+    GatewayAdmin,
+    PersistenceAdmin,
+    RouterAdmin,
+    DnsAdmin,
+    HealthAdmin,
+    /// How many there are.
+    End,
+}
+/// Ports of one cluster.
+const BLOCK: u16 = PORTS_EACH * Place::End as u16;
 /// Blocks of ports that are looked at for a free one.
-const BLOCKS: u16 = 200;
+const BLOCKS: u16 = 65;
 /// The first port that may be taken: below those that the system gives out by itself.
 const FIRST_PORT: u16 = 20_000;
+/// Address of the first router, on this machine: a name leads to one port at several addresses.
+const FIRST_ROUTER: Ipv4Addr = Ipv4Addr::new(127, 2, 0, 1);
+/// Name under which vehicles find routers.
+const ROUTERS_NAME: &str = "routers.drover.internal";
 
 /// The folder of a cluster that is to run.
 pub(crate) struct Prepared {
     pub(crate) cluster: Cluster,
     pub(crate) ca: Ca,
     pub(crate) trust: Trust,
-    /// Where vehicles connect.
-    pub(crate) gateways: Vec<SocketAddr>,
+    pub(crate) entry: Entry,
+}
+
+/// Where vehicles come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// They know the gateways.
+    Gateways(Vec<SocketAddr>),
+    /// They know the routers.
+    Routers(Vec<SocketAddr>),
+    /// They know DNS servers, and the routers' name with its port.
+    Named { name: String, dns_servers: Vec<SocketAddr>, routers: Vec<SocketAddr> },
 }
 
 /// Addresses of the services.
@@ -42,12 +77,12 @@ struct Ports {
 impl Ports {
     /// A block of ports in which nobody listens now.
     fn free() -> Result<Self, LoadError> {
-        let mut blocks = (0..BLOCKS).map(|block| FIRST_PORT + block * PORTS_EACH);
+        let mut blocks = (0..BLOCKS).map(|block| FIRST_PORT + block * BLOCK);
         // Runs on one machine begin in different places, so that two at once seldom meet.
         let turn = std::process::id() as u16 % BLOCKS;
-        let of_turn = (turn..BLOCKS).chain(0..turn).map(|block| FIRST_PORT + block * PORTS_EACH);
+        let of_turn = (turn..BLOCKS).chain(0..turn).map(|block| FIRST_PORT + block * BLOCK);
         let free = |first: &u16| {
-            (*first..first + PORTS_EACH).step_by(7).all(|port| {
+            (*first..first + BLOCK).step_by(4).all(|port| {
                 let addr = (Ipv4Addr::LOCALHOST, port);
                 UdpSocket::bind(addr).is_ok() && TcpListener::bind(addr).is_ok()
             })
@@ -55,28 +90,31 @@ impl Ports {
         let found = of_turn.clone().find(free).or_else(|| blocks.find(free));
         found.map(|first| Self { first }).ok_or_else(|| {
             LoadError::Usage(format!(
-                "no {PORTS_EACH} ports of 127.0.0.1 in a row are free between {FIRST_PORT} and {}: end what uses them (ss -lntu)",
-                FIRST_PORT + BLOCKS * PORTS_EACH
+                "no {BLOCK} ports of 127.0.0.1 in a row are free between {FIRST_PORT} and {}: end what uses them (ss -lntu)",
+                FIRST_PORT + BLOCKS * BLOCK
             ))
         })
     }
 
-    /// Four kinds of addresses share a block.
-    fn of(&self, place: u16, index: u32) -> SocketAddr {
-        let port = self.first + place * (PORTS_EACH / 4) + index as u16;
-        SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)
+    fn of(&self, place: Place, index: u32) -> SocketAddr {
+        let port = self.first + place as u16 * PORTS_EACH;
+        match place {
+            Place::Router => {
+                SocketAddr::new(Ipv4Addr::from_bits(FIRST_ROUTER.to_bits() + index).into(), port)
+            }
+            _ => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port + index as u16),
+        }
+    }
+
+    fn all(&self, place: Place, count: u32) -> Vec<SocketAddr> {
+        (0..count).map(|index| self.of(place, index)).collect()
     }
 }
-
-const GATEWAY: u16 = 0;
-const PERSISTENCE: u16 = 1;
-const GATEWAY_ADMIN: u16 = 2;
-const PERSISTENCE_ADMIN: u16 = 3;
 
 /// Writes certificates and configs into `folder`.
 ///
 /// # Errors
-/// The folder can not be written, or no ports are free.
+/// The folder can not be written, there are more services than ports for them, or no ports are free.
 pub(crate) fn prepare(
     folder: &Path,
     scenario: &Scenario,
@@ -86,59 +124,188 @@ pub(crate) fn prepare(
     (links, proxies): (&Links, &mut Proxies),
 ) -> Result<Prepared, LoadError> {
     let ports = Ports::free()?;
-    let (gateways, agents) = (scenario.cluster.gateway, scenario.cluster.persistence);
     let ca = Ca::new(seeds, real::wall())?;
     write(folder, "ca.pem", ca.to_pem().0)?;
-    for (kind, count) in [(NodeKind::Gateway, gateways), (NodeKind::Persistence, agents)] {
-        for index in 0..count {
-            let node = NodeName::new(kind, index);
-            let (certificate, key) = ca.issue_pem(&Principal::Service(node), seeds)?;
-            write(folder, &format!("{kind}-{index}.pem"), &certificate)?;
-            write(folder, &format!("{kind}-{index}.key"), &key)?;
-        }
-    }
-    let mut peers = Vec::new();
-    for index in 0..agents {
-        let (node, mut addr) = (NodeName::new(NodeKind::Persistence, index), ports.of(PERSISTENCE, index));
-        if links.bus {
-            addr = proxies.datagrams(proxy::any(NodeKind::Gateway), node, addr)?;
-        }
-        peers.push(drover_gateway::Peer { node, addr });
-    }
-    let database = &if links.database { behind(proxies, database)? } else { database.clone() };
-    let gateway = drover_gateway::Config {
-        listen: ports.of(GATEWAY, 0),
-        bus_bind: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
-        persistence: peers,
-        live: Vec::new(),
-        ..configs.gateway.clone()
-    };
-    let persistence =
-        drover_persistence::Config { listen: ports.of(PERSISTENCE, 0), ..configs.persistence.clone() };
-    write(folder, "gateway.toml", &config("gateway", &gateway, None)?)?;
-    write(folder, "persistence.toml", &config("persistence", &persistence, Some(database))?)?;
-    let service = |kind: &str, count: u32, listen: u16, admin: u16| Service {
-        kind: kind.to_owned(),
-        count,
-        config: folder.join(format!("{kind}.toml")),
-        listen: Some(ports.of(listen, 0)),
-        admin: ports.of(admin, 0),
-        env: [("RUST_BACKTRACE".to_owned(), "1".to_owned())].into(),
-    };
-    let services = vec![
-        service("persistence", agents, PERSISTENCE, PERSISTENCE_ADMIN),
-        service("gateway", gateways, GATEWAY, GATEWAY_ADMIN),
+    // Whoever is called comes before its callers.
+    let kinds = [
+        (NodeKind::Health, Place::Health, Place::HealthAdmin),
+        (NodeKind::Persistence, Place::Persistence, Place::PersistenceAdmin),
+        (NodeKind::Gateway, Place::Gateway, Place::GatewayAdmin),
+        (NodeKind::Router, Place::Router, Place::RouterAdmin),
+        (NodeKind::Dns, Place::Dns, Place::DnsAdmin),
     ];
+    let mut services = Vec::new();
+    for (kind, listen, admin) in kinds {
+        let count = scenario.nodes_len(kind);
+        if count > u32::from(PORTS_EACH) {
+            return Err(LoadError::Usage(format!(
+                "{kind} = {count}: a run on one machine has at most {PORTS_EACH} of a kind"
+            )));
+        }
+        if count == 0 {
+            continue;
+        }
+        certify(folder, &ca, seeds, kind, count)?;
+        services.push(Service {
+            kind: kind.name().to_owned(),
+            count,
+            config: folder.join(format!("{kind}.toml")),
+            listen: Some(ports.of(listen, 0)),
+            apart: if kind == NodeKind::Router { Apart::Addresses } else { Apart::Ports },
+            admin: ports.of(admin, 0),
+            env: [("RUST_BACKTRACE".to_owned(), "1".to_owned())].into(),
+        });
+    }
+    let shared = shared(folder, scenario)?;
+    let database = if links.database { behind(proxies, database)? } else { database.clone() };
+    let nodes = Nodes { scenario, configs, ports: &ports };
+    let peers = nodes.agents(links, proxies)?;
+    let parts = |postgres, cluster| Parts { postgres, cluster };
+    write(
+        folder,
+        "persistence.toml",
+        &config("persistence", &nodes.persistence(), parts(Some(&database), None))?,
+    )?;
+    write(folder, "gateway.toml", &config("gateway", &nodes.gateway(peers), parts(None, shared.as_ref()))?)?;
+    write(folder, "router.toml", &config("router", &nodes.router(), parts(None, shared.as_ref()))?)?;
+    write(folder, "dns.toml", &config("dns", &nodes.dns(), parts(None, shared.as_ref()))?)?;
+    write(folder, "health.toml", &config("health", &nodes.health(), parts(None, None))?)?;
     // What a scenario breaks again and again is not given up.
     let supervisor = Limits { restarts_max: 1_000, ..Limits::default() };
     let cluster = Cluster { supervisor, services };
     let trust = ca.trust()?;
-    Ok(Prepared {
-        cluster,
-        ca,
-        trust,
-        gateways: (0..gateways).map(|index| ports.of(GATEWAY, index)).collect(),
-    })
+    Ok(Prepared { cluster, ca, trust, entry: nodes.entry() })
+}
+
+/// Certificates of all services of a kind.
+fn certify(folder: &Path, ca: &Ca, seeds: &SeedTree, kind: NodeKind, count: u32) -> Result<(), LoadError> {
+    for index in 0..count {
+        let node = NodeName::new(kind, index);
+        let (certificate, key) = ca.issue_pem(&Principal::Service(node), seeds)?;
+        write(folder, &format!("{kind}-{index}.pem"), &certificate)?;
+        write(folder, &format!("{kind}-{index}.key"), &key)?;
+    }
+    Ok(())
+}
+
+/// What routers, gateways and DNS servers share, as a table of their configs; nothing without routers.
+fn shared(folder: &Path, scenario: &Scenario) -> Result<Option<toml::Table>, LoadError> {
+    if scenario.cluster.router == 0 {
+        return Ok(None);
+    }
+    let secret = real::entropy().map_err(LoadError::machine("draw a secret"))?;
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    write(folder, "cluster.secret", &hex)?;
+    let mut table = toml::Table::new();
+    table.insert("secret".to_owned(), "cluster.secret".into());
+    table.insert("rotate_s".to_owned(), (scenario.cluster.rotate.as_secs() as i64).into());
+    Ok(Some(table))
+}
+
+/// The configs of a cluster's services, with the addresses of this run.
+struct Nodes<'a> {
+    scenario: &'a Scenario,
+    configs: &'a Configs,
+    ports: &'a Ports,
+}
+
+impl Nodes<'_> {
+    fn names(&self, kind: NodeKind) -> impl Iterator<Item = NodeName> {
+        (0..self.scenario.nodes_len(kind)).map(move |index| NodeName::new(kind, index))
+    }
+
+    fn discovery(&self) -> Joining {
+        let agent = |node: NodeName| AgentAddr { node, addr: self.ports.of(Place::Health, node.index) };
+        Joining { agents: self.names(NodeKind::Health).map(agent).collect(), ..Joining::default() }
+    }
+
+    /// Persistence agents as gateways find them.
+    fn agents(&self, links: &Links, proxies: &mut Proxies) -> Result<Vec<drover_gateway::Peer>, LoadError> {
+        let mut peers = Vec::new();
+        for node in self.names(NodeKind::Persistence) {
+            let mut addr = self.ports.of(Place::Persistence, node.index);
+            if links.bus {
+                addr = proxies.datagrams(proxy::any(NodeKind::Gateway), node, addr)?;
+            }
+            peers.push(drover_gateway::Peer { node, addr });
+        }
+        Ok(peers)
+    }
+
+    fn persistence(&self) -> drover_persistence::Config {
+        drover_persistence::Config {
+            listen: self.ports.of(Place::Persistence, 0),
+            discovery: self.discovery(),
+            ..self.configs.persistence.clone()
+        }
+    }
+
+    fn gateway(&self, persistence: Vec<drover_gateway::Peer>) -> drover_gateway::Config {
+        drover_gateway::Config {
+            listen: self.ports.of(Place::Gateway, 0),
+            bus_bind: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
+            routers: self.ports.all(Place::RouterInner, self.scenario.cluster.router),
+            persistence,
+            live: Vec::new(),
+            discovery: self.discovery(),
+            ..self.configs.gateway.clone()
+        }
+    }
+
+    fn router(&self) -> drover_router::Config {
+        let server = |node: NodeName| drover_router::Server {
+            node,
+            addr: self.ports.of(Place::Gateway, node.index),
+            state: drover_router::State::Serving,
+        };
+        drover_router::Config {
+            listen: self.ports.of(Place::Router, 0),
+            inner: self.ports.of(Place::RouterInner, 0),
+            gateways: self.names(NodeKind::Gateway).map(server).collect(),
+            discovery: self.discovery(),
+            ..self.configs.router.clone()
+        }
+    }
+
+    fn dns(&self) -> drover_dns::Config {
+        let known = |node: NodeName| {
+            let addr = self.ports.of(Place::Router, node.index);
+            drover_dns::StaticNode {
+                node,
+                addrs: vec![addr.ip()],
+                port: addr.port(),
+                zone: None,
+                capacity: 1,
+            }
+        };
+        drover_dns::Config {
+            listen: self.ports.of(Place::Dns, 0),
+            nodes: self.names(NodeKind::Router).map(known).collect(),
+            discovery: self.discovery(),
+            ..self.configs.dns.clone()
+        }
+    }
+
+    fn health(&self) -> drover_health::Config {
+        drover_health::Config {
+            listen: self.ports.of(Place::Health, 0),
+            probe_bind: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
+            ..self.configs.health.clone()
+        }
+    }
+
+    fn entry(&self) -> Entry {
+        let routers = self.ports.all(Place::Router, self.scenario.cluster.router);
+        let dns_servers = self.ports.all(Place::Dns, self.scenario.cluster.dns);
+        match (routers.is_empty(), dns_servers.is_empty()) {
+            (true, _) => Entry::Gateways(self.ports.all(Place::Gateway, self.scenario.cluster.gateway)),
+            (false, true) => Entry::Routers(routers),
+            (false, false) => {
+                let name = format!("{ROUTERS_NAME}:{}", self.ports.of(Place::Router, 0).port());
+                Entry::Named { name, dns_servers, routers }
+            }
+        }
+    }
 }
 
 /// The same database, through proxies.
@@ -153,18 +320,23 @@ fn behind(proxies: &mut Proxies, database: &postgres::Config) -> Result<postgres
     Ok(behind)
 }
 
+/// What a config file has beside the service's own table and those of every process.
+struct Parts<'a> {
+    postgres: Option<&'a postgres::Config>,
+    cluster: Option<&'a toml::Table>,
+}
+
 /// One config file.
-fn config<C: Serialize>(
-    kind: &str,
-    service: &C,
-    database: Option<&postgres::Config>,
-) -> Result<String, LoadError> {
+fn config<C: Serialize>(kind: &str, service: &C, parts: Parts<'_>) -> Result<String, LoadError> {
     let problem =
         |error: toml::ser::Error| LoadError::Harness(format!("write the config of {kind}: {error}"));
     let mut whole = toml::Table::new();
     whole.insert(kind.to_owned(), toml::Value::try_from(service).map_err(problem)?);
-    if let Some(database) = database {
+    if let Some(database) = parts.postgres {
         whole.insert("postgres".to_owned(), toml::Value::try_from(database).map_err(problem)?);
+    }
+    if let Some(cluster) = parts.cluster {
+        whole.insert("cluster".to_owned(), cluster.clone().into());
     }
     let stem = format!("{kind}-{{index}}");
     let tls = format!("[tls]\ncertificate = \"{stem}.pem\"\nkey = \"{stem}.key\"\nca = \"ca.pem\"\n\n");

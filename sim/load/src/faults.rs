@@ -3,11 +3,13 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use drover_env::Chain;
 use drover_harness::live::rule_of;
-use drover_harness::scenario::Scenario;
+use drover_harness::scenario::{FaultSpec, Scenario};
 use drover_model::{NodeKind, NodeName, NodePattern};
-use drover_supervisor::Handle as Cluster;
+use drover_supervisor::{Handle as Cluster, Instance};
 use drover_tests::Postgres;
 use drover_world::{Action, Verb};
 use tokio::runtime::Handle as Runtime;
@@ -18,9 +20,9 @@ use crate::problem::LoadError;
 use crate::proxy::{self, Link};
 
 /// Verbs that can be carried out on processes, for messages.
-const VERBS: &str = "kill, pause, restart and drain (of gateways and persistence agents), kill and db_away (of the database), \
-                     what happens to links between vehicles and gateways, those and agents, and those and the database, rebind of \
-                     vehicles, and gps_jump, gps_freeze, gps_lie of receivers";
+const VERBS: &str = "kill, pause, restart, drain and rolling (of all services but the database), cordon (of gateways), kill and \
+                     db_away (of the database), what happens to links between vehicles and whom they speak to, gateways and agents, \
+                     and those and the database, rebind of vehicles, and gps_jump, gps_freeze, gps_lie of receivers";
 
 /// What of a cluster is the run's own: nobody else's is stopped.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +42,7 @@ pub(crate) fn check(scenario: &Scenario, ours: Ours) -> Result<(), LoadError> {
         match &fault.verb {
             Verb::Kill(nodes) | Verb::Pause(nodes) | Verb::Restart(nodes) | Verb::Drain(nodes)
                 if is_service(*nodes) && ours.services => {}
+            Verb::Cordon(_) if ours.services => {}
             Verb::Kill(nodes) | Verb::DbAway(nodes)
                 if nodes.kind == NodeKind::Db && ours.database && ours.services => {}
             Verb::Kill(nodes) | Verb::DbAway(nodes) if nodes.kind == NodeKind::Db => {
@@ -52,8 +55,9 @@ pub(crate) fn check(scenario: &Scenario, ours: Ours) -> Result<(), LoadError> {
             Verb::Rebind(nodes) if nodes.kind == NodeKind::Vehicle => {}
             Verb::Link(rule) => {
                 let of_vehicles = [rule.from.kind, rule.to.kind].contains(&NodeKind::Vehicle);
-                let refusal = refusal(&rule_of(rule)).or((!ours.services && !of_vehicles)
-                    .then_some("links between services of others are left alone"));
+                let refusal = refusal(&rule_of(rule), scenario.cluster.health > 0)
+                    .or((!ours.services && !of_vehicles)
+                        .then_some("links between services of others are left alone"));
                 problems.extend(refusal.map(|why| format!("{verb} at {} s ({why})", fault.at.as_secs_f64())));
             }
             _ => problems.push(format!("{verb} at {} s", fault.at.as_secs_f64())),
@@ -70,7 +74,28 @@ pub(crate) fn check(scenario: &Scenario, ours: Ours) -> Result<(), LoadError> {
 }
 
 const fn is_service(nodes: NodePattern) -> bool {
-    matches!(nodes.kind, NodeKind::Gateway | NodeKind::Persistence)
+    match nodes.kind {
+        NodeKind::Gateway | NodeKind::Persistence | NodeKind::Router | NodeKind::Dns | NodeKind::Health => {
+            true
+        }
+        NodeKind::Vehicle | NodeKind::Hub | NodeKind::Watcher | NodeKind::Db => false,
+    }
+}
+
+/// A rolling restart: when it begins, and of which services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Roll {
+    pub(crate) at: Duration,
+    pub(crate) nodes: NodePattern,
+}
+
+/// Takes the rolling restarts out of a scenario: they are the supervisor's, which knows when a process is back.
+pub(crate) fn take_rolls(scenario: &mut Scenario) -> Vec<Roll> {
+    let roll = |fault: &FaultSpec| Some(Roll { at: fault.at, nodes: fault.rolling? });
+    let mut rolls: Vec<Roll> = scenario.faults.iter().filter_map(roll).collect();
+    scenario.faults.retain(|fault| fault.rolling.is_none());
+    rolls.sort_by_key(|roll| roll.at);
+    rolls
 }
 
 /// Carries out actions one after the other, on a thread of its own: a database takes a while to stop, and nothing here waits
@@ -80,6 +105,10 @@ pub(crate) struct Saboteur {
     links: Vec<Arc<Link>>,
     actions: Option<Sender<Action>>,
     thread: Option<JoinHandle<()>>,
+    cluster: Cluster,
+    runtime: Runtime,
+    /// Rolling restarts that were begun.
+    rolls: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Saboteur {
@@ -92,11 +121,23 @@ impl Saboteur {
         links: Vec<Arc<Link>>,
     ) -> Result<Self, LoadError> {
         let (actions, received) = channel();
+        let (told, on) = (cluster.clone(), runtime.clone());
         let thread = std::thread::Builder::new()
             .name("faults".to_owned())
-            .spawn(move || carry_out_all(&received, &cluster, &runtime, &server))
+            .spawn(move || carry_out_all(&received, &told, &on, &server))
             .map_err(LoadError::machine("start the thread that breaks things"))?;
-        Ok(Self { links, actions: Some(actions), thread: Some(thread) })
+        Ok(Self { links, actions: Some(actions), thread: Some(thread), cluster, runtime, rolls: Vec::new() })
+    }
+
+    /// Begins a rolling restart, beside all else that is broken.
+    pub(crate) fn roll(&mut self, nodes: NodePattern) {
+        let cluster = self.cluster.clone();
+        self.rolls.push(self.runtime.spawn(async move {
+            let wanted = |instance: &Instance| instance.node.parse().is_ok_and(|node| nodes.matches(node));
+            if let Err(error) = cluster.roll_those(wanted).await {
+                warn!(%nodes, error = %Chain(&error), "a rolling restart has ended early");
+            }
+        }));
     }
 
     pub(crate) fn apply(&self, action: &Action) {
@@ -111,6 +152,9 @@ impl Saboteur {
         self.actions = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+        for roll in std::mem::take(&mut self.rolls) {
+            let _ = self.runtime.block_on(roll);
         }
     }
 }
@@ -130,7 +174,10 @@ fn carry_out_all(
     for action in actions {
         let node = match &action {
             Action::Crash(node) | Action::Start(node) | Action::Pause(node) => *node,
-            Action::Resume(node) | Action::Drain(node) | Action::DbAway(node, _) => *node,
+            Action::Resume(node)
+            | Action::Drain(node)
+            | Action::DbAway(node, _)
+            | Action::Cordon(node, _) => *node,
             _ => continue,
         };
         if node.kind == NodeKind::Db {
@@ -165,6 +212,7 @@ async fn break_service(
         Action::Pause(_) => cluster.pause(&node, true).await,
         Action::Resume(_) => cluster.pause(&node, false).await,
         Action::Drain(_) => cluster.drain(&node).await,
+        Action::Cordon(_, closed) => cluster.cordon(&node, *closed).await,
         _ => Ok(()),
     }
 }

@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use drover_env::{Chain, Env, SeedTree};
-use drover_harness::live::{Configs, vehicle_id};
+use drover_harness::live::{Configs, frame_of, vehicle_id};
 use drover_model::{NodeKind, NodeName, TenantId};
-use drover_quic::{Ca, Principal, Trust};
-use drover_tracker::{Arrived, Spool, Tracker};
+use drover_quic::{Ca, Principal, Routers, Trust};
+use drover_tracker::can::{CanFrame, CanInput, CanReader, Catalog};
+use drover_tracker::{Arrived, Spool, Tracker, Via};
 use quinn::Endpoint;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cluster::Entry;
+use crate::detour::{Detours, VehicleNet};
 use crate::due::Moments;
 use crate::links::Links;
 use crate::memory::MemoryDisk;
@@ -27,53 +30,72 @@ use crate::proxy::Proxies;
 const PER_ENDPOINT: usize = 400;
 /// Chunks of a receiver's output that wait for its tracker: a serial port's buffer. More are lost.
 const GPS_CHUNKS_MAX: usize = 256;
+/// Ticks of a bus that wait for its tracker. More are lost.
+const CAN_BATCHES_MAX: usize = 64;
 
 /// How vehicles connect, and as whom.
 pub(crate) struct Setup<'a> {
     pub(crate) count: u32,
     pub(crate) configs: &'a Configs,
     pub(crate) groups: Vec<Reach>,
+    pub(crate) entry: Entry,
     pub(crate) tenant: TenantId,
     pub(crate) ca: &'a Ca,
     pub(crate) trust: Trust,
     pub(crate) moments: Vec<Moments>,
     pub(crate) witness: Arc<Witness>,
+    /// Which vehicles hear their bus; none that it does not name.
+    pub(crate) hears_bus: Vec<bool>,
 }
 
-/// Vehicles that share endpoints, and where they find the gateways: behind proxies, if their links are impaired at some time.
+/// Vehicles that share endpoints, and what of the way in goes by proxies, because their links are impaired at some time.
 pub(crate) struct Reach {
     vehicles: Vec<u32>,
-    servers: Vec<SocketAddr>,
+    detours: Arc<Detours>,
 }
 
-/// How each group of vehicles reaches the gateways.
+/// How each group of vehicles comes in.
 ///
 /// # Errors
 /// A proxy can not be opened.
-pub(crate) fn groups(
-    links: &Links,
-    gateways: &[SocketAddr],
-    proxies: &mut Proxies,
-) -> Result<Vec<Reach>, LoadError> {
+pub(crate) fn groups(links: &Links, entry: &Entry, proxies: &mut Proxies) -> Result<Vec<Reach>, LoadError> {
+    let servers: Vec<(NodeKind, &[SocketAddr])> = match entry {
+        Entry::Gateways(gateways) => vec![(NodeKind::Gateway, gateways)],
+        Entry::Routers(routers) => vec![(NodeKind::Router, routers)],
+        Entry::Named { dns_servers, routers, .. } => {
+            vec![(NodeKind::Dns, dns_servers), (NodeKind::Router, routers)]
+        }
+    };
     let mut reach = Vec::new();
     for group in &links.groups {
-        let mut servers = gateways.to_vec();
+        let mut detours = Detours::default();
         if let Some(first) = group.vehicles.first().filter(|_| group.is_impaired) {
-            for (index, server) in (0..).zip(&mut servers) {
-                let (vehicle, gateway) =
-                    (NodeName::new(NodeKind::Vehicle, *first), NodeName::new(NodeKind::Gateway, index));
-                *server = proxies.datagrams(vehicle, gateway, *server)?;
+            let vehicle = NodeName::new(NodeKind::Vehicle, *first);
+            for (kind, addrs) in &servers {
+                for (index, addr) in (0..).zip(*addrs) {
+                    let by = proxies.datagrams(vehicle, NodeName::new(*kind, index), *addr)?;
+                    detours.add(*addr, by);
+                }
             }
         }
-        reach.push(Reach { vehicles: group.vehicles.clone(), servers });
+        reach.push(Reach { vehicles: group.vehicles.clone(), detours: Arc::new(detours) });
     }
     Ok(reach)
 }
 
+/// An endpoint that vehicles share: their address, and the routers that it leads through, if any.
+struct Shared {
+    endpoint: Endpoint,
+    net: Arc<VehicleNet>,
+    routers: Option<Arc<Routers>>,
+}
+
 /// The vehicles of a run.
 pub(crate) struct Fleet {
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<Shared>,
     gps: Vec<mpsc::Sender<Arrived<Bytes>>>,
+    can: Vec<Option<mpsc::Sender<Arrived<Vec<CanFrame>>>>>,
+    messages: Arc<Catalog>,
     disks: Vec<MemoryDisk>,
     waiting: Vec<Option<Waiting>>,
     tasks: TaskTracker,
@@ -104,6 +126,8 @@ impl Fleet {
         let mut fleet = Self {
             endpoints: Vec::new(),
             gps: Vec::new(),
+            can: Vec::new(),
+            messages: Arc::new(Catalog::built_in()),
             disks: Vec::new(),
             waiting: Vec::new(),
             tasks: TaskTracker::new(),
@@ -112,30 +136,44 @@ impl Fleet {
             witness: setup.witness.clone(),
             chunks_lost: 0,
         };
-        // Which endpoint each vehicle uses, and in which group it is.
-        let mut places = vec![(0, 0); setup.count as usize];
-        for (group, reach) in setup.groups.iter().enumerate() {
+        // Which endpoint each vehicle uses.
+        let mut places = vec![0; setup.count as usize];
+        for reach in &setup.groups {
             for vehicles in reach.vehicles.chunks(PER_ENDPOINT) {
                 for vehicle in vehicles {
-                    places[*vehicle as usize] = (fleet.endpoints.len(), group);
+                    places[*vehicle as usize] = fleet.endpoints.len();
                 }
-                fleet.open(env)?;
+                fleet.open(env, &setup.entry, reach.detours.clone())?;
             }
         }
-        for (index, (endpoint, group)) in (0..).zip(places) {
-            fleet.add(index, endpoint, &setup.groups[group].servers, &setup, seeds)?;
+        for (index, endpoint) in (0..).zip(places) {
+            fleet.add(index, endpoint, &setup, seeds)?;
         }
         Ok(fleet)
     }
 
-    /// Opens one more endpoint, at an address of its own.
-    fn open(&mut self, env: &Env) -> Result<(), LoadError> {
-        let [_, _, high, low] = (self.endpoints.len() as u32).to_be_bytes();
-        let source = Ipv4Addr::new(127, 1, high, low.max(1));
-        let endpoint = drover_quic::client(env, SocketAddr::new(source.into(), 0));
-        self.endpoints.push(endpoint.map_err(|error| {
+    /// Opens one more endpoint, at an address of its own: in a network of its own, so that what bounds networks takes vehicles for
+    /// as many as they are.
+    fn open(&mut self, env: &Env, entry: &Entry, detours: Arc<Detours>) -> Result<(), LoadError> {
+        let number = self.endpoints.len();
+        let [_, _, high, low] = (number as u32).to_be_bytes();
+        let source = Ipv4Addr::new(127, 16 + high, low, 1);
+        let net = Arc::new(VehicleNet { source, detours });
+        let routers = match entry {
+            Entry::Gateways(_) => None,
+            Entry::Routers(routers) => Routers::new(routers.clone(), number),
+            Entry::Named { .. } => Some(Routers::unknown(true)),
+        };
+        let env = onboard::endpoint_env(&self.common, env, net.clone());
+        let bind = SocketAddr::new(source.into(), 0);
+        let endpoint = match &routers {
+            None => drover_quic::client(&env, bind),
+            Some(routers) => drover_quic::client_through(&env, bind, routers),
+        };
+        let endpoint = endpoint.map_err(|error| {
             LoadError::Harness(format!("open an endpoint for vehicles: {}", Chain(&error)))
-        })?);
+        })?;
+        self.endpoints.push(Shared { endpoint, net, routers });
         Ok(())
     }
 
@@ -143,24 +181,33 @@ impl Fleet {
         &mut self,
         index: u32,
         endpoint: usize,
-        servers: &[SocketAddr],
         setup: &Setup<'_>,
         seeds: &SeedTree,
     ) -> Result<(), LoadError> {
         let who = Principal::Vehicle { tenant: setup.tenant, vehicle: vehicle_id(index) };
         let identity = setup.ca.issue(&who, seeds)?;
-        let mut config = setup.configs.tracker(index);
-        // Vehicles take turns, so that each server has as many.
-        config.servers = servers.to_vec();
-        let turn = index as usize % config.servers.len().max(1);
-        config.servers.rotate_left(turn);
+        let config = come_in(setup.configs.tracker(index), &setup.entry, index);
         let disk = MemoryDisk::default();
-        let env = onboard::env(&self.common, index, disk.clone(), self.witness.clone());
+        let Shared { endpoint, net, routers } = &self.endpoints[endpoint];
+        let env = onboard::env(&self.common, index, disk.clone(), net.clone(), self.witness.clone());
         let (port, gps) = mpsc::channel(GPS_CHUNKS_MAX);
-        let endpoint = self.endpoints[endpoint].clone();
-        let tracker = Tracker::on_endpoint(env, config, &identity, &setup.trust, gps, endpoint);
+        let endpoint = endpoint.clone();
+        let tracker = match routers.clone() {
+            None => Tracker::on_endpoint(env, config, &identity, &setup.trust, gps, endpoint),
+            Some(routers) => {
+                Tracker::on_endpoint_through(env, config, &identity, &setup.trust, gps, (endpoint, routers))
+            }
+        };
         let tracker = tracker.map_err(|error| LoadError::Harness(Chain(&error).to_string()))?;
+        let hears = setup.hears_bus.get(index as usize).copied().unwrap_or_default();
+        let bus = hears.then(|| mpsc::channel(CAN_BATCHES_MAX));
+        let (bus, frames) = bus.unzip();
+        let tracker = match frames {
+            Some(frames) => tracker.with_can(CanInput::new(CanReader::new(self.messages.clone()), frames)),
+            None => tracker,
+        };
         self.gps.push(port);
+        self.can.push(bus);
         self.disks.push(disk);
         let first = setup.moments[index as usize].first();
         self.waiting.push(Some(Waiting { tracker, first }));
@@ -196,11 +243,18 @@ impl Fleet {
         self.chunks_lost += u64::from(port.try_send(chunk).is_err());
     }
 
+    /// What was on a vehicle's bus in a tick; lost if its tracker does not keep up, as on a real one.
+    pub(crate) fn can(&self, vehicle: u32, frames: &[drover_world::CanFrame]) {
+        if let Some(Some(port)) = self.can.get(vehicle as usize) {
+            drop(port.try_send(Arrived::now(frames.iter().map(frame_of).collect())));
+        }
+    }
+
     /// Ends all trackers, and waits until they have.
     pub(crate) async fn stop(&self) {
         self.cancel.cancel();
         self.tasks.wait().await;
-        for endpoint in &self.endpoints {
+        for Shared { endpoint, .. } in &self.endpoints {
             endpoint.close(0u32.into(), b"the load has ended");
         }
     }
@@ -212,7 +266,9 @@ impl Fleet {
     pub(crate) fn pending(&self) -> Result<drover_harness::ledger::Identities, LoadError> {
         let mut pending = drover_harness::ledger::Identities::new();
         for (index, disk) in self.disks.iter().enumerate() {
-            let env = onboard::env(&self.common, index as u32, disk.clone(), self.witness.clone());
+            // A spool needs no network.
+            let net = Arc::new(VehicleNet { source: Ipv4Addr::LOCALHOST, detours: Arc::default() });
+            let env = onboard::env(&self.common, index as u32, disk.clone(), net, self.witness.clone());
             let held = Spool::inspect(&env).map_err(|error| {
                 let node = NodeName::new(NodeKind::Vehicle, index as u32);
                 LoadError::Harness(format!("read the spool of {node}: {}", Chain(&error)))
@@ -223,4 +279,25 @@ impl Fleet {
         }
         Ok(pending)
     }
+}
+
+/// A tracker's config, with where it comes in.
+fn come_in(mut config: drover_tracker::Config, entry: &Entry, vehicle: u32) -> drover_tracker::Config {
+    (config.servers, config.dns_servers, config.routers) = (Vec::new(), Vec::new(), String::new());
+    config.via = Via::Routers;
+    match entry {
+        Entry::Gateways(gateways) => {
+            config.via = Via::Gateways;
+            config.servers.clone_from(gateways);
+            // Vehicles take turns, so that each server has as many.
+            let turn = vehicle as usize % gateways.len().max(1);
+            config.servers.rotate_left(turn);
+        }
+        Entry::Routers(routers) => config.servers.clone_from(routers),
+        Entry::Named { name, dns_servers, .. } => {
+            config.routers.clone_from(name);
+            config.dns_servers.clone_from(dns_servers);
+        }
+    }
+    config
 }

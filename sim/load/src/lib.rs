@@ -14,6 +14,7 @@ mod calibrate;
 mod cluster;
 pub mod cpu;
 mod database;
+mod detour;
 mod due;
 mod faults;
 mod fleet;
@@ -26,6 +27,7 @@ mod problem;
 mod proxy;
 mod run;
 mod services;
+pub mod watch;
 
 pub use onto::Onto;
 pub use problem::LoadError;

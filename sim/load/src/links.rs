@@ -28,6 +28,12 @@ pub(crate) struct Links {
 }
 
 impl Links {
+    /// Nothing is ever impaired.
+    pub(crate) fn none(vehicles: u32) -> Self {
+        let groups = vec![Group { vehicles: (0..vehicles).collect(), is_impaired: false }];
+        Self { groups, bus: false, database: false }
+    }
+
     pub(crate) fn of(scenario: &Scenario) -> Self {
         let rules = rules(scenario);
         let rebinds: Vec<NodePattern> = scenario
@@ -70,13 +76,22 @@ fn rules(scenario: &Scenario) -> Vec<Rule> {
 }
 
 /// Why a rule can not be applied to real links; `None` if it can.
-pub(crate) fn refusal(rule: &Rule) -> Option<&'static str> {
-    use NodeKind::{Db, Gateway, Persistence, Vehicle};
+pub(crate) fn refusal(rule: &Rule, has_health: bool) -> Option<&'static str> {
+    use NodeKind::{Db, Dns, Gateway, Health, Persistence, Router, Vehicle};
     let ends = [rule.from, rule.to];
     let of = |kind: NodeKind| ends.into_iter().find(|end| end.kind == kind);
     let is_one = |end: Option<NodePattern>| end.is_some_and(|end| end.index.is_some());
     match [rule.from.kind, rule.to.kind] {
-        [Vehicle, Gateway] | [Gateway, Vehicle] => None,
+        [Vehicle, Gateway | Router | Dns] | [Gateway | Router | Dns, Vehicle] => None,
+        [Health, _] | [_, Health] => {
+            Some("health agents call and are called on ways of which a proxy sees half")
+        }
+        [Router, Gateway] | [Gateway, Router] => {
+            Some("routers and gateways take datagrams from each other's own addresses alone")
+        }
+        [Gateway, Persistence] | [Persistence, Gateway] if has_health => {
+            Some("gateways hear of health agents where agents are, and go there directly: leave out `health`")
+        }
         // All gateways find an agent, and all agents the database, by one address.
         [Gateway, Persistence] | [Persistence, Gateway] => {
             is_one(of(Gateway)).then_some("all gateways share a link to an agent: name gateway/*")
@@ -94,9 +109,9 @@ pub(crate) fn refusal(rule: &Rule) -> Option<&'static str> {
                 Some("TCP repairs that: of links to the database, partition, delay, clog and narrow them")
             }
         },
-        _ => {
-            Some("there is no such link: vehicles speak to gateways, those to agents, those to the database")
-        }
+        _ => Some(
+            "there is no such link: vehicles speak to DNS servers, routers or gateways, those to agents, those to the database",
+        ),
     }
 }
 
@@ -139,17 +154,28 @@ mod tests {
     fn what_no_real_link_can_do_is_refused_with_the_way_out() {
         let rule = |from: &str, to: &str, effect| {
             let node = |text: &str| text.parse::<NodePattern>().expect("a pattern");
-            refusal(&Rule { from: node(from), to: node(to), both_ways: true, effect })
+            refusal(&Rule { from: node(from), to: node(to), both_ways: true, effect }, false)
         };
         assert_eq!(rule("vehicle/3", "gateway/1", Effect::Loss(0.1)), None);
         assert_eq!(rule("db/0", "persistence/*", Effect::Partition), None);
+        assert_eq!(rule("vehicle/*", "router/0", Effect::Partition), None);
+        assert_eq!(rule("dns/1", "vehicle/*", Effect::Loss(0.5)), None);
         let refused = [
             rule("gateway/0", "persistence/0", Effect::Partition),
             rule("persistence/0", "db/0", Effect::Partition),
             rule("persistence/*", "db/0", Effect::Loss(0.1)),
             rule("vehicle/*", "db/0", Effect::Partition),
+            rule("router/*", "gateway/0", Effect::Partition),
+            rule("health/0", "gateway/*", Effect::Partition),
         ];
-        let expected = ["name gateway/*", "name persistence/*", "TCP repairs that", "no such link"];
+        let expected = [
+            "name gateway/*",
+            "name persistence/*",
+            "TCP repairs that",
+            "no such link",
+            "own addresses",
+            "sees half",
+        ];
         for (refused, expected) in refused.into_iter().zip(expected) {
             assert!(refused.is_some_and(|why| why.contains(expected)), "{refused:?}");
         }

@@ -1,14 +1,10 @@
 //! The world of one vehicle in this process, and what it tells.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use drover_env::{
-    BoxFuture, ByteStream, Datagrams, Env, EventSink, Listener, Net, Parts, SeedTree, Value, real,
-};
+use drover_env::{Env, EventSink, Parts, SeedTree, Value, real};
 use drover_harness::history::History;
 use drover_harness::report::Latency;
 use drover_model::{NodeKind, NodeName};
@@ -16,6 +12,7 @@ use drover_simnet::Observer;
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
+use crate::detour::VehicleNet;
 use crate::due::{Due, Moments};
 use crate::memory::MemoryDisk;
 
@@ -157,13 +154,19 @@ pub(crate) struct Common {
 }
 
 /// The env of one vehicle.
-pub(crate) fn env(common: &Common, index: u32, disk: MemoryDisk, witness: Arc<Witness>) -> Env {
+pub(crate) fn env(
+    common: &Common,
+    index: u32,
+    disk: MemoryDisk,
+    net: Arc<VehicleNet>,
+    witness: Arc<Witness>,
+) -> Env {
     let node: Arc<str> = NodeName::new(NodeKind::Vehicle, index).to_string().into();
     let seeds = common.seeds.child(&node);
     Env::new(Parts {
         node,
         clock: Arc::new(real::SystemClock),
-        net: Arc::new(NoSockets),
+        net,
         disk: Arc::new(disk),
         executor: common.executor.clone(),
         seeds,
@@ -173,27 +176,18 @@ pub(crate) fn env(common: &Common, index: u32, disk: MemoryDisk, witness: Arc<Wi
     })
 }
 
-/// Vehicles use endpoints that are there already, and never come into another network by themselves.
-struct NoSockets;
-
-fn none<T>() -> io::Result<T> {
-    Err(io::Error::other("vehicles of a load have no sockets of their own"))
-}
-
-impl Net for NoSockets {
-    fn datagrams(&self, _: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
-        none()
-    }
-
-    fn listen(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
-        Box::pin(std::future::ready(none()))
-    }
-
-    fn connect(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn ByteStream>>> {
-        Box::pin(std::future::ready(none()))
-    }
-
-    fn source_ip(&self, _: SocketAddr) -> io::Result<IpAddr> {
-        Ok(Ipv4Addr::LOCALHOST.into())
-    }
+/// The env of an endpoint that vehicles share, in `net`; all else is as in `of`.
+pub(crate) fn endpoint_env(common: &Common, of: &Env, net: Arc<VehicleNet>) -> Env {
+    let net_source = net.source.to_string();
+    Env::new(Parts {
+        node: of.node().into(),
+        clock: Arc::new(real::SystemClock),
+        net,
+        disk: of.disk().clone(),
+        executor: common.executor.clone(),
+        seeds: of.seeds().child(&net_source),
+        crypto: common.crypto.clone(),
+        events: Arc::<real::Metrics>::default(),
+        faults: None,
+    })
 }

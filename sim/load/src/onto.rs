@@ -8,7 +8,7 @@ use drover_quic::Ca;
 use drover_supervisor::Cluster;
 use serde::Deserialize;
 
-use crate::cluster::Prepared;
+use crate::cluster::{Entry, Prepared};
 use crate::problem::LoadError;
 
 /// Where a cluster is, and what it takes to join it as vehicles. A file of `twin load --onto`.
@@ -60,7 +60,7 @@ impl Onto {
         let gateways = self.gateways.iter().map(addr).collect::<Result<_, _>>()?;
         let trust = ca.trust()?;
         // Nobody's processes are ours to start.
-        Ok(Prepared { cluster: Cluster::default(), ca, trust, gateways })
+        Ok(Prepared { cluster: Cluster::default(), ca, trust, entry: Entry::Gateways(gateways) })
     }
 }
 

@@ -4,7 +4,7 @@
 mod drive;
 mod outcome;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ use crate::calibrate::{Calibration, Shape};
 use crate::cluster::{self, Prepared};
 use crate::database::Database;
 use crate::due::{Moments, SLACK};
-use crate::faults::{self, Saboteur};
+use crate::faults::{self, Roll, Saboteur};
 use crate::fleet::{self, Fleet, Setup};
 use crate::links::Links;
 use crate::meter::Meter;
@@ -191,6 +191,8 @@ struct Run<'a> {
     ramp_per_s: u32,
     meter: Meter,
     watch: Watch,
+    /// Rolling restarts that are still to come, by their time.
+    rolls: VecDeque<Roll>,
     lag: Histogram<u64>,
     queue_longest: u32,
     settled_after: Option<Duration>,
@@ -232,6 +234,7 @@ impl<'a> Run<'a> {
         let origin = Instant::now() + start.since(real::wall());
         let mut at_clock = scenario.clone();
         at_clock.world.start = start;
+        let rolls = faults::take_rolls(&mut at_clock);
         let history = History::new(start, &vehicles);
         history.set_store_untold();
         let intervals = scenario
@@ -249,12 +252,14 @@ impl<'a> Run<'a> {
         let setup = Setup {
             count,
             configs: &configs,
-            groups: fleet::groups(&links, &prepared.gateways, &mut proxies)?,
+            groups: fleet::groups(&links, &prepared.entry, &mut proxies)?,
+            entry: prepared.entry,
             tenant,
             ca: &prepared.ca,
             trust: prepared.trust.clone(),
             moments,
             witness: witness.clone(),
+            hears_bus: Vec::new(),
         };
         let fleet = Fleet::new(&env, &seeds, setup)?;
         drop(guard);
@@ -277,6 +282,7 @@ impl<'a> Run<'a> {
             ramp_per_s,
             meter: Meter::default(),
             watch: Watch::default(),
+            rolls: rolls.into(),
             lag: Latency::histogram(),
             queue_longest: 0,
             settled_after: None,
@@ -289,7 +295,7 @@ impl<'a> Run<'a> {
         say(&mut options, "connecting the vehicles");
         self.connect()?;
         self.witness.begin(self.origin);
-        let saboteur = Saboteur::start(
+        let mut saboteur = Saboteur::start(
             self.services.handle().clone(),
             self.runtime.handle().clone(),
             self.server.clone(),
@@ -297,13 +303,15 @@ impl<'a> Run<'a> {
         )?;
         let lag = self.watch_runtime();
         let calibration = Calibration::start(self.shape())?;
-        self.run_world(&mut options, &saboteur, &calibration);
+        self.run_world(&mut options, &mut saboteur, &calibration);
         drop(saboteur);
         let calibration = calibration.finish();
         say(&mut options, "reading the database");
+        // Sessions end with the vehicles, and are not lost.
+        let degraded = std::mem::take(&mut self.watch).finish(&self.witness);
         let _ = self.lag.add(&*lag.lock().unwrap_or_else(PoisonError::into_inner));
         self.runtime.block_on(self.fleet.stop());
-        self.finish(options, version, calibration)
+        self.finish(options, version, (calibration, degraded))
     }
 
     /// What the reference loops imitate.
@@ -320,7 +328,8 @@ impl<'a> Run<'a> {
 
 /// The services of a scenario, which its faults can name.
 fn nodes(scenario: &Scenario) -> impl Iterator<Item = NodeName> {
-    let kinds = [NodeKind::Gateway, NodeKind::Persistence, NodeKind::Db];
+    use NodeKind::{Db, Dns, Gateway, Health, Persistence, Router};
+    let kinds = [Gateway, Persistence, Db, Router, Dns, Health];
     let of = |kind| (0..scenario.nodes_len(kind)).map(move |index| NodeName::new(kind, index));
     kinds.into_iter().flat_map(of).collect::<Vec<_>>().into_iter()
 }

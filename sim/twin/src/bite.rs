@@ -207,11 +207,7 @@ fn report(path: &Path, rows: &str) -> String {
 /// All bugs, or the one that is asked for.
 fn chosen(only: Option<&str>) -> Result<Vec<(&'static str, &'static str)>, Stop> {
     let all = || {
-        BUGS.into_iter()
-            .chain(BUGS_OF_NEWS)
-            .chain(BUGS_OF_ORDERS)
-            .chain(BUGS_OF_NAMES)
-            .chain(BUGS_OF_HUBS)
+        BUGS.into_iter().chain(BUGS_OF_NEWS).chain(BUGS_OF_ORDERS).chain(BUGS_OF_NAMES).chain(BUGS_OF_HUBS)
     };
     let bugs: Vec<_> = all().filter(|(name, _)| only.is_none_or(|only| only == *name)).collect();
     if bugs.is_empty() {

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ Examples (in a checkout, `cargo run --release --` stands for `twin`):
   twin                                        what there is to ask
   twin run scenarios/morning_peak.toml        ask it, and leave a report
   twin run morning_peak --seed 8              the same with another seed
+  twin watch deliveries                       look at it in a browser, in real time
   twin load rush_20k                          with real processes and a real database
   twin check morning_peak --until 60          run a minute of it twice, compare every byte
   twin sweep chaos --seeds 1..=200            two hundred days, each with faults of its own
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Runs a scenario with real processes: the shipped `drover`, a real PostgreSQL, vehicles by the clock.
     Load(LoadArgs),
+    /// Shows a scenario in real time on pages of this machine: a map with its vehicles, their orders, a driver's page.
+    Watch(WatchArgs),
     /// Makes one report of the shards of one run.
     Merge(MergeArgs),
     /// Keeps the figures of a run as those that later runs on such a machine are held against.
@@ -153,6 +157,9 @@ pub(crate) struct LoadArgs {
     /// offered becomes durable, and every gate but those on rates holds. `--until` makes each run shorter.
     #[arg(long)]
     pub(crate) find_limit: bool,
+    /// Leaves out routers, DNS servers and health agents: vehicles connect to gateways. What the way in costs is the difference.
+    #[arg(long, conflicts_with = "onto")]
+    pub(crate) direct: bool,
     /// How often vehicles send, in seconds, instead of the scenario's `send_interval_s`.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) send_interval_s: Option<u64>,
@@ -161,6 +168,21 @@ pub(crate) struct LoadArgs {
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) others: ForOthers,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Where the pages are; a second hub takes any port of the same address.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Vehicles, instead of as many as the scenario has.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) vehicles: Option<u32>,
+    /// Prints the address only, and no progress.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]

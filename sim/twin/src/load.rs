@@ -10,7 +10,7 @@ use drover_harness::report::{self, Report, Shard, Suite, Verdict, markdown, summ
 use drover_harness::scenario::{Mode, Scenario};
 use drover_load::baseline::Baseline;
 use drover_load::{LoadError, Onto, Options, Progress};
-use drover_model::WallTime;
+use drover_model::{NodeKind, NodeName, WallTime};
 
 use crate::cli::{BaselineCommand, LoadArgs, MergeArgs};
 use crate::compare::remember;
@@ -25,6 +25,9 @@ pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
     let (mut scenario, path) = files::load(&args.which)?;
     if let Some(interval) = args.send_interval_s {
         scenario.vehicles.iter_mut().for_each(|group| group.send_interval = Duration::from_secs(interval));
+    }
+    if args.direct {
+        make_direct(&mut scenario, &path)?;
     }
     if let Some(shard) = args.shard {
         // Each shard draws days of its own.
@@ -60,6 +63,29 @@ pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
         show(&format!("{}report    {}\n", summary(report, colour()), folder.join("report.html").display()));
     }
     Ok(report.verdict.exit_code())
+}
+
+/// Leaves out what stands before gateways, which no fault may name then.
+fn make_direct(scenario: &mut Scenario, path: &Path) -> Result<(), Stop> {
+    let left_out = [NodeKind::Router, NodeKind::Dns, NodeKind::Health];
+    let of = |kind| (0..scenario.nodes_len(kind)).map(move |index| NodeName::new(kind, index));
+    let nodes: Vec<NodeName> = left_out.into_iter().flat_map(of).collect();
+    let faults = scenario.faults();
+    if let Some(fault) = faults.iter().find(|fault| nodes.iter().any(|node| fault.verb.names(*node))) {
+        return Err(Stop::Usage(format!(
+            "--direct leaves out what {} at {} s in {} is about",
+            fault.verb.name(),
+            fault.at.as_secs_f64(),
+            path.display()
+        )));
+    }
+    let cluster = &mut scenario.cluster;
+    (cluster.router, cluster.dns, cluster.health) = (0, 0, 0);
+    for table in [&mut scenario.router, &mut scenario.dns, &mut scenario.health] {
+        table.clear();
+    }
+    scenario.name.push_str("_direct");
+    Ok(())
 }
 
 /// What of a run the command line decides.
@@ -127,7 +153,7 @@ pub(crate) fn run_once(
     Ok(outcome.report)
 }
 
-fn stopped(error: LoadError) -> Stop {
+pub(crate) fn stopped(error: LoadError) -> Stop {
     match error {
         LoadError::Usage(message) => Stop::Usage(message),
         LoadError::Run(error) => stop(error),

@@ -20,6 +20,7 @@ mod run;
 mod shrink;
 mod stopwatch;
 mod sweep;
+mod watch;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         Some(Command::Load(args)) => load::load(&args),
         Some(Command::Compare(args)) => compare::compare(&args),
         Some(Command::History(args)) => compare::history(&args).map(|()| 0),
+        Some(Command::Watch(args)) => watch::watch(&args).map(|()| 0),
         Some(Command::Merge(args)) => load::merge(&args),
         Some(Command::Check(args)) => run::check(&args),
         Some(Command::Replay(args)) => replay::replay(&args).map(|()| 0),

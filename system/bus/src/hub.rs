@@ -29,7 +29,11 @@ pub enum Key {
 
 /// The home of a vehicle among `hubs`: those who watch it alone are sent there, so that one hub gets its fixes. When a hub comes or
 /// goes only its own share of the vehicles moves (rendezvous hashing).
-pub fn home_of(tenant: TenantId, vehicle: VehicleId, hubs: impl IntoIterator<Item = NodeName>) -> Option<NodeName> {
+pub fn home_of(
+    tenant: TenantId,
+    vehicle: VehicleId,
+    hubs: impl IntoIterator<Item = NodeName>,
+) -> Option<NodeName> {
     let bytes = tenant.as_str().bytes().chain([0]).chain(vehicle.as_str().bytes());
     // FNV-1a: every hub and every client must come to the same.
     let key = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
@@ -272,8 +276,7 @@ impl Tool for WatchInterest {
     type Input = InterestQuery;
     type Output = InterestInfo;
     const NAME: &'static str = "HubService.watchInterest";
-    const DESCRIPTION: &'static str =
-        "Which vehicles, cells and tenants the hub wants fresh fixes of: at once if the caller does not know, else when it changes.";
+    const DESCRIPTION: &'static str = "Which vehicles, cells and tenants the hub wants fresh fixes of: at once if the caller does not know, else when it changes.";
     const OFFERED_BY: NodeKind = NodeKind::Hub;
     const SAFE_TO_REPEAT: bool = true;
 }
@@ -287,8 +290,11 @@ mod tests {
 
     #[test]
     fn keys_come_back_as_they_went_and_keep_their_bytes() {
-        let (tenant, vehicle) = (TenantId::new("acme").expect("a name"), VehicleId::new("VAN-1").expect("a name"));
-        for key in [Key::Tenant(tenant), Key::Vehicle(tenant, vehicle), Key::Cell(tenant, 0x0861_1269_27ff_ffff)] {
+        let (tenant, vehicle) =
+            (TenantId::new("acme").expect("a name"), VehicleId::new("VAN-1").expect("a name"));
+        for key in
+            [Key::Tenant(tenant), Key::Vehicle(tenant, vehicle), Key::Cell(tenant, 0x0861_1269_27ff_ffff)]
+        {
             assert_eq!(Key::try_from(&KeyInfo::from(key)), Ok(key));
         }
         let info = InterestInfo {

@@ -7,6 +7,8 @@
 
 mod agent;
 mod balance;
+mod commands;
+pub mod desk;
 pub mod discovery;
 mod error;
 pub mod history;
@@ -24,6 +26,7 @@ pub mod tools;
 
 pub use agent::{Agent, AgentBuilder, CallContext, Message};
 pub use balance::{Route, Standing};
+pub use commands::carry_out;
 pub use error::{CallError, PublishError};
 pub use policy::Policy;
 pub use pool::{CallOptions, NodeAddr, Pool, PoolConfig, Progress};

@@ -113,7 +113,13 @@ message! {
         vehicle_id: String = string "2",
         /// Only those that are planned, assigned or under way.
         open: bool = bool "3",
-    } &[]
+        /// Only this one.
+        order_id: String = string "4",
+        /// Only those whose identity comes after it.
+        after: String = string "5",
+        /// The first so many, without a word on whether there are more; all without it, and an error if they are too many.
+        orders_max: u32 = uint32 "6",
+    } &[(6, drover_wire::Kind::Uint32)]
 }
 
 message! {
@@ -131,6 +137,8 @@ message! {
         due_until_us: u64 = uint64 "5",
         /// `planned`, `arrived`, `done`, `failed` or `skipped`.
         state: String = string "6",
+        /// When its state changed last.
+        changed_us: u64 = uint64 "7",
     } &[]
 }
 
@@ -153,6 +161,12 @@ pub struct OrderInfo {
     /// In the order in which they are driven.
     #[prost(message, repeated, tag = "5")]
     pub stops: Vec<StopInfo>,
+    /// When it was made.
+    #[prost(uint64, optional, tag = "6")]
+    pub created_us: Option<u64>,
+    /// When its state changed last.
+    #[prost(uint64, optional, tag = "7")]
+    pub changed_us: Option<u64>,
 }
 
 impl Iibin for OrderInfo {
@@ -164,7 +178,7 @@ message! {
     MessageQuery {
         /// Whose vehicle.
         tenant: String = string "1",
-        /// Which one.
+        /// Which one; all without it.
         vehicle_id: String = string "2",
     } &[]
 }
@@ -182,6 +196,12 @@ message! {
         expires_us: u64 = uint64 "4",
         /// `queued`, `delivered`, `read` or `expired`.
         state: String = string "5",
+        /// When it was sent.
+        created_us: u64 = uint64 "6",
+        /// When its state changed last.
+        changed_us: u64 = uint64 "7",
+        /// Who gets it, or has sent it.
+        vehicle_id: String = string "8",
     } &[]
 }
 
@@ -242,7 +262,7 @@ tool!(
     OrderList,
     "Orders with their stops, of one vehicle or all, open ones or all."
 );
-tool!(FindMessages, "messages", MessageQuery, MessageList, "Messages to and from a vehicle.");
+tool!(FindMessages, "messages", MessageQuery, MessageList, "Messages to and from a vehicle, or all.");
 
 #[cfg(test)]
 mod tests {

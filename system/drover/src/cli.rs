@@ -62,10 +62,38 @@ pub(crate) enum Command {
     /// Makes the certificates of a cluster.
     #[command(subcommand)]
     Pki(PkiCommand),
+    /// Signs a token with which somebody may use the live map and the HTTP API.
+    Token(TokenArgs),
     /// Makes a folder with all that a cluster on this machine needs: certificates, a config for each service, a cluster file.
     Init(InitArgs),
     /// Asks a running process or a whole cluster how it is, tells it to drain, or has it work on its database.
     Ctl(CtlArgs),
+}
+
+/// What `drover token` takes.
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// The key of `drover pki tokens`, or the folder that has it as tokens.key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// What they are there for: dispatcher, viewer or driver.
+    #[arg(long, value_name = "ROLE", default_value = "dispatcher")]
+    pub(crate) role: String,
+    /// Whose vehicles they may see.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: String,
+    /// The only vehicle that they may see; a driver has one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) vehicle: Option<String>,
+    /// What they are called.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) subject: Option<String>,
+    /// What they may do, as names between spaces, instead of what comes with the role.
+    #[arg(long, value_name = "SCOPES")]
+    pub(crate) scope: Option<String>,
+    /// How long it lasts.
+    #[arg(long, value_name = "HOURS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=8_760))]
+    pub(crate) hours: u32,
 }
 
 /// What `drover init` takes.
@@ -273,6 +301,12 @@ pub(crate) enum PkiCommand {
     /// Makes the secret that gateways, routers and DNS servers of a cluster share: DIR/cluster.secret.
     Secret {
         /// Folder of the secret; made if it is absent.
+        dir: PathBuf,
+    },
+    /// Makes the key that signs tokens of people: DIR/tokens.key, and DIR/tokens.jwks, by which hubs believe them. An identity
+    /// provider of your own takes its place: hubs take any JSON Web Key Set.
+    Tokens {
+        /// Folder of the key; made if it is absent.
         dir: PathBuf,
     },
     /// Issues the certificate of one node or vehicle: DIR/<name>.pem and DIR/<name>.key.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use drover_model::TenantId;
 use drover_quic::{ClusterKeys, ClusterSecret, Identity, Trust};
 use drover_store::postgres;
 use schemars::JsonSchema;
@@ -23,6 +24,8 @@ const POSTGRES: &str = "postgres";
 const CLUSTER: &str = "cluster";
 /// Table of who may see the live map.
 const ACCESS: &str = "access";
+/// And what they show.
+const SITE: &str = "site";
 /// Service that has clients.
 pub(crate) const HUB: &str = "hub";
 /// Services that are part of a cluster with routers.
@@ -74,18 +77,50 @@ impl Default for ClusterConfig {
     }
 }
 
-/// Who may see the live map.
+/// Who may see the live map and use the HTTP API: whoever has a token (JWT, ES256) of this issuer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Access {
-    /// File of tokens: a [[tokens]] for each, with the SHA-256 of the token in hexadecimal, `sub`, `tenant`, `role` (dispatcher, viewer,
-    /// driver), `expires` and, of a driver, `vehicle`. Read again every ten seconds: who is taken out of it is let go.
-    pub(crate) tokens: PathBuf,
+    /// JSON Web Key Set (RFC 7517) of the issuer: that of `drover pki tokens`, or of an identity provider.
+    pub(crate) keys: PathBuf,
+    /// What its tokens say in `iss`.
+    pub(crate) issuer: String,
+    /// What its tokens must name in `aud`; anything if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) audience: Option<String>,
+    /// The only tenant that it speaks for; whichever its tokens name in `tenant` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) tenant: Option<TenantId>,
+    /// Private key by which share links let customers in, the same for all hubs: another of `drover pki tokens`, or the same. Without
+    /// it customers see the state of their delivery, and no vehicle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tickets: Option<PathBuf>,
 }
 
 impl Default for Access {
     fn default() -> Self {
-        Self { tokens: "tokens.toml".into() }
+        let keys = "pki/tokens.jwks".into();
+        Self { keys, issuer: crate::token::ISSUER.to_owned(), audience: None, tenant: None, tickets: None }
+    }
+}
+
+/// What the pages show beside vehicles.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Site {
+    /// What the installation is called.
+    pub(crate) name: String,
+    /// OpenStreetMap extract (.osm.pbf) of the street map behind the vehicles; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) streets: Option<PathBuf>,
+    /// What share links begin with, such as `https://map.example.com`; nothing, and they begin with `/`.
+    pub(crate) public_url: String,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self { name: "Drover".to_owned(), streets: None, public_url: String::new() }
     }
 }
 
@@ -143,13 +178,16 @@ pub(crate) struct Loaded<C> {
     pub(crate) trust: Trust,
     /// List of revoked certificates, if the file names one.
     pub(crate) revoked: Option<PathBuf>,
-    /// File of tokens, of a hub.
-    pub(crate) tokens: PathBuf,
+    /// Who may come in, of a hub.
+    pub(crate) access: Access,
+    /// What its pages show.
+    pub(crate) site: Site,
 }
 
 #[derive(Debug, Default)]
 struct Common {
     access: Option<Access>,
+    site: Option<Site>,
     tls: Tls,
     process: Process,
     postgres: Option<postgres::Config>,
@@ -177,8 +215,12 @@ pub(crate) fn load<C: DeserializeOwned + Default>(
     let postgres = common.postgres.map(|config| in_folder(config, folder));
     let cluster = common.cluster.map(|config| cluster_keys(path, folder, &config)).transpose()?;
     let revoked = common.tls.revoked.map(|file| folder.join(file));
-    let tokens = folder.join(common.access.unwrap_or_default().tokens);
-    Ok(Loaded { process, service, postgres, cluster, identity, trust, revoked, tokens })
+    let mut access = common.access.unwrap_or_default();
+    access.keys = folder.join(access.keys);
+    access.tickets = access.tickets.map(|file| folder.join(file));
+    let mut site = common.site.unwrap_or_default();
+    site.streets = site.streets.map(|file| folder.join(file));
+    Ok(Loaded { process, service, postgres, cluster, identity, trust, revoked, access, site })
 }
 
 fn cluster_keys(path: &Path, folder: &Path, config: &ClusterConfig) -> Result<ClusterKeys, Stop> {
@@ -260,7 +302,7 @@ pub(crate) fn resolved<C>(path: Option<&Path>, table: &str, placement: &Placemen
 where
     C: DeserializeOwned + Default + Serialize + JsonSchema,
 {
-    let (Common { tls, process, postgres, cluster, access }, service) = match path {
+    let (Common { tls, process, postgres, cluster, access, site }, service) = match path {
         Some(path) => parse::<C>(path, table, placement)?,
         None => (Common::default(), C::default()),
     };
@@ -273,6 +315,7 @@ where
     }
     if table == HUB {
         tables.push(described(ACCESS, &access.unwrap_or_default())?);
+        tables.push(described(SITE, &site.unwrap_or_default())?);
     }
     match &cluster {
         Some(cluster) => tables.push(described(CLUSTER, cluster)?),
@@ -304,7 +347,8 @@ fn parse<C: DeserializeOwned + Default>(
     let postgres = part(path, POSTGRES, whole.remove(POSTGRES))?;
     let cluster = part(path, CLUSTER, whole.remove(CLUSTER))?;
     let access = part(path, ACCESS, whole.remove(ACCESS))?;
-    Ok((Common { tls, process, postgres, cluster, access }, service))
+    let site = part(path, SITE, whole.remove(SITE))?;
+    Ok((Common { tls, process, postgres, cluster, access, site }, service))
 }
 
 /// Reads the service's table, and gives what is left beside it.
@@ -330,7 +374,7 @@ fn read_at<C: DeserializeOwned + Default>(
         known.push(CLUSTER);
     }
     if table == HUB {
-        known.push(ACCESS);
+        known.extend([ACCESS, SITE]);
     }
     if let Some(other) = whole.keys().find(|key| !known.contains(&key.as_str())) {
         let known = known.into_iter().map(|name| format!("[{name}]")).collect::<Vec<_>>().join(", ");

@@ -1,13 +1,13 @@
 //! `drover init`: a folder with all that a cluster on this machine needs.
 
 use std::path::Path;
-use std::time::Duration;
 
+use drover_model::TenantId;
 use drover_quic::Principal;
 
 use crate::cli::InitArgs;
 use crate::pki::{self, write_new};
-use crate::{Stop, door, show};
+use crate::{Stop, show, token};
 
 const GATEWAY: &str = "gateway/0";
 const PERSISTENCE: &str = "persistence/0";
@@ -15,9 +15,6 @@ const ROUTER: &str = "router/0";
 const DNS: &str = "dns/0";
 const HEALTH: &str = "health/0";
 const HUB: &str = "hub/0";
-
-/// How long the token that is made lets its bearer in.
-const TOKEN_GOOD_FOR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Ports from one service's first to the next one's: so many of each can run.
 const PORTS_EACH: u16 = 10;
@@ -83,7 +80,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
         ("cluster.toml", cluster_file(&addrs)),
     ];
     // Nothing is half made because the last of it is in the way.
-    let there = ["pki", "tokens.toml"].into_iter().chain(configs.iter().map(|(name, _)| *name));
+    let there = ["pki"].into_iter().chain(configs.iter().map(|(name, _)| *name));
     if let Some(name) = there.into_iter().find(|name| dir.join(name).exists()) {
         let there = dir.join(name);
         return Err(Stop::Usage(format!(
@@ -94,24 +91,18 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
     let folder = dir.join("pki");
     pki::make_ca(&folder)?;
     pki::make_secret(&folder)?;
+    token::make_key(&folder)?;
     for who in [HEALTH, DNS, ROUTER, GATEWAY, HUB, PERSISTENCE, &args.vehicle] {
         pki::issue_into(&folder, who)?;
     }
     for (name, text) in configs {
         write_new(&dir.join(name), &text, 0o644)?;
     }
-    let token = door::hex(&pki::fresh_seeds()?.child("token").bytes()[..16]);
-    let expires = drover_env::real::wall().plus(TOKEN_GOOD_FOR);
-    let tokens = format!("{TOKENS_HEAD}{}", door::entry(&token, "dispatcher", tenant, expires));
-    write_new(&dir.join("tokens.toml"), &tokens, 0o600)?;
-    show(&next_steps(dir, args.postgres.is_some(), &addrs.hub, &token));
+    show(&next_steps(dir, args.postgres.is_some(), &addrs.hub, tenant));
     Ok(())
 }
 
-/// What the file of tokens begins with.
-const TOKENS_HEAD: &str = "# Who may see the live map. Of a token its SHA-256 alone is here: printf %s TOKEN | sha256sum\n\n";
-
-fn next_steps(dir: &Path, has_database: bool, hub: &str, token: &str) -> String {
+fn next_steps(dir: &Path, has_database: bool, hub: &str, tenant: TenantId) -> String {
     let dir = dir.display();
     let migrate = if has_database {
         format!("  drover migrate --config {dir}/persistence.toml      makes the tables, once\n")
@@ -120,14 +111,15 @@ fn next_steps(dir: &Path, has_database: bool, hub: &str, token: &str) -> String 
     };
     format!(
         "wrote {dir}: certificates, health.toml, dns.toml, router.toml, gateway.toml, hub.toml, persistence.toml, tracker.toml,\n\
-         tokens.toml, cluster.toml\n\
+         cluster.toml\n\
          {dir}/pki/ca.key can issue any certificate: keep it away from the machines that run services\n\
          {dir}/pki/cluster.secret is for gateways, routers and DNS servers alone\n\
-         the live map is at ws://{hub}/live-map for a year to whoever has this token, which is shown once: {token}\n\
+         {dir}/pki/tokens.key can sign in as anybody: it is for whoever gives tokens to people\n\
          next:\n\
          {migrate}  \
          drover up {dir}\n  \
-         drover ctl --cluster {dir} status      in another terminal\n\
+         drover ctl --cluster {dir} status      in another terminal\n  \
+         drover token --key {dir}/pki --tenant {tenant}      with it a dispatcher signs in at http://{hub}/\n\
          or each service in a terminal of its own, with a drive of yours:\n  \
          drover health --config {dir}/health.toml\n  \
          drover persistence --config {dir}/persistence.toml\n  \
@@ -207,12 +199,15 @@ fn gateway_config(addrs: &Addrs) -> String {
 }
 
 fn hub_config(addrs: &Addrs) -> String {
-    let Addrs { hub, hub_bus, hub_admin, .. } = addrs;
+    let Addrs { hub, hub_bus, hub_admin, persistence, .. } = addrs;
     format!(
-        "{}\n[access]\ntokens = \"tokens.toml\"\n\n[hub]\n# Clients connect here, by TCP: ws://{hub}/live-map\nlisten = \"{hub}\"\n\
-         # Gateways publish here, by UDP. Of several hubs, each takes the next port.\nbus_listen = \"{hub_bus}\"\n{}",
+        "{}\n[access]\nkeys = \"pki/tokens.jwks\"\ntickets = \"pki/tokens.key\"\n\n# Pages show a street map with `streets`, an OpenStreetMap extract (.osm.pbf).\n[site]\nname = \"Drover\"\n\n\
+         [hub]\n# Pages, HTTP API and live map (ws://{hub}/live-map), by TCP.\nlisten = \"{hub}\"\n\
+         # Gateways publish here, by UDP. Of several hubs, each takes the next port.\nbus_listen = \"{hub_bus}\"\nbus_bind = \"127.0.0.1:0\"\n\n\
+         # One for each persistence agent of the cluster.\n\
+         [[hub.persistence]]\nnode = \"{PERSISTENCE}\"\naddr = \"{persistence}\"\n{}",
         head("hub", "hub-{index}", hub_admin),
-        discovery("hub", addrs).replace(" The lists above hold until there is news.", "")
+        discovery("hub", addrs)
     )
 }
 
@@ -318,7 +313,7 @@ mod tests {
         let hub = hub.expect("a good config");
         assert_eq!(hub.service.check(), Ok(()));
         assert_eq!(hub.service.bus_listen, gateway.service.live[0].addr);
-        assert!(crate::door::TokenFile::open(hub.tokens).is_ok());
+        assert!(crate::door::open(&hub.access).is_ok());
         let health = config::load::<drover_health::Config>(&dir.join("health.toml"), "health", &none).ok();
         let health = health.expect("a good config");
         assert_eq!(health.service.check(), Ok(()));

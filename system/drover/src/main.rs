@@ -20,6 +20,7 @@ mod pki;
 mod print;
 mod services;
 mod source;
+mod token;
 mod up;
 
 use std::io::Write;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Migrate(args) => database::migrate(&args),
         Command::Pki(command) => pki::run(&command),
+        Command::Token(args) => token::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Ctl(args) => ctl::run(&args),
     };

@@ -29,6 +29,15 @@ pub(crate) fn run(command: &PkiCommand) -> Result<(), Stop> {
             ));
             Ok(())
         }
+        PkiCommand::Tokens { dir } => {
+            crate::token::make_key(dir)?;
+            let dir = dir.display();
+            show(&format!(
+                "wrote {dir}/tokens.key (whoever has it can sign in as anybody) and {dir}/tokens.jwks (hubs need it)\n\
+                 next: drover token --key {dir} --tenant NAME\n"
+            ));
+            Ok(())
+        }
         PkiCommand::Issue { dir, who } => issue(dir, who),
         PkiCommand::Revoke { dir, who, serial, config, reason } => {
             let (serial, principal) = which(dir, who.as_deref(), serial.as_deref())?;

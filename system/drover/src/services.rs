@@ -29,10 +29,9 @@ use crate::admin::Admin;
 use crate::can::CanConfig;
 use crate::cli::{PersistenceArgs, Placement, ServiceArgs, TrackerArgs};
 use crate::config::{self, Loaded, LogFormat, Process, usage};
-use crate::door::TokenFile;
 use crate::operations::Operations;
 use crate::source::Source;
-use crate::{Stop, complain, database, metrics, pki, print, show};
+use crate::{Stop, complain, database, door, metrics, pki, print, show};
 
 /// How often the list of revoked certificates is read again.
 const REVOKED_FILE_INTERVAL: Duration = Duration::from_secs(10);
@@ -100,11 +99,13 @@ pub(crate) fn router(args: &ServiceArgs) -> Result<(), Stop> {
     run(&process, &args.placement, identity.principal(), |env, cancel, admin| async move {
         let router = drover_router::Router::bind_as(env, service, keys, &identity, &trust)
             .map_err(|error| Chain(&error).to_string())?;
+        let router = router.listen().await.map_err(|error| Chain(&error).to_string())?;
         let discovery = router.discovery();
         admin.tell(move || news(discovery.as_ref()));
         let failed = |error| format!("read the address: {error}");
         let (addr, inner) = (router.local_addr().map_err(failed)?, router.inner_addr().map_err(failed)?);
-        info!(%addr, %inner, "router listens");
+        let tcp = router.tcp_addr().map(tracing::field::display);
+        info!(%addr, %inner, tcp, "router listens");
         admin.ready();
         router.run(cancel).await;
         Ok(())
@@ -179,18 +180,21 @@ pub(crate) fn hub(args: &ServiceArgs) -> Result<(), Stop> {
         "a hub (drover://svc/hub/<index>)",
         |who| matches!(who, Principal::Service(node) if node.kind == drover_model::NodeKind::Hub),
     )?;
-    let door = TokenFile::open(loaded.tokens)
-        .map_err(|problem| usage(path, &format!("[access]: tokens: {problem}")))?;
+    let door::Believed { verifier, tickets } =
+        door::open(&loaded.access).map_err(|problem| usage(path, &format!("[access]: {problem}")))?;
+    let site = door::site(&loaded.site).map_err(|problem| usage(path, &format!("[site]: {problem}")))?;
     if args.check_config {
         return checked(path);
     }
     loaded.service = config::placed_hub(loaded.service, &args.placement);
+    let api = drover_api::Config { public_url: loaded.site.public_url, ..drover_api::Config::default() };
     let Loaded { process, service, identity, trust, .. } = loaded;
     run(&process, &args.placement, identity.principal(), |env, cancel, admin| async move {
-        let reading = env.spawn("hub.tokens", door.clone().keep_reading());
+        let door = Arc::new(drover_hub::Tokens::new(verifier.clone(), tickets.clone()));
         let hub = drover_hub::Hub::bind(env, service, &identity, &trust, door)
             .await
             .map_err(|error| Chain(&error).to_string())?;
+        let hub = hub.with_site(verifier, tickets, api, site);
         let (discovery, gauge) = (hub.discovery(), hub.gauge());
         admin.tell(move || {
             let mut details = news(discovery.as_ref()).unwrap_or_else(|| json!({}));
@@ -202,7 +206,6 @@ pub(crate) fn hub(args: &ServiceArgs) -> Result<(), Stop> {
         info!(%addr, %bus, "hub listens");
         admin.ready();
         hub.run(cancel).await;
-        reading.abort();
         Ok(())
     })
 }

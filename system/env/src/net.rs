@@ -101,6 +101,11 @@ pub trait PollWritable: Send + Sync + Debug {
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
     /// The other end.
     fn peer_addr(&self) -> SocketAddr;
+
+    /// This end, if it is known.
+    fn local_addr(&self) -> Option<SocketAddr> {
+        None
+    }
 }
 
 /// Accepts byte streams.

@@ -38,7 +38,7 @@ pub struct Config {
     /// Address of the vehicles' endpoint. The contracts' port is 443.
     pub listen: SocketAddr,
     /// Where routers send from: their `inner`. From there, and with the cluster's secret, a datagram shows its client; vehicles
-    /// may still connect directly.
+    /// may still connect directly. With [gateway.discovery] those that have registered are believed, too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routers: Vec<SocketAddr>,
     /// Address of the endpoint that calls other services.

@@ -148,7 +148,8 @@ mod tests {
     fn a_fix_goes_to_whoever_wants_its_vehicle_its_place_or_its_tenant() {
         let mut directory = directory();
         assert!(directory.wanting(tenant(), van(1), &[7]).is_empty());
-        directory.take(HUBS[0], &said(1, false, &[Key::Vehicle(tenant(), van(1)), Key::Cell(tenant(), 7)], &[]));
+        directory
+            .take(HUBS[0], &said(1, false, &[Key::Vehicle(tenant(), van(1)), Key::Cell(tenant(), 7)], &[]));
         directory.take(HUBS[1], &said(1, false, &[Key::Cell(tenant(), 9)], &[]));
         assert_eq!(directory.wanting(tenant(), van(1), &[7]), [HUBS[0]], "once, although twice wanted");
         assert_eq!(directory.wanting(tenant(), van(2), &[9]), [HUBS[1]]);

@@ -95,8 +95,7 @@ impl Live {
                 shared.lock().directory.wanting(tenant, vehicle, &cells)
             }
         };
-        let fields =
-            [("hubs", Value::U64(hubs.len() as u64)), ("fixes", Value::U64(places.len() as u64))];
+        let fields = [("hubs", Value::U64(hubs.len() as u64)), ("fixes", Value::U64(places.len() as u64))];
         shared.env.event("gateway.fanned_out", &fields);
         let topic = live_topic(vehicle);
         for hub in hubs {

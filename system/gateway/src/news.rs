@@ -1,13 +1,16 @@
 //! The gateway's part in discovery: it says that it is there, calls the persistence agents that others say are, and publishes to the
 //! hubs.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use drover_bus::discovery::{About, Discovery, Member, Purpose, callable};
+use drover_bus::discovery::{About, Discovery, Member, Purpose, Snapshot, callable};
 use drover_bus::{NodeAddr, Pool};
 use drover_env::{Env, Watcher};
 use drover_model::NodeKind;
+use drover_quic::Believed;
 use quinn::{ClientConfig, Endpoint};
 
 use crate::Config;
@@ -29,14 +32,16 @@ pub(crate) fn join(
     Ok(Member::join(env, &config.discovery, bus.clone(), client, about).map(Arc::new))
 }
 
-/// Keeps the pool to the persistence agents and hubs that the news names, for ever. The lists of the config hold until there is some.
-pub(crate) async fn follow(discovery: Discovery, pool: Pool, live: Live, config: Config) {
+/// Keeps the pool to the persistence agents and hubs that the news names, and what routers say of clients to those that it knows and
+/// those of the config, for ever. The lists of the config hold until there is some.
+pub(crate) async fn follow(discovery: Discovery, pool: Pool, live: Live, routers: Believed, config: Config) {
     let addr = |peer: &Peer| NodeAddr { name: peer.node, addr: peer.addr };
     let listed: Vec<NodeAddr> = config.persistence.iter().map(addr).collect();
     let listed_hubs: Vec<NodeAddr> = config.live.iter().map(addr).collect();
     let mut news = discovery.watch();
     loop {
         let snapshot = discovery.snapshot();
+        routers.set(believed(&snapshot, &config.routers));
         let mut nodes = callable(&snapshot, NodeKind::Persistence, &listed);
         let hubs = callable(&snapshot, NodeKind::Hub, &listed_hubs);
         let names = hubs.iter().map(|(hub, _)| hub.name).collect();
@@ -45,6 +50,14 @@ pub(crate) async fn follow(discovery: Discovery, pool: Pool, live: Live, config:
         live.set_hubs(names);
         news.changed().await;
     }
+}
+
+/// Where routers send from: those of the config, and those that have registered, as their certificates name them. One that is called
+/// dead may just have been out of sight, and what it sends bears the cluster's tag.
+fn believed(snapshot: &Snapshot, listed: &[SocketAddr]) -> BTreeSet<SocketAddr> {
+    let known = snapshot.of_kind(NodeKind::Router);
+    let known = known.filter_map(|(_, node)| node.addresses.get(&Purpose::Probe).copied());
+    listed.iter().copied().chain(known).collect()
 }
 
 /// Tells others whether the gateway is closed to new vehicles, for ever.
@@ -57,5 +70,36 @@ pub(crate) async fn tell_cordon(member: Arc<Member>, mut closed: Watcher<bool>) 
             told = closed_now;
         }
         closed.changed().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_bus::discovery::{Node, NodeState, Proof};
+    use drover_model::{NodeName, WallTime};
+
+    use super::*;
+
+    #[test]
+    fn routers_of_the_config_and_those_that_have_registered_are_believed() {
+        let addr = |last: u8| SocketAddr::from(([10, 0, 0, last], 9443));
+        let node = |purpose, last| Node {
+            proof: Proof { incarnation: 1, lived_ms: 0 },
+            state: NodeState::Dead,
+            load_percent: 0,
+            capacity: 0,
+            zone: None,
+            addresses: [(purpose, addr(last))].into(),
+            tools: BTreeSet::new(),
+            seen_at: WallTime::UNIX_EPOCH,
+        };
+        let nodes = [
+            (NodeName::new(NodeKind::Router, 0), node(Purpose::Probe, 1)),
+            (NodeName::new(NodeKind::Router, 1), node(Purpose::Public, 2)),
+            (NodeName::new(NodeKind::Dns, 0), node(Purpose::Probe, 3)),
+        ];
+        let snapshot = Snapshot { nodes: nodes.into(), ..Snapshot::default() };
+        assert_eq!(believed(&snapshot, &[addr(9)]), [addr(1), addr(9)].into());
+        assert_eq!(believed(&Snapshot::default(), &[addr(9)]), [addr(9)].into());
     }
 }

@@ -9,7 +9,7 @@ use drover_bus::{NodeAddr, Pool, PoolConfig};
 use drover_env::{Env, HighWater, Task, Value, Watched};
 use drover_model::NodeKind;
 use drover_quic::{
-    ClusterKeys, Identity, Membership, Principal, Profile, QuicError, ServerId, ServerSetup, Trust,
+    Believed, ClusterKeys, Identity, Membership, Principal, Profile, QuicError, ServerId, ServerSetup, Trust,
 };
 use drover_wire::{geostream, mcp};
 use quinn::Endpoint;
@@ -63,6 +63,7 @@ pub struct Gateway {
     revoked: Revoked,
     member: Option<Arc<Member>>,
     cordon: Cordon,
+    routers: Believed,
 }
 
 /// Whether a gateway is closed to new vehicles while it keeps those that it has: what a rolling restart says of those that are yet
@@ -132,13 +133,14 @@ impl Gateway {
                 false => identity.derive_key("reset"),
             },
         };
+        let routers = Believed::new(config.routers.iter().copied().collect());
         let vehicles = match cluster {
             None => drover_quic::server(&env, config.listen, &setup),
             Some(keys) => {
                 let membership = Membership {
                     keys,
                     server: ServerId::new(node.index),
-                    routers: config.routers.iter().copied().collect(),
+                    routers: routers.clone(),
                     clients_max: config.sessions_max,
                 };
                 drover_quic::server_behind_routers(&env, config.listen, &setup, &membership)
@@ -152,7 +154,7 @@ impl Gateway {
         let member = news::join(&env, &config, &vehicles, (&bus, client))
             .map_err(|source| failed("vehicle")(QuicError::Socket { addr: config.listen, source }))?;
         let (revoked, cordon) = (Revoked::new(), Cordon::default());
-        Ok(Self { env, config, vehicles, bus, pool, revoked, member, cordon })
+        Ok(Self { env, config, vehicles, bus, pool, revoked, member, cordon, routers })
     }
 
     /// Where vehicles connect.
@@ -237,8 +239,8 @@ impl Gateway {
         let live = Live::new(self.env.clone(), self.pool.clone(), self.config.delivery);
         live.set_hubs(self.config.live.iter().map(|peer| peer.node).collect());
         if let Some(member) = &self.member {
-            let following =
-                news::follow(member.discovery(), self.pool.clone(), live.clone(), self.config.clone());
+            let (pool, routers, config) = (self.pool.clone(), self.routers.clone(), self.config.clone());
+            let following = news::follow(member.discovery(), pool, live.clone(), routers, config);
             tasks.push(self.env.spawn("gateway.news", following));
             tasks.push(
                 self.env.spawn("gateway.cordon", news::tell_cordon(member.clone(), self.cordon.0.watch())),

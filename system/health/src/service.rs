@@ -165,8 +165,9 @@ impl std::fmt::Debug for Watched {
 }
 
 fn agent(shared: &Arc<Shared>) -> Agent {
-    let everybody =
-        NodeKind::ALL.into_iter().filter(|kind| !matches!(kind, NodeKind::Db | NodeKind::Vehicle | NodeKind::Watcher));
+    let everybody = NodeKind::ALL
+        .into_iter()
+        .filter(|kind| !matches!(kind, NodeKind::Db | NodeKind::Vehicle | NodeKind::Watcher));
     let policy = everybody.fold(Policy::deny_all(), |policy, kind| policy.allow(kind, "HealthService."));
     let [registers, watches, nodes, routers] = [(); 4].map(|()| shared.clone());
     Agent::builder("HealthService")

@@ -38,7 +38,9 @@ pub struct Viewport {
 
 /// Why a viewport is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a viewport needs west and east of -180 to 180, south and north of -90 to 90, south below north, and a zoom of 0 to 24")]
+#[error(
+    "a viewport needs west and east of -180 to 180, south and north of -90 to 90, south below north, and a zoom of 0 to 24"
+)]
 pub struct ViewportError;
 
 /// Cells to watch, with a ring of cells around what is shown.
@@ -112,7 +114,8 @@ impl Viewport {
 /// The finest cell of a place.
 pub(crate) fn cell_of(position: Position) -> CellIndex {
     // A position is finite and in range: h3o takes every such one.
-    LatLng::new(position.lat(), position.lon()).map_or_else(|_| CellIndex::first(FINEST), |at| at.to_cell(FINEST))
+    LatLng::new(position.lat(), position.lon())
+        .map_or_else(|_| CellIndex::first(FINEST), |at| at.to_cell(FINEST))
 }
 
 /// The directory's cell around a finest one.
@@ -161,7 +164,9 @@ mod tests {
 
     #[test]
     fn a_street_has_fine_cells_and_a_continent_is_everything() {
-        let Area::Cells(fine, street) = viewport(24.93, 60.165, 24.95, 60.175).area() else { panic!("cells") };
+        let Area::Cells(fine, street) = viewport(24.93, 60.165, 24.95, 60.175).area() else {
+            panic!("cells")
+        };
         assert_eq!(fine, FINEST);
         assert!((10..CELLS_MAX).contains(&street.len()), "{}", street.len());
         assert_eq!(viewport(-10.0, 35.0, 40.0, 60.0).area(), Area::Everything);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drover_bus::discovery::Config as Joining;
 use drover_env::Env;
-use drover_model::{TenantId, VehicleId};
+use drover_model::{NodeName, TenantId, VehicleId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,17 @@ pub struct Group {
     /// A vehicle is in one group at most.
     #[schemars(with = "Vec<String>")]
     pub vehicles: Vec<VehicleId>,
+}
+
+/// A service that this one calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Such as `persistence/0`.
+    #[schemars(with = "String")]
+    pub node: NodeName,
+    /// Its `listen` address.
+    pub addr: SocketAddr,
 }
 
 /// Settings of the hub.
@@ -83,6 +94,11 @@ pub struct Config {
     /// Groups of vehicles.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
+    /// Own address of the connections to persistence agents.
+    pub bus_bind: SocketAddr,
+    /// Persistence agents, whom the HTTP API asks, in turn. With [hub.discovery]: until there is news of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub persistence: Vec<Peer>,
     /// Health agents, which tell gateways and DNS of this hub, and this hub of others.
     pub discovery: Joining,
 }
@@ -112,6 +128,8 @@ impl Default for Config {
             topics_max: 64,
             drain: Duration::from_secs(2),
             groups: Vec::new(),
+            bus_bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            persistence: Vec::new(),
             discovery: Joining::default(),
         }
     }
@@ -157,13 +175,17 @@ impl Config {
             return Err("tick_ms must be at most 10000".to_owned());
         }
         if self.idle_max <= self.ping_after {
-            return Err("idle_max_s must be more than ping_after_s: a client is asked before it is let go".to_owned());
+            return Err(
+                "idle_max_s must be more than ping_after_s: a client is asked before it is let go".to_owned()
+            );
         }
         let mut members = std::collections::BTreeSet::new();
         for group in &self.groups {
             // A group's name is written into messages, and so keeps to the signs of any other name.
             VehicleId::new(&group.name).map_err(|error| format!("groups: {error}"))?;
-            if let Some(twice) = group.vehicles.iter().find(|vehicle| !members.insert((group.tenant, **vehicle))) {
+            if let Some(twice) =
+                group.vehicles.iter().find(|vehicle| !members.insert((group.tenant, **vehicle)))
+            {
                 return Err(format!("groups: {twice} of {} is in two groups", group.tenant));
             }
         }
@@ -184,9 +206,13 @@ mod tests {
         check(Config::default(), "");
         check(Config { topics_max: 0, ..Config::default() }, "topics_max must be at least 1");
         check(Config { idle_max: Duration::from_secs(30), ..Config::default() }, "idle_max_s must be more");
-        let (tenant, van) = (TenantId::new("acme").expect("a name"), VehicleId::new("VAN-1").expect("a name"));
+        let (tenant, van) =
+            (TenantId::new("acme").expect("a name"), VehicleId::new("VAN-1").expect("a name"));
         let group = |name: &str| Group { tenant, name: name.to_owned(), vehicles: vec![van] };
-        check(Config { groups: vec![group("a"), group("b")], ..Config::default() }, "VAN-1 of acme is in two groups");
+        check(
+            Config { groups: vec![group("a"), group("b")], ..Config::default() },
+            "VAN-1 of acme is in two groups",
+        );
         check(Config { groups: vec![group("a\"b")], ..Config::default() }, "groups: name");
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use drover_bus::hub::Key;
 use drover_model::{Fix, TenantId, VehicleId, WallTime};
 use rand::Rng;
@@ -18,12 +18,13 @@ use crate::Config;
 use crate::cells::{cell_of, directory_cell};
 use crate::door::{Denied, Door, Visible};
 use crate::fleet::{Fleet, Place, Taken};
-pub use crate::interest::SessionKey;
 use crate::interest::Interest;
+pub use crate::interest::SessionKey;
 use crate::limits::Limited;
 pub use crate::outbox::{Farewell, Out};
 use crate::protocol::{self, Action, Code, Refusal};
 pub use crate::protocol::{Encoding, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON};
+use crate::render::{Audience, push_feature};
 use crate::session::{Around, Session, Stage};
 use crate::view::View;
 use crate::wheel::Wheel;
@@ -139,7 +140,14 @@ impl std::fmt::Debug for Core {
 
 impl Core {
     /// A hub called `hub`, without vehicles and clients.
-    pub fn new(hub: &str, config: Config, door: Arc<dyn Door>, rng: ChaCha8Rng, planted: Planted, now: Instant) -> Self {
+    pub fn new(
+        hub: &str,
+        config: Config,
+        door: Arc<dyn Door>,
+        rng: ChaCha8Rng,
+        planted: Planted,
+        now: Instant,
+    ) -> Self {
         let mut fleet = Fleet::new(config.vehicles_max, planted.older_wins);
         for group in &config.groups {
             group.vehicles.iter().for_each(|vehicle| fleet.set_group(group.tenant, *vehicle, &group.name));
@@ -273,7 +281,11 @@ impl Core {
                     self.let_go(now, key, Farewell::Denied);
                 }
                 Err(turned) => {
-                    self.answer(now, key, protocol::error(id, &Refusal::new(Code::TooMany, turned.to_string())));
+                    self.answer(
+                        now,
+                        key,
+                        protocol::error(id, &Refusal::new(Code::TooMany, turned.to_string())),
+                    );
                     self.let_go(now, key, Farewell::Limits);
                 }
             },
@@ -290,7 +302,8 @@ impl Core {
             Action::Unsubscribe(text) => {
                 let mut around = Around { now, fleet: &self.fleet, interest: &mut self.interest };
                 if !session.unsubscribe(key, &text, &mut around) {
-                    let detail = format!("the session has no topic {:?}", text.chars().take(80).collect::<String>());
+                    let detail =
+                        format!("the session has no topic {:?}", text.chars().take(80).collect::<String>());
                     return Err(Refusal::new(Code::BadTopic, detail));
                 }
                 self.answer(now, key, protocol::unsubscribed(id, &text));
@@ -307,7 +320,9 @@ impl Core {
 
     /// Goes on where the session called `name` was, if that is known and the same person's.
     fn resume(&mut self, now: Instant, key: SessionKey, name: &str, seq: u32) -> bool {
-        let Some(before) = self.by_name.get(name).copied().filter(|before| *before != key) else { return false };
+        let Some(before) = self.by_name.get(name).copied().filter(|before| *before != key) else {
+            return false;
+        };
         let principal = |key| self.sessions.get(&key).and_then(Session::principal);
         let (Some(mine), Some(theirs)) = (principal(key), principal(before)) else { return false };
         if !mine.is_same(&theirs) {
@@ -392,7 +407,12 @@ impl Core {
     }
 
     /// Of a batch of these fixes that nobody has asked for: for how long nobody has. Its gateway may not have heard yet.
-    pub fn unwanted_for(&self, now: Instant, (tenant, vehicle): (TenantId, VehicleId), fixes: &[Fix]) -> Option<Duration> {
+    pub fn unwanted_for(
+        &self,
+        now: Instant,
+        (tenant, vehicle): (TenantId, VehicleId),
+        fixes: &[Fix],
+    ) -> Option<Duration> {
         let mut cells: Vec<u64> = fixes.iter().map(|fix| directory_cell(cell_of(fix.position))).collect();
         // Where it was before counts, too: whoever watches there is told that it left.
         let before = self.fleet.place(tenant, vehicle).map(|place| self.fleet.vehicle(place).cell);
@@ -415,7 +435,13 @@ impl Core {
 
     /// Something else happened at a tenant: `event` is a JSON object. With a vehicle, only those hear of it who may see it. Returns
     /// how many do.
-    pub fn take_event(&mut self, now: Instant, tenant: TenantId, vehicle: Option<VehicleId>, event: &Bytes) -> usize {
+    pub fn take_event(
+        &mut self,
+        now: Instant,
+        tenant: TenantId,
+        vehicle: Option<VehicleId>,
+        event: &Bytes,
+    ) -> usize {
         let mut told = 0;
         for key in self.interest.listeners(tenant) {
             let Some(view) = self.sessions.get_mut(&key).and_then(Session::view_mut) else { continue };
@@ -577,7 +603,9 @@ impl Core {
 
     /// A socket is gone. What its client had not been told waits for it to resume, if it may.
     pub fn lost(&mut self, now: Instant, key: SessionKey) {
-        let Some(session) = self.sessions.get_mut(&key).filter(|session| session.detached.is_none()) else { return };
+        let Some(session) = self.sessions.get_mut(&key).filter(|session| session.detached.is_none()) else {
+            return;
+        };
         let resumable = session.view().is_some() && session.farewell.is_none_or(Farewell::may_resume);
         if !resumable || self.config.resume_within.is_zero() {
             return self.remove(now, key);
@@ -625,6 +653,25 @@ impl Core {
     pub fn counts(&self, wall: WallTime) -> Counts {
         let newest_fix_age_ms = self.newest_fix.map(|newest| wall.since(newest).as_millis() as u64);
         Counts { vehicles: self.fleet.len() as u64, newest_fix_age_ms, ..self.counts }
+    }
+
+    /// The vehicles of a tenant that `may_see` allows, each as a feature.
+    pub(crate) fn features(
+        &mut self,
+        tenant: TenantId,
+        may_see: &dyn Fn(VehicleId) -> bool,
+        with_engine: bool,
+        wall: WallTime,
+    ) -> Vec<Bytes> {
+        let seen = self.fleet.of_tenant(tenant).filter(|(_, vehicle)| may_see(vehicle.id));
+        let places: Vec<Place> = seen.map(|(place, _)| place).collect();
+        let audience = if with_engine { Audience::Full } else { Audience::Plain };
+        let feature = |place| {
+            let mut feature = BytesMut::new();
+            push_feature(&mut feature, self.fleet.vehicle_mut(place), audience, wall);
+            feature.freeze()
+        };
+        places.into_iter().map(feature).collect()
     }
 
     /// The most bytes on their way to one client, and the most vehicles of which news waited for one, ever.

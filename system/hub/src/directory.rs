@@ -13,7 +13,11 @@ use crate::live::Live;
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Answers a gateway: what changed since what it knows, or everything; at once if there is something, else when there is.
-pub(crate) async fn answer(live: Arc<Live>, life: u64, query: InterestQuery) -> Result<InterestInfo, CallError> {
+pub(crate) async fn answer(
+    live: Arc<Live>,
+    life: u64,
+    query: InterestQuery,
+) -> Result<InterestInfo, CallError> {
     let known = (query.life == Some(life)).then(|| query.version.unwrap_or_default());
     let mut changes = live.interest.watch();
     if let Some(known) = known
@@ -23,7 +27,11 @@ pub(crate) async fn answer(live: Arc<Live>, life: u64, query: InterestQuery) -> 
         let _ = timeout(wait, changes.changed()).await;
     }
     Ok(live.decide(|core| {
-        let mut info = InterestInfo { life: Some(life), version: Some(core.interest_version()), ..InterestInfo::default() };
+        let mut info = InterestInfo {
+            life: Some(life),
+            version: Some(core.interest_version()),
+            ..InterestInfo::default()
+        };
         match known.and_then(|known| core.keys_since(known)) {
             Some(changed) if changed.len() <= INTEREST_KEYS_MAX => {
                 for (key, wanted) in changed {

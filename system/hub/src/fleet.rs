@@ -46,7 +46,8 @@ impl Status {
     }
 
     fn of(fix: &Fix) -> Self {
-        let runs = fix.engine.ignition == Some(true) || fix.engine.engine_speed_rpm.is_some_and(|rpm| rpm > 0.0);
+        let runs =
+            fix.engine.ignition == Some(true) || fix.engine.engine_speed_rpm.is_some_and(|rpm| rpm > 0.0);
         match fix.speed {
             Some(speed) if speed.value() >= MOVING_MPS => Self::Moving,
             _ if runs => Self::Idling,
@@ -134,7 +135,14 @@ impl Fleet {
     }
 
     /// Takes a fix, if it is newer than what is known.
-    pub(crate) fn take(&mut self, now: Instant, tenant: TenantId, id: VehicleId, epoch: u64, fix: Fix) -> Taken {
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        tenant: TenantId,
+        id: VehicleId,
+        epoch: u64,
+        fix: Fix,
+    ) -> Taken {
         let (status, cell) = (Status::of(&fix), cell_of(fix.position));
         if let Some(place) = self.places.get(&(tenant, id)).copied() {
             let vehicle = &mut self.vehicles[place.0 as usize];

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use drover_bus::discovery::{Discovery, callable};
+use drover_bus::discovery::Discovery;
 use drover_bus::hub::{Delivered, Relay, RelayPush};
 use drover_bus::{CallOptions, Pool, Route};
 use drover_env::Value;
@@ -67,18 +67,6 @@ pub struct Tidings {
 impl Herald {
     pub(crate) fn new(live: Arc<Live>, others: Option<(Discovery, Pool)>) -> Self {
         Self { live, others, told: Arc::default() }
-    }
-
-    /// Keeps to the hubs that the news names, for ever.
-    pub(crate) async fn follow(self) {
-        let Some((discovery, pool)) = self.others else { return };
-        let mut news = discovery.watch();
-        loop {
-            let mut hubs = callable(&discovery.snapshot(), NodeKind::Hub, &[]);
-            hubs.retain(|(hub, _)| hub.name.to_string() != self.live.env.node());
-            pool.set_standings(hubs);
-            news.changed().await;
-        }
     }
 
     /// Tells the clients of this hub.

@@ -22,10 +22,8 @@ pub(crate) fn take(live: &Arc<Live>, message: &Message) {
     let (now, wall) = (Instant::now(), live.env.wall());
     let names = (batch.tenant, batch.vehicle);
     if let Some(unwanted) = live.decide(|core| core.unwanted_for(now, names, &batch.fixes)) {
-        let fields = [
-            ("vehicle", Value::Vehicle(batch.vehicle)),
-            ("for_ms", Value::U64(unwanted.as_millis() as u64)),
-        ];
+        let fields =
+            [("vehicle", Value::Vehicle(batch.vehicle)), ("for_ms", Value::U64(unwanted.as_millis() as u64))];
         live.env.event("hub.unwanted", &fields);
     }
     for fix in batch.fixes {

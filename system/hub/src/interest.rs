@@ -184,10 +184,10 @@ fn keys_of(want: &Want, members: &[VehicleId]) -> Vec<Key> {
 
 #[cfg(test)]
 mod tests {
-    use drover_model::{Fix, Position, WallTime};
     use super::*;
     use crate::cells::cell_of;
     use crate::fleet::{Fleet, Taken};
+    use drover_model::{Fix, Position, WallTime};
 
     fn now() -> Instant {
         Instant::now()
@@ -205,7 +205,9 @@ mod tests {
         let mut fleet = Fleet::new(9, false);
         fleet.set_group(tenant(), van(), "south");
         let fix = Fix::bare(1, WallTime::from_secs(1), Position::new(60.17, 24.94).expect("a place"));
-        let Taken::Newest { place, .. } = fleet.take(Instant::now(), tenant(), van(), 1, fix) else { panic!("new") };
+        let Taken::Newest { place, .. } = fleet.take(Instant::now(), tenant(), van(), 1, fix) else {
+            panic!("new")
+        };
         (fleet, place)
     }
 

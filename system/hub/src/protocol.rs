@@ -52,7 +52,10 @@ pub(crate) enum Action {
     /// A topic, and its text.
     Subscribe(Topic, String),
     Unsubscribe(String),
-    Resume { session: String, seq: u32 },
+    Resume {
+        session: String,
+        seq: u32,
+    },
     Ping,
 }
 
@@ -116,7 +119,9 @@ struct Asked {
 pub(crate) fn read(text: &str) -> (Option<i64>, Result<Action, Refusal>) {
     match serde_json::from_str::<Asked>(text) {
         Ok(asked) => (asked.id, action_of(asked)),
-        Err(error) => (None, Err(Refusal::new(Code::BadJson, format!("the message can not be read: {error}")))),
+        Err(error) => {
+            (None, Err(Refusal::new(Code::BadJson, format!("the message can not be read: {error}"))))
+        }
     }
 }
 
@@ -146,7 +151,10 @@ fn action_of(asked: Asked) -> Result<Action, Refusal> {
         Some("PING") => Ok(Action::Ping),
         Some(other) => Err(Refusal::new(
             Code::UnknownAction,
-            format!("unknown action {}; known are AUTHENTICATE, SUBSCRIBE, UNSUBSCRIBE, RESUME, PING", quoted(other)),
+            format!(
+                "unknown action {}; known are AUTHENTICATE, SUBSCRIBE, UNSUBSCRIBE, RESUME, PING",
+                quoted(other)
+            ),
         )),
         None => Err(missing("action")),
     }
@@ -267,13 +275,19 @@ mod tests {
     fn actions_are_read_and_what_is_wrong_is_said() {
         let van = |name: &str| VehicleId::new(name).expect("a name");
         check(r#"{"action":"PING"}"#, Ok(Action::Ping));
-        check(r#"{"action":"SUBSCRIBE","topic":"live_updates:all"}"#, Ok(Action::Subscribe(Topic::All, ALL.to_owned())));
+        check(
+            r#"{"action":"SUBSCRIBE","topic":"live_updates:all"}"#,
+            Ok(Action::Subscribe(Topic::All, ALL.to_owned())),
+        );
         check(
             r#"{"action":"SUBSCRIBE","topic":"vehicles:B,A,B"}"#,
             Ok(Action::Subscribe(Topic::Vehicles(vec![van("A"), van("B")]), "vehicles:B,A,B".to_owned())),
         );
         check(r#"{"action":"SUBSCRIBE","topic":"vehicle:"}"#, Err((Code::BadTopic, "name is empty")));
-        check(r#"{"action":"SUBSCRIBE","topic":"trucks"}"#, Err((Code::BadTopic, "unknown topic \"trucks\"; known are")));
+        check(
+            r#"{"action":"SUBSCRIBE","topic":"trucks"}"#,
+            Err((Code::BadTopic, "unknown topic \"trucks\"; known are")),
+        );
         check(r#"{"action":"SUBSCRIBE"}"#, Err((Code::BadJson, "`topic` is missing")));
         check(
             r#"{"action":"SUBSCRIBE","viewport":{"west":24.9,"south":60.2,"east":25,"north":60.1,"zoom":12}}"#,

@@ -170,7 +170,9 @@ mod tests {
         fix.engine.engine_speed_rpm = Some(1_800.4);
         fix.engine.battery_volts = Some(13.84);
         fix.engine.odometer_m = Some(123_456);
-        let Taken::Newest { place, .. } = fleet.take(Instant::now(), tenant, id, 1, fix) else { panic!("new") };
+        let Taken::Newest { place, .. } = fleet.take(Instant::now(), tenant, id, 1, fix) else {
+            panic!("new")
+        };
         (fleet, place)
     }
 
@@ -200,7 +202,10 @@ mod tests {
         assert_eq!(full, expected);
         assert_eq!(feature(Audience::Plain)["properties"].get("engine"), None);
         let customer = feature(Audience::Customer).to_string();
-        assert!(!customer.contains("VAN") && !customer.contains("south") && !customer.contains("engine"), "{customer}");
+        assert!(
+            !customer.contains("VAN") && !customer.contains("south") && !customer.contains("engine"),
+            "{customer}"
+        );
         assert_eq!(feature(Audience::Customer)["id"], "delivery");
     }
 

@@ -10,8 +10,8 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
@@ -116,7 +116,9 @@ impl Server {
                 _ = connection => {}
             }
         }
-        let Some((upgrade, key)) = agreed.into_inner().unwrap_or_else(PoisonError::into_inner) else { return };
+        let Some((upgrade, key)) = agreed.into_inner().unwrap_or_else(PoisonError::into_inner) else {
+            return;
+        };
         let upgraded = timeout(self.live.config.handshake_max, upgrade).await;
         let parts = upgraded.ok().and_then(Result::ok).and_then(|upgraded| upgraded.downcast().ok());
         match parts {
@@ -226,7 +228,11 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
 }
 
 fn has_word(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
-    let mut words = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let mut words = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
     words.any(|found| found.trim().eq_ignore_ascii_case(word))
 }
 

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_bus::discovery::{About, Discovery, Member, Purpose};
-use drover_bus::{Agent, Policy, Pool, PoolConfig};
+use drover_api::{Api, Config as ApiConfig};
+use drover_auth::{Tickets, Verifier};
+use drover_bus::discovery::{About, Discovery, Member, Purpose, callable};
+use drover_bus::{Agent, NodeAddr, Policy, Pool, PoolConfig};
 use drover_env::{Env, Listener};
 use drover_model::NodeKind;
 use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
@@ -21,6 +23,7 @@ use crate::door::Door;
 use crate::herald::Herald;
 use crate::live::Live;
 use crate::server::{NoPages, Pages, Server};
+use crate::site::{LiveFleet, Site, SiteConfig};
 use crate::{directory, intake, tools};
 
 /// How often the core looks after what is due where each fix is told at once.
@@ -59,6 +62,7 @@ pub struct Hub {
     listener: Box<dyn Listener>,
     endpoint: Endpoint,
     member: Option<Member>,
+    pool: Pool,
     herald: Herald,
     life: u64,
 }
@@ -122,15 +126,39 @@ impl Hub {
         };
         let member = Member::join_from(&env, &config.discovery, identity, trust, about)
             .map_err(BindError::Endpoint)?;
-        let planted =
-            Planted { older_wins: env.planted("older_fix_wins"), slow_blocks: env.planted("slow_client_blocks") };
-        let core = Core::new(env.node(), config.clone(), door, env.rng("hub sessions"), planted, Instant::now());
+        let bus = drover_quic::client(&env, config.bus_bind).map_err(BindError::Endpoint)?;
+        let client = drover_quic::client_config(&env, identity, trust, mcp::ALPN, &Profile::service());
+        let pool = Pool::new(env.clone(), client.map_err(BindError::Endpoint)?, bus, PoolConfig::default());
+        pool.set_nodes(
+            config.persistence.iter().map(|peer| NodeAddr { name: peer.node, addr: peer.addr }).collect(),
+        );
+        let planted = Planted {
+            older_wins: env.planted("older_fix_wins"),
+            slow_blocks: env.planted("slow_client_blocks"),
+        };
+        let core =
+            Core::new(env.node(), config.clone(), door, env.rng("hub sessions"), planted, Instant::now());
         // A clock before 1970 is one that was never set.
         let life = u64::try_from(env.wall().as_micros()).unwrap_or_default().max(1);
         let live = Arc::new(Live::new(env, config, core));
-        let others = member.as_ref().map(|member| peers(&live, member, identity, trust)).transpose();
-        let herald = Herald::new(live.clone(), others.map_err(BindError::Endpoint)?);
-        Ok(Self { live, pages: Arc::new(NoPages), listener, endpoint, member, herald, life })
+        let others = member.as_ref().map(|member| (member.discovery(), pool.clone()));
+        let herald = Herald::new(live.clone(), others);
+        Ok(Self { live, pages: Arc::new(NoPages), listener, endpoint, member, pool, herald, life })
+    }
+
+    /// Answers what is no session with the pages and the HTTP API, to whoever `verifier` believes. `tickets` are what share links give
+    /// for the live map; the door must believe them.
+    #[must_use]
+    pub fn with_site(
+        self,
+        verifier: Arc<Verifier>,
+        tickets: Option<Arc<Tickets>>,
+        api: ApiConfig,
+        site: SiteConfig,
+    ) -> Self {
+        let fleet = Arc::new(LiveFleet(self.live.clone()));
+        let api = Api::new(self.live.env.clone(), self.pool.clone(), verifier, tickets, fleet, api);
+        self.with_pages(Arc::new(Site::new(api, site)))
     }
 
     /// Answers what is no session with `pages`.
@@ -179,8 +207,13 @@ impl Hub {
         let (accepting, stop) = (CancellationToken::new(), CancellationToken::new());
         let taking = env.spawn("hub.accept", server.run(self.listener, accepting.clone()));
         let ticking = env.spawn("hub.tick", tick(live.clone()));
-        let following = env.spawn("hub.peers", self.herald.clone().follow());
         let agent = agent(&live, &self.herald, self.life);
+        let following = self.member.as_ref().map(|member| {
+            let listed =
+                live.config.persistence.iter().map(|peer| NodeAddr { name: peer.node, addr: peer.addr });
+            let following = follow(live.clone(), member.discovery(), self.pool.clone(), listed.collect());
+            env.spawn("hub.news", following)
+        });
         let drain = live.config.drain;
         let ends = async {
             match &self.member {
@@ -198,8 +231,10 @@ impl Hub {
         };
         tokio::join!(agent.serve(env.clone(), self.endpoint, stop.clone()), ends);
         ticking.abort();
+        if let Some(following) = following {
+            following.abort();
+        }
         taking.abort();
-        following.abort();
         env.event("hub.stopped", &[]);
     }
 }
@@ -215,18 +250,18 @@ async fn tick(live: Arc<Live>) {
     }
 }
 
-/// The way to the other hubs, by an endpoint of its own.
-fn peers(
-    live: &Arc<Live>,
-    member: &Member,
-    identity: &Identity,
-    trust: &Trust,
-) -> Result<(Discovery, Pool), QuicError> {
-    let env = &live.env;
-    let endpoint = drover_quic::client(env, live.config.discovery.bind)?;
-    let client = drover_quic::client_config(env, identity, trust, mcp::ALPN, &Profile::service())?;
-    let pool = Pool::new(env.clone(), client, endpoint, PoolConfig::default());
-    Ok((member.discovery(), pool))
+/// Keeps the pool to the persistence agents and the other hubs that the news names, for ever. The list of the config holds until there
+/// is some.
+async fn follow(live: Arc<Live>, discovery: Discovery, pool: Pool, listed: Vec<NodeAddr>) {
+    let mut news = discovery.watch();
+    loop {
+        let snapshot = discovery.snapshot();
+        let mut nodes = callable(&snapshot, NodeKind::Persistence, &listed);
+        let hubs = callable(&snapshot, NodeKind::Hub, &[]).into_iter();
+        nodes.extend(hubs.filter(|(hub, _)| hub.name.to_string() != live.env.node()));
+        pool.set_standings(nodes);
+        news.changed().await;
+    }
 }
 
 fn agent(live: &Arc<Live>, herald: &Herald, life: u64) -> Agent {
@@ -243,6 +278,8 @@ fn agent(live: &Arc<Live>, herald: &Herald, life: u64) -> Agent {
             intake::take(&taking, &message);
             std::future::ready(())
         })
-        .tool::<drover_bus::hub::WatchInterest, _, _>(move |_, query| directory::answer(asked.clone(), life, query));
+        .tool::<drover_bus::hub::WatchInterest, _, _>(move |_, query| {
+            directory::answer(asked.clone(), life, query)
+        });
     tools::offered(agent, herald).build()
 }

@@ -165,9 +165,11 @@ impl Session {
 
 /// True if the token is good for the topic.
 fn may(principal: &Principal, topic: &Topic) -> Result<(), Refusal> {
-    let forbidden = |what: &str| Err(Refusal::new(Code::Forbidden, format!("the token does not show {what}")));
+    let forbidden =
+        |what: &str| Err(Refusal::new(Code::Forbidden, format!("the token does not show {what}")));
     match topic {
-        Topic::Vehicles(listed) => match listed.iter().find(|vehicle| !principal.visible.contains(**vehicle)) {
+        Topic::Vehicles(listed) => match listed.iter().find(|vehicle| !principal.visible.contains(**vehicle))
+        {
             Some(vehicle) => forbidden(vehicle.as_str()),
             None => Ok(()),
         },

@@ -112,7 +112,12 @@ enum Written {
 }
 
 /// Writes what the session has to say, in one piece. A client that does not take it is left there when the core says so.
-async fn write(live: &Arc<Live>, key: SessionKey, socket: &mut WebSocketStream<Stream>, woken: &Notify) -> Written {
+async fn write(
+    live: &Arc<Live>,
+    key: SessionKey,
+    socket: &mut WebSocketStream<Stream>,
+    woken: &Notify,
+) -> Written {
     loop {
         let Collected { messages, farewell } = live.decide(|core| core.collect(Instant::now(), key));
         if messages.is_empty() {
@@ -176,7 +181,8 @@ mod tests {
 
     #[test]
     fn frames_have_the_shortest_length_that_holds() {
-        let head = |len: usize| frames(&[Out::Text(Bytes::from(vec![b'x'; len]))])[..10.min(len + 2)].to_vec();
+        let head =
+            |len: usize| frames(&[Out::Text(Bytes::from(vec![b'x'; len]))])[..10.min(len + 2)].to_vec();
         assert_eq!(head(125)[..2], [0x81, 125]);
         assert_eq!(head(126)[..4], [0x81, 126, 0, 126]);
         assert_eq!(head(65_535)[..4], [0x81, 126, 255, 255]);

@@ -198,7 +198,8 @@ impl View {
         self.queue.push_back(place);
         if self.queue.len() > 2 * self.slots.len() + QUEUE_SPARE {
             let (slots, mut seen) = (&self.slots, BTreeSet::new());
-            self.queue.retain(|place| slots.get(place).is_some_and(|slot| slot.queued) && seen.insert(*place));
+            self.queue
+                .retain(|place| slots.get(place).is_some_and(|slot| slot.queued) && seen.insert(*place));
         }
     }
 
@@ -265,8 +266,12 @@ impl View {
         if seq > self.seq || seq < self.events_told_until || seq < self.gone_told_until {
             return false;
         }
-        let mut missed: Vec<_> =
-            self.slots.iter().filter(|(_, slot)| slot.seq > seq && !slot.queued).map(|(place, _)| *place).collect();
+        let mut missed: Vec<_> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.seq > seq && !slot.queued)
+            .map(|(place, _)| *place)
+            .collect();
         missed.sort_unstable();
         for place in missed {
             self.queue(place);
@@ -364,7 +369,14 @@ impl View {
     }
 
     /// Tells of `places` in the client's encoding. `snapshot` has its topic, and whether more of it follows.
-    fn tell(&mut self, places: &[Place], snapshot: Option<(&str, bool)>, fleet: &mut Fleet, now: WallTime, out: &mut Batch) {
+    fn tell(
+        &mut self,
+        places: &[Place],
+        snapshot: Option<(&str, bool)>,
+        fleet: &mut Fleet,
+        now: WallTime,
+        out: &mut Batch,
+    ) {
         if places.is_empty() && snapshot.is_none() {
             return;
         }
@@ -419,7 +431,8 @@ impl View {
             out.push(Out::Text(serde_json::json!({"type": "handles", "handles": names}).to_string().into()));
         }
         if !places.is_empty() {
-            let mut records = BytesMut::with_capacity(HEADER_BYTES + usize::from(RECORD_BYTES) * places.len());
+            let mut records =
+                BytesMut::with_capacity(HEADER_BYTES + usize::from(RECORD_BYTES) * places.len());
             push_header(&mut records, snapshot.is_some(), self.seq, now);
             for place in places {
                 push_record(&mut records, fleet.vehicle(*place), place.0, now);
@@ -476,7 +489,9 @@ fn push_head(text: &mut BytesMut, kind: &str, seq: u32) {
 
 /// A topic was read as one, and so is of letters, digits and a few signs.
 fn push_snapshot_head(text: &mut BytesMut, topic: &str, seq: u32) {
-    text.extend_from_slice(format!(r#"{{"type":"snapshot","topic":"{topic}","seq":{seq},"features":["#).as_bytes());
+    text.extend_from_slice(
+        format!(r#"{{"type":"snapshot","topic":"{topic}","seq":{seq},"features":["#).as_bytes(),
+    );
 }
 
 fn push_tail(text: &mut BytesMut, more: Option<bool>) {

@@ -23,4 +23,7 @@ pub use refusal::Refusal;
 pub use sequences::SequenceSet;
 pub use time::{TimeError, WallTime};
 pub use units::{Degrees, Meters, MetersPerSecond, OutOfRange, Position};
-pub use uuids::{CommandId, GeofenceId, MessageId, OrderId, StopId, UuidError};
+pub use uuids::{
+    CommandId, GeofenceId, MessageId, OrderId, RouteId, ShareHash, ShareHashError, ShareLinkId, StopId,
+    UuidError,
+};

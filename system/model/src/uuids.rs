@@ -104,6 +104,63 @@ uuid! {
     /// An area that somebody has given a name.
     GeofenceId
 }
+uuid! {
+    /// The way that a vehicle is to drive.
+    RouteId
+}
+uuid! {
+    /// A link that shows one order.
+    ShareLinkId
+}
+
+/// What is kept of a secret: its SHA-256, written in hexadecimal. A store that is read by strangers opens no link.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ShareHash(pub [u8; 32]);
+
+/// A text that is no SHA-256 in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this is no SHA-256 of 64 hexadecimal digits")]
+pub struct ShareHashError;
+
+impl fmt::Display for ShareHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ShareHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ShareHash({self})")
+    }
+}
+
+impl FromStr for ShareHash {
+    type Err = ShareHashError;
+    fn from_str(text: &str) -> Result<Self, ShareHashError> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(ShareHashError);
+        }
+        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| ShareHashError)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl TryFrom<String> for ShareHash {
+    type Error = ShareHashError;
+    fn try_from(text: String) -> Result<Self, ShareHashError> {
+        text.parse()
+    }
+}
+
+impl From<ShareHash> for String {
+    fn from(hash: ShareHash) -> Self {
+        hash.to_string()
+    }
+}
 
 #[cfg(test)]
 mod tests {

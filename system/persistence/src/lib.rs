@@ -6,6 +6,7 @@
 mod arguments;
 mod commit;
 mod config;
+mod desk;
 mod history;
 mod orders;
 mod planner;

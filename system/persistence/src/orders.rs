@@ -19,25 +19,27 @@ use crate::history::away;
 
 /// What every tool of orders needs.
 #[derive(Clone)]
-struct Desk {
+pub(crate) struct Desk {
     env: Env,
-    orders: Arc<dyn Orders>,
+    pub(crate) orders: Arc<dyn Orders>,
+}
+
+/// Gives each call the desk.
+pub(crate) fn on<I, O, F>(
+    desk: &Desk,
+    act: impl Fn(Desk, I) -> F + Send + Sync + 'static,
+) -> impl Fn(CallContext, I) -> F + Send + Sync + 'static
+where
+    F: Future<Output = Result<O, CallError>> + Send + 'static,
+{
+    let desk = desk.clone();
+    move |_, input| act(desk.clone(), input)
 }
 
 /// Adds the tools of orders to an agent.
 pub(crate) fn with_tools(agent: AgentBuilder, env: &Env, orders: &Arc<dyn Orders>) -> AgentBuilder {
-    /// Gives each call the desk.
-    fn on<I, O, F>(
-        desk: &Desk,
-        act: impl Fn(Desk, I) -> F + Send + Sync + 'static,
-    ) -> impl Fn(CallContext, I) -> F + Send + Sync + 'static
-    where
-        F: Future<Output = Result<O, CallError>> + Send + 'static,
-    {
-        let desk = desk.clone();
-        move |_, input| act(desk.clone(), input)
-    }
     let desk = &Desk { env: env.clone(), orders: orders.clone() };
+    let agent = crate::desk::with_tools(agent, desk);
     agent
         .tool::<CreateOrder, _, _>(on(desk, create))
         .tool::<ChangeOrder, _, _>(on(desk, change_order))
@@ -115,14 +117,15 @@ async fn send(desk: Desk, draft: MessageDraft) -> Result<CommandResult, CallErro
 }
 
 impl Desk {
-    async fn carry_out(
+    /// Carries out a command, and says what became of it.
+    pub(crate) async fn carry_out(
         &self,
         owner: Option<String>,
         id: Option<String>,
         action: Action,
     ) -> Result<CommandResult, CallError> {
-        let command =
-            Command { tenant: tenant(owner.as_deref())?, id: parsed(id.as_deref(), "command_id")?, action };
+        let (tenant, id) = (tenant(owner.as_deref())?, parsed(id.as_deref(), "command_id")?);
+        let command = Command { tenant, id, at: self.env.wall(), action };
         let mut done = self.orders.carry_out(command).await;
         if matches!(done, Err(OrdersError::Unknown { .. })) && self.env.planted("lost_command_taken_as_done")
         {
@@ -147,13 +150,21 @@ impl Desk {
 async fn find(desk: Desk, query: OrderQuery) -> Result<OrderList, CallError> {
     let tenant = tenant(query.tenant.as_deref())?;
     let of = query.vehicle_id.as_deref().map(|name| vehicle(Some(name))).transpose()?;
-    let which = Which { vehicle: of, open: query.open.unwrap_or_default() };
+    let id = |text: &Option<String>, what| text.as_deref().map(|id| parsed(Some(id), what)).transpose();
+    let which = Which {
+        vehicle: of,
+        open: query.open.unwrap_or_default(),
+        order: id(&query.order_id, "order_id")?,
+        after: id(&query.after, "after")?,
+        first: query.orders_max.map(|most| (most as usize).min(ROWS_MAX)),
+    };
     let orders = desk.orders.orders(tenant, which, ROWS_MAX).await.map_err(away)?;
     Ok(OrderList { orders: orders.iter().map(order_info).collect() })
 }
 
 async fn messages(desk: Desk, query: MessageQuery) -> Result<MessageList, CallError> {
-    let (tenant, vehicle) = (tenant(query.tenant.as_deref())?, vehicle(query.vehicle_id.as_deref())?);
+    let tenant = tenant(query.tenant.as_deref())?;
+    let vehicle = query.vehicle_id.as_deref().map(|name| vehicle(Some(name))).transpose()?;
     let messages = desk.orders.messages(tenant, vehicle, ROWS_MAX).await.map_err(away)?;
     Ok(MessageList { messages: messages.iter().map(message_info).collect() })
 }
@@ -165,6 +176,8 @@ fn order_info(order: &Order) -> OrderInfo {
         state: Some(order.state.to_string()),
         vehicle_id: order.vehicle.map(|vehicle| vehicle.to_string()),
         stops: order.stops.iter().map(stop_info).collect(),
+        created_us: micros(order.created),
+        changed_us: micros(order.changed),
     }
 }
 
@@ -176,15 +189,19 @@ fn stop_info(stop: &Stop) -> StopInfo {
         due_from_us: stop.made.due_from.and_then(micros),
         due_until_us: stop.made.due_until.and_then(micros),
         state: Some(stop.state.to_string()),
+        changed_us: micros(stop.changed),
     }
 }
 
 fn message_info(message: &Message) -> MessageInfo {
     MessageInfo {
         message_id: Some(message.id.to_string()),
+        vehicle_id: Some(message.vehicle.to_string()),
         to_vehicle: Some(message.to_vehicle),
         body: Some(message.body.clone()),
         expires_us: micros(message.expires),
         state: Some(message.state.to_string()),
+        created_us: micros(message.created),
+        changed_us: micros(message.changed),
     }
 }

@@ -1,6 +1,5 @@
 //! Endpoints: what quinn and rustls must be told so that nothing is left to chance, or to chance alone.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +24,7 @@ use crate::profile::Profile;
 use crate::routers::{RoutedSocket, Routers};
 use crate::runtime::{EnvRuntime, Socket};
 use crate::serial::Serial;
-use crate::shim::{SHIM_BYTES, ShimKey, ShimSocket};
+use crate::shim::{Believed, SHIM_BYTES, ShimKey, ShimSocket};
 use crate::tls::{self, WallClock};
 
 /// Shortest time between two stateless resets. quinn's 20 ms would leave most vehicles of a restarted gateway waiting
@@ -87,7 +86,7 @@ pub struct Membership {
     /// This server's number in its connection ids; nobody else's in the cluster.
     pub server: ServerId,
     /// Where routers send from. Only from there a client's address is believed.
-    pub routers: BTreeSet<SocketAddr>,
+    pub routers: Believed,
     /// Clients whose way back is remembered, at least.
     pub clients_max: usize,
 }

@@ -31,4 +31,4 @@ pub use principal::{Principal, PrincipalError};
 pub use profile::Profile;
 pub use routers::Routers;
 pub use serial::{Serial, SerialError};
-pub use shim::{SHIM_BYTES, ShimKey, Way};
+pub use shim::{Believed, SHIM_BYTES, ShimKey, Way};

@@ -8,10 +8,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use drover_env::Datagrams;
 use quinn::{AsyncUdpSocket, UdpPoller};
 use quinn_udp::{RecvMeta, Transmit};
+use tokio::time::Instant;
 
 use crate::runtime::{Poller, Socket};
 
@@ -34,6 +36,8 @@ struct Set {
     current: usize,
     /// Those of before the last change of the set.
     former: Vec<SocketAddr>,
+    /// When the one that is used was taken up, if another was used before.
+    used_since: Option<Instant>,
 }
 
 impl Routers {
@@ -41,7 +45,7 @@ impl Routers {
     pub fn new(addrs: Vec<SocketAddr>, first: usize) -> Option<Arc<Self>> {
         let current = first.checked_rem(addrs.len())?;
         let is_v4 = addrs[0].is_ipv4();
-        Some(Arc::new(Self { is_v4, set: Mutex::new(Set { addrs, current, former: Vec::new() }) }))
+        Some(Arc::new(Self { is_v4, set: Mutex::new(Set { addrs, current, ..Set::default() }) }))
     }
 
     /// Routers that are still to be found: until then what is sent to them is lost.
@@ -65,16 +69,24 @@ impl Routers {
         set.addrs.get(set.current).copied()
     }
 
-    /// Uses the next one from now on; false if there is no other.
-    pub fn change(&self) -> bool {
+    /// Uses the next one from now on; false if there is no other, or if the one that is used was taken up less than `tried` ago:
+    /// several may share these, and find one after the other that the one of before is silent.
+    pub fn change(&self, now: Instant, tried: Duration) -> bool {
         let mut set = self.set();
+        if set.used_since.is_some_and(|since| now.saturating_duration_since(since) < tried) {
+            return false;
+        }
         let next = (set.current + 1).checked_rem(set.addrs.len()).unwrap_or_default();
-        std::mem::replace(&mut set.current, next) != next
+        let is_other = std::mem::replace(&mut set.current, next) != next;
+        if is_other {
+            set.used_since = Some(now);
+        }
+        is_other
     }
 
     /// These are the routers from now on, unless there are none. The one that is used stays if it is among them; otherwise the
     /// first is used. Returns whether it is another than before.
-    pub fn replace(&self, addrs: Vec<SocketAddr>) -> bool {
+    pub fn replace(&self, now: Instant, addrs: Vec<SocketAddr>) -> bool {
         let mut set = self.set();
         let Some(first) = addrs.first().copied() else { return false };
         let used = set.addrs.get(set.current).copied();
@@ -83,7 +95,11 @@ impl Routers {
         if set.addrs != addrs {
             set.former = std::mem::replace(&mut set.addrs, addrs);
         }
-        !is_kept && used != Some(first)
+        let is_other = !is_kept && used != Some(first);
+        if is_other && used.is_some() {
+            set.used_since = Some(now);
+        }
+        is_other
     }
 
     /// True if the server may stand behind that address: routers of before may still have something for us.
@@ -164,9 +180,13 @@ mod tests {
         let routers = Routers::new(vec![addr(1), addr(2)], 3).expect("there are some");
         let server = routers.server();
         assert_eq!(routers.current(), Some(addr(2)));
-        assert!(routers.change());
+        let (now, tried) = (Instant::now(), Duration::from_secs(3));
+        assert!(routers.change(now, tried));
         assert_eq!((routers.current(), routers.server()), (Some(addr(1)), server));
-        assert!(!Routers::new(vec![addr(1)], 0).expect("there is one").change(), "there is no other");
+        assert!(!routers.change(now + tried / 2, tried), "somebody else has changed it just now");
+        assert!(routers.change(now + tried, tried));
+        let alone = Routers::new(vec![addr(1)], 0).expect("there is one");
+        assert!(!alone.change(now, tried), "there is no other");
         assert!(Routers::new(Vec::new(), 0).is_none());
     }
 
@@ -174,14 +194,16 @@ mod tests {
     fn another_set_keeps_the_router_that_is_used_and_hears_the_former_ones() {
         let addr = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let routers = Routers::unknown(true);
-        assert_eq!((routers.current(), routers.change()), (None, false));
-        assert!(!routers.replace(Vec::new()), "an answer without addresses says nothing");
-        assert!(routers.replace(vec![addr(1), addr(2)]));
-        assert!(routers.change());
-        assert!(!routers.replace(vec![addr(3), addr(2)]));
+        let (now, tried) = (Instant::now(), Duration::from_secs(3));
+        assert_eq!((routers.current(), routers.change(now, tried)), (None, false));
+        assert!(!routers.replace(now, Vec::new()), "an answer without addresses says nothing");
+        assert!(routers.replace(now, vec![addr(1), addr(2)]));
+        assert!(routers.change(now, tried));
+        assert!(!routers.replace(now, vec![addr(3), addr(2)]));
         assert_eq!(routers.current(), Some(addr(2)));
         assert!(routers.has(addr(1)) && routers.has(addr(3)));
-        assert!(routers.replace(vec![addr(4)]));
+        assert!(routers.replace(now, vec![addr(4)]));
+        assert!(!routers.change(now, tried), "what has just been found is tried first");
         assert_eq!(routers.current(), Some(addr(4)));
         assert!(routers.has(addr(2)) && !routers.has(addr(1)), "two sets ago");
         assert_eq!(routers.server(), Routers::unknown(true).server());

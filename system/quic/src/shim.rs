@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use aes::Aes128Enc;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 
+pub use socket::Believed;
 pub(crate) use socket::ShimSocket;
 
 /// Bytes that a shim adds to a datagram: address (16), port (2), which way (1), tag (8).

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::table::State;
+use crate::tcp::TcpConfig;
 
 /// More threads than any machine has cores for.
 const SHARDS_MAX: usize = 256;
@@ -49,8 +50,11 @@ pub struct Config {
     /// Where clients reach this router, if that is another address than `listen`: what DNS tells them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public: Option<SocketAddr>,
-    /// Health agents, which tell this router of gateways, and DNS of this router.
+    /// Health agents, which tell this router of gateways and hubs, and DNS of this router.
     pub discovery: Joining,
+    /// TCP for browsers; absent: there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpConfig>,
 }
 
 impl Default for Config {
@@ -64,6 +68,7 @@ impl Default for Config {
             resets_per_s: 10_000,
             public: None,
             discovery: Joining::default(),
+            tcp: None,
         }
     }
 }
@@ -104,6 +109,9 @@ impl Config {
         }
         if self.listen.port() != 0 && self.listen == self.inner {
             return Err("inner must be another address than listen".to_owned());
+        }
+        if let Some(tcp) = &self.tcp {
+            tcp.check(!self.discovery.agents.is_empty())?;
         }
         self.discovery.check(self.listen)?;
         self.discovery.check(self.inner)

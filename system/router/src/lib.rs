@@ -1,6 +1,6 @@
-//! The router: forwards QUIC datagrams between clients and gateways.
+//! The router: forwards QUIC datagrams between clients and gateways, and TCP between browsers and hubs.
 //!
-//! Remembers no connection and no client. Where a packet goes follows from the packet and the table of servers alone, so
+//! Of QUIC it remembers no connection and no client. Where a packet goes follows from the packet and the table of servers alone, so
 //! that every router answers alike and any of them may die. Ends no TLS, opens no packet, and keeps no queue of its own:
 //! what comes faster than it can be sent on waits in the kernel, and is lost there.
 
@@ -14,6 +14,7 @@ mod reset;
 mod service;
 mod sources;
 mod table;
+mod tcp;
 
 pub use config::{Config, Server};
 pub use counts::Counts;
@@ -22,3 +23,4 @@ pub use forward::{BATCH_MAX, Batch, Forwarder, Outgoing};
 pub use packet::{Header, LongKind, parse};
 pub use service::{BindError, Router};
 pub use table::{State, Table};
+pub use tcp::TcpConfig;

@@ -1,21 +1,41 @@
 //! Which servers there are, by the news of health agents. Pure.
 
-use drover_bus::discovery::{NodeState, Purpose, Snapshot};
+use std::net::SocketAddr;
+
+use drover_bus::discovery::{Node, NodeState, Purpose, Snapshot};
+use drover_env::Watcher;
 use drover_model::NodeKind;
 
 use crate::config::Server;
 use crate::table::State;
 
-/// The gateways of a snapshot, with those of the config that no agent knows: without news of any they are as the config has them,
-/// with it they keep what they have.
+/// Waits for news. Safe to drop.
+pub(crate) async fn changed(news: &mut Option<Watcher<u64>>) {
+    if let Some(news) = news {
+        news.changed().await;
+    }
+}
+
+/// Where routers reach a node of that kind.
+fn address(kind: NodeKind, node: &Node) -> Option<SocketAddr> {
+    let of = |purpose| node.addresses.get(&purpose).copied();
+    match kind {
+        // What clients are told to come to may be a router.
+        NodeKind::Hub => of(Purpose::Probe).or_else(|| of(Purpose::Public)),
+        _ => of(Purpose::Telemetry),
+    }
+}
+
+/// The nodes of one kind in a snapshot, with those of the config that no agent knows: without news of any they are as the config has
+/// them, with it they keep what they have.
 ///
 /// Overloaded ones get nothing new while others take it. If nobody takes anything, those that are believed dead may not be: they are
 /// tried again. Those that drain have said so themselves, and get nothing new even then.
-pub(crate) fn servers(snapshot: &Snapshot, listed: &[Server]) -> Vec<Server> {
+pub(crate) fn servers(snapshot: &Snapshot, kind: NodeKind, listed: &[Server]) -> Vec<Server> {
     let known: Vec<(Server, NodeState)> = snapshot
-        .of_kind(NodeKind::Gateway)
+        .of_kind(kind)
         .filter_map(|(node, of_node)| {
-            let addr = *of_node.addresses.get(&Purpose::Telemetry)?;
+            let addr = address(kind, of_node)?;
             Some((Server { node, addr, state: State::Serving }, of_node.state))
         })
         .collect();
@@ -40,9 +60,8 @@ pub(crate) fn servers(snapshot: &Snapshot, listed: &[Server]) -> Vec<Server> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::net::SocketAddr;
 
-    use drover_bus::discovery::{Node, Proof};
+    use drover_bus::discovery::Proof;
     use drover_model::{NodeName, WallTime};
 
     use super::*;
@@ -71,7 +90,8 @@ mod tests {
             (server.node, node)
         };
         let nodes = (0..).zip(states).map(node).collect();
-        let found = servers(&Snapshot { nodes, ..Snapshot::default() }, &[server(9, State::Serving)]);
+        let snapshot = Snapshot { nodes, ..Snapshot::default() };
+        let found = servers(&snapshot, NodeKind::Gateway, &[server(9, State::Serving)]);
         let known = (0..).zip(expected).map(|(index, state)| server(index, *state));
         let expected: Vec<Server> = [server(9, listed)].into_iter().chain(known).collect();
         assert_eq!(found, expected, "{states:?}");

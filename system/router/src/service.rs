@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use drover_bus::discovery::{About, Discovery, Member, Purpose};
-use drover_env::{Chain, Datagrams, Env, Shards, Value, Watcher};
+use drover_env::{Chain, Datagrams, Env, Shards, Value};
 use drover_model::NodeKind;
 use drover_quic::{ClusterKeys, Identity, Principal, QuicError, Trust};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -21,6 +21,7 @@ use crate::decision::Verdict;
 use crate::forward::{Batch, Forwarder, Outgoing};
 use crate::news;
 use crate::table::{State, Table};
+use crate::tcp::Tcp;
 
 /// How often counts are told and keys are looked after.
 const TICK: Duration = Duration::from_secs(1);
@@ -51,6 +52,7 @@ pub enum BindError {
 pub struct Router {
     first: Shard,
     member: Option<Member>,
+    tcp: Option<Tcp>,
 }
 
 /// One thread's part: sockets of its own, and the table that all share.
@@ -130,7 +132,27 @@ impl Router {
         config.check().map_err(BindError::Config)?;
         let table = Arc::new(ArcSwap::from_pointee(table(&env, &keys, &config.gateways)));
         let first = Shard::bind(env, config, keys, table)?;
-        Ok(Self { first: Shard { keeps_table: true, ..first }, member: None })
+        Ok(Self { first: Shard { keeps_table: true, ..first }, member: None, tcp: None })
+    }
+
+    /// Opens the port for browsers, if the config has one.
+    ///
+    /// # Errors
+    /// The address is taken or not ours.
+    pub async fn listen(mut self) -> Result<Self, BindError> {
+        let Shard { env, keys, config, .. } = &self.first;
+        if let Some(config) = config.tcp.clone() {
+            let addr = config.listen;
+            let bound = Tcp::bind(env.clone(), config, keys.placement_seed()).await;
+            self.tcp =
+                Some(bound.map_err(|source| BindError::Socket { what: "tcp.listen", addr, source })?);
+        }
+        Ok(self)
+    }
+
+    /// Where browsers connect, once [`Self::listen`] has opened it.
+    pub fn tcp_addr(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref().map(Tcp::local_addr)
     }
 
     /// Where clients send to.
@@ -156,19 +178,23 @@ impl Router {
 
     /// Forwards until `cancel`, and a moment longer if others must hear of it. There is nothing to hand over: any other router does
     /// the same.
-    pub async fn run(self, cancel: CancellationToken) {
-        let Some(member) = &self.member else {
-            let others = self.start_others(&cancel);
-            self.first.run(cancel, None).await;
-            return join(others).await;
-        };
+    pub async fn run(mut self, cancel: CancellationToken) {
+        let (tcp, discovery) = (self.tcp.take(), self.discovery());
         let stop = CancellationToken::new();
         let others = self.start_others(&stop);
         let joined = async {
-            member.serve(&cancel, || 0).await;
+            match &self.member {
+                Some(member) => member.serve(&cancel, || 0).await,
+                None => cancel.cancelled().await,
+            }
             stop.cancel();
         };
-        tokio::join!(self.first.run(stop.clone(), Some(member.discovery())), joined);
+        let browsers = async {
+            if let Some(tcp) = tcp {
+                tcp.run(&cancel, &stop, discovery.clone()).await;
+            }
+        };
+        tokio::join!(self.first.run(stop.clone(), discovery.clone()), joined, browsers);
         join(others).await;
     }
 
@@ -241,9 +267,9 @@ impl Shard {
                     }
                     continue;
                 }
-                () = changed(&mut news), if news.is_some() => {
+                () = news::changed(&mut news), if news.is_some() => {
                     let snapshot = discovery.as_ref().map(Discovery::snapshot).unwrap_or_default();
-                    servers = news::servers(&snapshot, &config.gateways);
+                    servers = news::servers(&snapshot, NodeKind::Gateway, &config.gateways);
                     if env.planted("draining_given_new") {
                         let drains = |server: &&mut Server| server.state == State::Draining;
                         servers.iter_mut().filter(drains).for_each(|server| server.state = State::Serving);
@@ -294,13 +320,6 @@ fn table(env: &Env, keys: &ClusterKeys, servers: &[Server]) -> Table {
         generation,
         servers.iter().zip(addrs).map(|(server, addr)| (server.node, addr, server.state)),
     )
-}
-
-/// Waits for news. Safe to drop.
-async fn changed(news: &mut Option<Watcher<u64>>) {
-    if let Some(news) = news {
-        news.changed().await;
-    }
 }
 
 /// Takes the keys of the present generation into the table.

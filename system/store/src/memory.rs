@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drover_env::BoxFuture;
-use drover_model::orders::{Command, Message, Order};
-use drover_model::{TenantId, VehicleId};
+use drover_model::orders::{Change, Command, Cursor, Geofence, Message, Order, Route, ShareLink};
+use drover_model::{OrderId, ShareHash, TenantId, VehicleId};
 use rustc_hash::FxHashMap;
 
 use crate::history::{Answer, HistoryError};
@@ -150,7 +150,8 @@ impl MemoryStore {
         which: Which,
         limit: usize,
     ) -> Result<Vec<Order>, HistoryError> {
-        within(self.lock().desk.orders(tenant, which).cloned(), limit)
+        let first = which.first.unwrap_or(usize::MAX);
+        within(self.lock().desk.orders(tenant, which).take(first).cloned(), limit)
     }
 
     /// As [`Orders::messages`], at once.
@@ -160,7 +161,7 @@ impl MemoryStore {
     pub fn messages_now(
         &self,
         tenant: TenantId,
-        vehicle: VehicleId,
+        vehicle: Option<VehicleId>,
         limit: usize,
     ) -> Result<Vec<Message>, HistoryError> {
         within(self.lock().desk.messages(tenant, vehicle).cloned(), limit)
@@ -228,8 +229,33 @@ impl Orders for MemoryStore {
         Box::pin(std::future::ready(self.orders_now(tenant, which, limit)))
     }
 
-    fn messages(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Answer<'_, Message> {
+    fn messages(&self, tenant: TenantId, vehicle: Option<VehicleId>, limit: usize) -> Answer<'_, Message> {
         Box::pin(std::future::ready(self.messages_now(tenant, vehicle, limit)))
+    }
+
+    fn share_links(&self, tenant: TenantId, order: OrderId, limit: usize) -> Answer<'_, ShareLink> {
+        let links = within(self.lock().desk.links(tenant, order).cloned(), limit);
+        Box::pin(std::future::ready(links))
+    }
+
+    fn share_link(&self, secret: ShareHash) -> Answer<'_, ShareLink> {
+        let link = self.lock().desk.link(secret).cloned();
+        Box::pin(std::future::ready(Ok(link.into_iter().collect())))
+    }
+
+    fn geofences(&self, tenant: TenantId, limit: usize) -> Answer<'_, Geofence> {
+        let geofences = within(self.lock().desk.geofences(tenant).cloned(), limit);
+        Box::pin(std::future::ready(geofences))
+    }
+
+    fn routes(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Answer<'_, Route> {
+        let routes = self.lock().desk.routes(tenant, vehicle).into_iter().take(limit).cloned().collect();
+        Box::pin(std::future::ready(Ok(routes)))
+    }
+
+    fn changes(&self, tenant: TenantId, after: Cursor, limit: usize) -> Answer<'_, Change> {
+        let changes = self.lock().desk.changes(tenant, after).take(limit).collect();
+        Box::pin(std::future::ready(Ok(changes)))
     }
 }
 

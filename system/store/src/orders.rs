@@ -1,8 +1,8 @@
-//! What is asked of orders, stops and messages, apart from any database.
+//! What is asked of orders, stops, messages, routes, share links and areas, apart from any database.
 
 use drover_env::BoxFuture;
-use drover_model::orders::{Command, Message, Order, Verdict};
-use drover_model::{TenantId, VehicleId};
+use drover_model::orders::{Change, Command, Cursor, Geofence, Message, Order, Route, ShareLink, Verdict};
+use drover_model::{OrderId, ShareHash, TenantId, VehicleId};
 
 use crate::history::Answer;
 
@@ -51,6 +51,12 @@ pub struct Which {
     pub vehicle: Option<VehicleId>,
     /// Only those that are planned, assigned or under way.
     pub open: bool,
+    /// Only this one.
+    pub order: Option<OrderId>,
+    /// Only those whose identity comes after it.
+    pub after: Option<OrderId>,
+    /// The first so many; all if `None`, and an error if they exceed the limit.
+    pub first: Option<usize>,
 }
 
 /// A store of orders. Commands on one thing are carried out one after the other.
@@ -62,6 +68,22 @@ pub trait Orders: Send + Sync {
     /// Orders with their stops, by their identity.
     fn orders(&self, tenant: TenantId, which: Which, limit: usize) -> Answer<'_, Order>;
 
-    /// Messages from and to a vehicle, by their identity.
-    fn messages(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Answer<'_, Message>;
+    /// Messages from and to a vehicle, or all, by their identity.
+    fn messages(&self, tenant: TenantId, vehicle: Option<VehicleId>, limit: usize) -> Answer<'_, Message>;
+
+    /// Share links of an order, by their identity.
+    fn share_links(&self, tenant: TenantId, order: OrderId, limit: usize) -> Answer<'_, ShareLink>;
+
+    /// The link with this secret, whoever's it is: one or none.
+    fn share_link(&self, secret: ShareHash) -> Answer<'_, ShareLink>;
+
+    /// Areas that have a name, by their identity.
+    fn geofences(&self, tenant: TenantId, limit: usize) -> Answer<'_, Geofence>;
+
+    /// The newest routes of a vehicle, newest first; at most `limit`, and then there may be more.
+    fn routes(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Answer<'_, Route>;
+
+    /// What was carried out after `after`, in the order of the feed; at most `limit`, and then there may be more. Nothing ever
+    /// appears before a place that an answer has passed.
+    fn changes(&self, tenant: TenantId, after: Cursor, limit: usize) -> Answer<'_, Change>;
 }

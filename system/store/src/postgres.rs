@@ -10,6 +10,7 @@ mod audit;
 mod bare;
 mod commit;
 mod config;
+mod desk;
 mod encode;
 mod error;
 mod hypertable;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -70,7 +70,19 @@ impl Default for Limits {
     }
 }
 
-/// One kind of service, as often as `count` says. Instance i listens on the ports of `listen` and `admin` plus i.
+/// In what the addresses of several instances of a service differ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Apart {
+    /// Each has the next port of one address.
+    #[default]
+    Ports,
+    /// Each has the next address, all on one port: what a name leads to has one port.
+    Addresses,
+}
+
+/// One kind of service, as often as `count` says. Instance i has the port of `admin` plus i, and that of `listen` too if `apart` says
+/// no other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
@@ -85,6 +97,9 @@ pub struct Service {
     /// Address of instance 0; the config's own if absent, which only one instance can have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
+    /// In what `listen` of several differs.
+    #[serde(default)]
+    pub apart: Apart,
     /// Admin address of instance 0: how the supervisor sees that it is well.
     pub admin: SocketAddr,
     /// Variables added to its environment.
@@ -244,7 +259,10 @@ impl Cluster {
                 kind: service.kind.clone(),
                 index,
                 config: service.config.clone(),
-                listen: service.listen.map(|addr| shifted(addr, index)),
+                listen: service.listen.map(|addr| match service.apart {
+                    Apart::Ports => shifted(addr, index),
+                    Apart::Addresses => SocketAddr::new(next_ip(addr.ip(), index), addr.port()),
+                }),
                 admin: shifted(service.admin, index),
                 env: service.env.clone(),
             })
@@ -256,6 +274,14 @@ impl Cluster {
 /// The same address, so many ports further.
 fn shifted(addr: SocketAddr, by: u32) -> SocketAddr {
     SocketAddr::new(addr.ip(), addr.port().saturating_add(by.min(u32::from(u16::MAX)) as u16))
+}
+
+/// The address so many further.
+fn next_ip(ip: IpAddr, by: u32) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits().saturating_add(by)).into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits().saturating_add(by.into())).into(),
+    }
 }
 
 impl fmt::Display for Instance {
@@ -292,6 +318,19 @@ mod tests {
         assert!(
             args.ends_with("--index 2 --listen 127.0.0.1:4432 --admin 127.0.0.1:4442 --supervised"),
             "{args}"
+        );
+    }
+
+    #[test]
+    fn instances_may_differ_in_their_addresses_and_share_a_port() {
+        let cluster = load(&format!("{GATEWAYS}apart = \"addresses\"\n")).expect("a good file");
+        let listen: Vec<_> = cluster.instances().into_iter().filter_map(|instance| instance.listen).collect();
+        let expected =
+            ["127.0.0.1:4430", "127.0.0.2:4430", "127.0.0.3:4430"].map(|addr| addr.parse().expect("one"));
+        assert_eq!(listen, expected);
+        assert!(
+            load(&format!("{GATEWAYS}apart = \"hosts\"\n"))
+                .is_err_and(|problem| problem.contains("addresses"))
         );
     }
 

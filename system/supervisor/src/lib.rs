@@ -20,7 +20,7 @@ mod restarts;
 mod status;
 mod supervisor;
 
-pub use cluster::{Cluster, ClusterError, Instance, Limits, Service};
+pub use cluster::{Apart, Cluster, ClusterError, Instance, Limits, Service};
 pub use init::reap_orphans;
 pub use log::Log;
 pub use process::end_with_parent;

@@ -206,34 +206,55 @@ impl Handle {
         Ok(())
     }
 
+    /// Closes a gateway to new vehicles, or opens it again. Without health agents nobody hears of it.
+    ///
+    /// # Errors
+    /// There is none of that name. One that does not answer is left as it is.
+    pub async fn cordon(&self, node: &str, closed: bool) -> Result<(), StartError> {
+        let gateway = self.instances.iter().find(|instance| instance.node == node);
+        let gateway = gateway.ok_or_else(|| StartError::Unknown { node: node.to_owned() })?;
+        set_cordon(gateway, closed).await;
+        Ok(())
+    }
+
     /// Restarts the processes one at a time: each is drained, and the next one follows once it serves again.
     ///
     /// # Errors
     /// One does not come back; those after it are left as they are.
     pub async fn roll(&self) -> Result<(), StartError> {
-        self.close_gateways("/cordon").await;
-        let rolled = self.restart_all().await;
+        self.roll_those(|_| true).await
+    }
+
+    /// The same of some of them.
+    ///
+    /// # Errors
+    /// As [`Self::roll`].
+    pub async fn roll_those(
+        &self,
+        wanted: impl Fn(&Instance) -> bool + Send + Sync,
+    ) -> Result<(), StartError> {
+        self.close_gateways(&wanted, true).await;
+        let rolled = self.restart_all(&wanted).await;
         if rolled.is_err() {
-            self.close_gateways("/uncordon").await;
+            self.close_gateways(&wanted, false).await;
         }
         rolled
     }
 
-    /// Closes gateways to new vehicles, or opens them again, where there are several: each vehicle then moves once at most, to one
-    /// whose turn is over. One that starts anew is open. Without health agents nobody hears of it.
-    async fn close_gateways(&self, path: &str) {
+    /// Closes gateways whose turn is to come to new vehicles, or opens them again, where there are several: each vehicle then moves
+    /// once at most, to one whose turn is over or does not come. One that starts anew is open. Without health agents nobody hears of it.
+    async fn close_gateways(&self, wanted: &(impl Fn(&Instance) -> bool + Sync), closed: bool) {
         let gateways = || self.instances.iter().filter(|instance| instance.kind == "gateway");
         if gateways().count() < 2 {
             return;
         }
-        for gateway in gateways() {
-            // One that does not answer is restarted all the same.
-            let _ = timeout(ANSWER_WITHIN, ask(gateway.admin, &Method::POST, path)).await;
+        for gateway in gateways().filter(|gateway| wanted(gateway)) {
+            set_cordon(gateway, closed).await;
         }
     }
 
-    async fn restart_all(&self) -> Result<(), StartError> {
-        for place in 0..self.instances.len() {
+    async fn restart_all(&self, wanted: &(impl Fn(&Instance) -> bool + Sync)) -> Result<(), StartError> {
+        for (place, _) in self.instances.iter().enumerate().filter(|(_, instance)| wanted(instance)) {
             let node = self.instances[place].node.clone();
             let (send, ready) = oneshot::channel();
             let _ = self.orders[place].send(Order::Restart(send)).await;
@@ -250,4 +271,10 @@ impl Handle {
         }
         Ok(())
     }
+}
+
+/// Closes a gateway, or opens it. One that does not answer is restarted all the same.
+async fn set_cordon(gateway: &Instance, closed: bool) {
+    let path = if closed { "/cordon" } else { "/uncordon" };
+    let _ = timeout(ANSWER_WITHIN, ask(gateway.admin, &Method::POST, path)).await;
 }

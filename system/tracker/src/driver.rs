@@ -109,7 +109,7 @@ impl Driver {
         let interval_us = config.send_interval.as_micros() as u64;
         let at_random = || now + Duration::from_micros(env.rng("phase").random_range(0..interval_us));
         let phase = first_send.unwrap_or_else(at_random);
-        let mut names = routers.as_ref().and_then(|_| Names::new(&env, &config));
+        let mut names = routers.as_ref().and_then(|_| Names::new(&env, &config, now));
         if let Some(names) = &mut names {
             names.refresh(now);
         }
@@ -279,14 +279,22 @@ impl Driver {
 
     /// Uses another router, and asks for their name again: the one that was used may be gone for good.
     fn change_router(&mut self, now: Instant) {
-        let Some(routers) = &self.routers else { return };
-        if routers.change() {
+        if self.routers.is_none() {
+            return;
+        }
+        if self.take_other_router(now) {
             info!("another router");
             self.env.event("tracker.router_changed", &[]);
         }
         if let Some(names) = &mut self.names {
             names.refresh(now);
         }
+    }
+
+    /// Uses the next router; false if there is none, or if others that share the endpoint have only just done so.
+    fn take_other_router(&self, now: Instant) -> bool {
+        let tried = if self.shares_endpoint { self.config.router_silence } else { Duration::ZERO };
+        self.routers.as_ref().is_some_and(|routers| routers.change(now, tried))
     }
 
     fn take_looked(&mut self, looked: Box<Looked>) {

@@ -163,6 +163,27 @@ impl Tracker {
         Self::on(env, config, identity, trust, gps, endpoint)
     }
 
+    /// The same on an endpoint that leads through `routers`, which all that use it share: what one of them finds by name, or finds
+    /// silent, holds for all.
+    ///
+    /// # Errors
+    /// A setting makes no sense, the servers are no routers, or the certificate is not a vehicle's.
+    pub fn on_endpoint_through(
+        env: Env,
+        config: Config,
+        identity: &Identity,
+        trust: &Trust,
+        gps: mpsc::Receiver<Arrived<Bytes>>,
+        (endpoint, routers): (Endpoint, Arc<Routers>),
+    ) -> Result<Self, BindError> {
+        config.check().map_err(BindError::Config)?;
+        if config.via != Via::Routers {
+            return Err(BindError::Config("via: the endpoint leads through routers".to_owned()));
+        }
+        let tracker = Self::on(env, config, identity, trust, gps, endpoint)?;
+        Ok(Self { routers: Some(routers), ..tracker })
+    }
+
     fn on(
         env: Env,
         config: Config,

@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use drover_wire::{
     Ack, FrameDecoder, FrameError, GeoTelemetry, Iibin, RecordBatch, RecordOutcome, VehicleBatch, decode,
-    fix_from_wire, fix_to_wire, geostream, mcp, probe as probes,
+    fix_from_wire, fix_to_wire, geostream, mcp, probe as probes, proxy,
 };
 use prost::Message;
 
@@ -163,6 +163,24 @@ pub fn probe(data: &[u8]) {
     assert_eq!(probes::answer_to(&answer), None, "an answer is answered");
     let number = probes::answered(&answer).expect("an answer");
     assert_eq!(&probes::question(number)[..], data);
+}
+
+/// Reads what a router says in front of a connection: the same however it comes, and again what it is written as.
+pub fn proxy_header(data: &[u8]) {
+    let parsed = proxy::parse(data);
+    // In pieces: what is read of the whole is said as soon as it is there, or wrong, and nothing else before.
+    let first = (0..=data.len()).map(|len| proxy::parse(&data[..len])).find(|parsed| *parsed != Ok(None));
+    match (first, parsed) {
+        (None, parsed) => {
+            assert_eq!(parsed, Ok(None));
+            assert!(data.len() < proxy::HEADER_BYTES_MAX, "{} bytes are not enough", data.len());
+        }
+        (Some(first), parsed) => assert_eq!(first, parsed),
+    }
+    let Ok(Some((proxied, len))) = parsed else { return };
+    assert!((proxy::FIXED_BYTES..=proxy::HEADER_BYTES_MAX).contains(&len) && len <= data.len());
+    let again = proxy::Header::of(proxied);
+    assert_eq!(proxy::parse(again.as_bytes()), Ok(Some((proxied, again.as_bytes().len()))));
 }
 
 /// The frames of a stream that comes in pieces, and how it ends.

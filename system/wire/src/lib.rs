@@ -7,6 +7,7 @@ mod framing;
 pub mod geostream;
 pub mod mcp;
 pub mod probe;
+pub mod proxy;
 mod scan;
 mod telemetry;
 

@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use drover_env::{BoxFuture, Env};
-use drover_model::orders::{Command, Message, Order};
-use drover_model::{NodeName, TenantId, VehicleId};
+use drover_model::orders::{Change, Command, Cursor, Geofence, Message, Order, Route, ShareLink};
+use drover_model::{NodeName, OrderId, ShareHash, TenantId, VehicleId};
 use drover_simnet::{Effect, Sim};
 use drover_store::{
     Answer as Looked, HistoryError, MemoryStore, Orders, OrdersError, Outcome, Store, StoreError,
     Transaction, Which,
 };
+use futures_util::FutureExt;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::oneshot;
@@ -176,9 +177,37 @@ impl Orders for DbClient {
         Box::pin(async move { self.look(move |store| store.orders_now(tenant, which, limit)).await? })
     }
 
-    fn messages(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Looked<'_, Message> {
+    fn messages(&self, tenant: TenantId, vehicle: Option<VehicleId>, limit: usize) -> Looked<'_, Message> {
         Box::pin(async move { self.look(move |store| store.messages_now(tenant, vehicle, limit)).await? })
     }
+
+    fn share_links(&self, tenant: TenantId, order: OrderId, limit: usize) -> Looked<'_, ShareLink> {
+        Box::pin(
+            async move { self.look(move |store| at_once(store.share_links(tenant, order, limit))).await? },
+        )
+    }
+
+    fn share_link(&self, secret: ShareHash) -> Looked<'_, ShareLink> {
+        Box::pin(async move { self.look(move |store| at_once(store.share_link(secret))).await? })
+    }
+
+    fn geofences(&self, tenant: TenantId, limit: usize) -> Looked<'_, Geofence> {
+        Box::pin(async move { self.look(move |store| at_once(store.geofences(tenant, limit))).await? })
+    }
+
+    fn routes(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Looked<'_, Route> {
+        Box::pin(async move { self.look(move |store| at_once(store.routes(tenant, vehicle, limit))).await? })
+    }
+
+    fn changes(&self, tenant: TenantId, after: Cursor, limit: usize) -> Looked<'_, Change> {
+        Box::pin(async move { self.look(move |store| at_once(store.changes(tenant, after, limit))).await? })
+    }
+}
+
+/// What the store in memory says: it never waits.
+fn at_once<T>(answer: Looked<'_, T>) -> Result<Vec<T>, HistoryError> {
+    let waits = || Err(HistoryError::Unavailable { detail: "the store in memory waits".to_owned() });
+    answer.now_or_never().unwrap_or_else(waits)
 }
 
 #[cfg(test)]

@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use drover_bus::orders::{
-    ChangeMessage, ChangeOrder, ChangeStop, CommandResult, CreateOrder, MessageDraft, OrderDraft,
-    SendMessage, StateChange, StopDraft,
-};
-use drover_bus::{CallError, CallOptions, Route};
+use drover_bus::{CallOptions, Route, carry_out};
 use drover_env::Value;
 use drover_model::orders::{Action, Command, MessageState, NewStop, OrderState, StopState, Verdict};
-use drover_model::{CommandId, MessageId, OrderId, Position, StopId, VehicleId, WallTime};
+use drover_model::{CommandId, MessageId, OrderId, Position, StopId, VehicleId};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
@@ -157,7 +153,7 @@ impl Desk {
     /// Says a command until it is answered, and sometimes once more.
     async fn say(&mut self, action: Action, expected: Verdict) {
         let (tenant, id) = (super::tenant(), CommandId::from_bits(self.rng.random()));
-        let command = Command { tenant, id, action };
+        let command = Command { tenant, id, at: self.service.env.wall(), action };
         let place = self.dispatch.ask(command.clone(), expected);
         let times = 1 + u32::from(self.rng.random_bool(self.config.repeat_share));
         for _ in 0..times {
@@ -168,7 +164,8 @@ impl Desk {
     async fn until_answered(&mut self, place: usize, command: &Command) {
         let mut wait_ms = AGAIN_MIN_MS;
         loop {
-            let answer = call(&self.service, self.config.answer_within, command).await;
+            let options = CallOptions::within(self.config.answer_within);
+            let answer = carry_out(&self.service.pool, Route::RoundRobin, command, options).await;
             match answer {
                 Ok(result) => {
                     let name = result.verdict.unwrap_or_default();
@@ -195,74 +192,4 @@ impl Desk {
             wait_ms = (wait_ms * 2).min(AGAIN_MAX_MS);
         }
     }
-}
-
-/// Asks one agent, and others if that one does not answer.
-async fn call(
-    service: &Service,
-    answer_within: Duration,
-    command: &Command,
-) -> Result<CommandResult, CallError> {
-    let tenant = Some(command.tenant.to_string());
-    let command_id = Some(command.id.to_string());
-    let options = CallOptions::within(answer_within);
-    let change = |id: String, from: &str, to: &str, vehicle: &Option<VehicleId>| StateChange {
-        tenant: tenant.clone(),
-        command_id: command_id.clone(),
-        id: Some(id),
-        from: Some(from.to_owned()),
-        to: Some(to.to_owned()),
-        vehicle_id: vehicle.map(|vehicle| vehicle.to_string()),
-    };
-    let (pool, turn) = (&service.pool, Route::RoundRobin);
-    match &command.action {
-        Action::CreateOrder { order, customer, stops } => {
-            let draft = OrderDraft {
-                tenant: tenant.clone(),
-                command_id: command_id.clone(),
-                order_id: Some(order.to_string()),
-                customer: Some(customer.clone()),
-                stops: stops.iter().map(stop_draft).collect(),
-            };
-            pool.call::<CreateOrder>(turn, &draft, options).await
-        }
-        Action::ChangeOrder { order, from, to, vehicle } => {
-            let change = change(order.to_string(), from.as_str(), to.as_str(), vehicle);
-            pool.call::<ChangeOrder>(turn, &change, options).await
-        }
-        Action::ChangeStop { stop, from, to } => {
-            let change = change(stop.to_string(), from.as_str(), to.as_str(), &None);
-            pool.call::<ChangeStop>(turn, &change, options).await
-        }
-        Action::SendMessage { message, vehicle, to_vehicle, body, expires } => {
-            let draft = MessageDraft {
-                tenant: tenant.clone(),
-                command_id: command_id.clone(),
-                message_id: Some(message.to_string()),
-                vehicle_id: Some(vehicle.to_string()),
-                to_vehicle: Some(*to_vehicle),
-                body: Some(body.clone()),
-                expires_us: micros(*expires),
-            };
-            pool.call::<SendMessage>(turn, &draft, options).await
-        }
-        Action::ChangeMessage { message, from, to } => {
-            let change = change(message.to_string(), from.as_str(), to.as_str(), &None);
-            pool.call::<ChangeMessage>(turn, &change, options).await
-        }
-    }
-}
-
-fn stop_draft(stop: &NewStop) -> StopDraft {
-    StopDraft {
-        stop_id: Some(stop.id.to_string()),
-        lat: Some(stop.position.lat()),
-        lon: Some(stop.position.lon()),
-        due_from_us: stop.due_from.and_then(micros),
-        due_until_us: stop.due_until.and_then(micros),
-    }
-}
-
-fn micros(time: WallTime) -> Option<u64> {
-    u64::try_from(time.as_micros()).ok()
 }

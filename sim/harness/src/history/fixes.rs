@@ -124,7 +124,10 @@ impl State {
                 match name {
                     "tracker.disconnected" => {
                         self.restarts.disconnected(at, index, values.text("reason"));
-                        self.moves.disconnected(index);
+                        // One that ends with its vehicle is not lost.
+                        if values.text("reason") != "done" {
+                            self.moves.disconnected(index);
+                        }
                     }
                     _ => self.restarts.gone(index),
                 }

@@ -126,7 +126,14 @@ impl Watching {
         self.watchers.values_mut().for_each(|watcher| watcher.waits.clear());
     }
 
-    pub(super) fn event(&mut self, at: Duration, now: WallTime, node: NodeName, name: &str, values: &Fields<'_>) {
+    pub(super) fn event(
+        &mut self,
+        at: Duration,
+        now: WallTime,
+        node: NodeName,
+        name: &str,
+        values: &Fields<'_>,
+    ) {
         match (node.kind, name) {
             (NodeKind::Gateway, "gateway.fanned_out") => {
                 self.fanned_out.0 += values.number("hubs");
@@ -168,7 +175,9 @@ impl Watching {
             let (at_s, for_s) = (at.as_secs_f64(), for_ms as f64 / 1_000.0);
             let vehicle = values.vehicle().map(|vehicle| vehicle.to_string()).unwrap_or_default();
             self.first_unwanted.get_or_insert_with(|| {
-                format!("at {at_s:.3} s {hub} got fixes of {vehicle}, and had asked for none for {for_s:.3} s")
+                format!(
+                    "at {at_s:.3} s {hub} got fixes of {vehicle}, and had asked for none for {for_s:.3} s"
+                )
             });
         }
     }

@@ -14,7 +14,8 @@ pub fn watchers_never_go_back(watching: &Watching) -> OracleResult {
 /// between them and the hub.
 pub fn watchers_stay_fresh(watching: &Watching) -> OracleResult {
     let within_s = FRESH_WITHIN.as_secs();
-    let statement = format!("What a hub knows its watchers see within {within_s} s, whatever other watchers do.");
+    let statement =
+        format!("What a hub knows its watchers see within {within_s} s, whatever other watchers do.");
     result("watchers_stay_fresh", &statement, watching.awaited, watching.first_stale.clone())
 }
 

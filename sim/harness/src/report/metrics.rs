@@ -12,7 +12,10 @@ pub const LATENCIES: [(&str, &str); 5] = [
         "end_to_news",
         "from the end of a service until each that listens to health agents knew of it: of services, not of fixes",
     ),
-    ("fix_to_watcher", "until a watcher that takes what it is told saw it, or a newer one in its place; what it began with does not count"),
+    (
+        "fix_to_watcher",
+        "until a watcher that takes what it is told saw it, or a newer one in its place; what it began with does not count",
+    ),
 ];
 
 /// Latencies that only a run with real processes has.
@@ -28,7 +31,7 @@ pub const LIVE_LATENCIES: [(&str, &str); 2] = [
 ];
 
 /// Of whom a run with real processes measures the CPU time per durable fix.
-pub const LIVE_CPU: [&str; 4] = ["gateway", "persistence", "database", "total"];
+pub const LIVE_CPU: [&str; 7] = ["router", "dns", "health", "gateway", "persistence", "database", "total"];
 
 /// Reference loops of a run with real processes: what a gate may be reckoned from.
 pub const REFERENCES: [(&str, &str); 5] = [

@@ -172,11 +172,6 @@ fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
             shape.problem_at(&format!("watchers[{index}].pan_every_s"), message);
         }
     }
-    if scenario.cluster.router > 0 && scenario.modes.contains(&Mode::Live) && !shape.is_broken("modes") {
-        let message =
-            "`router`: runs with real processes have none yet; leave it out, or \"live\"".to_owned();
-        shape.problem_at("cluster.router", message);
-    }
     if scenario.cluster.router == 0 && scenario.cluster.rotate != Cluster::default().rotate {
         let message = "`rotate_s` means nothing without routers: add `router`, or leave it out".to_owned();
         shape.problem_at("cluster.rotate_s", message);
@@ -192,11 +187,6 @@ fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
     if scenario.cluster.router == 0 && !scenario.router.is_empty() && !shape.is_broken("router") {
         let message = "[router] means nothing without routers: add `router` to [cluster]".to_owned();
         shape.problem_at("router", message);
-    }
-    if scenario.cluster.health > 0 && scenario.modes.contains(&Mode::Live) && !shape.is_broken("modes") {
-        let message =
-            "`health`: runs with real processes have none yet; leave it out, or \"live\"".to_owned();
-        shape.problem_at("cluster.health", message);
     }
     if scenario.cluster.health == 0 && !scenario.health.is_empty() && !shape.is_broken("health") {
         let message = "[health] means nothing without health agents: add `health` to [cluster]".to_owned();

@@ -45,7 +45,8 @@ pub struct FaultSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
     pub drain: Option<NodePattern>,
-    /// Verb: drains these nodes one after the other, each for `each_s`, as an upgrade does.
+    /// Verb: drains these nodes one after the other, each for `each_s`, as an upgrade does. With real processes it is the
+    /// supervisor's rolling restart: it closes gateways whose turn is to come, and each next one follows when the one before is back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "nodes"))]
     pub rolling: Option<NodePattern>,

@@ -264,10 +264,6 @@ fn kinds_and_modes_of_later_versions_are_refused() {
         &["10:15: `pan_every_s` is for dispatchers: a customer sees one vehicle"],
     );
     check(
-        &format!("modes = [\"virtual\", \"live\"]\n{}", small("[cluster]\nrouter = 2\n")),
-        &["8:10: `router`: runs with real processes have none yet; leave it out, or \"live\""],
-    );
-    check(
         &small("[cluster]\nrotate_s = 60\n"),
         &["7:12: `rotate_s` means nothing without routers: add `router`, or leave it out"],
     );

@@ -49,7 +49,12 @@ pub struct Watchers {
     #[serde(default)]
     pub home: bool,
     /// A dispatcher looks at a part of the map and moves it so often, in seconds. Absent: it sees the whole fleet.
-    #[serde(rename = "pan_every_s", with = "seconds::option", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "pan_every_s",
+        with = "seconds::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(with = "Option<f64>", range(min = 0.1, max = 3_600.0))]
     pub pan_every: Option<Duration>,
     /// How wide and high that part is, in metres. Default 1000.
@@ -57,7 +62,12 @@ pub struct Watchers {
     #[schemars(range(min = 50.0, max = 100_000.0))]
     pub view_m: f64,
     /// Each loses its connection so often, in seconds, and comes back: half of the times it forgets its session. Absent: never.
-    #[serde(rename = "churn_every_s", with = "seconds::option", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "churn_every_s",
+        with = "seconds::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(with = "Option<f64>", range(min = 1.0, max = 86_400.0))]
     pub churn_every: Option<Duration>,
     /// Each rests so long after every message that it reads, in milliseconds. Default 0.

@@ -116,7 +116,8 @@ impl Attending<'_> {
             say(socket, &json!({"action": "AUTHENTICATE", "token": self.plan.token})).await?;
         }
         if let Some(session) = resumes {
-            say(socket, &json!({"action": "RESUME", "session": session, "seq": self.known.seq, "id": 1})).await?;
+            say(socket, &json!({"action": "RESUME", "session": session, "seq": self.known.seq, "id": 1}))
+                .await?;
             let answered = timeout(HANDSHAKE_MAX, async {
                 loop {
                     let message = socket.next().await?.ok()?;
@@ -207,8 +208,11 @@ impl Attending<'_> {
     async fn pan(&mut self, socket: &mut Socket, rng: &mut ChaCha8Rng) -> Option<()> {
         let places: Vec<_> = self.known.places.values().copied().collect();
         if places.is_empty() {
-            return say(socket, &json!({"action": "SUBSCRIBE", "viewport":
-                {"west": -180.0, "south": -85.0, "east": 180.0, "north": 85.0, "zoom": 1}}))
+            return say(
+                socket,
+                &json!({"action": "SUBSCRIBE", "viewport":
+                {"west": -180.0, "south": -85.0, "east": 180.0, "north": 85.0, "zoom": 1}}),
+            )
             .await;
         }
         let (lon, lat) = places[rng.random_range(0..places.len())];
@@ -284,7 +288,8 @@ impl Attending<'_> {
     fn see(&mut self, feature: &Json, live: bool) {
         let time_ms = feature["properties"]["time_ms"].as_u64();
         let place = feature["geometry"]["coordinates"].as_array().map(Vec::as_slice);
-        let (Some(vehicle), Some(time_ms), Some([lon, lat])) = (self.name(&feature["id"]), time_ms, place) else {
+        let (Some(vehicle), Some(time_ms), Some([lon, lat])) = (self.name(&feature["id"]), time_ms, place)
+        else {
             return self.env.event("watcher.malformed", &[]);
         };
         let place = (lon.as_f64().unwrap_or_default(), lat.as_f64().unwrap_or_default());

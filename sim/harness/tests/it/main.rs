@@ -1,5 +1,6 @@
 //! Whole runs on a small town: every fault that a scenario can name bites, and costs no fix.
 
+mod browsers;
 mod faults;
 mod health;
 mod orders;

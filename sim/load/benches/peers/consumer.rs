@@ -1,6 +1,8 @@
 //! What stands between a broker and the table: one process, one thread, one connection. It writes with the same store as our
-//! persistence agent and in batches as large, and acknowledges to the broker after the commit.
+//! persistence agent and in batches as large, and acknowledges to the broker after the commit. It reads on while it writes, and
+//! while the database is away.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use drover_store::{OutboxEvent, Row, Store, Transaction};
 use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{Peer, mqtt, nats, payload};
@@ -26,19 +29,35 @@ const PULL: usize = 2_000;
 const INBOX: &str = "_INBOX.consumer.messages";
 const ANSWERS: &str = "_INBOX.consumer.answers";
 
+/// Rows that it holds while the database is away; then it reads no further.
+const WAITING_ROWS_MAX: usize = 1_000_000;
+
 /// How a message is acknowledged.
 enum Handle {
     Mqtt(u16),
     Nats(String),
 }
 
+struct Message {
+    handle: Option<Handle>,
+    rows: Vec<Row>,
+    due: WallTime,
+}
+
+struct Writing {
+    done: JoinHandle<()>,
+    messages: Vec<Message>,
+    rows: u64,
+}
+
 struct Consumer {
     peer: Peer,
-    store: PostgresStore,
-    handles: Vec<Handle>,
-    rows: Vec<Row>,
-    dues: Vec<WallTime>,
+    store: Arc<PostgresStore>,
+    waiting: VecDeque<Message>,
+    waiting_rows: usize,
     oldest: Option<Instant>,
+    /// What is being written, and what is to be acknowledged then.
+    writing: Option<Writing>,
     /// Messages that NATS may still send.
     asked: usize,
     committed: u64,
@@ -52,21 +71,21 @@ pub(crate) async fn run(peer: Peer, broker: SocketAddr, database: &str) -> Resul
     let store = PostgresStore::new(config).map_err(|error| error.to_string())?;
     let mut consumer = Consumer {
         peer,
-        store,
-        handles: Vec::new(),
-        rows: Vec::new(),
-        dues: Vec::new(),
+        store: Arc::new(store),
+        waiting: VecDeque::new(),
+        waiting_rows: 0,
         oldest: None,
+        writing: None,
         asked: 0,
         committed: 0,
         latency: Histogram::new_with_bounds(1, 600_000_000, 3).map_err(|error| error.to_string())?,
         said_at: Instant::now(),
     };
     loop {
-        // A broker that is gone comes back, and brings again what was not acknowledged.
+        // A broker that is gone comes back, and brings again what was not acknowledged. What is here is written all the same.
         let _ = consumer.talk(broker).await;
-        (consumer.handles, consumer.rows, consumer.dues) = (Vec::new(), Vec::new(), Vec::new());
-        (consumer.oldest, consumer.asked) = (None, 0);
+        consumer.asked = 0;
+        consumer.forget_packet_ids();
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -96,18 +115,18 @@ impl Consumer {
             }
             link.write_all(&out).await?;
             out.clear();
-            let due = self.oldest.map(|oldest| oldest + LINGER);
-            let full = self.rows.len() >= ROWS_MAX;
+            let full = self.waiting_rows >= ROWS_MAX;
+            let due = self.oldest.map(|oldest| if full { oldest } else { oldest + LINGER });
             tokio::select! {
                 biased;
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && !full => self.commit(&mut out).await,
-                read = link.read_buf(&mut heard), if !full => {
+                () = written(&mut self.writing) => self.acknowledge(&mut out),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && self.writing.is_none() => self.write(),
+                read = link.read_buf(&mut heard), if self.waiting_rows < WAITING_ROWS_MAX => {
                     if read? == 0 {
                         return Ok(());
                     }
                     self.hear(&mut heard, &mut out);
                 }
-                () = std::future::ready(()), if full => self.commit(&mut out).await,
             }
         }
     }
@@ -143,45 +162,78 @@ impl Consumer {
     fn take(&mut self, handle: Handle, payload: &[u8]) {
         match payload::decode(payload) {
             Ok((rows, due)) => {
-                self.rows.extend(rows);
-                self.dues.push(due);
-                self.handles.push(handle);
+                self.waiting_rows += rows.len();
+                self.waiting.push_back(Message { handle: Some(handle), rows, due });
                 self.oldest.get_or_insert_with(Instant::now);
             }
             Err(error) => eprintln!("a message is none: {error}"),
         }
     }
 
-    async fn commit(&mut self, out: &mut BytesMut) {
-        let rows = std::mem::take(&mut self.rows);
+    /// Begins to write the oldest of what waits.
+    fn write(&mut self) {
+        let (mut messages, mut rows) = (Vec::new(), Vec::new());
+        while rows.len() < ROWS_MAX
+            && let Some(mut message) = self.waiting.pop_front()
+        {
+            rows.append(&mut message.rows);
+            messages.push(message);
+        }
+        self.waiting_rows -= rows.len();
+        self.oldest = (!self.waiting.is_empty()).then(Instant::now);
         let count = rows.len() as u64;
         let events = vec![OutboxEvent { topic: "telemetry.stored", rows: count as u32 }];
         let transaction = Arc::new(Transaction { rows, events, dead_letters: Vec::new() });
-        let mut is_said = false;
-        while let Err(error) = self.store.commit(transaction.clone()).await {
-            if !std::mem::replace(&mut is_said, true) {
-                eprintln!("  {error}");
+        let store = self.store.clone();
+        let done = tokio::spawn(async move {
+            let mut is_said = false;
+            while let Err(error) = store.commit(transaction.clone()).await {
+                if !std::mem::replace(&mut is_said, true) {
+                    eprintln!("  {error}");
+                }
+                sleep(Duration::from_millis(200)).await;
             }
-            sleep(Duration::from_millis(200)).await;
-        }
+        });
+        self.writing = Some(Writing { done, messages, rows: count });
+    }
+
+    /// What was being written is committed.
+    fn acknowledge(&mut self, out: &mut BytesMut) {
+        let Some(Writing { messages, rows, .. }) = self.writing.take() else { return };
+        self.committed += rows;
         let now = real::wall();
-        for due in self.dues.drain(..) {
-            self.latency.saturating_record(now.since(due).as_micros() as u64);
-        }
-        for handle in self.handles.drain(..) {
-            match handle {
-                Handle::Mqtt(id) => mqtt::puback(id, out),
-                Handle::Nats(reply) => {
+        for message in messages {
+            self.latency.saturating_record(now.since(message.due).as_micros() as u64);
+            match message.handle {
+                Some(Handle::Mqtt(id)) => mqtt::puback(id, out),
+                Some(Handle::Nats(reply)) => {
                     bytes::BufMut::put_slice(out, format!("PUB {reply} 4\r\n+ACK\r\n").as_bytes());
                 }
+                None => {}
             }
         }
-        self.oldest = None;
-        self.committed += count;
         if self.said_at.elapsed() >= Duration::from_millis(500) {
             self.said_at = Instant::now();
             let of = |quantile| self.latency.value_at_quantile(quantile);
             println!("{} {} {}", self.committed, of(0.5), of(0.99));
         }
+    }
+
+    /// Packet identifiers of MQTT are of one connection; where NATS is answered holds for ever.
+    fn forget_packet_ids(&mut self) {
+        let written = self.writing.iter_mut().flat_map(|writing| &mut writing.messages);
+        for message in self.waiting.iter_mut().chain(written) {
+            if matches!(message.handle, Some(Handle::Mqtt(_))) {
+                message.handle = None;
+            }
+        }
+    }
+}
+
+/// Ready when what is being written is; never, if nothing is.
+async fn written(writing: &mut Option<Writing>) {
+    match writing {
+        Some(writing) => (&mut writing.done).await.expect("writing does not panic"),
+        None => std::future::pending().await,
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn make_stream(reply: &str, out: &mut BytesMut) {
 pub(crate) fn make_consumer(reply: &str, out: &mut BytesMut) {
     let consumer = format!(
         "{{\"stream_name\":\"{STREAM}\",\"config\":{{\"durable_name\":\"{CONSUMER}\",\"ack_policy\":\"explicit\",\
-         \"deliver_policy\":\"all\",\"ack_wait\":10000000000,\"max_ack_pending\":20000,\"max_waiting\":512}}}}"
+         \"deliver_policy\":\"all\",\"ack_wait\":30000000000,\"max_ack_pending\":20000,\"max_waiting\":512}}}}"
     );
     let subject = format!("$JS.API.CONSUMER.DURABLE.CREATE.{STREAM}.{CONSUMER}");
     publish(&subject, reply, consumer.as_bytes(), out);

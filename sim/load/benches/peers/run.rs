@@ -147,7 +147,7 @@ impl Consumer {
         let mut before = u64::MAX;
         while before != self.said()[0] {
             before = self.said()[0];
-            std::thread::sleep(Duration::from_secs(15));
+            std::thread::sleep(Duration::from_secs(35));
         }
     }
 }

@@ -54,7 +54,7 @@ impl Run<'_> {
     pub(super) fn run_world(
         &mut self,
         options: &mut Options<'_>,
-        saboteur: &Saboteur,
+        saboteur: &mut Saboteur,
         calibration: &Calibration,
     ) {
         let parking = self.scenario.driven();
@@ -70,6 +70,9 @@ impl Run<'_> {
             self.lag.saturating_record(late.as_micros() as u64);
             for action in self.world.outputs().actions() {
                 saboteur.apply(action);
+            }
+            while let Some(roll) = self.rolls.pop_front_if(|roll| roll.at <= now) {
+                saboteur.roll(roll.nodes);
             }
             for (vehicle, chunk) in self.world.outputs().nmea() {
                 self.fleet.gps(vehicle, chunk, now);

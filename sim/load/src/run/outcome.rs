@@ -6,7 +6,7 @@ use std::time::Duration;
 use drover_harness::ledger::balance;
 use drover_harness::live::driving;
 use drover_harness::oracles;
-use drover_harness::report::{Latency, LiveFacts, Report, Spread, recorded};
+use drover_harness::report::{Degraded, Latency, LiveFacts, Report, Spread, recorded};
 use drover_harness::scenario::Mode;
 
 use super::{LAG_LIMIT, Options, Outcome, Run};
@@ -18,7 +18,7 @@ impl Run<'_> {
         mut self,
         options: Options<'_>,
         version: String,
-        calibration: BTreeMap<String, Spread>,
+        (calibration, degraded): (BTreeMap<String, Spread>, Vec<Degraded>),
     ) -> Result<Outcome, LoadError> {
         let history = self.witness.history.clone();
         let pending = self.fleet.pending()?;
@@ -38,7 +38,6 @@ impl Run<'_> {
             oracles::identities_used_once(&history),
         ];
         self.commit_facts(&mut report, &options);
-        let degraded = std::mem::take(&mut self.watch).finish(&self.witness);
         let cpu = self.meter.cpu_us_per_fix();
         report.cpu_us_per_fix = cpu.iter().map(|(name, spread)| (name.clone(), spread.median)).collect();
         report.live = Some(LiveFacts {

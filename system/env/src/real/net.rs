@@ -196,6 +196,10 @@ impl ByteStream for SystemStream {
     fn peer_addr(&self) -> SocketAddr {
         self.peer
     }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        self.stream.local_addr().ok()
+    }
 }
 
 impl AsyncRead for SystemStream {

@@ -22,7 +22,8 @@ struct Tokens;
 
 impl Door for Tokens {
     fn admit(&self, token: &str, now: WallTime) -> Result<Principal, Denied> {
-        let (role, vehicle) = token.split_once(':').map_or((token, None), |(role, vehicle)| (role, Some(vehicle)));
+        let (role, vehicle) =
+            token.split_once(':').map_or((token, None), |(role, vehicle)| (role, Some(vehicle)));
         let role = Role::ALL.into_iter().find(|known| known.name() == role).ok_or(Denied::Invalid)?;
         let scope = if role == Role::Dispatcher { crate::door::FLEET_VIEW } else { crate::door::MAP_VIEW };
         let only = vehicle.and_then(|vehicle| VehicleId::new(vehicle).ok());
@@ -145,7 +146,10 @@ async fn a_client_gets_a_snapshot_and_then_what_is_new() {
     assert_eq!(told.len(), 1, "a client that has something to write is given the next tick's");
     bench.pass(100);
     let told = bench.read(key);
-    assert_eq!((&told[0]["type"], times(&told[0]), &told[0]["more"]), (&json!("snapshot"), vec![1_900], &json!(false)));
+    assert_eq!(
+        (&told[0]["type"], times(&told[0]), &told[0]["more"]),
+        (&json!("snapshot"), vec![1_900], &json!(false))
+    );
     assert_eq!(told[0]["features"][0]["properties"]["engine"]["rpm"], 1500);
     bench.fix(1, 1_901);
     bench.fix(1, 1_903);
@@ -169,7 +173,10 @@ async fn the_contracts_form_is_a_feature_and_nothing_around_it() {
     bench.fix(2, 1_900);
     bench.pass(100);
     let told = bench.read(key);
-    assert_eq!((told.len(), &told[0]["type"], &told[0]["properties"]["vehicle_id"]), (1, &json!("Feature"), &json!("VAN-1")));
+    assert_eq!(
+        (told.len(), &told[0]["type"], &told[0]["properties"]["vehicle_id"]),
+        (1, &json!("Feature"), &json!("VAN-1"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -306,7 +313,10 @@ async fn a_client_that_resumes_gets_what_it_missed_and_no_more() {
     assert_eq!(told[0], json!({"type": "resumed", "id": 5, "resumed": true, "seq": 2}));
     bench.pass(100);
     let told = bench.read(after);
-    assert_eq!((&told[0]["type"], times(&told[0]), &told[0]["seq"]), (&json!("update"), vec![1_802, 1_801], &json!(3)));
+    assert_eq!(
+        (&told[0]["type"], times(&told[0]), &told[0]["seq"]),
+        (&json!("update"), vec![1_802, 1_801], &json!(3))
+    );
     let counts = bench.counts();
     assert_eq!((counts.sockets, counts.detached), (1, 0));
     bench.fix(1, 1_803);
@@ -377,7 +387,12 @@ async fn a_quiet_client_is_asked_and_then_let_go() {
 
 #[tokio::test(start_paused = true)]
 async fn limits_hold_and_what_is_given_back_counts_no_longer() {
-    let config = Config { sessions_max: 3, sockets_per_address_max: 2, sessions_per_token_max: 1, ..Config::default() };
+    let config = Config {
+        sessions_max: 3,
+        sockets_per_address_max: 2,
+        sessions_per_token_max: 1,
+        ..Config::default()
+    };
     let mut bench = Bench::new(config, Planted::default());
     let wall = bench.wall();
     let first = bench.open("dispatcher", Encoding::Json);
@@ -391,7 +406,10 @@ async fn limits_hold_and_what_is_given_back_counts_no_longer() {
     bench.core.lost(bench.now, second);
     assert!(open(&mut bench, [127, 0, 0, 1], "viewer").is_ok());
     assert_eq!(bench.counts().detached, 2);
-    assert!(open(&mut bench, [10, 0, 0, 1], "customer:VAN-1").is_ok(), "the one that waits longest makes room");
+    assert!(
+        open(&mut bench, [10, 0, 0, 1], "customer:VAN-1").is_ok(),
+        "the one that waits longest makes room"
+    );
     assert_eq!(bench.counts().detached, 1);
     assert!(open(&mut bench, [10, 0, 0, 2], "dispatcher").is_ok(), "its token is free again");
     assert_eq!(open(&mut bench, [10, 0, 0, 3], "customer:VAN-2"), Err(Turned::Full));
@@ -475,7 +493,8 @@ async fn a_hub_knows_what_it_did_not_ask_for() {
     let mut bench = bench();
     let at = Position::new(60.17, 24.94).expect("a place");
     let fix = Fix::bare(1, WallTime::from_secs(1_900), at);
-    let unwanted = |bench: &Bench| bench.core.unwanted_for(bench.now, (tenant(), van(1)), std::slice::from_ref(&fix));
+    let unwanted =
+        |bench: &Bench| bench.core.unwanted_for(bench.now, (tenant(), van(1)), std::slice::from_ref(&fix));
     bench.pass(5_000);
     assert_eq!(unwanted(&bench), Some(Duration::from_secs(5)), "nobody ever has");
     let key = bench.open("dispatcher", Encoding::Json);

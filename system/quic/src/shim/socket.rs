@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use arc_swap::ArcSwap;
 use drover_env::{Datagrams, Env, Value};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use quinn_udp::{RecvMeta, Transmit};
@@ -18,6 +19,24 @@ use crate::runtime::Poller;
 /// Longest packet that is wrapped on the stack.
 const PACKET_BYTES_MAX: usize = 1500;
 
+/// Who may carry a shim: the inner addresses of routers. Clones share them, so that routers may come and go.
+#[derive(Debug, Clone, Default)]
+pub struct Believed(Arc<ArcSwap<BTreeSet<SocketAddr>>>);
+
+impl Believed {
+    /// These, until [`Self::set`].
+    pub fn new(routers: BTreeSet<SocketAddr>) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(routers)))
+    }
+
+    /// These from now on.
+    pub fn set(&self, routers: BTreeSet<SocketAddr>) {
+        if **self.0.load() != routers {
+            self.0.store(Arc::new(routers));
+        }
+    }
+}
+
 /// Takes shims off what routers send, and puts them on what goes back by them.
 ///
 /// A datagram from anyone else is passed as it came: what looks like a shim there is just noise at the end of a packet.
@@ -25,8 +44,7 @@ pub(crate) struct ShimSocket {
     env: Env,
     socket: Arc<dyn Datagrams>,
     key: ShimKey,
-    /// Who may carry a shim: the inner addresses of the routers.
-    routers: BTreeSet<SocketAddr>,
+    routers: Believed,
     /// By which router each client was heard last.
     returns: Mutex<Returns>,
 }
@@ -42,7 +60,7 @@ impl ShimSocket {
         env: Env,
         socket: Arc<dyn Datagrams>,
         key: ShimKey,
-        routers: BTreeSet<SocketAddr>,
+        routers: Believed,
         clients_max: usize,
     ) -> Self {
         Self { env, socket, key, routers, returns: Mutex::new(Returns::new(clients_max)) }
@@ -51,7 +69,7 @@ impl ShimSocket {
     /// Shows what was received as the client's; without a byte left if it is to be forgotten.
     fn unwrap(&self, returns: &mut Returns, bytes: &[u8], meta: &mut RecvMeta) {
         let (router, datagram) = (meta.addr, &bytes[..meta.len.min(bytes.len())]);
-        let opened = match self.routers.contains(&router) {
+        let opened = match self.routers.0.load().contains(&router) {
             true => self.key.open(Way::ToServer, datagram),
             false => match self.forged(datagram) {
                 Some(opened) => Some(opened),

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use drover_model::orders::{
-    Action, Command, Message, MessageState, Order, OrderState, Stop, StopState, Verdict,
+    Action, Change, Command, Cursor, Geofence, Message, MessageState, Order, OrderState, Route, RouteState,
+    ShareLink, Stop, StopState, Verdict,
 };
-use drover_model::{CommandId, MessageId, OrderId, StopId, TenantId, VehicleId};
+use drover_model::{
+    CommandId, GeofenceId, MessageId, OrderId, RouteId, ShareHash, ShareLinkId, StopId, TenantId, VehicleId,
+};
 
 use crate::{OrdersError, Outcome, Which};
 
@@ -27,6 +30,9 @@ pub(super) struct Desk {
     /// The order that each stop belongs to.
     stops: BTreeMap<(TenantId, StopId), OrderId>,
     messages: BTreeMap<(TenantId, MessageId), Message>,
+    links: BTreeMap<(TenantId, ShareLinkId), (ShareHash, ShareLink)>,
+    geofences: BTreeMap<(TenantId, GeofenceId), Geofence>,
+    routes: BTreeMap<(TenantId, RouteId, u32), Route>,
     #[cfg(feature = "bite")]
     pub(super) planted: Planted,
 }
@@ -87,6 +93,38 @@ impl Desk {
                 let is = self.messages.get(&(tenant, *message)).map(|message| message.state);
                 self.step(is, *from, *to, MessageState::may_become)
             }
+            Action::ChangeRoute { route, version, from, to } => {
+                let is = self.routes.get(&(tenant, *route, *version)).map(|route| route.state);
+                self.step(is, *from, *to, RouteState::may_become)
+            }
+            Action::ShareOrder { link, order, secret, .. } => {
+                let taken = self.links.contains_key(&(tenant, *link))
+                    || self.links.values().any(|(known, _)| known == secret);
+                match self.orders.contains_key(&(tenant, *order)) {
+                    false => Verdict::Missing,
+                    true if taken => Verdict::Exists,
+                    true => Verdict::Applied,
+                }
+            }
+            Action::RevokeShareLink { link } => match self.links.get(&(tenant, *link)) {
+                None => Verdict::Missing,
+                Some((_, link)) if link.revoked.is_some() => Verdict::Elsewhere,
+                Some(_) => Verdict::Applied,
+            },
+            Action::DrawGeofence { geofence, .. } => {
+                match self.geofences.contains_key(&(tenant, *geofence)) {
+                    true => Verdict::Exists,
+                    false => Verdict::Applied,
+                }
+            }
+            Action::RemoveGeofence { geofence } => match self.geofences.contains_key(&(tenant, *geofence)) {
+                true => Verdict::Applied,
+                false => Verdict::Missing,
+            },
+            Action::PlanRoute { route, version, .. } => {
+                let newer = (tenant, *route, *version)..=(tenant, *route, u32::MAX);
+                if self.routes.range(newer).next().is_some() { Verdict::Exists } else { Verdict::Applied }
+            }
         }
     }
 
@@ -117,18 +155,24 @@ impl Desk {
 
     /// Does what was judged to be possible.
     fn apply(&mut self, command: &Command) {
-        let tenant = command.tenant;
+        let (tenant, at) = (command.tenant, command.at);
         match &command.action {
             Action::CreateOrder { order, customer, stops } => {
                 self.stops.extend(stops.iter().map(|stop| ((tenant, stop.id), *order)));
-                let stops = stops.iter().map(|made| Stop { made: made.clone(), state: StopState::Planned });
+                let stops = stops.iter().map(|made| Stop {
+                    made: made.clone(),
+                    state: StopState::Planned,
+                    changed: at,
+                });
                 let (customer, stops) = (customer.clone(), stops.collect());
-                let made = Order { id: *order, customer, state: OrderState::Planned, vehicle: None, stops };
+                let state = OrderState::Planned;
+                let made =
+                    Order { id: *order, customer, state, vehicle: None, created: at, changed: at, stops };
                 self.orders.insert((tenant, *order), made);
             }
             Action::ChangeOrder { order, to, vehicle, .. } => {
                 let Some(order) = self.orders.get_mut(&(tenant, *order)) else { return };
-                order.state = *to;
+                (order.state, order.changed) = (*to, at);
                 match to {
                     OrderState::Assigned => order.vehicle = *vehicle,
                     OrderState::Planned => order.vehicle = None,
@@ -142,7 +186,9 @@ impl Desk {
                 let Some(order) = self.stops.get(&(tenant, *stop)) else { return };
                 let stops =
                     self.orders.get_mut(&(tenant, *order)).into_iter().flat_map(|order| &mut order.stops);
-                stops.filter(|there| there.made.id == *stop).for_each(|there| there.state = *to);
+                stops.filter(|there| there.made.id == *stop).for_each(|there| {
+                    (there.state, there.changed) = (*to, at);
+                });
             }
             Action::SendMessage { message, vehicle, to_vehicle, body, expires } => {
                 let sent = Message {
@@ -152,13 +198,55 @@ impl Desk {
                     body: body.clone(),
                     expires: *expires,
                     state: MessageState::Queued,
+                    created: at,
+                    changed: at,
                 };
                 self.messages.insert((tenant, *message), sent);
             }
             Action::ChangeMessage { message, to, .. } => {
                 if let Some(message) = self.messages.get_mut(&(tenant, *message)) {
-                    message.state = *to;
+                    (message.state, message.changed) = (*to, at);
                 }
+            }
+            Action::ChangeRoute { route, version, to, .. } => {
+                if let Some(route) = self.routes.get_mut(&(tenant, *route, *version)) {
+                    (route.state, route.changed) = (*to, at);
+                }
+            }
+            Action::ShareOrder { link, order, secret, expires } => {
+                let (id, order, expires) = (*link, *order, *expires);
+                let made = ShareLink { id, tenant, order, created: at, expires, revoked: None };
+                self.links.insert((tenant, id), (*secret, made));
+            }
+            Action::RevokeShareLink { link } => {
+                if let Some((_, link)) = self.links.get_mut(&(tenant, *link)) {
+                    link.revoked = Some(at);
+                }
+            }
+            Action::DrawGeofence { geofence, title, corners } => {
+                let drawn = Geofence { id: *geofence, title: title.clone(), corners: corners.clone() };
+                self.geofences.insert((tenant, *geofence), drawn);
+            }
+            Action::RemoveGeofence { geofence } => drop(self.geofences.remove(&(tenant, *geofence))),
+            Action::PlanRoute { route, version, vehicle, stops, path, reason } => {
+                let over =
+                    |there: &&mut Route| there.vehicle == *vehicle && there.state != RouteState::Expired;
+                let of_tenant = self.routes.iter_mut().filter(|((of, ..), _)| *of == tenant);
+                of_tenant.map(|(_, route)| route).filter(over).for_each(|route| {
+                    (route.state, route.changed) = (RouteState::Expired, at);
+                });
+                let planned = Route {
+                    id: *route,
+                    version: *version,
+                    vehicle: *vehicle,
+                    stops: stops.clone(),
+                    path: path.clone(),
+                    reason: reason.clone(),
+                    state: RouteState::Queued,
+                    created: at,
+                    changed: at,
+                };
+                self.routes.insert((tenant, *route, *version), planned);
             }
         }
     }
@@ -194,11 +282,58 @@ impl Desk {
         of_tenant.filter(move |order| {
             (which.vehicle.is_none() || order.vehicle == which.vehicle)
                 && (!which.open || is_open(order.state))
+                && which.order.is_none_or(|id| id == order.id)
+                && which.after.is_none_or(|id| id < order.id)
         })
     }
 
-    pub(super) fn messages(&self, tenant: TenantId, vehicle: VehicleId) -> impl Iterator<Item = &Message> {
+    pub(super) fn links(&self, tenant: TenantId, order: OrderId) -> impl Iterator<Item = &ShareLink> {
+        let of_tenant = self.links.iter().filter(move |((of, _), _)| *of == tenant);
+        of_tenant.map(|(_, (_, link))| link).filter(move |link| link.order == order)
+    }
+
+    pub(super) fn link(&self, secret: ShareHash) -> Option<&ShareLink> {
+        self.links.values().find(|(known, _)| *known == secret).map(|(_, link)| link)
+    }
+
+    pub(super) fn geofences(&self, tenant: TenantId) -> impl Iterator<Item = &Geofence> {
+        self.geofences.iter().filter(move |((of, _), _)| *of == tenant).map(|(_, geofence)| geofence)
+    }
+
+    pub(super) fn geofence(&self, tenant: TenantId, geofence: GeofenceId) -> Option<&Geofence> {
+        self.geofences.get(&(tenant, geofence))
+    }
+
+    /// Newest first; of those of one moment the higher version, then the higher identity.
+    pub(super) fn routes(&self, tenant: TenantId, vehicle: VehicleId) -> Vec<&Route> {
+        let of_tenant = self.routes.iter().filter(|((of, ..), _)| *of == tenant).map(|(_, route)| route);
+        let mut routes: Vec<&Route> = of_tenant.filter(|route| route.vehicle == vehicle).collect();
+        routes.sort_by_key(|route| std::cmp::Reverse((route.created, route.version, route.id)));
+        routes
+    }
+
+    /// The place of an entry is its number in the log.
+    pub(super) fn changes(&self, tenant: TenantId, after: Cursor) -> impl Iterator<Item = Change> {
+        let entries = (1..).zip(&self.log).filter(move |(number, settled)| {
+            Cursor(0, *number) > after
+                && settled.command.tenant == tenant
+                && settled.verdict == Verdict::Applied
+        });
+        entries.map(|(number, settled)| Change {
+            cursor: Cursor(0, number),
+            at: settled.command.at,
+            action: settled.command.action.clone(),
+        })
+    }
+
+    pub(super) fn messages(
+        &self,
+        tenant: TenantId,
+        vehicle: Option<VehicleId>,
+    ) -> impl Iterator<Item = &Message> {
         let of_tenant = self.messages.iter().filter(move |((of, _), _)| *of == tenant);
-        of_tenant.map(|(_, message)| message).filter(move |message| message.vehicle == vehicle)
+        of_tenant
+            .map(|(_, message)| message)
+            .filter(move |message| vehicle.is_none_or(|of| message.vehicle == of))
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::future::ready;
 
-use drover_model::{FixFlags, Meters, Position, TenantId, VehicleId, WallTime};
+use drover_model::{FixFlags, GeofenceId, Meters, Position, TenantId, VehicleId, WallTime};
 
 use super::{MemoryStore, within};
 use crate::history::{
@@ -44,7 +44,10 @@ impl History for MemoryStore {
     fn visits(&self, tenant: TenantId, area: Area, span: Span, limit: usize) -> Answer<'_, Visit> {
         let ring = match area {
             Area::Ring(ring) => ring,
-            Area::Geofence(geofence) => return Box::pin(ready(Err(HistoryError::NoGeofence { geofence }))),
+            Area::Geofence(geofence) => match self.ring(tenant, geofence) {
+                Some(ring) => ring,
+                None => return Box::pin(ready(Err(HistoryError::NoGeofence { geofence }))),
+            },
         };
         let mut visits: Vec<Visit> = Vec::new();
         let day_before =
@@ -132,6 +135,11 @@ impl History for MemoryStore {
 }
 
 impl MemoryStore {
+    fn ring(&self, tenant: TenantId, geofence: GeofenceId) -> Option<Ring> {
+        let state = self.lock();
+        state.desk.geofence(tenant, geofence).and_then(|drawn| Ring::new(drawn.corners.clone()).ok())
+    }
+
     fn of_tenant(&self, tenant: TenantId) -> Vec<Row> {
         self.lock().heap.iter().flatten().filter(|row| row.tenant == tenant).cloned().collect()
     }

@@ -4,29 +4,37 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use drover_env::BoxFuture;
-use drover_model::orders::{Command, Message, NewStop, Order, Stop, Verdict};
-use drover_model::{OrderId, TenantId, VehicleId};
+use drover_model::orders::{
+    Change, Command, Cursor, Geofence, Message, NewStop, Order, Route, ShareLink, Stop, Verdict,
+};
+use drover_model::{OrderId, ShareHash, TenantId, VehicleId};
 use sqlx::postgres::{PgConnection, PgRow};
 use tokio::time::{Instant, timeout_at};
 
-use super::PostgresStore;
 use super::error::{Failure, Stage, describe_any};
-use super::reading::{get, one_more, place, time_if_any, within};
+use super::reading::{get, one_more, place, time, time_if_any, within};
 use super::replicated;
+use super::{PostgresStore, desk};
 use crate::history::Answer;
 use crate::{Orders, OrdersError, Outcome, StoreError, Which};
 
-const CARRY_OUT: &str = "SELECT verdict, is_repeat FROM public.carry_out($1, $2::uuid, $3::jsonb)";
+const CARRY_OUT: &str = "SELECT verdict, is_repeat FROM public.carry_out($1, $2::uuid, $3::jsonb, $4)";
 /// The stops of an order stand beside each other, in the order in which they are driven.
 const ORDERS: &str = "SELECT o.order_id::text, o.customer, o.state, o.vehicle_id::text, s.stop_id::text, s.state AS stop_state, \
+     (extract(epoch FROM o.created_at) * 1000000)::bigint AS created_us, \
+     (extract(epoch FROM o.changed_at) * 1000000)::bigint AS changed_us, \
+     (extract(epoch FROM s.changed_at) * 1000000)::bigint AS stop_changed_us, \
      ST_X(s.location) AS lon, ST_Y(s.location) AS lat, (extract(epoch FROM s.due_from) * 1000000)::bigint AS from_us, \
      (extract(epoch FROM s.due_until) * 1000000)::bigint AS until_us \
      FROM (SELECT * FROM public.orders WHERE tenant_id = $1 AND ($2::text IS NULL OR vehicle_id = $2) \
-           AND (NOT $3 OR state IN ('planned', 'assigned', 'under_way')) ORDER BY order_id LIMIT $4) AS o \
+           AND (NOT $3 OR state IN ('planned', 'assigned', 'under_way')) AND ($5::uuid IS NULL OR order_id = $5::uuid) \
+           AND ($6::uuid IS NULL OR order_id > $6::uuid) ORDER BY order_id LIMIT $4) AS o \
      LEFT JOIN public.stops s ON s.tenant_id = o.tenant_id AND s.order_id = o.order_id ORDER BY o.order_id, s.place";
-const MESSAGES: &str = "SELECT message_id::text, to_vehicle, body, state, \
-     (extract(epoch FROM expires_at) * 1000000)::bigint AS expires_us FROM public.messages \
-     WHERE tenant_id = $1 AND vehicle_id = $2 ORDER BY message_id LIMIT $3";
+const MESSAGES: &str = "SELECT message_id::text, vehicle_id::text, to_vehicle, body, state, \
+     (extract(epoch FROM expires_at) * 1000000)::bigint AS expires_us, \
+     (extract(epoch FROM created_at) * 1000000)::bigint AS created_us, \
+     (extract(epoch FROM changed_at) * 1000000)::bigint AS changed_us FROM public.messages \
+     WHERE tenant_id = $1 AND ($2::text IS NULL OR vehicle_id = $2) ORDER BY message_id LIMIT $3";
 
 impl PostgresStore {
     async fn command(&self, command: Command) -> Result<Outcome, OrdersError> {
@@ -75,6 +83,7 @@ impl PostgresStore {
             .bind(command.tenant.as_str())
             .bind(command.id.to_string())
             .bind(sqlx::types::Json(&command.action))
+            .bind(command.at.as_micros())
             .fetch_one(&mut *connection)
             .await;
         let answer = asked.map_err(|error| Failure::of(&error, Stage::Committing))?;
@@ -96,9 +105,42 @@ impl Orders for PostgresStore {
         })
     }
 
-    fn messages(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Answer<'_, Message> {
+    fn messages(&self, tenant: TenantId, vehicle: Option<VehicleId>, limit: usize) -> Answer<'_, Message> {
         Box::pin(async move {
             within(self.reading(async |link| messages(link, tenant, vehicle, limit).await).await, limit)
+        })
+    }
+
+    fn share_links(&self, tenant: TenantId, order: OrderId, limit: usize) -> Answer<'_, ShareLink> {
+        Box::pin(async move {
+            within(
+                self.reading(async |link| desk::share_links(link, tenant, order, limit).await).await,
+                limit,
+            )
+        })
+    }
+
+    fn share_link(&self, secret: ShareHash) -> Answer<'_, ShareLink> {
+        Box::pin(
+            async move { within(self.reading(async |link| desk::share_link(link, secret).await).await, 1) },
+        )
+    }
+
+    fn geofences(&self, tenant: TenantId, limit: usize) -> Answer<'_, Geofence> {
+        Box::pin(async move {
+            within(self.reading(async |link| desk::geofences(link, tenant, limit).await).await, limit)
+        })
+    }
+
+    fn routes(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Answer<'_, Route> {
+        Box::pin(async move {
+            within(self.reading(async |link| desk::routes(link, tenant, vehicle, limit).await).await, limit)
+        })
+    }
+
+    fn changes(&self, tenant: TenantId, after: Cursor, limit: usize) -> Answer<'_, Change> {
+        Box::pin(async move {
+            within(self.reading(async |link| desk::changes(link, tenant, after, limit).await).await, limit)
         })
     }
 }
@@ -113,7 +155,11 @@ async fn orders(
         .bind(tenant.as_str())
         .bind(which.vehicle.map(|vehicle| vehicle.to_string()))
         .bind(which.open)
-        .bind(one_more(limit))
+        .bind(
+            which.first.and_then(|first| i64::try_from(first).ok()).unwrap_or(i64::MAX).min(one_more(limit)),
+        )
+        .bind(which.order.map(|id| id.to_string()))
+        .bind(which.after.map(|id| id.to_string()))
         .fetch_all(connection)
         .await
         .map_err(|error| describe_any(&error))?;
@@ -132,6 +178,8 @@ async fn orders(
             customer: get(row, "customer")?,
             state: parsed(row, "state")?,
             vehicle: vehicle.map_err(|error: drover_model::NameError| error.to_string())?,
+            created: time(row, "created_us")?,
+            changed: time(row, "changed_us")?,
             stops: stop.into_iter().collect(),
         };
         orders.insert(id, order);
@@ -150,18 +198,18 @@ fn stop(row: &PgRow) -> Result<Option<Stop>, String> {
         due_from: time_if_any(row, "from_us")?,
         due_until: time_if_any(row, "until_us")?,
     };
-    Ok(Some(Stop { made, state: parsed(row, "stop_state")? }))
+    Ok(Some(Stop { made, state: parsed(row, "stop_state")?, changed: time(row, "stop_changed_us")? }))
 }
 
 async fn messages(
     connection: &mut PgConnection,
     tenant: TenantId,
-    vehicle: VehicleId,
+    vehicle: Option<VehicleId>,
     limit: usize,
 ) -> Result<Vec<Message>, String> {
     let rows = sqlx::query(MESSAGES)
         .bind(tenant.as_str())
-        .bind(vehicle.as_str())
+        .bind(vehicle.map(|vehicle| vehicle.to_string()))
         .bind(one_more(limit))
         .fetch_all(connection)
         .await
@@ -169,17 +217,19 @@ async fn messages(
     let message = |row: &PgRow| {
         Ok(Message {
             id: parsed(row, "message_id")?,
-            vehicle,
+            vehicle: parsed(row, "vehicle_id")?,
             to_vehicle: get(row, "to_vehicle")?,
             body: get(row, "body")?,
-            expires: super::reading::time(row, "expires_us")?,
+            expires: time(row, "expires_us")?,
             state: parsed(row, "state")?,
+            created: time(row, "created_us")?,
+            changed: time(row, "changed_us")?,
         })
     };
     rows.iter().map(message).collect()
 }
 
-fn parsed<T: FromStr<Err: std::fmt::Display>>(row: &PgRow, column: &str) -> Result<T, String> {
+pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(row: &PgRow, column: &str) -> Result<T, String> {
     let text: String = get(row, column)?;
     text.parse().map_err(|error: T::Err| error.to_string())
 }

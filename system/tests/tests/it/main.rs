@@ -1,11 +1,13 @@
 //! Real services together in one process, on real sockets: what a vehicle, good or bad, sees of the platform.
 
+mod api;
 mod bad_input;
 mod cut;
 mod journey;
 mod names;
 mod platform;
 mod routers;
+mod site;
 mod source;
 mod store;
 

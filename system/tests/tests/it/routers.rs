@@ -12,7 +12,7 @@ use drover_model::{NodeKind, NodeName};
 use drover_quic::{ClusterKeys, ClusterSecret, Profile, Routers, ShimKey, Way};
 use drover_router::{Config, Router, Server, State};
 use drover_wire::geostream::{self, Channel};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::platform::{ANY, PATIENCE, Platform, Vehicle};
@@ -128,7 +128,7 @@ async fn a_session_outlives_its_router_a_new_address_and_both_at_once() {
                 .position(|(addr, ..)| Some(*addr) == routers.current())
                 .expect("one of them");
             edge.kill_router(at);
-            assert!(routers.change());
+            assert!(routers.change(Instant::now(), Duration::ZERO));
         }
         for (vehicle, stream) in &mut vehicles {
             if move_on {

@@ -38,13 +38,12 @@ pub(super) struct Names {
 
 impl Names {
     /// As the config has it; `None` if it names no name.
-    pub(super) fn new(env: &Env, config: &Config) -> Option<Self> {
+    pub(super) fn new(env: &Env, config: &Config, now: Instant) -> Option<Self> {
         let (name, port) = config.router_name()?;
         let is_v4 = config.bind.is_ipv4();
         // The config has been checked: what is no name does not come so far.
         let resolver =
             Resolver::new(env.clone(), name, is_v4, &config.dns_servers, config.dns_timeout).ok()?;
-        let now = Instant::now();
         Some(Self { env: env.clone(), port, resolver: Some(resolver), lookup: None, stale_at: now })
     }
 
@@ -79,7 +78,7 @@ impl Names {
                 let fields = [("addrs", Value::Str(&text)), ("server", Value::Str(&server))];
                 self.env.event("tracker.resolved", &fields);
                 let had_one = routers.current().is_some();
-                if routers.replace(addrs) && had_one {
+                if routers.replace(now, addrs) && had_one {
                     self.env.event("tracker.router_changed", &[]);
                 }
                 true

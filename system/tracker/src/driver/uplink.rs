@@ -55,8 +55,8 @@ impl Driver {
                 info!(error = %Chain(&error), "no session");
                 self.env.event("tracker.connect_failed", &[]);
                 // With a session, its own silence decides which router is used.
-                if let Some(routers) = self.routers.as_ref().filter(|_| self.link.is_none()) {
-                    routers.change();
+                if self.link.is_none() {
+                    self.take_other_router(now);
                     if let Some(names) = &mut self.names {
                         names.refresh(now);
                     }

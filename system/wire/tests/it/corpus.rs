@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use drover_wire::probe;
+use drover_wire::{probe, proxy};
 
 use crate::golden;
 
@@ -12,7 +12,7 @@ mod checks;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
     ("geo_telemetry", checks::geo_telemetry),
     ("ack", checks::ack),
     ("record_batch", checks::record_batch),
@@ -22,6 +22,7 @@ const TARGETS: [Target; 9] = [
     ("frame_decoder", checks::frame_decoder),
     ("fix_conversion", checks::fix_conversion),
     ("probe", checks::probe),
+    ("proxy_header", checks::proxy_header),
 ];
 
 fn folder(target: &str) -> PathBuf {
@@ -72,6 +73,25 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
                 asked[..15].to_vec(),
                 [&asked[..], &[0]].concat(),
                 vec![0; 16],
+            ]
+        }
+        "proxy_header" => {
+            let addr = |text: &str| text.parse().expect("an address");
+            let of = |client, server| {
+                let tcp = proxy::Proxied::Tcp { client: addr(client), server: addr(server) };
+                proxy::Header::of(tcp).as_bytes().to_vec()
+            };
+            let v4 = of("127.0.0.9:40009", "127.0.0.1:31111");
+            let local = proxy::Header::of(proxy::Proxied::Local).as_bytes().to_vec();
+            let longest = [&local[..14], &[2, 8], &[0; 520]].concat();
+            let skipped = [&v4[..15], &[15], &v4[16..28], &[0xe0, 0, 0]].concat();
+            vec![
+                [&v4[..], b"GET / HTTP/1.1\r\n"].concat(),
+                of("[2001:db8::1]:5", "192.0.2.1:443"),
+                v4[..20].to_vec(),
+                local,
+                longest,
+                skipped,
             ]
         }
         other => panic!("no target is named {other}"),

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use drover_model::orders::{Action, Command, MessageState, NewStop, OrderState, StopState, Verdict};
-use drover_model::{CommandId, MessageId, OrderId, Position, StopId, TenantId, VehicleId, WallTime};
+use drover_model::orders::{
+    Action, Command, Cursor, MessageState, NewStop, OrderState, RouteState, StopState, Verdict,
+};
+use drover_model::{
+    CommandId, GeofenceId, MessageId, OrderId, Position, RouteId, ShareHash, ShareLinkId, StopId, TenantId,
+    VehicleId, WallTime,
+};
 use drover_store::postgres::{Config as PostgresConfig, PostgresStore};
 use drover_store::{MemoryStore, Orders, OrdersError, Outcome, Which};
 use drover_tests::{Disk, Postgres};
@@ -65,20 +70,63 @@ fn any_action() -> impl Strategy<Value = Action> {
         (id(), select(MessageState::ALL), select(MessageState::ALL)).prop_map(|(message, from, to)| {
             Action::ChangeMessage { message: MessageId::from_bits(message), from, to }
         });
-    prop_oneof![2 => create, 6 => change, 4 => change_stop, 1 => send, 2 => change_message]
+    let orders = prop_oneof![2 => create, 6 => change, 4 => change_stop, 1 => send, 2 => change_message];
+    prop_oneof![2 => orders, 1 => any_other_action()]
+}
+
+/// Share links, areas and routes.
+fn any_other_action() -> impl Strategy<Value = Action> {
+    let id = || 0u128..3;
+    let place = || (-9..=9i8, -9..=9i8).prop_map(|(lat, lon)| Position::new(lat.into(), lon.into()));
+    let place = move || place().prop_map(|place| place.expect("in range"));
+    let share = (id(), id(), 0u8..4, 0i64..2).prop_map(|(link, order, secret, later)| Action::ShareOrder {
+        link: ShareLinkId::from_bits(link),
+        order: OrderId::from_bits(order),
+        secret: ShareHash([secret; 32]),
+        expires: WallTime::from_micros(START.as_micros() + later),
+    });
+    let revoke = id().prop_map(|link| Action::RevokeShareLink { link: ShareLinkId::from_bits(link) });
+    let draw = (id(), "[a-z']{0,4}", vec(place(), 2..5)).prop_map(|(geofence, title, corners)| {
+        Action::DrawGeofence { geofence: GeofenceId::from_bits(geofence), title, corners }
+    });
+    let remove =
+        id().prop_map(|geofence| Action::RemoveGeofence { geofence: GeofenceId::from_bits(geofence) });
+    let vehicle = select(vec![van("V"), van("TRUCK-042")]);
+    let plan = (id(), 0u32..4, vehicle, vec(id(), 0..3), vec(place(), 0..4), "[a-z\\\\]{0,4}").prop_map(
+        |(route, version, vehicle, stops, path, reason)| Action::PlanRoute {
+            route: RouteId::from_bits(route),
+            version,
+            vehicle,
+            stops: stops.into_iter().map(StopId::from_bits).collect(),
+            path,
+            reason,
+        },
+    );
+    let change = (id(), 0u32..4, select(RouteState::ALL), select(RouteState::ALL)).prop_map(
+        |(route, version, from, to)| Action::ChangeRoute {
+            route: RouteId::from_bits(route),
+            version,
+            from,
+            to,
+        },
+    );
+    prop_oneof![2 => share, 1 => revoke, 2 => draw, 1 => remove, 3 => plan, 4 => change]
 }
 
 /// Most often another wish; sometimes one that was here before, with the same words or others.
 fn any_command() -> impl Strategy<Value = Command> {
-    (select(vec!["acme", "b.v_2"]), 0u128..60, any_action()).prop_map(|(name, id, action)| Command {
-        tenant: tenant(name),
-        id: CommandId::from_bits(id),
-        action,
-    })
+    (select(vec!["acme", "b.v_2"]), 0u128..60, 0i64..1_000_000, any_action()).prop_map(
+        |(name, id, later, action)| Command {
+            tenant: tenant(name),
+            id: CommandId::from_bits(id),
+            at: WallTime::from_micros(START.as_micros() + later),
+            action,
+        },
+    )
 }
 
 fn emptied(server: &Postgres) -> (MemoryStore, PostgresStore) {
-    server.sql(DATABASE, "TRUNCATE commands, stops, messages, orders");
+    server.sql(DATABASE, "TRUNCATE commands, stops, messages, share_links, geofences, routes, orders");
     (MemoryStore::new(), store(server))
 }
 
@@ -88,16 +136,47 @@ async fn content(store: &dyn Orders) -> String {
     for name in ["acme", "b.v_2"] {
         for open in [false, true] {
             for vehicle in [None, Some(van("V"))] {
-                let which = Which { vehicle, open };
+                let which = Which { vehicle, open, ..Which::default() };
                 text += &format!("{:?}\n", store.orders(tenant(name), which, ALL).await.expect("orders"));
             }
         }
         for vehicle in ["V", "TRUCK-042"] {
-            let messages = store.messages(tenant(name), van(vehicle), ALL).await.expect("messages");
+            let messages = store.messages(tenant(name), Some(van(vehicle)), ALL).await.expect("messages");
             text += &format!("{messages:?}\n");
+            // Which of two of the same moment comes first is each store's own.
+            let mut routes = store.routes(tenant(name), van(vehicle), ALL).await.expect("routes");
+            assert!(routes.is_sorted_by_key(|route| std::cmp::Reverse(route.created)));
+            routes.sort_by_key(|route| (route.id, route.version));
+            text += &format!("{routes:?}\n");
         }
+        for order in 0..3 {
+            let links = store.share_links(tenant(name), OrderId::from_bits(order), ALL).await.expect("links");
+            text += &format!("{links:?}\n");
+        }
+        text += &format!("{:?}\n", store.geofences(tenant(name), ALL).await.expect("areas"));
+        text += &followed(store, tenant(name)).await;
+    }
+    for secret in 0..4 {
+        text += &format!("{:?}\n", store.share_link(ShareHash([secret; 32])).await.expect("a link"));
     }
     text
+}
+
+/// The feed of changes, read three at a time. Places differ from store to store; the order does not.
+async fn followed(store: &dyn Orders, tenant: TenantId) -> String {
+    let (mut text, mut after) = (String::new(), Cursor::default());
+    loop {
+        let changes = store.changes(tenant, after, 3).await.expect("changes");
+        let Some(last) = changes.last() else { return text };
+        assert!(changes.is_sorted_by_key(|change| change.cursor) && changes[0].cursor > after);
+        after = last.cursor;
+        for change in &changes {
+            // On their way through JSON places may lose a unit in the last place.
+            let action = serde_json::to_string(&change.action).expect("JSON");
+            let action: Action = serde_json::from_str(&action).expect("an action");
+            text += &format!("{} {action:?}\n", change.at);
+        }
+    }
 }
 
 #[test]
@@ -124,8 +203,36 @@ fn any_commands_have_the_same_verdicts_and_leave_the_same_orders() {
     checked.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
+#[tokio::test]
+async fn nothing_appears_in_the_feed_behind_a_place_that_was_passed() {
+    let server = migrated(Disk::Cached).await;
+    let store = store(&server);
+    assert_eq!(store.carry_out(create(1, 1)).await, applied(false));
+    // One that has drawn its number, and takes its time.
+    let begun = "BEGIN; INSERT INTO commands (tenant_id, command_id, action, verdict) VALUES ('acme', gen_random_uuid(), \
+         '{\"kind\":\"revoke_share_link\", \"link\":\"00000000-0000-0000-0000-000000000001\"}', 'applied'); \
+         SELECT pg_sleep(60)";
+    let _slow = server.session(DATABASE, begun);
+    let sleeping = "FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    while server.sql(DATABASE, &format!("SELECT count(*) {sleeping}")) == "0" {}
+    assert_eq!(store.carry_out(create(2, 2)).await, applied(false));
+    let seen = store.changes(tenant("acme"), Cursor::default(), ALL).await.expect("changes");
+    assert_eq!(seen.len(), 1, "what began later waits for it: {seen:?}");
+    server.sql(DATABASE, &format!("SELECT pg_terminate_backend(pid) {sleeping}"));
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let rest = store.changes(tenant("acme"), seen[0].cursor, ALL).await.expect("changes");
+        if let [second] = &rest[..] {
+            assert!(matches!(second.action, Action::CreateOrder { .. }), "{second:?}");
+            break;
+        }
+        assert!(rest.is_empty() && Instant::now() < until, "{rest:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 fn command(id: u128, action: Action) -> Command {
-    Command { tenant: tenant("acme"), id: CommandId::from_bits(id), action }
+    Command { tenant: tenant("acme"), id: CommandId::from_bits(id), at: START, action }
 }
 
 fn create(id: u128, order: u128) -> Command {
@@ -201,8 +308,9 @@ async fn what_was_answered_is_there_after_the_server_was_killed_and_away_is_said
         }
         server.start_again();
         let until = Instant::now() + Duration::from_secs(20);
+        let which = Which { vehicle: Some(van("V")), open: true, ..Which::default() };
         let orders = loop {
-            match store.orders(tenant("acme"), Which { vehicle: Some(van("V")), open: true }, ALL).await {
+            match store.orders(tenant("acme"), which, ALL).await {
                 Ok(orders) => break orders,
                 Err(error) => assert!(Instant::now() < until, "{error}"),
             }

@@ -1,0 +1,294 @@
+//! From a request to an answer: who asks, what for, which handler.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use drover_auth::{Principal, Scope, ShareSecret, Tickets, Verifier};
+use drover_bus::{CallError, CallOptions, Pool, Route, Tool, carry_out};
+use drover_env::{Env, Value};
+use drover_model::orders::{Action, Command, Verdict};
+use drover_model::{CommandId, TenantId, VehicleId, WallTime};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Body;
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::{Method, Request, StatusCode};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::answer::Answer;
+use crate::arguments::Query;
+use crate::problem::Problem;
+use crate::routes::{self, Handler, Table};
+use crate::view;
+
+/// Longest body of a request: a route with the most points that it may have.
+pub const BODY_BYTES_MAX: usize = 2 << 20;
+
+/// How the API behaves.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Longest that an agent may take to answer.
+    pub answer_within: Duration,
+    /// What links to deliveries begin with, such as `https://map.example.com`; nothing, and they begin with `/`.
+    pub public_url: String,
+    /// How long a share link lasts unless its maker says otherwise.
+    pub share_lasts: Duration,
+    /// Longest that somebody who waits for a change is kept waiting.
+    pub wait_max: Duration,
+    /// How long a token lasts that a share link gives for the live map: so long the vehicle may still be seen after a delivery.
+    pub ticket_lasts: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            answer_within: Duration::from_secs(5),
+            public_url: String::new(),
+            share_lasts: Duration::from_secs(24 * 3600),
+            wait_max: Duration::from_secs(25),
+            ticket_lasts: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What is known of vehicles without asking a store: whoever takes fresh fixes knows more of them, and sooner.
+pub trait Fleet: Send + Sync {
+    /// Vehicles of `tenant` that `may_see` allows, as GeoJSON features; `None` if nobody here knows.
+    fn features(
+        &self,
+        tenant: TenantId,
+        may_see: &dyn Fn(VehicleId) -> bool,
+        with_engine: bool,
+    ) -> Option<Vec<serde_json::Value>>;
+}
+
+/// Knows nothing: positions come from the store.
+#[derive(Debug)]
+pub struct NoFleet;
+
+impl Fleet for NoFleet {
+    fn features(
+        &self,
+        _: TenantId,
+        _: &dyn Fn(VehicleId) -> bool,
+        _: bool,
+    ) -> Option<Vec<serde_json::Value>> {
+        None
+    }
+}
+
+/// The HTTP API of one node. Clones share everything.
+#[derive(Clone)]
+pub struct Api {
+    pub(crate) env: Env,
+    pub(crate) pool: Pool,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) fleet: Arc<dyn Fleet>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) tickets: Option<Arc<Tickets>>,
+    table: Arc<Table>,
+    rng: Arc<Mutex<ChaCha8Rng>>,
+}
+
+/// A request that somebody may make.
+pub(crate) struct Asked {
+    pub(crate) principal: Principal,
+    pub(crate) query: Query,
+    pub(crate) body: Bytes,
+    pub(crate) headers: HeaderMap,
+    /// The parts of the path that have names.
+    pub(crate) path: Vec<String>,
+}
+
+impl Asked {
+    /// Refuses who does not have `scope`.
+    pub(crate) fn need(&self, scope: Scope) -> Result<(), Problem> {
+        if self.principal.scopes.has(scope) {
+            return Ok(());
+        }
+        Err(Problem::forbidden(format!(
+            "this needs the scope {scope}; the token has: {}",
+            self.principal.scopes
+        )))
+    }
+
+    /// The vehicle in the path, if the caller may see it. What they may not see is not there for them.
+    pub(crate) fn vehicle(&self) -> Result<VehicleId, Problem> {
+        let name = &self.path[0];
+        let vehicle: VehicleId = crate::arguments::parsed("vehicle", name)?;
+        if self.principal.may_see(self.principal.tenant, vehicle) {
+            Ok(vehicle)
+        } else {
+            Err(Problem::missing(format!("there is no vehicle {vehicle} that this token may see")))
+        }
+    }
+}
+
+impl Api {
+    /// An API whose answers come from the agents of `pool`.
+    ///
+    /// `tickets` are what share links give for the live map; without them they show no vehicle.
+    pub fn new(
+        env: Env,
+        pool: Pool,
+        verifier: Arc<Verifier>,
+        tickets: Option<Arc<Tickets>>,
+        fleet: Arc<dyn Fleet>,
+        config: Config,
+    ) -> Self {
+        let rng = Arc::new(Mutex::new(env.rng("api")));
+        Self {
+            env,
+            pool,
+            verifier,
+            tickets,
+            fleet,
+            config: Arc::new(config),
+            table: Arc::new(Table::new()),
+            rng,
+        }
+    }
+
+    /// True if `path` is the API's to answer.
+    pub fn is_of(path: &str) -> bool {
+        path == "/api" || path.starts_with("/api/")
+    }
+
+    /// Answers a request of a client at `peer`.
+    pub async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Answer
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+    {
+        let answered = self.try_answer(request).await;
+        let status = match &answered {
+            Ok(answer) => answer.status(),
+            Err(problem) => problem.status,
+        };
+        self.env.event("api.answered", &[("status", Value::U64(status.as_u16().into()))]);
+        if let Err(problem) = &answered
+            && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        {
+            let peer = peer.to_string();
+            let fields = [("reason", Value::Str(problem.code)), ("peer", Value::Str(&peer))];
+            self.env.event("api.refused", &fields);
+        }
+        answered.unwrap_or_else(Into::into)
+    }
+
+    async fn try_answer<B>(&self, request: Request<B>) -> Result<Answer, Problem>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+    {
+        let (parts, body) = request.into_parts();
+        let (path, handlers) = self.table.find(parts.uri.path())?;
+        let endpoint = handlers.of(&parts.method)?;
+        let query = Query::of(parts.uri.query(), endpoint.parameters)?;
+        let token = bearer(&parts.headers);
+        match &endpoint.handler {
+            Handler::Public(handle) => handle(self),
+            Handler::Shared(handle) => {
+                let secret: ShareSecret = token.ok_or_else(unauthenticated)?.parse().map_err(|error| {
+                    Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", format!("{error}"))
+                })?;
+                handle(self.clone(), secret).await
+            }
+            Handler::Known(handle) => {
+                let token = token.ok_or_else(unauthenticated)?;
+                let principal = self.verifier.verify(token, self.env.wall())?;
+                let body = read(&parts.method, body).await?;
+                handle(self.clone(), Asked { principal, query, body, headers: parts.headers, path }).await
+            }
+        }
+    }
+
+    /// Asks an agent.
+    pub(crate) async fn ask<T: Tool>(&self, input: &T::Input) -> Result<T::Output, Problem> {
+        let options = CallOptions::within(self.config.answer_within);
+        Ok(self.pool.call::<T>(Route::RoundRobin, input, options).await?)
+    }
+
+    /// Has a change carried out; says what became of it, if that was not what was wished for.
+    pub(crate) async fn change(
+        &self,
+        principal: &Principal,
+        id: CommandId,
+        action: Action,
+    ) -> Result<(), Problem> {
+        let at = self.env.wall();
+        let command = Command { tenant: principal.tenant, id, at, action };
+        command.check().map_err(Problem::bad)?;
+        let options = CallOptions::within(self.config.answer_within);
+        let done = carry_out(&self.pool, Route::RoundRobin, &command, options).await;
+        let result = match done {
+            Ok(result) => result,
+            Err(CallError::Refused(detail)) => {
+                return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", detail));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let verdict = result.verdict.as_deref().and_then(Verdict::named);
+        let fields = [
+            ("actor", Value::Str(&principal.subject)),
+            ("action", Value::Str(view::kind_of(&command.action))),
+            ("verdict", Value::Str(verdict.map_or("unknown", Verdict::as_str))),
+        ];
+        self.env.event("api.change", &fields);
+        let conflict = |code, detail: &str| Err(Problem::new(StatusCode::CONFLICT, code, detail));
+        match verdict {
+            Some(Verdict::Applied) => Ok(()),
+            Some(Verdict::Exists) => {
+                conflict("exists", "something has this identity already; nothing was changed")
+            }
+            Some(Verdict::Missing) => Err(Problem::missing("there is no such thing; nothing was changed")),
+            Some(Verdict::Elsewhere) => {
+                conflict("elsewhere", "it is not in the state that was given as from; nothing was changed")
+            }
+            Some(Verdict::NotAStep) => {
+                conflict("not_a_step", "no step leads from there to that state; nothing was changed")
+            }
+            None => Err(Problem::new(
+                StatusCode::BAD_GATEWAY,
+                "unknown_verdict",
+                "an agent gave a verdict that this program does not know",
+            )),
+        }
+    }
+
+    /// 128 bits that nobody has drawn before.
+    pub(crate) fn draw(&self) -> u128 {
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner).random()
+    }
+
+    /// Now, as answers write it.
+    pub(crate) fn now(&self) -> WallTime {
+        self.env.wall()
+    }
+}
+
+fn unauthenticated() -> Problem {
+    let detail = "this needs a token: Authorization: Bearer TOKEN (drover token makes one)";
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+async fn read<B>(method: &Method, body: B) -> Result<Bytes, Problem>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+{
+    if *method == Method::GET || *method == Method::DELETE {
+        return Ok(Bytes::new());
+    }
+    let limited = Limited::new(body, BODY_BYTES_MAX).collect().await;
+    limited.map(http_body_util::Collected::to_bytes).map_err(|_| {
+        let detail = format!("the body is longer than {BODY_BYTES_MAX} bytes, or was cut off");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    })
+}
+
+pub(crate) use routes::Endpoint;

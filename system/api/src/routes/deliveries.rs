@@ -1,0 +1,245 @@
+//! Share links, and what whoever has one sees: one delivery, and the vehicle that brings it while it is on its way.
+
+use std::time::Duration;
+
+use drover_auth::{Scope, ShareSecret};
+use drover_bus::desk::{FindRoutes, FindShareLinks, RouteQuery, ShareLinkInfo, ShareLinkQuery};
+use drover_bus::orders::{FindOrders, OrderInfo, OrderQuery, StopInfo};
+use drover_env::Value as Field;
+use drover_model::orders::Action;
+use drover_model::{OrderId, ShareLinkId, TenantId, VehicleId, WallTime};
+use hyper::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, json};
+use crate::api::{Api, Asked, Endpoint};
+use crate::arguments::{body, idempotency_key, parsed};
+use crate::problem::Problem;
+use crate::routes::orders::made_by;
+use crate::routes::{Handler, known};
+use crate::view;
+
+/// Longest life of a link, in seconds.
+const EXPIRES_S_MAX: u64 = 30 * 24 * 3600;
+/// Nearer than this the vehicle is near, in metres.
+const NEAR_M: f64 = 800.0;
+/// Metres of one degree of latitude.
+const DEGREE_M: f64 = 111_195.0;
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        known!(POST "/api/v1/orders/{id}/share-links" () takes ShareBody, share, "Makes a link that shows one order. Its secret is in the answer, and nowhere else."),
+        known!(GET "/api/v1/orders/{id}/share-links" (), links, "Links of an order, without their secrets."),
+        known!(DELETE "/api/v1/share-links/{id}" (), revoke, "Makes a link show nothing any more."),
+        Endpoint {
+            method: Method::GET,
+            path: "/api/v1/delivery",
+            parameters: &[],
+            body: None,
+            summary: "What whoever has a share link sees of its delivery; the link's secret is the token. While the vehicle may be seen, \
+                      session is a token for the live map that shows it alone.",
+            handler: Handler::Shared(|api, secret| Box::pin(delivery(api, secret))),
+        },
+    ]
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ShareBody {
+    /// After so many seconds it is over; a day without it.
+    expires_s: Option<u64>,
+}
+
+async fn share(api: Api, asked: Asked) -> Result<Answer, Problem> {
+    asked.need(Scope::ShareWrite)?;
+    let (id, wanted): (_, ShareBody) = (idempotency_key(&asked.headers)?, body(&asked.body)?);
+    let order: OrderId = parsed("order", &asked.path[0])?;
+    let lasts = wanted.expires_s.unwrap_or(api.config.share_lasts.as_secs());
+    if !(1..=EXPIRES_S_MAX).contains(&lasts) {
+        return Err(Problem::bad(format!("expires_s of {lasts}: it is 1 to {EXPIRES_S_MAX}")));
+    }
+    // A repeat finds that the first has made a link whose secret nobody knows: it says so, and the caller makes another.
+    let secret = ShareSecret::from_random(api.draw().to_be_bytes());
+    let link = ShareLinkId::from_bits(made_by(id, 0));
+    let expires = api.now().plus(Duration::from_secs(lasts));
+    let action = Action::ShareOrder { link, order, secret: secret.hash(), expires };
+    api.change(&asked.principal, id, action).await.map_err(|problem| match problem.code {
+        "key_reused" | "exists" => Problem::new(
+            StatusCode::CONFLICT,
+            "made_before",
+            "this request was carried out before, and its secret is told once; ask again with another Idempotency-Key",
+        ),
+        _ => problem,
+    })?;
+    let token = secret.reveal();
+    let url = format!("{}/d/{token}", api.config.public_url.trim_end_matches('/'));
+    let micros = u64::try_from(expires.as_micros()).unwrap_or_default();
+    let made =
+        json!({ "id": link, "order": order, "token": token, "url": url, "expires": view::time(micros) });
+    Ok(json(StatusCode::CREATED, &made))
+}
+
+async fn links(api: Api, asked: Asked) -> Result<Answer, Problem> {
+    asked.need(Scope::ShareWrite)?;
+    let order: OrderId = parsed("order", &asked.path[0])?;
+    let query = ShareLinkQuery {
+        tenant: Some(asked.principal.tenant.to_string()),
+        order_id: Some(order.to_string()),
+        secret_sha256: None,
+    };
+    let links = api.ask::<FindShareLinks>(&query).await?.links;
+    let items: Vec<Value> = links.iter().map(view::share_link).collect();
+    Ok(json(StatusCode::OK, &json!({ "items": items, "next": null })))
+}
+
+async fn revoke(api: Api, asked: Asked) -> Result<Answer, Problem> {
+    asked.need(Scope::ShareWrite)?;
+    let id = idempotency_key(&asked.headers)?;
+    let link: ShareLinkId = parsed("link", &asked.path[0])?;
+    api.change(&asked.principal, id, Action::RevokeShareLink { link }).await?;
+    Ok(json(StatusCode::OK, &json!({ "id": link, "revoked": true })))
+}
+
+/// A delivery that shows nothing any more, and does not say why.
+fn over() -> Answer {
+    json(StatusCode::OK, &json!({ "status": "over", "window": null, "timeline": [], "session": null }))
+}
+
+async fn delivery(api: Api, secret: ShareSecret) -> Result<Answer, Problem> {
+    let query =
+        ShareLinkQuery { secret_sha256: Some(secret.hash().to_string()), ..ShareLinkQuery::default() };
+    let Some(link) = api.ask::<FindShareLinks>(&query).await?.links.into_iter().next() else {
+        api.env.event("api.refused", &[("reason", Field::Str("unknown_link"))]);
+        return Err(Problem::missing("there is no such link"));
+    };
+    let now = api.now();
+    let expires = time_of(link.expires_us);
+    if link.revoked_us.is_some() || now >= expires {
+        return Ok(over());
+    }
+    let tenant: TenantId = parsed("tenant", link.tenant.as_deref().unwrap_or_default())?;
+    let query =
+        OrderQuery { tenant: link.tenant.clone(), order_id: link.order_id.clone(), ..OrderQuery::default() };
+    let Some(order) = api.ask::<FindOrders>(&query).await?.orders.into_iter().next() else {
+        return Ok(over());
+    };
+    let Some(stop) = order.stops.last() else { return Ok(over()) };
+    let vehicle: Option<VehicleId> = order.vehicle_id.as_deref().and_then(|name| name.parse().ok());
+    let under_way = order.state.as_deref() == Some("under_way");
+    let seen = match vehicle {
+        Some(vehicle) if under_way => seen(&api, tenant, vehicle),
+        _ => None,
+    };
+    let Some(status) = status_of(&order, stop, seen.as_ref()) else { return Ok(over()) };
+    let before = match vehicle {
+        Some(vehicle) if under_way => Some(stops_before(&api, tenant, &order, stop, vehicle).await?),
+        _ => None,
+    };
+    let session = vehicle
+        .filter(|_| under_way)
+        .and_then(|vehicle| ticket(&api, &link, tenant, vehicle, &order, expires));
+    let body = json!({
+        "status": status,
+        "window": { "from": stop.due_from_us.map(view::time), "until": stop.due_until_us.map(view::time) },
+        "stops_before": before,
+        "destination": { "lon": stop.lon, "lat": stop.lat },
+        "customer": order.customer,
+        "updated": seen.as_ref().and_then(|feature| feature["properties"]["time_ms"].as_u64()).map(|millis| view::time(millis * 1_000)),
+        "timeline": timeline(&order, stop),
+        "session": session,
+    });
+    Ok(json(StatusCode::OK, &body))
+}
+
+fn time_of(micros: Option<u64>) -> WallTime {
+    WallTime::from_micros(micros.and_then(|micros| i64::try_from(micros).ok()).unwrap_or_default())
+}
+
+/// The vehicle as the fleet knows it.
+fn seen(api: &Api, tenant: TenantId, vehicle: VehicleId) -> Option<Value> {
+    let features = api.fleet.features(tenant, &|other| other == vehicle, false)?;
+    features.into_iter().next()
+}
+
+/// None once nobody waits for it any more.
+fn status_of(order: &OrderInfo, stop: &StopInfo, seen: Option<&Value>) -> Option<&'static str> {
+    Some(match (order.state.as_deref(), stop.state.as_deref()) {
+        (Some("planned" | "assigned"), _) => "planned",
+        (Some("delivered"), _) => "done",
+        (Some("failed"), _) => "failed",
+        (Some("under_way"), Some("arrived")) => "arrived",
+        (Some("under_way"), Some("done")) => "done",
+        (Some("under_way"), _) if seen.is_some_and(|feature| distance_m(feature, stop) < NEAR_M) => "near",
+        (Some("under_way"), _) => "under_way",
+        _ => return None,
+    })
+}
+
+/// On the plane: it is about a few streets.
+fn distance_m(feature: &Value, stop: &StopInfo) -> f64 {
+    let place = &feature["geometry"]["coordinates"];
+    let (Some(lon), Some(lat)) = (place[0].as_f64(), place[1].as_f64()) else { return f64::INFINITY };
+    let (to_lon, to_lat) = (stop.lon.unwrap_or_default(), stop.lat.unwrap_or_default());
+    let (x, y) = ((to_lon - lon) * lat.to_radians().cos(), to_lat - lat);
+    x.hypot(y) * DEGREE_M
+}
+
+/// Open stops that the vehicle's route has in front of this one; those of the order itself, if the route does not have it.
+async fn stops_before(
+    api: &Api,
+    tenant: TenantId,
+    order: &OrderInfo,
+    stop: &StopInfo,
+    vehicle: VehicleId,
+) -> Result<usize, Problem> {
+    let own = order.stops.iter().take_while(|there| there.stop_id != stop.stop_id);
+    let own = own.filter(|there| there.state.as_deref() == Some("planned")).count();
+    let query = RouteQuery {
+        tenant: Some(tenant.to_string()),
+        vehicle_id: Some(vehicle.to_string()),
+        routes_max: Some(1),
+    };
+    let routes = api.ask::<FindRoutes>(&query).await?.routes;
+    let Some(route) = routes.first() else { return Ok(own) };
+    let Some(place) = route.stop_ids.iter().position(|id| Some(id) == stop.stop_id.as_ref()) else {
+        return Ok(own);
+    };
+    Ok(place)
+}
+
+/// A token for the live map that shows this vehicle alone, from when it set out, and not for long: whoever goes on asks again.
+fn ticket(
+    api: &Api,
+    link: &ShareLinkInfo,
+    tenant: TenantId,
+    vehicle: VehicleId,
+    order: &OrderInfo,
+    expires: WallTime,
+) -> Option<String> {
+    let tickets = api.tickets.as_ref()?;
+    let until = expires.min(api.now().plus(api.config.ticket_lasts));
+    let link = link.link_id.as_deref().unwrap_or_default();
+    Some(tickets.issue(tenant, vehicle, link, time_of(order.changed_us), api.now(), until))
+}
+
+/// What has happened so far.
+fn timeline(order: &OrderInfo, stop: &StopInfo) -> Vec<Value> {
+    let at = |micros: Option<u64>, what: &str| {
+        micros.map(|micros| json!({ "at": view::time(micros), "what": what }))
+    };
+    let arrived = stop.state.as_deref() == Some("arrived");
+    let last = match order.state.as_deref() {
+        Some("under_way") => Some("under_way"),
+        Some("delivered") => Some("done"),
+        Some("failed") => Some("failed"),
+        _ => None,
+    };
+    let all = [
+        at(order.created_us, "planned"),
+        last.and_then(|what| at(order.changed_us, what)),
+        arrived.then(|| at(stop.changed_us, "arrived")).flatten(),
+    ];
+    all.into_iter().flatten().collect()
+}

@@ -1,0 +1,159 @@
+//! Things as answers show them.
+
+use drover_bus::desk::{ChangeInfo, GeofenceInfo, RouteInfo, ShareLinkInfo};
+use drover_bus::orders::{MessageInfo, OrderInfo, StopInfo};
+use drover_model::WallTime;
+use drover_model::orders::{Action, NewStop};
+use serde_json::{Map, Value, json};
+
+/// A time as answers write it (RFC 3339, milliseconds).
+pub(crate) fn time(micros: u64) -> Value {
+    let millis = i64::try_from(micros / 1_000).unwrap_or(i64::MAX / 1_000);
+    let time = WallTime::from_micros(millis * 1_000).to_string();
+    // Whole seconds and shorter fractions are written out, so that texts sort as times do.
+    let head = time.strip_suffix('Z').unwrap_or(&time);
+    Value::String(match head.split_once('.') {
+        Some((seconds, fraction)) => format!("{seconds}.{fraction:0<3}Z"),
+        None => format!("{head}.000Z"),
+    })
+}
+
+fn time_if_any(micros: Option<u64>) -> Value {
+    micros.map_or(Value::Null, time)
+}
+
+fn position(lat: Option<f64>, lon: Option<f64>) -> Value {
+    json!({ "lon": lon, "lat": lat })
+}
+
+pub(crate) fn order(order: &OrderInfo) -> Value {
+    let stops: Vec<Value> =
+        order.stops.iter().enumerate().map(|(sequence, info)| stop(info, sequence)).collect();
+    json!({
+        "id": order.order_id, "customer": order.customer, "state": order.state, "vehicle": order.vehicle_id,
+        "created": time_if_any(order.created_us), "changed": time_if_any(order.changed_us), "stops": stops,
+    })
+}
+
+pub(crate) fn stop(stop: &StopInfo, sequence: usize) -> Value {
+    json!({
+        "id": stop.stop_id, "sequence": sequence, "position": position(stop.lat, stop.lon), "state": stop.state,
+        "due_from": time_if_any(stop.due_from_us), "due_until": time_if_any(stop.due_until_us),
+        "changed": time_if_any(stop.changed_us),
+    })
+}
+
+pub(crate) fn message(message: &MessageInfo) -> Value {
+    json!({
+        "id": message.message_id, "vehicle": message.vehicle_id, "to_vehicle": message.to_vehicle, "body": message.body,
+        "state": message.state, "created": time_if_any(message.created_us), "changed": time_if_any(message.changed_us),
+        "expires": time_if_any(message.expires_us),
+    })
+}
+
+/// `previous` is the revision that this one replaces.
+pub(crate) fn route(route: &RouteInfo) -> Value {
+    let version = route.version.unwrap_or_default();
+    let line: Vec<[Option<f64>; 2]> = route.path.iter().map(|point| [point.lon, point.lat]).collect();
+    json!({
+        "id": route.route_id, "revision": version, "vehicle": route.vehicle_id, "stops": route.stop_ids,
+        "polyline": if line.is_empty() { Value::Null } else { json!(line) }, "reason": route.reason,
+        "state": route.state, "created": time_if_any(route.created_us), "changed": time_if_any(route.changed_us),
+        "previous": if version > 1 { json!(version - 1) } else { Value::Null },
+    })
+}
+
+/// A link without its secret, which nobody knows any more.
+pub(crate) fn share_link(link: &ShareLinkInfo) -> Value {
+    json!({
+        "id": link.link_id, "order": link.order_id, "created": time_if_any(link.created_us),
+        "expires": time_if_any(link.expires_us), "revoked": time_if_any(link.revoked_us),
+    })
+}
+
+/// A GeoJSON feature (RFC 7946).
+pub(crate) fn geofence(geofence: &GeofenceInfo) -> Value {
+    let mut ring: Vec<[Option<f64>; 2]> =
+        geofence.corners.iter().map(|corner| [corner.lon, corner.lat]).collect();
+    ring.extend(ring.first().copied());
+    json!({
+        "type": "Feature", "id": geofence.geofence_id, "properties": { "name": geofence.title },
+        "geometry": { "type": "Polygon", "coordinates": [ring] },
+    })
+}
+
+/// The kind of thing that an action is about.
+pub(crate) const fn kind_of(action: &Action) -> &'static str {
+    match action {
+        Action::CreateOrder { .. } | Action::ChangeOrder { .. } => "order",
+        Action::ChangeStop { .. } => "stop",
+        Action::SendMessage { .. } | Action::ChangeMessage { .. } => "message",
+        Action::ShareOrder { .. } | Action::RevokeShareLink { .. } => "share_link",
+        Action::DrawGeofence { .. } | Action::RemoveGeofence { .. } => "geofence",
+        Action::PlanRoute { .. } | Action::ChangeRoute { .. } => "route",
+    }
+}
+
+/// An entry of the feed: its place, its time, what it is about, and the fields that the change has set.
+pub(crate) fn change(info: &ChangeInfo, action: &Action) -> Value {
+    let mut entry = Map::new();
+    entry.insert("cursor".to_owned(), json!(info.cursor));
+    entry.insert("at".to_owned(), time_if_any(info.at_us));
+    entry.insert("kind".to_owned(), json!(kind_of(action)));
+    let at = time_if_any(info.at_us);
+    let fields = match action {
+        Action::CreateOrder { order, customer, stops } => json!({
+            "id": order, "customer": customer, "state": "planned", "vehicle": null, "created": at, "changed": at,
+            "stops": stops.iter().enumerate().map(|(sequence, stop)| new_stop(stop, sequence, &at)).collect::<Vec<_>>(),
+        }),
+        Action::ChangeOrder { order, to, vehicle, .. } => match vehicle {
+            Some(vehicle) => json!({ "id": order, "state": to, "changed": at, "vehicle": vehicle }),
+            None => json!({ "id": order, "state": to, "changed": at }),
+        },
+        Action::ChangeStop { stop, to, .. } => json!({ "id": stop, "state": to, "changed": at }),
+        Action::SendMessage { message, vehicle, to_vehicle, body, expires } => json!({
+            "id": message, "vehicle": vehicle, "to_vehicle": to_vehicle, "body": body, "state": "queued",
+            "created": at, "changed": at, "expires": expires,
+        }),
+        Action::ChangeMessage { message, to, .. } => json!({ "id": message, "state": to, "changed": at }),
+        Action::ShareOrder { link, order, expires, .. } => {
+            json!({ "id": link, "order": order, "created": at, "expires": expires })
+        }
+        Action::RevokeShareLink { link } => json!({ "id": link, "revoked": at }),
+        Action::DrawGeofence { geofence, title, .. } => json!({ "id": geofence, "name": title }),
+        Action::RemoveGeofence { geofence } => json!({ "id": geofence, "removed": at }),
+        Action::PlanRoute { route, version, vehicle, stops, reason, .. } => json!({
+            "id": route, "revision": version, "vehicle": vehicle, "stops": stops, "reason": reason, "state": "queued",
+        }),
+        Action::ChangeRoute { route, version, to, .. } => {
+            json!({ "id": route, "revision": version, "state": to })
+        }
+    };
+    if let Value::Object(fields) = fields {
+        entry.extend(fields);
+    }
+    Value::Object(entry)
+}
+
+fn new_stop(stop: &NewStop, sequence: usize, at: &Value) -> Value {
+    json!({
+        "id": stop.id, "sequence": sequence, "state": "planned", "due_from": stop.due_from, "due_until": stop.due_until,
+        "position": { "lon": stop.position.lon(), "lat": stop.position.lat() }, "changed": at,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_milliseconds_always() {
+        for (micros, expected) in [
+            (1_772_434_800_000_000, "2026-03-02T07:00:00.000Z"),
+            (1_772_434_800_120_999, "2026-03-02T07:00:00.120Z"),
+            (1_772_434_800_123_456, "2026-03-02T07:00:00.123Z"),
+        ] {
+            assert_eq!(time(micros), expected);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The door of a real hub: tokens of issuers that are believed, and what share links give.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use drover_auth::{Role as Known, Tickets, TokenError, Verifier};
+use drover_model::WallTime;
+use ring::digest::{SHA256, digest};
+
+use crate::door::{Denied, Door, Principal, Role, Visible};
+
+/// Lets in whoever has a token that is believed.
+#[derive(Debug)]
+pub struct Tokens {
+    verifier: Arc<Verifier>,
+    tickets: Option<Arc<Tickets>>,
+    revoked: RwLock<BTreeSet<String>>,
+}
+
+impl Tokens {
+    /// Of these issuers; with `tickets` share links let in, too.
+    pub fn new(verifier: Arc<Verifier>, tickets: Option<Arc<Tickets>>) -> Self {
+        Self { verifier, tickets, revoked: RwLock::default() }
+    }
+
+    /// Believes the tokens of these names (`jti`, or SHA-256 in hexadecimal of one without) no longer.
+    pub fn revoke(&self, token_ids: impl IntoIterator<Item = String>) {
+        self.revoked.write().unwrap_or_else(PoisonError::into_inner).extend(token_ids);
+    }
+
+    fn verified(&self, token: &str, now: WallTime) -> Result<drover_auth::Principal, TokenError> {
+        match self.tickets.as_ref().map(|tickets| tickets.verify(token, now)) {
+            Some(Ok(customer)) => Ok(customer),
+            Some(Err(error @ TokenError::Expired(_))) => Err(error),
+            Some(Err(_)) | None => self.verifier.verify(token, now),
+        }
+    }
+}
+
+impl Door for Tokens {
+    fn admit(&self, token: &str, now: WallTime) -> Result<Principal, Denied> {
+        let who = self.verified(token, now).map_err(|error| match error {
+            TokenError::Expired(_) => Denied::Expired,
+            TokenError::Early(_) => Denied::NotYet,
+            TokenError::Shape
+            | TokenError::Algorithm
+            | TokenError::Signature
+            | TokenError::Audience
+            | TokenError::Claim { .. } => Denied::Invalid,
+        })?;
+        let token_id = who.token_id.clone().unwrap_or_else(|| {
+            digest(&SHA256, token.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        });
+        if self.is_revoked(&token_id) {
+            return Err(Denied::Revoked);
+        }
+        let role = match who.role {
+            Known::Dispatcher => Role::Dispatcher,
+            Known::Viewer => Role::Viewer,
+            Known::Driver => Role::Driver,
+            Known::Customer => Role::Customer,
+        };
+        Ok(Principal {
+            sub: who.subject,
+            tenant: who.tenant,
+            role,
+            scopes: who.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+            visible: who.vehicle.map_or(Visible::All, |vehicle| Visible::Only([vehicle].into())),
+            since: who.since,
+            expires: who.expires,
+            token_id,
+        })
+    }
+
+    fn is_revoked(&self, token_id: &str) -> bool {
+        self.revoked.read().unwrap_or_else(PoisonError::into_inner).contains(token_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_auth::{Claims, Issuer, PublicKeys, Signer};
+
+    use super::*;
+
+    const NOW: WallTime = WallTime::from_secs(1_750_000_000);
+
+    fn door() -> (Signer, Tokens) {
+        let signer = Signer::from_seed([1; 32]);
+        let keys = PublicKeys::from_jwks(&signer.jwks()).expect("keys");
+        let issuer = Issuer { name: "drover".to_owned(), audience: None, keys, tenant: None };
+        let tickets = Tickets::new(Signer::from_seed([2; 32])).expect("a key");
+        (signer, Tokens::new(Arc::new(Verifier::new(vec![issuer])), Some(Arc::new(tickets))))
+    }
+
+    fn token(signer: &Signer, jti: Option<&str>) -> String {
+        signer.sign(&Claims {
+            iss: "drover".to_owned(),
+            sub: "anna".to_owned(),
+            iat: NOW.as_secs(),
+            exp: NOW.as_secs() + 60,
+            nbf: None,
+            aud: None,
+            jti: jti.map(str::to_owned),
+            scope: None,
+            tenant: Some("north".to_owned()),
+            role: Some("dispatcher".to_owned()),
+            vehicle: None,
+        })
+    }
+
+    #[test]
+    fn who_is_believed_comes_in_until_their_token_is_taken_back() {
+        let (signer, door) = door();
+        let anna = door.admit(&token(&signer, Some("7")), NOW).expect("let in");
+        assert!(anna.role == Role::Dispatcher && anna.visible == Visible::All && anna.may("fleet:view"));
+        let nameless = door.admit(&token(&signer, None), NOW).expect("let in").token_id;
+        door.revoke([anna.token_id, nameless]);
+        assert_eq!(door.admit(&token(&signer, Some("7")), NOW), Err(Denied::Revoked));
+        assert_eq!(door.admit(&token(&signer, None), NOW), Err(Denied::Revoked));
+        assert_eq!(door.admit("nonsense", NOW), Err(Denied::Invalid));
+        assert_eq!(
+            door.admit(&token(&signer, Some("8")), WallTime::from_secs(1_750_000_120)),
+            Err(Denied::Expired)
+        );
+    }
+
+    #[test]
+    fn a_share_link_lets_in_a_customer_who_sees_one_vehicle_from_then_on() {
+        let (_, door) = door();
+        let tickets = Tickets::new(Signer::from_seed([2; 32])).expect("a key");
+        let (tenant, van) = ("north".parse().expect("a name"), "VAN-7".parse().expect("a name"));
+        let ends = WallTime::from_secs(NOW.as_secs() + 60);
+        let ticket = tickets.issue(tenant, van, "link", NOW, NOW, ends);
+        let customer = door.admit(&ticket, NOW).expect("let in");
+        assert_eq!(
+            (customer.role, customer.vehicle(), customer.since),
+            (Role::Customer, Some(van), Some(NOW))
+        );
+        assert_eq!(door.admit(&ticket, ends), Err(Denied::Expired));
+    }
+}

@@ -1,0 +1,151 @@
+/** The HTTP API, typed. One function per call; errors are `ApiError` with the server's own words. */
+import type {
+  Change, Config, Delivery, LonLat, Message, Order, OrderState, Page, Principal, Problem, Route, ShareLink, Stop, StopState, Track,
+  Vehicle,
+} from '../core/types'
+
+/** Longest wait for an answer. */
+const TIMEOUT_MS = 15_000
+
+/** Most items of each list that a page holds. */
+const VEHICLES_MAX = 100_000
+const OPEN_ORDERS_MAX = 5_000
+const DONE_ORDERS_MAX = 200
+const MESSAGES_MAX = 2_000
+const SHARE_LINKS_MAX = 100
+
+/** A refusal, or no answer at all (`status` 0). */
+export class ApiError extends Error {
+  constructor(readonly status: number, readonly problem: Problem) {
+    super(problem.detail ?? problem.title ?? `HTTP ${status}`)
+  }
+}
+
+export function newKey(): string {
+  if (typeof crypto.randomUUID === 'function') return crypto.randomUUID()
+  // Without a secure context there is no randomUUID; the bytes are as good.
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+export interface RawAnswer { status: number; problem: Problem; body: unknown }
+
+/** Sends one request and never throws: a missing answer has status 0. */
+export async function request(
+  method: string, path: string, token: string | null, body?: unknown, headers: Record<string, string> = {},
+): Promise<RawAnswer> {
+  let response: Response
+  try {
+    response = await fetch(path, {
+      method, signal: AbortSignal.timeout(TIMEOUT_MS), cache: 'no-store',
+      headers: {
+        ...(token ? { Authorization: `Bearer ${token}` } : {}), ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    const parsed: unknown = text ? JSON.parse(text) : null
+    return { status: response.status, problem: response.ok ? {} : ((parsed ?? {}) as Problem), body: parsed }
+  } catch (error) {
+    return { status: 0, problem: { title: 'no answer', detail: String(error) }, body: null }
+  }
+}
+
+export async function loadConfig(): Promise<Config> {
+  for (const path of ['/api/v1/config.json', '/config.json']) {
+    const answer = await request('GET', path, null)
+    if (answer.status === 200) return answer.body as Config
+    if (answer.status !== 404) throw new ApiError(answer.status, answer.problem)
+  }
+  throw new ApiError(404, { title: 'no config.json' })
+}
+
+export class Api {
+  constructor(readonly token: string | null, private readonly signedOut: () => void = () => undefined) {}
+
+  me = (): Promise<Principal> => this.call('GET', '/me')
+  vehicle = (id: string): Promise<Vehicle> => this.call('GET', `/vehicles/${encodeURIComponent(id)}`)
+  vehicles = (): Promise<Vehicle[]> => this.all('/vehicles', VEHICLES_MAX)
+  messages = (): Promise<Message[]> => this.all('/messages', MESSAGES_MAX)
+  order = (id: string): Promise<Order> => this.call('GET', `/orders/${id}`)
+  route = (vehicle: string): Promise<Route> => this.call('GET', `/vehicles/${encodeURIComponent(vehicle)}/route`)
+  delivery = (): Promise<Delivery> => this.call('GET', '/delivery')
+  shareLinks = (order: string): Promise<ShareLink[]> => this.all(`/orders/${order}/share-links`, SHARE_LINKS_MAX)
+  revoke = (id: string): Promise<void> => this.call('DELETE', `/share-links/${id}`)
+
+  /** All orders that are not done, and some that are. */
+  async orders(): Promise<Order[]> {
+    const lists = await Promise.all([
+      ...(['planned', 'assigned', 'under_way'] as const).map((state) => this.all<Order>(`/orders?state=${state}`, OPEN_ORDERS_MAX)),
+      ...(['delivered', 'failed'] as const).map((state) => this.all<Order>(`/orders?state=${state}`, DONE_ORDERS_MAX)),
+    ])
+    return lists.flat()
+  }
+
+  track(vehicle: string, fromMs: number, untilMs: number, points: number): Promise<Track> {
+    const query = new URLSearchParams({
+      from: new Date(fromMs).toISOString(), until: new Date(untilMs).toISOString(), points: String(points),
+    })
+    return this.call('GET', `/vehicles/${encodeURIComponent(vehicle)}/track?${query}`)
+  }
+
+  createOrder(order: { customer: string; stops: { lon: number; lat: number; due_from: string | null; due_until: string | null }[] }): Promise<Order> {
+    return this.change('/orders', order)
+  }
+
+  orderState(id: string, from: OrderState, to: OrderState, vehicle?: string): Promise<Order> {
+    return this.change(`/orders/${id}/state`, { from, to, ...(vehicle ? { vehicle } : {}) })
+  }
+
+  stopState(id: string, from: StopState, to: StopState): Promise<Stop> {
+    return this.change(`/stops/${id}/state`, { from, to })
+  }
+
+  sendMessage(vehicle: string, body: string, expiresS: number): Promise<Message> {
+    return this.change('/messages', { vehicle, body, expires_s: expiresS })
+  }
+
+  messageState(id: string, from: Message['state'], to: Message['state']): Promise<Message> {
+    return this.change(`/messages/${id}/state`, { from, to })
+  }
+
+  pushRoute(vehicle: string, stops: string[], polyline: LonLat[] | null, reason: string): Promise<Route> {
+    return this.change('/routes', { vehicle, stops, ...(polyline ? { polyline } : {}), reason })
+  }
+
+  share(order: string, expiresS: number): Promise<ShareLink> {
+    return this.change(`/orders/${order}/share-links`, { expires_s: expiresS })
+  }
+
+  changes(since: string): Promise<Page<Change>> {
+    return this.call('GET', `/changes?since=${encodeURIComponent(since)}&wait_s=0`)
+  }
+
+  private change<T>(path: string, body: unknown): Promise<T> {
+    return this.call('POST', path, body, { 'Idempotency-Key': newKey() })
+  }
+
+  /** A list page by page, up to `most` items. */
+  private async all<T>(path: string, most: number): Promise<T[]> {
+    const items: T[] = []
+    let cursor: string | null = null
+    const join = path.includes('?') ? '&' : '?'
+    do {
+      const query: string = `limit=${Math.min(1000, most - items.length)}${cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`}`
+      const page: Page<T> = await this.call('GET', `${path}${join}${query}`)
+      items.push(...page.items)
+      cursor = page.next
+    } while (cursor !== null && items.length < most)
+    return items
+  }
+
+  private async call<T>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T> {
+    const answer = await request(method, `/api/v1${path}`, this.token, body, headers)
+    if (answer.status === 401) this.signedOut()
+    if (answer.status < 200 || answer.status >= 300) throw new ApiError(answer.status, answer.problem)
+    return answer.body as T
+  }
+}

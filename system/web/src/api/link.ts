@@ -1,0 +1,105 @@
+/** The driver of `core/session`: owns the socket and the timer, and stays dull. */
+import type { PositionRecord } from '../core/binary'
+import { Session, type Effect, type LinkState, type Viewport } from '../core/session'
+import type { Change, Principal, VehicleFeature } from '../core/types'
+
+export interface LinkListener {
+  position(id: string, record: PositionRecord): void
+  features(features: VehicleFeature[], snapshot: boolean, details: boolean): void
+  gone(vehicles: string[]): void
+  event(change: Change): void
+  state(state: LinkState, reason: string | null, retryAt: number | null): void
+  welcome(principal: Principal, serverTimeMs: number): void
+  /** Snapshots follow: what is not told again may be gone. */
+  restart(): void
+  problem(code: string, detail: string): void
+}
+
+export class Link {
+  private socket: WebSocket | null = null
+  private timer: ReturnType<typeof setTimeout> | undefined
+  private readonly session: Session
+
+  constructor(token: string | null, private readonly protocol: 'drover.bin' | 'drover.json', private readonly listener: LinkListener) {
+    this.session = new Session(token, (id, record) => listener.position(id, record))
+    this.session.random = Math.random
+    addEventListener('online', () => this.hurry())
+    document.addEventListener('visibilitychange', () => {
+      if (document.visibilityState === 'visible') this.hurry()
+    })
+  }
+
+  start(): void {
+    this.run((now) => this.session.start(now))
+  }
+
+  subscribe(topic: string): void {
+    this.run(() => this.session.subscribe(topic))
+  }
+
+  unsubscribe(topic: string): void {
+    this.run(() => this.session.unsubscribe(topic))
+  }
+
+  setViewport(viewport: Viewport | null): void {
+    this.run(() => this.session.setViewport(viewport))
+  }
+
+  setToken(token: string | null): void {
+    this.run((now) => this.session.setToken(token, now))
+  }
+
+  /** Tries at once instead of waiting. */
+  hurry(): void {
+    this.run((now) => this.session.hurry(now))
+  }
+
+  private run(work: (now: number) => void): void {
+    work(performance.now())
+    for (const effect of this.session.take()) this.perform(effect)
+    clearTimeout(this.timer)
+    const due = this.session.pollTimeout()
+    if (due !== null) this.timer = setTimeout(() => this.run((now) => this.session.handleTimeout(now)), Math.max(5, due - performance.now()))
+  }
+
+  private perform(effect: Effect): void {
+    const { listener } = this
+    switch (effect.do) {
+      case 'connect': return this.connect()
+      case 'close': return this.drop()
+      case 'send': return this.socket?.readyState === WebSocket.OPEN ? this.socket.send(effect.text) : undefined
+      case 'state': return listener.state(effect.state, effect.reason, effect.retryAt)
+      case 'welcome': return listener.welcome(effect.principal, effect.serverTimeMs)
+      case 'features': return listener.features(effect.features, effect.snapshot, effect.details)
+      case 'restart': return listener.restart()
+      case 'gone': return listener.gone(effect.vehicles)
+      case 'event': return listener.event(effect.event)
+      case 'problem': return listener.problem(effect.code, effect.detail)
+    }
+  }
+
+  private connect(): void {
+    this.drop()
+    const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/live-map`, [this.protocol])
+    socket.binaryType = 'arraybuffer'
+    // A socket that was given up may still speak: it is not listened to.
+    const mine = (work: (now: number) => void) => () => {
+      if (this.socket === socket) this.run(work)
+    }
+    socket.onopen = mine((now) => this.session.handleOpen(now))
+    socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) =>
+      mine((now) => (typeof data === 'string' ? this.session.handleText(now, data) : this.session.handleBinary(now, data)))()
+    socket.onclose = ({ code }) =>
+      mine((now) => {
+        this.socket = null
+        this.session.handleClose(now, code)
+      })()
+    this.socket = socket
+  }
+
+  private drop(): void {
+    const socket = this.socket
+    this.socket = null
+    socket?.close()
+  }
+}

@@ -1,0 +1,80 @@
+/** What ages and states mean for the eye: words, freshness, lateness. Pure. */
+import type { Order, OrderState, Status, Stop } from './types'
+
+export const ALL_STATUSES: readonly Status[] = ['moving', 'idling', 'stopped', 'silent']
+
+export type Freshness = 'fresh' | 'ageing' | 'stale'
+/** A position older than this is said to be old; older than STALE_AFTER_MS it is not believed any more. */
+export const AGEING_AFTER_MS = 15_000
+export const STALE_AFTER_MS = 60_000
+
+export function freshness(ageMs: number): Freshness {
+  return ageMs < AGEING_AFTER_MS ? 'fresh' : ageMs < STALE_AFTER_MS ? 'ageing' : 'stale'
+}
+
+export interface AgeText { key: 'age.now' | 'age.s' | 'age.min' | 'age.h' | 'age.d'; n: number }
+
+/** "just now", "12 s ago", "3 min ago": a key of the dictionary and its number. */
+export function ageText(ageMs: number): AgeText {
+  const seconds = Math.max(0, Math.floor(ageMs / 1000))
+  if (seconds < 2) return { key: 'age.now', n: 0 }
+  if (seconds < 90) return { key: 'age.s', n: seconds }
+  if (seconds < 90 * 60) return { key: 'age.min', n: Math.round(seconds / 60) }
+  if (seconds < 36 * 3600) return { key: 'age.h', n: Math.round(seconds / 3600) }
+  return { key: 'age.d', n: Math.round(seconds / 86_400) }
+}
+
+const OPEN_ORDERS: readonly OrderState[] = ['planned', 'assigned', 'under_way']
+
+export function isOpen(stop: Stop): boolean {
+  return stop.state === 'planned' || stop.state === 'arrived'
+}
+
+/** The stop that comes next: the first open one in the order of the route. */
+export function nextStop(stops: readonly Stop[]): Stop | null {
+  let next: Stop | null = null
+  for (const stop of stops) if (isOpen(stop) && (next === null || stop.sequence < next.sequence)) next = stop
+  return next
+}
+
+/** How late a stop is in milliseconds: past its window and not served. 0 while in time. */
+export function lateBy(stop: Stop, now: number): number {
+  if (stop.due_until === null || stop.state !== 'planned') return 0
+  return Math.max(0, now - Date.parse(stop.due_until))
+}
+
+export function orderLateBy(order: Order, now: number): number {
+  if (!OPEN_ORDERS.includes(order.state)) return 0
+  return order.stops.reduce((most, stop) => Math.max(most, lateBy(stop, now)), 0)
+}
+
+export const COLUMNS = ['planned', 'assigned', 'under_way', 'delivered', 'failed'] as const
+export type Column = (typeof COLUMNS)[number]
+
+/** The orders of each column, the most urgent first; done ones newest first. */
+export function board(orders: Iterable<Order>, now: number): Record<Column, Order[]> {
+  const columns: Record<Column, Order[]> = { planned: [], assigned: [], under_way: [], delivered: [], failed: [] }
+  for (const order of orders) if (order.state !== 'cancelled') columns[order.state].push(order)
+  const due = (order: Order): number => {
+    const stop = nextStop(order.stops)
+    return stop?.due_until ? Date.parse(stop.due_until) : Infinity
+  }
+  for (const column of COLUMNS) {
+    if (column === 'delivered' || column === 'failed') {
+      columns[column].sort((a, b) => b.changed.localeCompare(a.changed) || a.id.localeCompare(b.id))
+    } else {
+      columns[column].sort((a, b) => orderLateBy(b, now) - orderLateBy(a, now) || due(a) - due(b) || a.id.localeCompare(b.id))
+    }
+  }
+  return columns
+}
+
+/** Moves that the server allows from each state, as the pages offer them. */
+export const ORDER_STEPS: Record<OrderState, readonly OrderState[]> = {
+  planned: ['assigned', 'cancelled'],
+  assigned: ['planned', 'under_way', 'cancelled'],
+  under_way: ['delivered', 'failed'],
+  delivered: [],
+  failed: ['planned'],
+  cancelled: [],
+}

@@ -1,0 +1,161 @@
+/** What hub and pages say to each other: the session over WebSocket and the HTTP API. Types alone, no code. */
+
+export type Status = 'moving' | 'idling' | 'stopped' | 'silent'
+export type LonLat = [lon: number, lat: number]
+export interface Position { lon: number; lat: number }
+
+/** Values of the engine, as far as the vehicle tells them. */
+export interface Engine {
+  rpm?: number
+  coolant_c?: number
+  fuel_percent?: number
+  battery_v?: number
+  odometer_km?: number
+}
+
+/** One vehicle's newest fix (RFC 7946). A customer's has the id "delivery". */
+export interface VehicleFeature {
+  type: 'Feature'
+  id: string
+  geometry: { type: 'Point'; coordinates: LonLat }
+  properties: {
+    vehicle_id?: string
+    timestamp?: number
+    time_ms?: number
+    speed_kmh?: number
+    heading_deg?: number
+    status?: Status
+    age_ms?: number
+    accuracy_m?: number
+    group?: string | null
+    engine?: Engine
+    driver?: { style?: string }
+  }
+}
+
+export type Role = 'dispatcher' | 'driver' | 'customer' | 'viewer'
+export interface Principal {
+  sub: string
+  tenant: string
+  role: Role
+  scopes: string[]
+  vehicle: string | null
+  expires?: string
+}
+
+export type ErrorCode =
+  | 'bad_json' | 'unknown_action' | 'bad_topic' | 'forbidden' | 'unauthenticated' | 'too_many' | 'too_large' | 'expired'
+
+export type ServerMessage =
+  | { type: 'welcome'; session: string; hub: string; time: string; tick_ms: number; principal: Principal }
+  | { type: 'subscribed'; id?: number; topic?: string; seq: number }
+  | { type: 'unsubscribed'; id?: number; topic?: string }
+  | { type: 'snapshot'; topic?: string; seq: number; features: VehicleFeature[]; more: boolean }
+  | { type: 'update'; seq: number; features: VehicleFeature[] }
+  | { type: 'details'; seq?: number; features: VehicleFeature[] }
+  | { type: 'gone'; seq: number; vehicles: string[] }
+  | { type: 'event'; seq: number; event: Change }
+  | { type: 'handles'; handles: Record<string, string> }
+  | { type: 'resumed'; id?: number; resumed: boolean; seq: number }
+  | { type: 'pong'; id?: number }
+  | { type: 'error'; id: number | null; code: ErrorCode; detail: string }
+  | { type: 'closing'; reason: 'expired' | 'revoked' | 'slow' | 'draining' | 'idle' }
+
+/** An entry of the change feed; the changed thing's own fields stand beside these. */
+export interface Change {
+  cursor?: string
+  at?: string
+  kind: 'order' | 'stop' | 'message' | 'route' | 'share_link' | 'geofence' | 'vehicle_online'
+  id: string
+  [field: string]: unknown
+}
+
+export interface Page<T> { items: T[]; next: string | null }
+
+export interface Vehicle {
+  id: string
+  group: string | null
+  label: string | null
+  status: Status
+  position?: Position | null
+  speed_kmh?: number | null
+  heading_deg?: number | null
+  fix_time?: string | null
+  age_ms?: number | null
+  engine?: Engine
+  order?: string | null
+}
+
+export type OrderState = 'planned' | 'assigned' | 'under_way' | 'delivered' | 'failed' | 'cancelled'
+export type StopState = 'planned' | 'arrived' | 'done' | 'failed' | 'skipped'
+export interface Stop {
+  id: string
+  sequence: number
+  position: Position
+  state: StopState
+  due_from: string | null
+  due_until: string | null
+  arrived?: string | null
+  done?: string | null
+}
+export interface Order {
+  id: string
+  customer: string
+  state: OrderState
+  vehicle: string | null
+  created: string
+  changed: string
+  stops: Stop[]
+}
+
+export type MessageState = 'queued' | 'delivered' | 'read' | 'expired'
+export interface Message {
+  id: string
+  vehicle: string
+  to_vehicle: boolean
+  body: string
+  state: MessageState
+  created: string
+  expires?: string | null
+  changed: string
+}
+
+export type RouteState = 'queued' | 'delivered' | 'applied' | 'expired'
+export interface Route {
+  id: string
+  revision: number
+  stops: (string | Stop)[]
+  polyline?: LonLat[] | null
+  reason?: string | null
+  state: RouteState
+  previous?: number | null
+}
+
+export type TrackPoint = [timeMs: number, lon: number, lat: number, speedKmh: number]
+export interface Track { vehicle: string; from: string; until: string; points: TrackPoint[]; simplified: boolean }
+
+export interface ShareLink { id?: string; token?: string; url?: string; expires: string }
+
+export type DeliveryStatus = 'planned' | 'under_way' | 'near' | 'arrived' | 'done' | 'failed' | 'over'
+export interface Delivery {
+  status: DeliveryStatus
+  window: { from: string | null; until: string | null } | null
+  stops_before?: number | null
+  destination?: Position | null
+  customer?: string
+  updated?: string | null
+  timeline: { at: string; what: string }[]
+}
+
+export interface Config {
+  name: string
+  attribution: string
+  streets: string | { tiles: string | string[] }
+  center: LonLat
+  bounds: [west: number, south: number, east: number, north: number]
+  sign_in: 'token' | 'oidc' | 'demo'
+  demo?: { name: string; role: Role; token: string }[]
+}
+
+/** RFC 9457. `state` is what a thing is now, where a step was refused. */
+export interface Problem { type?: string; title?: string; status?: number; detail?: string; state?: string }

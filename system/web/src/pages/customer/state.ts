@@ -1,0 +1,89 @@
+/** One delivery, by its share link: asked for every few seconds, the vehicle live while it may be seen. */
+import { ref, shallowRef } from 'vue'
+
+import { Api, ApiError, loadConfig } from '../../api/http'
+import { Link } from '../../api/link'
+import type { LinkState } from '../../core/session'
+import type { Config, Delivery, LonLat } from '../../core/types'
+
+const EVERY_MS = 10_000
+const RETRY_MS = 3_000
+/** A vehicle without a newer fix for this long is not drawn any more. */
+export const HIDE_AFTER_MS = 120_000
+
+export const token = decodeURIComponent(location.pathname.replace(/^\/d\//, ''))
+export const delivery = shallowRef<Delivery | null>(null)
+export const config = shallowRef<Config | null>(null)
+/** Monotonic time of the newest answer, and of now (once a second). */
+export const answeredAt = ref<number | null>(null)
+export const now = ref(performance.now())
+export const trouble = ref(false)
+export const over = ref(false)
+export const linkState = ref<LinkState>('connecting')
+export const vehicle = shallowRef<{ at: LonLat; heading: number | null; seenAt: number } | null>(null)
+
+const api = new Api(token)
+let link: Link | null = null
+let timer: ReturnType<typeof setTimeout> | undefined
+
+export function begin(): void {
+  void ask()
+  setInterval(() => {
+    now.value = performance.now()
+    if (vehicle.value && now.value - vehicle.value.seenAt > HIDE_AFTER_MS) vehicle.value = null
+  }, 1000)
+  document.addEventListener('visibilitychange', () => {
+    if (document.visibilityState === 'visible') void ask()
+  })
+}
+
+async function ask(): Promise<void> {
+  clearTimeout(timer)
+  try {
+    delivery.value = await api.delivery()
+    answeredAt.value = performance.now()
+    trouble.value = false
+    if (delivery.value.status === 'over') return end()
+    // The status is painted first; what the map needs comes after.
+    requestAnimationFrame(() => setTimeout(follow, 0))
+  } catch (error) {
+    if (error instanceof ApiError && [401, 403, 404, 410].includes(error.status)) return end()
+    trouble.value = true
+  }
+  if (!over.value) timer = setTimeout(() => void ask(), trouble.value ? RETRY_MS : EVERY_MS)
+  return undefined
+}
+
+function end(): void {
+  over.value = true
+  vehicle.value = null
+}
+
+function follow(): void {
+  if (link !== null || over.value) return
+  void loadConfig().then((loaded) => (config.value = loaded)).catch(() => undefined)
+  link = new Link(token, 'drover.json', {
+    position: () => undefined,
+    features: (features) => {
+      const feature = features.at(-1)
+      if (!feature) return
+      vehicle.value = {
+        at: feature.geometry.coordinates, heading: feature.properties.heading_deg ?? null, seenAt: performance.now() - (feature.properties.age_ms ?? 0),
+      }
+    },
+    gone: () => {
+      vehicle.value = null
+      void ask()
+    },
+    event: () => void ask(),
+    state: (state) => {
+      linkState.value = state
+      if (state === 'refused') void ask()
+    },
+    welcome: () => undefined,
+    restart: () => undefined,
+    problem: () => undefined,
+  })
+  link.subscribe('live_updates:all')
+  link.start()
+}

@@ -1,0 +1,222 @@
+/**
+ * The driver's page: what was last known is shown at once, asked for anew, and kept; what is tapped goes through the queue, so
+ * it works the same with and without a link.
+ */
+import { computed, ref, shallowRef } from 'vue'
+
+import { Api, ApiError, loadConfig, newKey, request } from '../../api/http'
+import { Link } from '../../api/link'
+import { toSignIn } from '../../api/sign-in'
+import { DriverStore } from '../../api/store'
+import { driverMessages, driverStops, isMine, type DriverStop } from '../../core/driver'
+import { judge, OfflineQueue, type Queued, type QueueStore, type QueueView } from '../../core/queue'
+import { stopIds, whatChanged, type RouteChange } from '../../core/route'
+import type { LinkState } from '../../core/session'
+import { isOpen } from '../../core/status'
+import { Streets } from '../../core/streets'
+import type { Change, Config, LonLat, Message, MessageState, Order, Principal, Route, StopState } from '../../core/types'
+
+/** Times between attempts while something waits, and between full reloads. */
+const FLUSH_EVERY_MS = 5_000
+const RELOAD_EVERY_MS = 60_000
+const RELOAD_AFTER_MS = 300
+const MESSAGE_EXPIRES_S = 8 * 3600
+/** Orders done longer ago than this are of yesterday. */
+const TODAY_MS = 14 * 3600_000
+
+interface Known { vehicle: string; orders: Order[]; messages: Message[]; route: Route | null; config: Config | null; at: number }
+
+export const me = shallowRef<Principal | null>(null)
+export const vehicleId = ref<string | null>(null)
+export const orders = shallowRef<Order[]>([])
+export const messages = shallowRef<Message[]>([])
+export const route = shallowRef<Route | null>(null)
+export const config = shallowRef<Config | null>(null)
+export const queue = shallowRef<QueueView>({ waiting: [], refused: [], sending: false, trouble: null })
+export const linkState = ref<LinkState>('connecting')
+export const knownAt = ref<number | null>(null)
+export const now = ref(Date.now())
+export const position = shallowRef<{ at: LonLat; heading: number | null; seenAt: number } | null>(null)
+export const streets = shallowRef<Streets | null>(null)
+/** Ids of the stops as the driver last said to have understood them. */
+export const seenRoute = shallowRef<{ revision: number; stops: string[] } | null>(null)
+
+let api: Api
+let store: DriverStore | null = null
+let outbox: OfflineQueue
+let link: Link
+
+const routeIds = computed(() => (route.value ? stopIds(route.value) : []))
+export const stops = computed<DriverStop[]>(() =>
+  driverStops(orders.value.filter(isMine).filter((order) => order.state === 'assigned' || order.state === 'under_way' || Date.parse(order.changed) > now.value - TODAY_MS), routeIds.value, queue.value.waiting))
+export const open = computed(() => stops.value.filter(isOpen))
+export const finished = computed(() => stops.value.filter((stop) => !isOpen(stop)))
+export const talk = computed(() => driverMessages(messages.value, queue.value.waiting))
+export const routeNews = computed<{ route: Route; change: RouteChange } | null>(() => {
+  const fresh = route.value
+  if (!fresh || fresh.revision <= (seenRoute.value?.revision ?? 0)) return null
+  return { route: fresh, change: whatChanged(seenRoute.value?.stops ?? [], routeIds.value) }
+})
+
+/** Opens the page; false where nothing is known yet and the server does not answer. */
+export async function begin(token: string): Promise<boolean> {
+  api = new Api(token, () => toSignIn('expired'))
+  store = await DriverStore.open().catch(() => null)
+  const kept = await store?.kept<Known & { me: Principal }>('known').catch(() => undefined)
+  if (kept) show(kept)
+  seenRoute.value = (await store?.kept<{ revision: number; stops: string[] }>('route').catch(() => undefined)) ?? null
+  me.value = await api.me().catch((error: unknown) => {
+    // With 401 the page leaves for the sign-in. Otherwise it goes on with what it knew.
+    if (!(error instanceof ApiError)) throw error
+    return kept?.me ?? null
+  })
+  if (me.value === null) return false
+  vehicleId.value = me.value?.vehicle ?? null
+  const owner = vehicleId.value
+  if (kept && owner !== kept.vehicle) show({ vehicle: owner ?? '', orders: [], messages: [], route: null, config: kept.config, at: 0 })
+  if (owner === null) return true
+  outbox = new OfflineQueue(store?.queue(owner) ?? memoryStore(), (entry) => sendEntry(token, entry), (view) => (queue.value = view))
+  await outbox.load()
+  connect(token, owner)
+  setInterval(() => {
+    now.value = Date.now()
+  }, 1000)
+  setInterval(() => void (queue.value.waiting.length && outbox.flush()), FLUSH_EVERY_MS)
+  setInterval(() => void reload(), RELOAD_EVERY_MS)
+  addEventListener('online', () => void reload())
+  await Promise.race([reload(), new Promise((resolve) => setTimeout(resolve, kept ? 0 : 4000))])
+  return true
+}
+
+function show(known: Known): void {
+  orders.value = known.orders
+  messages.value = known.messages
+  route.value = known.route
+  if (known.config) useConfig(known.config)
+  knownAt.value = known.at || null
+}
+
+function memoryStore(): QueueStore {
+  const entries: Queued[] = []
+  return {
+    all: () => Promise.resolve([...entries]),
+    put: (entry) => Promise.resolve(void entries.push(entry)),
+    remove: (key) => Promise.resolve(void entries.splice(entries.findIndex((entry) => entry.key === key), 1)),
+  }
+}
+
+async function sendEntry(token: string, entry: Queued): Promise<ReturnType<typeof judge>> {
+  const answer = await request('POST', `/api/v1${entry.path}`, token, entry.body, { 'Idempotency-Key': entry.key, 'Happened-At': entry.at })
+  if (answer.status === 401) toSignIn('expired')
+  const sent = judge(answer.status, entry.body['to'] as string | undefined, answer.problem)
+  if (sent.outcome !== 'later') reloadSoon()
+  return sent
+}
+
+function connect(token: string, owner: string): void {
+  link = new Link(token, 'drover.json', {
+    position: () => undefined,
+    features: (features) => {
+      const feature = features.find((each) => (each.properties.vehicle_id ?? each.id) === owner)
+      if (feature) {
+        position.value = { at: feature.geometry.coordinates, heading: feature.properties.heading_deg ?? null, seenAt: Date.now() - (feature.properties.age_ms ?? 0) }
+      }
+    },
+    gone: () => (position.value = null),
+    event: onChange,
+    state: (state) => {
+      linkState.value = state
+      if (state === 'live') void outbox.flush().then(reloadSoon)
+      if (state === 'refused') toSignIn('expired')
+    },
+    welcome: () => undefined,
+    restart: reloadSoon,
+    problem: () => undefined,
+  })
+  link.subscribe('events')
+  link.subscribe(`vehicle:${owner}`)
+  link.start()
+}
+
+function onChange(change: Change): void {
+  if (change.kind === 'route' && change['vehicle'] === vehicleId.value && Array.isArray(change['stops'])) {
+    route.value = change as unknown as Route
+    void keepKnown()
+  }
+  reloadSoon()
+}
+
+let timer: ReturnType<typeof setTimeout> | undefined
+function reloadSoon(): void {
+  clearTimeout(timer)
+  timer = setTimeout(() => void reload(), RELOAD_AFTER_MS)
+}
+
+async function reload(): Promise<void> {
+  if (vehicleId.value === null) return
+  const [jobs, letters, way, settings] = await Promise.allSettled([
+    api.orders(), api.messages(), api.route(vehicleId.value), config.value ? Promise.resolve(config.value) : loadConfig(),
+  ])
+  if (jobs.status === 'rejected') return
+  orders.value = jobs.value
+  if (letters.status === 'fulfilled') messages.value = letters.value
+  if (way.status === 'fulfilled') route.value = way.value
+  else if (way.reason instanceof ApiError && way.reason.status === 404) route.value = null
+  if (settings.status === 'fulfilled' && !config.value) useConfig(settings.value)
+  knownAt.value = Date.now()
+  for (const message of messages.value) if (message.to_vehicle && message.state === 'queued') void acknowledge(message, 'delivered')
+  await keepKnown()
+}
+
+function useConfig(settings: Config): void {
+  config.value = settings
+  if (typeof settings.streets !== 'string' || streets.value) return
+  fetch(settings.streets)
+    .then((response) => response.json())
+    .then((collection: GeoJSON.FeatureCollection) => (streets.value = new Streets(collection)))
+    .catch(() => undefined)
+}
+
+async function keepKnown(): Promise<void> {
+  const known = {
+    vehicle: vehicleId.value, me: me.value, orders: orders.value, messages: messages.value, route: route.value, config: config.value, at: knownAt.value ?? 0,
+  }
+  await store?.keep('known', JSON.parse(JSON.stringify(known))).catch(() => undefined)
+}
+
+function add(path: string, subject: string, body: Record<string, unknown>): Promise<void> {
+  return outbox.add({ key: newKey(), at: new Date().toISOString(), path, body, subject, attempts: 0, owner: vehicleId.value! })
+}
+
+export function setStop(stop: DriverStop, to: StopState): Promise<void> {
+  return add(`/stops/${stop.id}/state`, stop.id, { from: stop.state, to })
+}
+
+export function say(body: string): Promise<void> {
+  return add('/messages', 'message', { vehicle: vehicleId.value!, body, expires_s: MESSAGE_EXPIRES_S })
+}
+
+const told = new Set<string>()
+/** Says once that a message is here, or was read. */
+export async function acknowledge(message: Message, to: MessageState): Promise<void> {
+  const mark = `${message.id}/${to}`
+  if (told.has(mark)) return
+  told.add(mark)
+  if (to === 'read' && message.state === 'queued') await acknowledge(message, 'delivered')
+  await add(`/messages/${message.id}/state`, message.id, { from: to === 'read' ? 'delivered' : 'queued', to })
+}
+
+export async function understood(): Promise<void> {
+  if (!route.value) return
+  seenRoute.value = { revision: route.value.revision, stops: [...routeIds.value] }
+  await store?.keep('route', JSON.parse(JSON.stringify(seenRoute.value))).catch(() => undefined)
+}
+
+export function dismiss(key: string): void {
+  outbox.dismiss(key)
+}
+
+export function place(stop: { position: { lon: number; lat: number } }): string {
+  const { lon, lat } = stop.position
+  return streets.value?.near(lon, lat) ?? `${lat.toFixed(5)}, ${lon.toFixed(5)}`
+}

@@ -1,0 +1,118 @@
+import 'fake-indexeddb/auto'
+
+import { beforeEach, describe, expect, it } from 'vitest'
+
+import { DriverStore } from '../../src/api/store'
+import { driverMessages, driverStops } from '../../src/core/driver'
+import { judge, OfflineQueue, type Queued, type QueueView, type Sent } from '../../src/core/queue'
+import type { Order } from '../../src/core/types'
+
+const entry = (key: string, more: Partial<Queued> = {}): Queued => ({
+  key, at: '2026-03-02T07:00:00.000Z', path: '/stops/s1/state', body: { from: 'planned', to: 'arrived' }, subject: 's1', attempts: 0, owner: 'VAN-1', ...more,
+})
+
+class Server {
+  online = true
+  readonly got: string[] = []
+  readonly answers = new Map<string, Sent>()
+  views: QueueView[] = []
+  send = (each: Queued): Promise<Sent> => {
+    if (!this.online) return Promise.resolve({ outcome: 'later', detail: 'no answer' })
+    this.got.push(each.key)
+    return Promise.resolve(this.answers.get(each.key) ?? { outcome: 'done' })
+  }
+}
+
+let store: DriverStore
+let server: Server
+const queue = (): OfflineQueue => new OfflineQueue(store.queue('VAN-1'), server.send, (view) => server.views.push(view))
+const view = (): QueueView => server.views.at(-1)!
+
+beforeEach(async () => {
+  indexedDB = new IDBFactory()
+  store = await DriverStore.open()
+  server = new Server()
+})
+
+describe('offline queue', () => {
+  it('what is tapped offline is sent later, in order, with its own time and key', async () => {
+    const mine = queue()
+    server.online = false
+    for (const key of ['a', 'b', 'c']) await mine.add(entry(key))
+    await mine.flush()
+    expect(server.got).toEqual([])
+    expect(view().waiting.map((each) => each.key)).toEqual(['a', 'b', 'c'])
+    expect(view().trouble).toBe('no answer')
+    server.online = true
+    await mine.flush()
+    expect(server.got).toEqual(['a', 'b', 'c'])
+    expect(view()).toMatchObject({ waiting: [], refused: [], trouble: null })
+  })
+
+  it('it outlives the page', async () => {
+    server.online = false
+    const first = queue()
+    await first.add(entry('a'))
+    await first.add(entry('b', { at: '2026-03-02T07:05:00.000Z' }))
+    const second = queue()
+    await second.load()
+    expect(view().waiting).toMatchObject([{ key: 'a', at: '2026-03-02T07:00:00.000Z' }, { key: 'b', at: '2026-03-02T07:05:00.000Z' }])
+    server.online = true
+    await second.flush()
+    expect(server.got).toEqual(['a', 'b'])
+    const third = queue()
+    await third.load()
+    expect(view().waiting).toEqual([])
+  })
+
+  it('another driver on the same phone does not send it', async () => {
+    server.online = false
+    await queue().add(entry('a'))
+    expect(await store.queue('VAN-2').all()).toEqual([])
+    expect(await store.queue('VAN-1').all()).toHaveLength(1)
+  })
+
+  it('what is refused for good is said and does not hold up the rest', async () => {
+    server.answers.set('a', { outcome: 'refused', detail: 'it is done' })
+    const mine = queue()
+    await mine.add(entry('a'))
+    await mine.add(entry('b'))
+    await mine.flush()
+    expect(server.got).toEqual(['a', 'b'])
+    expect(view().refused).toMatchObject([{ entry: { key: 'a' }, detail: 'it is done' }])
+    mine.dismiss('a')
+    expect(view().refused).toEqual([])
+  })
+
+  it('two flushes at once send nothing twice', async () => {
+    const mine = queue()
+    server.online = false
+    await mine.add(entry('a'))
+    await mine.flush()
+    server.online = true
+    await Promise.all([mine.flush(), mine.flush(), mine.flush()])
+    expect(server.got).toEqual(['a'])
+  })
+
+  it.each([
+    [200, undefined, {}, 'done'], [409, 'arrived', { state: 'arrived' }, 'done'], [409, 'arrived', { state: 'done' }, 'refused'], [422, undefined, {}, 'refused'],
+    [0, undefined, {}, 'later'], [503, undefined, {}, 'later'], [429, undefined, {}, 'later'], [401, undefined, {}, 'later'],
+  ] as const)('an answer of %i with %s and %o is %s', (status, wished, problem, outcome) => {
+    expect(judge(status, wished, problem).outcome).toBe(outcome)
+  })
+})
+
+describe('what the driver sees', () => {
+  const order: Order = {
+    id: 'o1', customer: 'Bakery', state: 'assigned', vehicle: 'VAN-1', created: '', changed: '',
+    stops: [{ id: 's1', sequence: 0, position: { lon: 25, lat: 60 }, state: 'planned', due_from: null, due_until: null }],
+  }
+  it('is as it will be when everything is sent', () => {
+    const [stop] = driverStops([order], [], [entry('a'), entry('b', { at: '2026-03-02T07:09:00.000Z', body: { from: 'arrived', to: 'done' } })])
+    expect(stop).toMatchObject({ state: 'done', waiting: true, done: '2026-03-02T07:09:00.000Z' })
+  })
+  it('has unsent messages among the others', () => {
+    const list = driverMessages([], [entry('m', { path: '/messages', body: { body: 'late' } })])
+    expect(list).toMatchObject([{ body: 'late', waiting: true, to_vehicle: false }])
+  })
+})

@@ -1,0 +1,192 @@
+import { describe, expect, it } from 'vitest'
+
+import { Backoff } from '../../src/core/backoff'
+import { DEAD_AFTER_MS, PING_AFTER_MS, RECONNECT, Session, WELCOME_WITHIN_MS, type Effect } from '../../src/core/session'
+
+class Wire {
+  readonly positions: string[] = []
+  readonly session = new Session('T', (id) => this.positions.push(id))
+  now = 0
+
+  take(): Effect[] {
+    return this.session.take()
+  }
+
+  /** What was sent, parsed and without ids. */
+  sent(): Record<string, unknown>[] {
+    return this.take().filter((effect) => effect.do === 'send').map((effect) => {
+      const message = JSON.parse((effect as { text: string }).text) as Record<string, unknown>
+      delete message['id']
+      return message
+    })
+  }
+
+  say(message: unknown): void {
+    this.session.handleText(this.now, JSON.stringify(message))
+  }
+
+  welcome(session = 'S1'): void {
+    this.say({ type: 'welcome', session, hub: 'hub/0', time: '2026-03-02T07:00:00.000Z', tick_ms: 100, principal: { sub: 'a', tenant: 't', role: 'dispatcher', scopes: [], vehicle: null } })
+  }
+
+  /** Connected and welcomed. */
+  live(...topics: string[]): this {
+    this.session.start(this.now)
+    for (const topic of topics) this.session.subscribe(topic)
+    this.session.handleOpen(this.now)
+    this.welcome()
+    this.take()
+    return this
+  }
+}
+
+describe('session', () => {
+  it('signs in with the first message and subscribes after the welcome', () => {
+    const wire = new Wire()
+    wire.session.start(0)
+    wire.session.subscribe('live_updates:all')
+    expect(wire.take().map((effect) => effect.do)).toEqual(['state', 'connect'])
+    wire.session.handleOpen(1)
+    expect(wire.sent()).toEqual([{ action: 'AUTHENTICATE', token: 'T' }])
+    wire.welcome()
+    expect(wire.sent()).toEqual([{ action: 'SUBSCRIBE', topic: 'live_updates:all' }])
+    expect(wire.session.linkState()).toBe('live')
+  })
+
+  it('resumes after a lost link instead of subscribing', () => {
+    const wire = new Wire().live('live_updates:all')
+    wire.say({ type: 'update', seq: 17, features: [] })
+    wire.session.handleClose(1000, 1006)
+    const due = wire.session.pollTimeout()!
+    expect(due).toBeGreaterThanOrEqual(1000 + RECONNECT.firstMs / 2)
+    wire.session.handleTimeout(due)
+    expect(wire.take().some((effect) => effect.do === 'connect')).toBe(true)
+    wire.session.handleOpen(due)
+    wire.take()
+    wire.welcome('S2')
+    expect(wire.sent()).toEqual([{ action: 'RESUME', session: 'S1', seq: 17 }])
+    wire.say({ type: 'resumed', resumed: true, seq: 17 })
+    expect(wire.take()).toEqual([])
+  })
+
+  it('subscribes anew where the server forgot the session', () => {
+    const wire = new Wire().live('live_updates:all', 'events')
+    wire.session.handleClose(10, 1001)
+    wire.session.hurry(20)
+    wire.session.handleOpen(20)
+    wire.welcome('S2')
+    wire.take()
+    wire.say({ type: 'resumed', resumed: false, seq: 0 })
+    const effects = wire.take()
+    expect(effects[0]).toEqual({ do: 'restart' })
+    expect(effects.filter((effect) => effect.do === 'send').map((effect) => (JSON.parse((effect as { text: string }).text) as { topic: string }).topic)).toEqual(['live_updates:all', 'events'])
+  })
+
+  it('what was asked for while the link was away is asked for after resuming', () => {
+    const wire = new Wire().live('live_updates:all')
+    wire.session.handleClose(10, 1006)
+    wire.session.subscribe('vehicle:A')
+    wire.session.unsubscribe('vehicle:A')
+    wire.session.subscribe('vehicle:B')
+    wire.session.hurry(20)
+    wire.session.handleOpen(20)
+    wire.welcome('S2')
+    wire.session.setViewport({ west: 0, south: 0, east: 1, north: 1, zoom: 9 })
+    expect(wire.sent().at(-1)).toMatchObject({ action: 'RESUME' })
+    wire.say({ type: 'resumed', resumed: true, seq: 1 })
+    expect(wire.sent()).toEqual([
+      { action: 'UNSUBSCRIBE', topic: 'vehicle:A' }, { action: 'SUBSCRIBE', topic: 'vehicle:B' },
+      { action: 'SUBSCRIBE', viewport: { west: 0, south: 0, east: 1, north: 1, zoom: 9 } },
+    ])
+  })
+
+  it('a topic wanted twice is subscribed once and left with the last', () => {
+    const wire = new Wire().live()
+    wire.session.subscribe('vehicle:A')
+    wire.session.subscribe('vehicle:A')
+    wire.session.unsubscribe('vehicle:A')
+    expect(wire.sent()).toEqual([{ action: 'SUBSCRIBE', topic: 'vehicle:A' }])
+    wire.session.unsubscribe('vehicle:A')
+    expect(wire.sent()).toEqual([{ action: 'UNSUBSCRIBE', topic: 'vehicle:A' }])
+  })
+
+  it('asks a silent server whether it lives, then gives it up', () => {
+    const wire = new Wire().live()
+    expect(wire.session.pollTimeout()).toBe(PING_AFTER_MS)
+    wire.session.handleTimeout(PING_AFTER_MS)
+    expect(wire.sent()).toEqual([{ action: 'PING' }])
+    wire.session.handleTimeout(DEAD_AFTER_MS)
+    expect(wire.take().map((effect) => effect.do)).toEqual(['close', 'state'])
+    expect(wire.session.linkState()).toBe('lost')
+  })
+
+  it('does not wait for ever for a welcome', () => {
+    const wire = new Wire()
+    wire.session.start(0)
+    wire.session.handleTimeout(WELCOME_WITHIN_MS)
+    expect(wire.session.linkState()).toBe('lost')
+    expect(wire.session.pollTimeout()).toBeGreaterThan(WELCOME_WITHIN_MS)
+  })
+
+  it.each([[4401, 'unauthenticated'], [4403, 'revoked']])('close code %i is final', (code, reason) => {
+    const wire = new Wire().live()
+    wire.session.handleClose(5, code)
+    expect(wire.take().at(-1)).toMatchObject({ do: 'state', state: 'refused', reason })
+    expect(wire.session.pollTimeout()).toBeNull()
+  })
+
+  it('a server that drains is left and found again', () => {
+    const wire = new Wire().live()
+    wire.say({ type: 'closing', reason: 'draining' })
+    wire.session.handleClose(5, 1001)
+    expect(wire.take().at(-1)).toMatchObject({ state: 'lost', reason: 'draining' })
+  })
+
+  it('a client that was too slow waits longer', () => {
+    const wire = new Wire().live()
+    wire.session.handleClose(0, 4508)
+    expect(wire.session.pollTimeout()).toBeGreaterThanOrEqual(RECONNECT.maxMs)
+  })
+
+  const frameOf = (...handles: number[]): ArrayBuffer => {
+    const frame = new DataView(new ArrayBuffer(16 + 24 * handles.length))
+    frame.setUint8(0, 1)
+    frame.setUint16(2, 24, true)
+    frame.setUint32(4, 9, true)
+    handles.forEach((handle, at) => frame.setUint32(16 + 24 * at, handle, true))
+    return frame.buffer
+  }
+
+  it('a cut frame does no harm', () => {
+    const wire = new Wire().live()
+    wire.say({ type: 'handles', handles: { 1: 'VAN-1' } })
+    wire.session.handleBinary(1, new ArrayBuffer(3))
+    expect(wire.take().at(-1)).toMatchObject({ do: 'problem', code: 'bad_frame' })
+    wire.session.handleBinary(1, frameOf(1))
+    expect(wire.positions).toEqual(['VAN-1'])
+    expect(wire.session.linkState()).toBe('live')
+  })
+
+  it('positions without a name begin the session anew, but not over and over', () => {
+    const wire = new Wire().live('live_updates:all')
+    wire.session.handleBinary(1, frameOf(99))
+    expect(wire.session.linkState()).toBe('lost')
+    wire.session.hurry(2)
+    wire.session.handleOpen(2)
+    wire.take()
+    wire.welcome('S2')
+    expect(wire.sent()).toEqual([{ action: 'SUBSCRIBE', topic: 'live_updates:all' }])
+    wire.session.handleBinary(3, frameOf(99))
+    expect(wire.session.linkState()).toBe('live')
+  })
+})
+
+describe('waits between attempts', () => {
+  it('double up to their bound, with jitter between half and all', () => {
+    const backoff = new Backoff({ firstMs: 100, maxMs: 1000 })
+    expect([0, 0, 0, 0, 0, 0].map(() => backoff.next(1 - 1e-9)).map(Math.round)).toEqual([100, 200, 400, 800, 1000, 1000])
+    expect(backoff.next(0)).toBe(500)
+    backoff.reset()
+    expect(backoff.next(0)).toBe(50)
+  })
+})
