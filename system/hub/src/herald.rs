@@ -76,9 +76,8 @@ impl Herald {
             return Delivered { sessions: Some(0), repeated: Some(true), ..Delivered::default() };
         }
         let event = Bytes::from(tidings.event.to_string());
-        let told = self
-            .live
-            .decide(|core| core.take_event(Instant::now(), tidings.tenant, tidings.vehicle, &event));
+        let told =
+            self.live.decide(|core| core.take_event(Instant::now(), tidings.tenant, tidings.vehicle, &event));
         self.live.env.event("hub.told", &[("sessions", Value::U64(told as u64))]);
         Delivered { sessions: u32::try_from(told).ok(), ..Delivered::default() }
     }
@@ -99,9 +98,8 @@ impl Herald {
         let snapshot = discovery.snapshot();
         let others = snapshot.best(NodeKind::Hub).into_iter().map(|(name, _)| name);
         let others = others.filter(|name| name.to_string() != self.live.env.node());
-        let calls = others.map(|hub| {
-            pool.call::<Relay>(Route::Node(hub), &push, CallOptions::within(RELAY_WITHIN))
-        });
+        let calls =
+            others.map(|hub| pool.call::<Relay>(Route::Node(hub), &push, CallOptions::within(RELAY_WITHIN)));
         let answers = join_all(calls).await;
         let reached: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok()).collect();
         let sessions: u32 = reached.iter().filter_map(|told| told.sessions).sum();
