@@ -165,12 +165,7 @@ impl Town {
     }
 
     /// Agents that share a store in memory.
-    fn agents(
-        &self,
-        count: u32,
-        configs: &Configs,
-        seeds: &SeedTree,
-    ) -> Result<Vec<NodeAddr>, LoadError> {
+    fn agents(&self, count: u32, configs: &Configs, seeds: &SeedTree) -> Result<Vec<NodeAddr>, LoadError> {
         let store = Arc::new(MemoryStore::new());
         let mut agents = Vec::new();
         for index in 0..count {
@@ -218,10 +213,11 @@ impl Town {
             config.persistence =
                 agents.iter().map(|agent| drover_hub::Peer { node: agent.name, addr: agent.addr }).collect();
             let door = Arc::new(Tokens::new(verifier.clone(), Some(tickets.clone())));
-            let hub = Hub::bind(env.clone(), config, &identity, &self.trust, door).await.map_err(|error| {
-                let advice = "; --listen 127.0.0.1:0 takes any port";
-                LoadError::Usage(format!("{}{advice}", Chain(&error)))
-            })?;
+            let hub =
+                Hub::bind(env.clone(), config, &identity, &self.trust, door).await.map_err(|error| {
+                    let advice = "; --listen 127.0.0.1:0 takes any port";
+                    LoadError::Usage(format!("{}{advice}", Chain(&error)))
+                })?;
             let api = drover_api::Config::default();
             let hub = hub.with_site(verifier.clone(), Some(tickets.clone()), api, site.clone());
             self.pages.push(hub.local_addr().map_err(LoadError::machine("read an address"))?);
@@ -282,7 +278,9 @@ fn streets(options: &Options<'_>) -> Result<Streets, LoadError> {
         (class_of(edge.class), None, points)
     };
     // Each street once, whichever way it is open.
-    let once = (0..).zip(options.roads.edges()).filter(|(number, edge)| edge.reverse.is_none_or(|other| *number < other));
+    let once = (0..)
+        .zip(options.roads.edges())
+        .filter(|(number, edge)| edge.reverse.is_none_or(|other| *number < other));
     Ok(Streets::from_lines(once.map(|(_, edge)| line(edge))))
 }
 
@@ -318,12 +316,20 @@ fn demo(signer: &Signer, vehicles: u32) -> Vec<Demo> {
         })
     };
     let mut demo = vec![
-        Demo { name: "Dispatcher".to_owned(), role: "dispatcher".to_owned(), token: token("dispatcher", None) },
+        Demo {
+            name: "Dispatcher".to_owned(),
+            role: "dispatcher".to_owned(),
+            token: token("dispatcher", None),
+        },
         Demo { name: "Viewer".to_owned(), role: "viewer".to_owned(), token: token("viewer", None) },
     ];
     demo.extend((0..vehicles.min(3)).map(|index| {
         let vehicle = vehicle_id(index);
-        Demo { name: format!("Driver of {vehicle}"), role: "driver".to_owned(), token: token("driver", Some(vehicle)) }
+        Demo {
+            name: format!("Driver of {vehicle}"),
+            role: "driver".to_owned(),
+            token: token("driver", Some(vehicle)),
+        }
     }));
     demo
 }

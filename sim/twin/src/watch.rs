@@ -34,7 +34,11 @@ pub(crate) fn watch(args: &WatchArgs) -> Result<(), Stop> {
     watch_interrupt();
     let tell = |pages: &[SocketAddr]| {
         for addr in pages {
-            show(&format!("http://{addr}/sign-in      {} vehicles of {}; Ctrl-C ends it\n", scenario.vehicles_len(), scenario.name));
+            show(&format!(
+                "http://{addr}/sign-in      {} vehicles of {}; Ctrl-C ends it\n",
+                scenario.vehicles_len(),
+                scenario.name
+            ));
         }
         show("Everything is in this process and in memory; faults of the scenario do not happen here.\n");
     };

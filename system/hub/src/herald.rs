@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use drover_bus::discovery::{Discovery, callable};
+use drover_bus::discovery::Discovery;
 use drover_bus::hub::{Delivered, Relay, RelayPush};
 use drover_bus::{CallOptions, Pool, Route};
 use drover_env::Value;
@@ -69,18 +69,6 @@ impl Herald {
         Self { live, others, told: Arc::default() }
     }
 
-    /// Keeps to the hubs that the news names, for ever.
-    pub(crate) async fn follow(self) {
-        let Some((discovery, pool)) = self.others else { return };
-        let mut news = discovery.watch();
-        loop {
-            let mut hubs = callable(&discovery.snapshot(), NodeKind::Hub, &[]);
-            hubs.retain(|(hub, _)| hub.name.to_string() != self.live.env.node());
-            pool.set_standings(hubs);
-            news.changed().await;
-        }
-    }
-
     /// Tells the clients of this hub.
     pub fn tell_here(&self, tidings: &Tidings) -> Delivered {
         let is_new = self.told.lock().unwrap_or_else(PoisonError::into_inner).is_new(&tidings.id);
@@ -88,9 +76,8 @@ impl Herald {
             return Delivered { sessions: Some(0), repeated: Some(true), ..Delivered::default() };
         }
         let event = Bytes::from(tidings.event.to_string());
-        let told = self
-            .live
-            .decide(|core| core.take_event(Instant::now(), tidings.tenant, tidings.vehicle, &event));
+        let told =
+            self.live.decide(|core| core.take_event(Instant::now(), tidings.tenant, tidings.vehicle, &event));
         self.live.env.event("hub.told", &[("sessions", Value::U64(told as u64))]);
         Delivered { sessions: u32::try_from(told).ok(), ..Delivered::default() }
     }
@@ -111,9 +98,8 @@ impl Herald {
         let snapshot = discovery.snapshot();
         let others = snapshot.best(NodeKind::Hub).into_iter().map(|(name, _)| name);
         let others = others.filter(|name| name.to_string() != self.live.env.node());
-        let calls = others.map(|hub| {
-            pool.call::<Relay>(Route::Node(hub), &push, CallOptions::within(RELAY_WITHIN))
-        });
+        let calls =
+            others.map(|hub| pool.call::<Relay>(Route::Node(hub), &push, CallOptions::within(RELAY_WITHIN)));
         let answers = join_all(calls).await;
         let reached: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok()).collect();
         let sessions: u32 = reached.iter().filter_map(|told| told.sessions).sum();

@@ -141,8 +141,8 @@ impl Hub {
         // A clock before 1970 is one that was never set.
         let life = u64::try_from(env.wall().as_micros()).unwrap_or_default().max(1);
         let live = Arc::new(Live::new(env, config, core));
-        let others = member.as_ref().map(|member| peers(&live, member, identity, trust)).transpose();
-        let herald = Herald::new(live.clone(), others.map_err(BindError::Endpoint)?);
+        let others = member.as_ref().map(|member| (member.discovery(), pool.clone()));
+        let herald = Herald::new(live.clone(), others);
         Ok(Self { live, pages: Arc::new(NoPages), listener, endpoint, member, pool, herald, life })
     }
 
@@ -207,13 +207,13 @@ impl Hub {
         let (accepting, stop) = (CancellationToken::new(), CancellationToken::new());
         let taking = env.spawn("hub.accept", server.run(self.listener, accepting.clone()));
         let ticking = env.spawn("hub.tick", tick(live.clone()));
-        let following = env.spawn("hub.peers", self.herald.clone().follow());
-        let agents = self.member.as_ref().map(|member| {
+        let agent = agent(&live, &self.herald, self.life);
+        let following = self.member.as_ref().map(|member| {
             let listed =
                 live.config.persistence.iter().map(|peer| NodeAddr { name: peer.node, addr: peer.addr });
-            env.spawn("hub.news", follow(member.discovery(), self.pool.clone(), listed.collect()))
+            let following = follow(live.clone(), member.discovery(), self.pool.clone(), listed.collect());
+            env.spawn("hub.news", following)
         });
-        let agent = agent(&live, &self.herald, self.life);
         let drain = live.config.drain;
         let ends = async {
             match &self.member {
@@ -231,11 +231,10 @@ impl Hub {
         };
         tokio::join!(agent.serve(env.clone(), self.endpoint, stop.clone()), ends);
         ticking.abort();
-        if let Some(agents) = agents {
-            agents.abort();
+        if let Some(following) = following {
+            following.abort();
         }
         taking.abort();
-        following.abort();
         env.event("hub.stopped", &[]);
     }
 }
@@ -251,27 +250,18 @@ async fn tick(live: Arc<Live>) {
     }
 }
 
-/// Keeps the pool to the persistence agents that the news names, for ever. The list of the config holds until there is some.
-async fn follow(discovery: Discovery, pool: Pool, listed: Vec<NodeAddr>) {
+/// Keeps the pool to the persistence agents and the other hubs that the news names, for ever. The list of the config holds until there
+/// is some.
+async fn follow(live: Arc<Live>, discovery: Discovery, pool: Pool, listed: Vec<NodeAddr>) {
     let mut news = discovery.watch();
     loop {
-        pool.set_standings(callable(&discovery.snapshot(), NodeKind::Persistence, &listed));
+        let snapshot = discovery.snapshot();
+        let mut nodes = callable(&snapshot, NodeKind::Persistence, &listed);
+        let hubs = callable(&snapshot, NodeKind::Hub, &[]).into_iter();
+        nodes.extend(hubs.filter(|(hub, _)| hub.name.to_string() != live.env.node()));
+        pool.set_standings(nodes);
         news.changed().await;
     }
-}
-
-/// The way to the other hubs, by an endpoint of its own.
-fn peers(
-    live: &Arc<Live>,
-    member: &Member,
-    identity: &Identity,
-    trust: &Trust,
-) -> Result<(Discovery, Pool), QuicError> {
-    let env = &live.env;
-    let endpoint = drover_quic::client(env, live.config.discovery.bind)?;
-    let client = drover_quic::client_config(env, identity, trust, mcp::ALPN, &Profile::service())?;
-    let pool = Pool::new(env.clone(), client, endpoint, PoolConfig::default());
-    Ok((member.discovery(), pool))
 }
 
 fn agent(live: &Arc<Live>, herald: &Herald, life: u64) -> Agent {

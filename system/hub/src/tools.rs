@@ -1,8 +1,8 @@
 //! The hub's tools: what others have it tell its clients, checked.
 
 use drover_bus::hub::{
-    Delivered, InsightPush, MessagePush, PushInsight, PushRoute, ROUTE_NUMBERS_MAX, ROUTE_STOPS_MAX, Relay, RelayPush,
-    RoutePush, SendMessage,
+    Delivered, InsightPush, MessagePush, PushInsight, PushRoute, ROUTE_NUMBERS_MAX, ROUTE_STOPS_MAX, Relay,
+    RelayPush, RoutePush, SendMessage,
 };
 use drover_bus::{AgentBuilder, CallError};
 use drover_model::{Position, TenantId, VehicleId};
@@ -58,24 +58,31 @@ fn text(text: Option<&String>, what: &str) -> Result<String, CallError> {
 }
 
 fn tenant(name: Option<&String>) -> Result<TenantId, CallError> {
-    TenantId::new(name.map(String::as_str).unwrap_or_default()).map_err(|error| bad(format!("tenant: {error}")))
+    TenantId::new(name.map(String::as_str).unwrap_or_default())
+        .map_err(|error| bad(format!("tenant: {error}")))
 }
 
 fn vehicle(name: Option<&String>) -> Result<VehicleId, CallError> {
-    VehicleId::new(name.map(String::as_str).unwrap_or_default()).map_err(|error| bad(format!("vehicle: {error}")))
+    VehicleId::new(name.map(String::as_str).unwrap_or_default())
+        .map_err(|error| bad(format!("vehicle: {error}")))
 }
 
 fn route(push: &RoutePush) -> Result<Tidings, CallError> {
     if push.stops.len() > ROUTE_STOPS_MAX {
         return Err(bad(format!("{} stops exceed the limit of {ROUTE_STOPS_MAX}", push.stops.len())));
     }
-    let stops = push.stops.iter().map(|stop| named(Some(stop), "a stop's id")).collect::<Result<Vec<_>, _>>()?;
+    let stops =
+        push.stops.iter().map(|stop| named(Some(stop), "a stop's id")).collect::<Result<Vec<_>, _>>()?;
     let numbers = &push.polyline;
     if numbers.len() > ROUTE_NUMBERS_MAX || !numbers.len().is_multiple_of(2) {
-        return Err(bad(format!("polyline must have two numbers for each point, and {ROUTE_NUMBERS_MAX} at most")));
+        return Err(bad(format!(
+            "polyline must have two numbers for each point, and {ROUTE_NUMBERS_MAX} at most"
+        )));
     }
     let point = |at: &[f64]| match at {
-        [lon, lat] => Position::new(*lat, *lon).map(|_| json!([lon, lat])).map_err(|error| bad(format!("polyline: {error}"))),
+        [lon, lat] => Position::new(*lat, *lon)
+            .map(|_| json!([lon, lat]))
+            .map_err(|error| bad(format!("polyline: {error}"))),
         _ => Err(bad("polyline must have two numbers for each point")),
     };
     let polyline = numbers.chunks(2).map(point).collect::<Result<Vec<_>, _>>()?;
@@ -158,13 +165,22 @@ mod tests {
     fn a_route_becomes_an_event_or_what_is_wrong_is_said() {
         let told = route(&push()).expect("good");
         assert_eq!(told.event["polyline"], json!([[24.94, 60.17], [24.95, 60.18]]));
-        assert_eq!((told.event["kind"].as_str(), told.event["reason"].as_str()), (Some("route"), Some("a \"jam\"")));
+        assert_eq!(
+            (told.event["kind"].as_str(), told.event["reason"].as_str()),
+            (Some("route"), Some("a \"jam\""))
+        );
         refused(route(&RoutePush { id: None, ..push() }), "id must be 1 to 64");
         refused(route(&RoutePush { vehicle: Some("a b".to_owned()), ..push() }), "vehicle: name");
         refused(route(&RoutePush { polyline: vec![1.0], ..push() }), "two numbers for each point");
         refused(route(&RoutePush { polyline: vec![24.0, f64::NAN], ..push() }), "polyline:");
-        refused(route(&RoutePush { stops: vec!["s".to_owned(); ROUTE_STOPS_MAX + 1], ..push() }), "501 stops");
-        refused(route(&RoutePush { reason: Some("x".repeat(TEXT_BYTES_MAX + 1)), ..push() }), "reason of 4001 bytes");
+        refused(
+            route(&RoutePush { stops: vec!["s".to_owned(); ROUTE_STOPS_MAX + 1], ..push() }),
+            "501 stops",
+        );
+        refused(
+            route(&RoutePush { reason: Some("x".repeat(TEXT_BYTES_MAX + 1)), ..push() }),
+            "reason of 4001 bytes",
+        );
     }
 
     #[test]
@@ -179,9 +195,15 @@ mod tests {
             ..InsightPush::default()
         };
         assert_eq!(insight(&good).expect("good").vehicle, None);
-        refused(insight(&InsightPush { severity: some("grave"), ..good.clone() }), "severity must be one of info");
+        refused(
+            insight(&InsightPush { severity: some("grave"), ..good.clone() }),
+            "severity must be one of info",
+        );
         refused(insight(&InsightPush { tenant: None, ..good }), "tenant: name is empty");
-        refused(message(&MessagePush { id: some("m-1"), tenant: some("acme"), ..MessagePush::default() }), "vehicle:");
+        refused(
+            message(&MessagePush { id: some("m-1"), tenant: some("acme"), ..MessagePush::default() }),
+            "vehicle:",
+        );
         let relay = |event: &str| {
             relayed(&RelayPush { id: some("e"), tenant: some("acme"), vehicle: None, event: some(event) })
         };

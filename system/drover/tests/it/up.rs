@@ -69,7 +69,8 @@ fn what_dies_or_hangs_comes_back_a_vehicle_moves_and_all_of_it_rolls_and_ends() 
         assert!(Instant::now() < give_up, "it does not move: {first}");
     }
 
-    let agent_says = "health/0: dns/0 healthy, gateway/0 healthy, hub/0 healthy, persistence/0 healthy, router/0 healthy";
+    let agent_says =
+        "health/0: dns/0 healthy, gateway/0 healthy, hub/0 healthy, persistence/0 healthy, router/0 healthy";
     while !seen().contains(agent_says) {
         assert!(Instant::now() < give_up, "{}", seen());
     }

@@ -129,10 +129,13 @@ async fn fragments_are_joined_and_pings_between_them_answered() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_let_go_and_the_others_see_everything() {
-    let config = Config { slow_max: Duration::from_millis(300), tick: Duration::from_millis(5), ..Config::default() };
+    let config =
+        Config { slow_max: Duration::from_millis(300), tick: Duration::from_millis(5), ..Config::default() };
     let bench = Bench::start(config).await;
-    let (mut good, mut frozen) =
-        (bench.client(Some("dispatcher"), Some("drover.json")).await, bench.client(Some("dispatcher"), None).await);
+    let (mut good, mut frozen) = (
+        bench.client(Some("dispatcher"), Some("drover.json")).await,
+        bench.client(Some("dispatcher"), None).await,
+    );
     for client in [&mut good, &mut frozen] {
         client.say(ALL).await;
         client.next("subscribed").await.expect("told");
@@ -169,12 +172,20 @@ async fn what_another_hub_pushes_reaches_whoever_listens_once() {
         ..Default::default()
     };
     let hub = bench.peer(drover_model::NodeKind::Hub).await;
-    let call = || hub.call::<drover_bus::hub::PushRoute>(bench::AT_HUB, &push, drover_bus::CallOptions::default());
+    let call =
+        || hub.call::<drover_bus::hub::PushRoute>(bench::AT_HUB, &push, drover_bus::CallOptions::default());
     assert_eq!(call().await.expect("answered").sessions, Some(1));
     let event = client.next("event").await.expect("told");
     assert_eq!((&event["event"]["kind"], &event["event"]["stops"][0]), (&"route".into(), &"s-1".into()));
     let again = call().await.expect("answered");
     assert_eq!((again.sessions, again.repeated), (Some(0), Some(true)));
-    let gateway = bench.pool.call::<drover_bus::hub::PushRoute>(bench::AT_HUB, &push, drover_bus::CallOptions::default());
-    assert!(matches!(gateway.await, Err(drover_bus::CallError::Refused(_))), "gateways publish and ask, no more");
+    let gateway = bench.pool.call::<drover_bus::hub::PushRoute>(
+        bench::AT_HUB,
+        &push,
+        drover_bus::CallOptions::default(),
+    );
+    assert!(
+        matches!(gateway.await, Err(drover_bus::CallError::Refused(_))),
+        "gateways publish and ask, no more"
+    );
 }
