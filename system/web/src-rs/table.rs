@@ -51,12 +51,12 @@ pub(crate) const ENTRIES: &[Entry] = &[
         etag: "\"5cba1c36b062bd42\"",
     },
     Entry {
-        name: "assets/driver-BI2BjPHd.js",
-        identity: include_bytes!("../dist/assets/driver-BI2BjPHd.js"),
-        brotli: Some(include_bytes!("../dist/assets/driver-BI2BjPHd.js.br")),
-        gzip: Some(include_bytes!("../dist/assets/driver-BI2BjPHd.js.gz")),
+        name: "assets/driver-BiORR6Dv.js",
+        identity: include_bytes!("../dist/assets/driver-BiORR6Dv.js"),
+        brotli: Some(include_bytes!("../dist/assets/driver-BiORR6Dv.js.br")),
+        gzip: Some(include_bytes!("../dist/assets/driver-BiORR6Dv.js.gz")),
         mime: "text/javascript; charset=utf-8",
-        etag: "\"33f5093b425f8c59\"",
+        etag: "\"37288bf462023760\"",
     },
     Entry {
         name: "assets/driver-DbFNSxDz.css",
@@ -67,20 +67,20 @@ pub(crate) const ENTRIES: &[Entry] = &[
         etag: "\"3f8994aa48389c40\"",
     },
     Entry {
+        name: "assets/index-BLF_UnA3.js",
+        identity: include_bytes!("../dist/assets/index-BLF_UnA3.js"),
+        brotli: Some(include_bytes!("../dist/assets/index-BLF_UnA3.js.br")),
+        gzip: Some(include_bytes!("../dist/assets/index-BLF_UnA3.js.gz")),
+        mime: "text/javascript; charset=utf-8",
+        etag: "\"79ea03fb9c6086df\"",
+    },
+    Entry {
         name: "assets/index-BRRZNWmg.css",
         identity: include_bytes!("../dist/assets/index-BRRZNWmg.css"),
         brotli: Some(include_bytes!("../dist/assets/index-BRRZNWmg.css.br")),
         gzip: Some(include_bytes!("../dist/assets/index-BRRZNWmg.css.gz")),
         mime: "text/css; charset=utf-8",
         etag: "\"098b8c649ba75c73\"",
-    },
-    Entry {
-        name: "assets/index-DySXQLQV.js",
-        identity: include_bytes!("../dist/assets/index-DySXQLQV.js"),
-        brotli: Some(include_bytes!("../dist/assets/index-DySXQLQV.js.br")),
-        gzip: Some(include_bytes!("../dist/assets/index-DySXQLQV.js.gz")),
-        mime: "text/javascript; charset=utf-8",
-        etag: "\"6e5759125333cb53\"",
     },
     Entry {
         name: "assets/link-C9pRRgkW.js",
@@ -184,7 +184,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
         brotli: Some(include_bytes!("../dist/driver.html.br")),
         gzip: Some(include_bytes!("../dist/driver.html.gz")),
         mime: "text/html; charset=utf-8",
-        etag: "\"3a5e6b70d8a6e904\"",
+        etag: "\"ba098b9bfd9f0fea\"",
     },
     Entry {
         name: "driver.webmanifest",
@@ -208,7 +208,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
         brotli: Some(include_bytes!("../dist/index.html.br")),
         gzip: Some(include_bytes!("../dist/index.html.gz")),
         mime: "text/html; charset=utf-8",
-        etag: "\"38e72a4236f2729f\"",
+        etag: "\"3f8fa4f3264873a4\"",
     },
     Entry {
         name: "licences.txt",
@@ -232,6 +232,6 @@ pub(crate) const ENTRIES: &[Entry] = &[
         brotli: Some(include_bytes!("../dist/sw.js.br")),
         gzip: Some(include_bytes!("../dist/sw.js.gz")),
         mime: "text/javascript; charset=utf-8",
-        etag: "\"070623d04be8eda1\"",
+        etag: "\"bd14ca0098546247\"",
     },
 ];
