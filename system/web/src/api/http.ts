@@ -1,6 +1,6 @@
 /** The HTTP API, typed. One function per call; errors are `ApiError` with the server's own words. */
 import type {
-  Change, Config, Delivery, LonLat, Message, Order, OrderState, Page, Principal, Problem, Route, ShareLink, Stop, StopState, Track,
+  Change, Config, Delivery, Message, Order, OrderState, Page, Principal, Problem, Route, ShareLink, Stop, StopState, Track,
   Vehicle,
 } from '../core/types'
 
@@ -104,8 +104,9 @@ export class Api {
     return this.change(`/messages/${id}/state`, { from, to })
   }
 
-  pushRoute(vehicle: string, stops: string[], polyline: LonLat[] | null, reason: string): Promise<Route> {
-    return this.change('/routes', { vehicle, stops, ...(polyline ? { polyline } : {}), reason })
+  /** Without a polyline: the page knows the order of stops, and no streets that lead there. */
+  pushRoute(vehicle: string, stops: string[], reason: string): Promise<Route> {
+    return this.change('/routes', { vehicle, stops, reason })
   }
 
   share(order: string, expiresS: number): Promise<ShareLink> {

@@ -2,10 +2,13 @@
 import { metersBetween } from './mercator'
 import type { TrackPoint } from './types'
 
-export interface Past { lon: number; lat: number; speedKmh: number; headingDeg: number; ageMs: number; moving: boolean }
+export interface Past { lon: number; lat: number; speedKmh: number; headingDeg: number; ageMs: number; moving: boolean; silent: boolean }
 
 /** Between points further apart in time nothing is guessed: the vehicle stays where it was last seen. */
 export const GAP_MS = 60_000
+
+/** A simplified track has no points while a vehicle stands: only a longer gap than this means that nothing was heard. */
+export const SILENT_GAP_MS = 15 * 60_000
 
 /** The newest point at or before `time`; -1 if there is none. */
 export function pointBefore(points: readonly TrackPoint[], time: number): number {
@@ -30,13 +33,14 @@ export function positionAt(points: readonly TrackPoint[], time: number): Past | 
   const between = b !== undefined && (gap <= GAP_MS || (a[3] >= 3 && b[3] >= 3 && gap <= 5 * GAP_MS))
   if (!b || !between) {
     const before = points[at - 1]
-    return { lon: a[1], lat: a[2], speedKmh: a[3], headingDeg: before ? heading(before, a) : NaN, ageMs: time - a[0], moving: false }
+    const silent = time - a[0] > GAP_MS && (!b || gap > SILENT_GAP_MS)
+    return { lon: a[1], lat: a[2], speedKmh: a[3], headingDeg: before ? heading(before, a) : NaN, ageMs: time - a[0], moving: false, silent }
   }
   const k = gap === 0 ? 0 : (time - a[0]) / gap
   const speed = a[3] + (b[3] - a[3]) * k
   return {
     lon: a[1] + (b[1] - a[1]) * k, lat: a[2] + (b[2] - a[2]) * k, speedKmh: speed, headingDeg: heading(a, b), ageMs: 0,
-    moving: speed >= 3,
+    moving: speed >= 3, silent: false,
   }
 }
 

@@ -9,7 +9,9 @@ import { ageText, board, freshness, lateBy, nextStop, orderLateBy } from '../../
 import { Streets } from '../../src/core/streets'
 import { choose, setLanguage, t } from '../../src/core/text'
 import type { Order, Stop, TrackPoint } from '../../src/core/types'
+import { FrameMeter } from '../../src/map/frames'
 import { joined, straightRun } from '../../src/map/labels'
+import { markerPx } from '../../src/map/markers'
 import { layers } from '../../src/map/style'
 import { MAP_THEMES } from '../../src/map/theme'
 import { timeOf } from '../../src/pages/dispatcher/draft'
@@ -24,8 +26,9 @@ describe('time scrub', () => {
     expect(positionAt(track, 2_500)).toMatchObject({ lon: 25.00025, moving: true, headingDeg: 90 })
   })
   it('stays at the last point over a gap, and says how old that is', () => {
-    expect(positionAt(track, 120_000)).toMatchObject({ lon: 25.001, ageMs: 100_000, moving: false })
-    expect(positionAt(track, 900_000)).toMatchObject({ lon: 25.002, ageMs: 700_000 })
+    expect(positionAt(track, 120_000)).toMatchObject({ lon: 25.001, ageMs: 100_000, moving: false, silent: false })
+    expect(positionAt(track, 900_000)).toMatchObject({ lon: 25.002, ageMs: 700_000, silent: true })
+    expect(positionAt([[0, 25, 60, 0], [3_600_000, 25, 60, 0]], 120_000)).toMatchObject({ silent: true })
   })
   it('is nowhere before the first', () => {
     expect(positionAt(track, -1)).toBeNull()
@@ -137,5 +140,30 @@ describe('a new order', () => {
     expect(new Date(timeOf('23:30', now)!).getDate()).toBe(2)
     expect(new Date(timeOf('01:15', now)!).getDate()).toBe(3)
     expect(timeOf('', now)).toBeNull()
+  })
+})
+
+describe('frames', () => {
+  const run = (gapMs: number, frames: number): { meter: FrameMeter; now: number } => {
+    const meter = new FrameMeter()
+    let now = 0
+    for (let n = 0; n < frames; n++) meter.done((now += gapMs), n % 100 < 96 ? 0.2 : 5)
+    return { meter, now }
+  }
+  it('slow ones are noticed, get another chance later, and pauses are none', () => {
+    expect(run(16, 200).meter.slow(3200)).toBe(false)
+    const { meter, now } = run(60, 40)
+    expect(meter.slow(now)).toBe(true)
+    expect(meter.slow(now + 60_000)).toBe(false)
+    expect(run(1000, 40).meter.slow(40_000)).toBe(false)
+  })
+  it('script time is told by its quantiles', () => {
+    expect(run(16, 400).meter.stats()).toMatchObject({ frames: 400, p50: expect.closeTo(0.2, 5) as number, p95: expect.closeTo(0.2, 5) as number, max: 5 })
+  })
+  it('markers grow with the zoom and shrink in a crowd', () => {
+    const area = 1280 * 720
+    expect(markerPx(16, 20, area)).toBeGreaterThan(markerPx(11, 20, area))
+    expect(markerPx(16, 10_000, area)).toBeLessThan(14)
+    expect(markerPx(16, 1e9, area)).toBeGreaterThanOrEqual(10)
   })
 })

@@ -18,7 +18,11 @@ async function violations(page) {
 }
 
 async function clean(page, what) {
-  await page.waitForTimeout(400)
+  // What is still fading in has not its colours yet.
+  await page.evaluate(async () => {
+    const finite = document.getAnimations().filter((each) => each.effect?.getComputedTiming().endTime !== Infinity)
+    await Promise.all(finite.map((each) => each.finished.catch(() => null)))
+  })
   const found = await violations(page)
   if (found.length) throw new Error(`${what}: ${found.map((each) => `${each.id}\n    ${each.nodes.join('\n    ')}`).join('\n  ')}`)
 }

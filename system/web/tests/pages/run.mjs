@@ -22,6 +22,7 @@ const world = process.env.DROVER_URL ? await outside(process.env.DROVER_URL) : a
 const browser = await launch()
 let failed = 0
 let run = 0
+let skipped = 0
 for (const suite of SUITES) {
   const { tests } = await import(suite)
   for (const [name, test] of Object.entries(tests)) {
@@ -33,7 +34,8 @@ for (const suite of SUITES) {
       const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`longer than ${LIMIT_MS / 1000} s`)), LIMIT_MS)))
       const outcome = await Promise.race([test({ browser, world, open: (...rest) => world.open(browser, opened, ...rest) }), late])
       for (const each of opened) if (each.faults.length) throw new Error(`the page said: ${each.faults.join('; ')}`)
-      run++
+      if (typeof outcome === 'string') skipped++
+      else run++
       console.log(`${typeof outcome === 'string' ? `SKIP (${outcome})` : 'ok'}   ${name} (${Date.now() - start} ms)`)
     } catch (error) {
       failed++
@@ -47,5 +49,5 @@ for (const suite of SUITES) {
 }
 await browser.close()
 await world.stop()
-console.log(`${run} passed, ${failed} failed`)
+console.log(`${run} passed, ${failed} failed, ${skipped} skipped`)
 process.exit(failed ? 1 : 0)

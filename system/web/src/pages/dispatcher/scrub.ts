@@ -83,9 +83,9 @@ function draw(): void {
       past.remove(id)
       continue
     }
-    // Without engine values in a track, resting is resting; a gap of a minute is silence.
-    const status = was.ageMs > 60_000 ? 3 : was.moving || was.speedKmh >= 3 ? 0 : 2
-    past.place({ id, lon: was.lon, lat: was.lat, speedKmh: was.speedKmh, headingDeg: was.headingDeg, status, ageMs: Math.min(was.ageMs, 59_000), fixTimeMs: time }, monotonic)
+    // A track has no engine values: resting is resting.
+    const status = was.silent ? 3 : was.moving ? 0 : 2
+    past.place({ id, lon: was.lon, lat: was.lat, speedKmh: was.speedKmh, headingDeg: was.headingDeg, status, ageMs: 0, fixTimeMs: time }, monotonic)
     const source = fleet.indexOf(id)
     if (source >= 0) past.setGroup(id, fleet.groups[source]!)
   }

@@ -179,22 +179,32 @@ function touch(): void {
   })
 }
 
-let reloadTimer: ReturnType<typeof setTimeout> | undefined
+let reloadTimer: ReturnType<typeof setTimeout> | null = null
+/** Asks anew in a moment. Called again meanwhile it waits no longer: with events all the time it would wait for ever. */
 export function reloadSoon(): void {
-  clearTimeout(reloadTimer)
-  reloadTimer = setTimeout(() => void reload(), RELOAD_AFTER_MS)
+  reloadTimer ??= setTimeout(() => {
+    reloadTimer = null
+    void (reloading ?? Promise.resolve()).then(reload)
+  }, RELOAD_AFTER_MS)
 }
 
+let reloading: Promise<void> | null = null
+
 /** Asks for vehicles, orders and messages anew. */
-export async function reload(): Promise<void> {
-  missed ??= []
+export function reload(): Promise<void> {
+  reloading ??= readAll().finally(() => (reloading = null))
+  return reloading
+}
+
+async function readAll(): Promise<void> {
+  missed = []
   const byId = <T extends { id: string }>(items: T[]): Map<string, T> => new Map(items.map((item) => [item.id, item]))
   const [cars, jobs, talk] = await Promise.allSettled([api.vehicles(), api.orders(), api.messages()])
   if (cars.status === 'fulfilled') takeVehicles(cars.value)
   if (jobs.status === 'fulfilled') orders.value = byId(jobs.value)
   if (talk.status === 'fulfilled') messages.value = byId(talk.value)
   loaded.value = true
-  const late = missed ?? []
+  const late = missed
   missed = null
   for (const change of late) onChange(change)
   refresh()

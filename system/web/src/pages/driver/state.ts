@@ -152,10 +152,12 @@ function onChange(change: Change): void {
   reloadSoon()
 }
 
-let timer: ReturnType<typeof setTimeout> | undefined
+let timer: ReturnType<typeof setTimeout> | null = null
 function reloadSoon(): void {
-  clearTimeout(timer)
-  timer = setTimeout(() => void reload(), RELOAD_AFTER_MS)
+  timer ??= setTimeout(() => {
+    timer = null
+    void reload()
+  }, RELOAD_AFTER_MS)
 }
 
 /** Counts what the server accepted: an answer that was on its way meanwhile may be older than that. */
