@@ -18,7 +18,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::answer::Answer;
-use crate::arguments::Query;
+use crate::arguments::{Query, happened_at};
 use crate::problem::Problem;
 use crate::routes::{self, Handler, Table};
 use crate::view;
@@ -210,13 +210,10 @@ impl Api {
     }
 
     /// Has a change carried out; says what became of it, if that was not what was wished for.
-    pub(crate) async fn change(
-        &self,
-        principal: &Principal,
-        id: CommandId,
-        action: Action,
-    ) -> Result<(), Problem> {
-        let at = self.env.wall();
+    pub(crate) async fn change(&self, asked: &Asked, id: CommandId, action: Action) -> Result<(), Problem> {
+        let (principal, now) = (&asked.principal, self.env.wall());
+        // A driver without a link says later what was done when.
+        let at = happened_at(&asked.headers)?.filter(|at| *at <= now).unwrap_or(now);
         let command = Command { tenant: principal.tenant, id, at, action };
         command.check().map_err(Problem::bad)?;
         let options = CallOptions::within(self.config.answer_within);

@@ -87,6 +87,12 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<CommandId, Problem>
     parsed("Idempotency-Key", key.trim().trim_matches('"'))
 }
 
+/// When a change happened, if its sender could not say so at once: `Happened-At`, RFC 3339.
+pub(crate) fn happened_at(headers: &HeaderMap) -> Result<Option<WallTime>, Problem> {
+    let text = headers.get("happened-at").and_then(|value| value.to_str().ok());
+    text.map(|text| parsed("Happened-At", text.trim())).transpose()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,3 +16,4 @@ mod view;
 pub use answer::{Answer, json};
 pub use api::{Api, BODY_BYTES_MAX, Config, Fleet, NoFleet};
 pub use problem::Problem;
+pub use view::event;

@@ -42,6 +42,11 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
             "description": "A UUID that the caller makes up: said again with it, a change is not made again.",
             "schema": { "type": "string", "format": "uuid" },
         }));
+        parameters.push(json!({
+            "name": "Happened-At", "in": "header",
+            "description": "When it happened, if it could not be said at once (RFC 3339): of steps and messages, at most seven days ago.",
+            "schema": { "type": "string", "format": "date-time" },
+        }));
     }
     parameters
 }

@@ -2,8 +2,8 @@
 
 use drover_bus::desk::{ChangeInfo, GeofenceInfo, RouteInfo, ShareLinkInfo};
 use drover_bus::orders::{MessageInfo, OrderInfo, StopInfo};
-use drover_model::WallTime;
 use drover_model::orders::{Action, NewStop};
+use drover_model::{VehicleId, WallTime};
 use serde_json::{Map, Value, json};
 
 /// A time as answers write it (RFC 3339, milliseconds).
@@ -40,6 +40,9 @@ pub(crate) fn stop(stop: &StopInfo, sequence: usize) -> Value {
         "id": stop.stop_id, "sequence": sequence, "position": position(stop.lat, stop.lon), "state": stop.state,
         "due_from": time_if_any(stop.due_from_us), "due_until": time_if_any(stop.due_until_us),
         "changed": time_if_any(stop.changed_us),
+        // When it came to where it is: a stop that is done does not keep when its vehicle arrived.
+        "arrived": if stop.state.as_deref() == Some("arrived") { time_if_any(stop.changed_us) } else { Value::Null },
+        "done": if stop.state.as_deref() == Some("done") { time_if_any(stop.changed_us) } else { Value::Null },
     })
 }
 
@@ -140,6 +143,25 @@ fn new_stop(stop: &NewStop, sequence: usize, at: &Value) -> Value {
         "id": stop.id, "sequence": sequence, "state": "planned", "due_from": stop.due_from, "due_until": stop.due_until,
         "position": { "lon": stop.position.lon(), "lat": stop.position.lat() }, "changed": at,
     })
+}
+
+/// An entry of the feed as the live map tells it, and the vehicle that it is about, if it says so: then whoever may see that vehicle
+/// may hear of it. `None` of what this program does not know.
+pub fn event(info: &ChangeInfo) -> Option<(Value, Option<VehicleId>)> {
+    let action: Action = serde_json::from_str(info.action.as_deref()?).ok()?;
+    let vehicle = match &action {
+        Action::ChangeOrder { vehicle, .. } => *vehicle,
+        Action::SendMessage { vehicle, .. } | Action::PlanRoute { vehicle, .. } => Some(*vehicle),
+        Action::CreateOrder { .. }
+        | Action::ChangeStop { .. }
+        | Action::ChangeMessage { .. }
+        | Action::ShareOrder { .. }
+        | Action::RevokeShareLink { .. }
+        | Action::DrawGeofence { .. }
+        | Action::RemoveGeofence { .. }
+        | Action::ChangeRoute { .. } => None,
+    };
+    Some((change(info, &action), vehicle))
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use crate::orders::{
 };
 use crate::{CallError, CallOptions, Pool, Route};
 
-/// Asks an agent to carry out `command`, and others if that one does not answer. Its moment is the agent's to set.
+/// Asks an agent to carry out `command`, and others if that one does not answer. Of a step and of a message the moment goes along; of
+/// all else it is the agent's.
 ///
 /// # Errors
 /// As [`Pool::call`]. After an error that says that repeating helps, the same command tells what became of it.
@@ -24,7 +25,8 @@ pub async fn carry_out(
     command: &Command,
     options: CallOptions,
 ) -> Result<CommandResult, CallError> {
-    let wish = Wish { tenant: Some(command.tenant.to_string()), id: Some(command.id.to_string()) };
+    let (tenant, id) = (Some(command.tenant.to_string()), Some(command.id.to_string()));
+    let wish = Wish { tenant, id, at_us: micros(command.at) };
     match &command.action {
         Action::CreateOrder { order, customer, stops } => {
             let draft = OrderDraft {
@@ -53,6 +55,7 @@ pub async fn carry_out(
                 to_vehicle: Some(*to_vehicle),
                 body: Some(body.clone()),
                 expires_us: micros(*expires),
+                at_us: wish.at_us,
             };
             pool.call::<SendMessage>(route, &draft, options).await
         }
@@ -118,6 +121,7 @@ pub async fn carry_out(
 struct Wish {
     tenant: Option<String>,
     id: Option<String>,
+    at_us: Option<u64>,
 }
 
 impl Wish {
@@ -129,6 +133,7 @@ impl Wish {
             from: Some(from.to_owned()),
             to: Some(to.to_owned()),
             vehicle_id: vehicle.map(ToString::to_string),
+            at_us: self.at_us,
         }
     }
 

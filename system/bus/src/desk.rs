@@ -169,6 +169,8 @@ message! {
         after: String = string "2",
         /// How many at most; as many as there may be without it.
         changes_max: u32 = uint32 "3",
+        /// Instead of a place: none at all, and where the feed ends now.
+        from_end: bool = bool "4",
     } &[(3, Kind::Uint32)]
 }
 
@@ -271,9 +273,20 @@ list! {
     /// Routes, newest first.
     RouteList, routes: RouteInfo
 }
-list! {
-    /// Changes, in the order of the feed. There may be more.
-    ChangeList, changes: ChangeInfo
+/// Changes, in the order of the feed. There may be more.
+#[derive(Clone, PartialEq, Message, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChangeList {
+    /// What was asked for.
+    #[prost(message, repeated, tag = "1")]
+    pub changes: Vec<ChangeInfo>,
+    /// The place to go on from.
+    #[prost(string, optional, tag = "2")]
+    pub next: Option<String>,
+}
+
+impl Iibin for ChangeList {
+    const SCHEMA: &'static Schema = &schema(&[(1, Kind::Messages(ChangeInfo::SCHEMA, CHANGES_MAX))]);
 }
 
 /// Declares a tool. All of them may be called twice: changes by their identity, questions because they are.

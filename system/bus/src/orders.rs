@@ -70,6 +70,8 @@ message! {
         to: String = string "5",
         /// For an order that is to be assigned: who gets it.
         vehicle_id: String = string "6",
+        /// When it happened, if that was before now: a driver without a link says it later.
+        at_us: u64 = uint64 "7",
     } &[]
 }
 
@@ -90,6 +92,8 @@ message! {
         body: String = string "6",
         /// When nobody needs it any more.
         expires_us: u64 = uint64 "7",
+        /// When it was written, if that was before now.
+        at_us: u64 = uint64 "8",
     } &[]
 }
 

@@ -433,6 +433,11 @@ impl Core {
         }
     }
 
+    /// Tenants of which somebody wants to hear what else happens.
+    pub(crate) fn event_tenants(&self) -> Vec<TenantId> {
+        self.interest.event_tenants()
+    }
+
     /// Something else happened at a tenant: `event` is a JSON object. With a vehicle, only those hear of it who may see it. Returns
     /// how many do.
     pub fn take_event(

@@ -125,6 +125,19 @@ impl Interest {
         }
     }
 
+    /// Tenants of which somebody wants to hear what else happens, in order.
+    pub(crate) fn event_tenants(&self) -> Vec<TenantId> {
+        let all = self.wants.iter().filter(|(_, sessions)| sessions.iter().next().is_some());
+        let mut tenants: Vec<TenantId> = all
+            .filter_map(|(want, _)| match want {
+                Want::Events(tenant) => Some(*tenant),
+                _ => None,
+            })
+            .collect();
+        tenants.sort_unstable();
+        tenants
+    }
+
     /// Sessions that want to hear what else happens at a tenant.
     pub(crate) fn listeners(&self, tenant: TenantId) -> Vec<SessionKey> {
         self.wants.get(&Want::Events(tenant)).into_iter().flatten().copied().collect()

@@ -9,6 +9,7 @@ mod config;
 pub mod core;
 mod directory;
 mod door;
+mod feed;
 mod fleet;
 mod herald;
 mod intake;

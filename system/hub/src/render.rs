@@ -60,11 +60,12 @@ fn head_of(vehicle: &Vehicle, audience: Audience) -> Bytes {
     let fix = &vehicle.fix;
     let customer = audience == Audience::Customer;
     let id = if customer { DELIVERY } else { vehicle.id.as_str() };
+    let named = if customer { String::new() } else { format!(r#""vehicle_id":"{id}","#) };
     let mut text = String::with_capacity(320);
     // Writing to a string never fails.
     let _ = write!(
         text,
-        r#"{{"type":"Feature","id":"{id}","geometry":{{"type":"Point","coordinates":[{},{}]}},"properties":{{"vehicle_id":"{id}","timestamp":{},"time_ms":{}"#,
+        r#"{{"type":"Feature","id":"{id}","geometry":{{"type":"Point","coordinates":[{},{}]}},"properties":{{{named}"timestamp":{},"time_ms":{}"#,
         degrees(fix.position.lon()),
         degrees(fix.position.lat()),
         fix.time.as_secs(),

@@ -24,7 +24,7 @@ use crate::herald::Herald;
 use crate::live::Live;
 use crate::server::{NoPages, Pages, Server};
 use crate::site::{LiveFleet, Site, SiteConfig};
-use crate::{directory, intake, tools};
+use crate::{directory, feed, intake, tools};
 
 /// How often the core looks after what is due where each fix is told at once.
 const TICK_WITHOUT: Duration = Duration::from_millis(100);
@@ -214,6 +214,7 @@ impl Hub {
             let following = follow(live.clone(), member.discovery(), self.pool.clone(), listed.collect());
             env.spawn("hub.news", following)
         });
+        let feeding = env.spawn("hub.feed", feed::follow(live.clone(), self.pool.clone()));
         let drain = live.config.drain;
         let ends = async {
             match &self.member {
@@ -231,6 +232,7 @@ impl Hub {
         };
         tokio::join!(agent.serve(env.clone(), self.endpoint, stop.clone()), ends);
         ticking.abort();
+        feeding.abort();
         if let Some(following) = following {
             following.abort();
         }

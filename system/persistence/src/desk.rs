@@ -139,6 +139,11 @@ async fn routes(desk: Desk, query: RouteQuery) -> Result<RouteList, CallError> {
 
 async fn changes(desk: Desk, query: ChangeQuery) -> Result<ChangeList, CallError> {
     let tenant = tenant(query.tenant.as_deref())?;
+    if query.from_end.unwrap_or_default() {
+        let end = desk.orders.changes_end(tenant).await.map_err(away)?;
+        let end = end.first().copied().unwrap_or_default();
+        return Ok(ChangeList { changes: Vec::new(), next: Some(end.to_string()) });
+    }
     let after = match &query.after {
         Some(after) => parsed(Some(after), "after")?,
         None => Cursor::default(),
@@ -161,7 +166,8 @@ async fn changes(desk: Desk, query: ChangeQuery) -> Result<ChangeList, CallError
             action: Some(action),
         });
     }
-    Ok(ChangeList { changes })
+    let next = changes.last().and_then(|change| change.cursor.clone()).unwrap_or_else(|| after.to_string());
+    Ok(ChangeList { changes, next: Some(next) })
 }
 
 fn positions(corners: &[Corner]) -> Result<Vec<Position>, CallError> {

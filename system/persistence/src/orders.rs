@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use drover_bus::history::ROWS_MAX;
 use drover_bus::orders::{
@@ -16,6 +17,9 @@ use drover_store::{Orders, OrdersError, Outcome, Which};
 
 use crate::arguments::{micros, missing, parsed, place, tenant, time, vehicle};
 use crate::history::away;
+
+/// What is said later than this to have happened happens now: a driver's phone lies in a drawer for a week at most.
+const LATE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What every tool of orders needs.
 #[derive(Clone)]
@@ -75,7 +79,7 @@ async fn change_order(desk: Desk, change: StateChange) -> Result<CommandResult, 
         to: parsed(change.to.as_deref(), "to")?,
         vehicle: change.vehicle_id.as_deref().map(|name| vehicle(Some(name))).transpose()?,
     };
-    desk.carry_out(change.tenant, change.command_id, action).await
+    desk.carry_out_of(change.tenant, change.command_id, change.at_us, action).await
 }
 
 async fn change_stop(desk: Desk, change: StateChange) -> Result<CommandResult, CallError> {
@@ -85,7 +89,7 @@ async fn change_stop(desk: Desk, change: StateChange) -> Result<CommandResult, C
         from: parsed(change.from.as_deref(), "from")?,
         to: parsed(change.to.as_deref(), "to")?,
     };
-    desk.carry_out(change.tenant, change.command_id, action).await
+    desk.carry_out_of(change.tenant, change.command_id, change.at_us, action).await
 }
 
 async fn change_message(desk: Desk, change: StateChange) -> Result<CommandResult, CallError> {
@@ -95,7 +99,7 @@ async fn change_message(desk: Desk, change: StateChange) -> Result<CommandResult
         from: parsed(change.from.as_deref(), "from")?,
         to: parsed(change.to.as_deref(), "to")?,
     };
-    desk.carry_out(change.tenant, change.command_id, action).await
+    desk.carry_out_of(change.tenant, change.command_id, change.at_us, action).await
 }
 
 fn only_orders_have_vehicles(change: &StateChange) -> Result<(), CallError> {
@@ -113,19 +117,32 @@ async fn send(desk: Desk, draft: MessageDraft) -> Result<CommandResult, CallErro
         body: draft.body.ok_or_else(|| missing("body"))?,
         expires: time(draft.expires_us.ok_or_else(|| missing("expires_us"))?),
     };
-    desk.carry_out(draft.tenant, draft.command_id, action).await
+    desk.carry_out_of(draft.tenant, draft.command_id, draft.at_us, action).await
 }
 
 impl Desk {
-    /// Carries out a command, and says what became of it.
+    /// Carries out a command of now, and says what became of it.
     pub(crate) async fn carry_out(
         &self,
         owner: Option<String>,
         id: Option<String>,
         action: Action,
     ) -> Result<CommandResult, CallError> {
+        self.carry_out_of(owner, id, None, action).await
+    }
+
+    /// Carries out a command of a moment that may have passed: no later than now, and no longer ago than [`LATE_MAX`].
+    async fn carry_out_of(
+        &self,
+        owner: Option<String>,
+        id: Option<String>,
+        at_us: Option<u64>,
+        action: Action,
+    ) -> Result<CommandResult, CallError> {
         let (tenant, id) = (tenant(owner.as_deref())?, parsed(id.as_deref(), "command_id")?);
-        let command = Command { tenant, id, at: self.env.wall(), action };
+        let now = self.env.wall();
+        let at = at_us.map(time).filter(|at| *at <= now && now.since(*at) <= LATE_MAX).unwrap_or(now);
+        let command = Command { tenant, id, at, action };
         let mut done = self.orders.carry_out(command).await;
         if matches!(done, Err(OrdersError::Unknown { .. })) && self.env.planted("lost_command_taken_as_done")
         {

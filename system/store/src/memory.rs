@@ -257,6 +257,11 @@ impl Orders for MemoryStore {
         let changes = self.lock().desk.changes(tenant, after).take(limit).collect();
         Box::pin(std::future::ready(Ok(changes)))
     }
+
+    fn changes_end(&self, tenant: TenantId) -> Answer<'_, Cursor> {
+        let last = self.lock().desk.changes(tenant, Cursor::default()).last();
+        Box::pin(std::future::ready(Ok(last.map(|change| change.cursor).into_iter().collect())))
+    }
 }
 
 impl Revoking for MemoryStore {

@@ -86,4 +86,7 @@ pub trait Orders: Send + Sync {
     /// What was carried out after `after`, in the order of the feed; at most `limit`, and then there may be more. Nothing ever
     /// appears before a place that an answer has passed.
     fn changes(&self, tenant: TenantId, after: Cursor, limit: usize) -> Answer<'_, Change>;
+
+    /// The place of the last entry of the feed; none of an empty one.
+    fn changes_end(&self, tenant: TenantId) -> Answer<'_, Cursor>;
 }

@@ -202,6 +202,10 @@ impl Orders for DbClient {
     fn changes(&self, tenant: TenantId, after: Cursor, limit: usize) -> Looked<'_, Change> {
         Box::pin(async move { self.look(move |store| at_once(store.changes(tenant, after, limit))).await? })
     }
+
+    fn changes_end(&self, tenant: TenantId) -> Looked<'_, Cursor> {
+        Box::pin(async move { self.look(move |store| at_once(store.changes_end(tenant))).await? })
+    }
 }
 
 /// What the store in memory says: it never waits.

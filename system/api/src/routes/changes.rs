@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use drover_auth::Scope;
-use drover_bus::desk::{ChangeQuery, Changes, FindRoutes, RouteQuery};
+use drover_bus::desk::{ChangeList, ChangeQuery, Changes, FindRoutes, RouteQuery};
 use drover_bus::orders::{FindMessages, FindOrders, MessageQuery, OrderQuery};
 use drover_model::VehicleId;
 use drover_model::orders::{Action, Cursor};
@@ -41,10 +41,11 @@ async fn changes(api: Api, asked: Asked) -> Result<Answer, Problem> {
             tenant: Some(asked.principal.tenant.to_string()),
             after: Some(since.to_string()),
             changes_max: Some(limit as u32),
+            from_end: None,
         };
-        let found = api.ask::<Changes>(&query).await?.changes;
-        if let Some(cursor) = found.last().and_then(|change| change.cursor.as_deref()) {
-            since = crate::arguments::parsed("cursor", cursor)?;
+        let ChangeList { changes: found, next } = api.ask::<Changes>(&query).await?;
+        if let Some(next) = next {
+            since = crate::arguments::parsed("cursor", &next)?;
         }
         let mut items = Vec::with_capacity(found.len());
         for info in &found {

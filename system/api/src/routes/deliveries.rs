@@ -65,7 +65,7 @@ async fn share(api: Api, asked: Asked) -> Result<Answer, Problem> {
     let link = ShareLinkId::from_bits(made_by(id, 0));
     let expires = api.now().plus(Duration::from_secs(lasts));
     let action = Action::ShareOrder { link, order, secret: secret.hash(), expires };
-    api.change(&asked.principal, id, action).await.map_err(|problem| match problem.code {
+    api.change(&asked, id, action).await.map_err(|problem| match problem.code {
         "key_reused" | "exists" => Problem::new(
             StatusCode::CONFLICT,
             "made_before",
@@ -98,7 +98,7 @@ async fn revoke(api: Api, asked: Asked) -> Result<Answer, Problem> {
     asked.need(Scope::ShareWrite)?;
     let id = idempotency_key(&asked.headers)?;
     let link: ShareLinkId = parsed("link", &asked.path[0])?;
-    api.change(&asked.principal, id, Action::RevokeShareLink { link }).await?;
+    api.change(&asked, id, Action::RevokeShareLink { link }).await?;
     Ok(json(StatusCode::OK, &json!({ "id": link, "revoked": true })))
 }
 

@@ -46,7 +46,7 @@ async fn draw(api: Api, asked: Asked) -> Result<Answer, Problem> {
         .map_err(|error| Problem::bad(format!("geometry: {error}")))?;
     let geofence = GeofenceId::from_bits(made_by(id, 0));
     let action = Action::DrawGeofence { geofence, title: title.to_owned(), corners };
-    api.change(&asked.principal, id, action).await?;
+    api.change(&asked, id, action).await?;
     let mut made = wanted;
     made["id"] = json!(geofence);
     Ok(json(StatusCode::CREATED, &made))
@@ -56,6 +56,6 @@ async fn remove(api: Api, asked: Asked) -> Result<Answer, Problem> {
     asked.need(Scope::OrdersWrite)?;
     let id = idempotency_key(&asked.headers)?;
     let geofence: GeofenceId = parsed("geofence", &asked.path[0])?;
-    api.change(&asked.principal, id, Action::RemoveGeofence { geofence }).await?;
+    api.change(&asked, id, Action::RemoveGeofence { geofence }).await?;
     Ok(json(StatusCode::OK, &json!({ "id": geofence, "removed": true })))
 }

@@ -115,7 +115,7 @@ async fn send(api: Api, asked: Asked) -> Result<Answer, Problem> {
     };
     let action =
         Action::SendMessage { message, vehicle, to_vehicle: !from_driver, body: wanted.body, expires };
-    api.change(&asked.principal, id, action).await?;
+    api.change(&asked, id, action).await?;
     let made = one(&api, &asked, vehicle, message).await?;
     let made = made.ok_or_else(|| Problem::missing("the message is not there"))?;
     Ok(json(StatusCode::CREATED, &view::message(&made)))
@@ -149,9 +149,8 @@ async fn step(api: Api, asked: Asked) -> Result<Answer, Problem> {
     let before = of(found(&api, &asked, None).await?);
     let missing = || Problem::missing(format!("there is no message {message} that this token may see"));
     before.ok_or_else(missing)?;
-    let done = api
-        .change(&asked.principal, id, Action::ChangeMessage { message, from: wanted.from, to: wanted.to })
-        .await;
+    let done =
+        api.change(&asked, id, Action::ChangeMessage { message, from: wanted.from, to: wanted.to }).await;
     let now = of(found(&api, &asked, None).await?).ok_or_else(missing)?;
     match done {
         Ok(()) => Ok(json(StatusCode::OK, &view::message(&now))),

@@ -150,7 +150,7 @@ async fn create(api: Api, asked: Asked) -> Result<Answer, Problem> {
     };
     let stops = (1..).zip(&wanted.stops).map(stop).collect::<Result<_, Problem>>()?;
     let action = Action::CreateOrder { order, customer: wanted.customer, stops };
-    api.change(&asked.principal, id, action).await?;
+    api.change(&asked, id, action).await?;
     let made = find(&api, &asked, order).await?;
     Ok(json(StatusCode::CREATED, &view::order(&made)))
 }
@@ -174,7 +174,7 @@ async fn step(api: Api, asked: Asked) -> Result<Answer, Problem> {
         asked.need(Scope::OrdersWrite)?;
     }
     let action = Action::ChangeOrder { order, from: wanted.from, to: wanted.to, vehicle: wanted.vehicle };
-    let done = api.change(&asked.principal, id, action).await;
+    let done = api.change(&asked, id, action).await;
     let now = find(&api, &asked, order).await;
     match (done, now) {
         (Ok(()), now) => Ok(json(StatusCode::OK, &view::order(&now?))),
@@ -194,7 +194,7 @@ async fn stop_step(api: Api, asked: Asked) -> Result<Answer, Problem> {
         stop_of(&api, &asked, stop, wanted.order).await?;
     }
     let action = Action::ChangeStop { stop, from: wanted.from, to: wanted.to };
-    let done = api.change(&asked.principal, id, action).await;
+    let done = api.change(&asked, id, action).await;
     let now = stop_of(&api, &asked, stop, wanted.order).await;
     match (done, now) {
         (Ok(()), now) => Ok(json(StatusCode::OK, &now?)),

@@ -114,7 +114,7 @@ async fn plan(api: Api, asked: Asked) -> Result<Answer, Problem> {
         path,
         reason: wanted.reason,
     };
-    match api.change(&asked.principal, id, action).await {
+    match api.change(&asked, id, action).await {
         // What is there is what was wished for.
         Err(problem) if problem.code == "exists" && repeated.is_some() => {}
         done => done?,
@@ -182,7 +182,7 @@ async fn step(api: Api, asked: Asked) -> Result<Answer, Problem> {
     };
     find().await?;
     let action = Action::ChangeRoute { route, version: wanted.revision, from: wanted.from, to: wanted.to };
-    let done = api.change(&asked.principal, id, action).await;
+    let done = api.change(&asked, id, action).await;
     let now = find().await?;
     match done {
         Ok(()) => Ok(json(StatusCode::OK, &view::route(&now))),

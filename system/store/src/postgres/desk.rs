@@ -28,6 +28,9 @@ const CHANGES: &str = "SELECT xid::text AS began, number, action, (extract(epoch
      WHERE tenant_id = $1 AND verdict = 'applied' AND (xid, number) > ($2::text::xid8, $3) \
      AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid, number LIMIT $4";
 
+const CHANGES_END: &str = "SELECT xid::text AS began, number FROM public.commands WHERE tenant_id = $1 AND verdict = 'applied' \
+     AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid DESC, number DESC LIMIT 1";
+
 pub(super) async fn share_links(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -153,4 +156,20 @@ pub(super) async fn changes(
         })
     };
     rows.iter().map(change).collect()
+}
+
+pub(super) async fn changes_end(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<Vec<Cursor>, String> {
+    let rows = sqlx::query(CHANGES_END)
+        .bind(tenant.as_str())
+        .fetch_all(connection)
+        .await
+        .map_err(|error| describe_any(&error))?;
+    let cursor = |row: &PgRow| {
+        let number: i64 = get(row, "number")?;
+        Ok(Cursor(parsed(row, "began")?, number.unsigned_abs()))
+    };
+    rows.iter().map(cursor).collect()
 }

@@ -143,6 +143,12 @@ impl Orders for PostgresStore {
             within(self.reading(async |link| desk::changes(link, tenant, after, limit).await).await, limit)
         })
     }
+
+    fn changes_end(&self, tenant: TenantId) -> Answer<'_, Cursor> {
+        Box::pin(
+            async move { within(self.reading(async |link| desk::changes_end(link, tenant).await).await, 1) },
+        )
+    }
 }
 
 async fn orders(

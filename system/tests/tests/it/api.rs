@@ -9,7 +9,7 @@ use drover_auth::{Claims, Issuer, PublicKeys, Signer, Tickets, Verifier};
 use drover_bus::{NodeAddr, Pool, PoolConfig};
 use drover_env::real::{self, Metrics};
 use drover_env::{Env, SeedTree};
-use drover_model::{NodeKind, NodeName, TenantId, VehicleId};
+use drover_model::{NodeKind, NodeName, TenantId, VehicleId, WallTime};
 use drover_persistence::Persistence;
 use drover_quic::{Ca, Principal, Profile};
 use drover_store::MemoryStore;
@@ -80,7 +80,22 @@ impl Office {
     }
 
     async fn say(&self, method: Method, path: &str, token: &str, key: Option<u128>, body: &Value) -> Told {
+        self.say_of((method, path), token, key, body, "").await
+    }
+
+    /// Something that happened at a moment, if one is given.
+    async fn say_of(
+        &self,
+        (method, path): (Method, &str),
+        token: &str,
+        key: Option<u128>,
+        body: &Value,
+        at: &str,
+    ) -> Told {
         let mut request = Request::builder().method(method).uri(path);
+        if !at.is_empty() {
+            request = request.header("happened-at", at);
+        }
         if !token.is_empty() {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -165,6 +180,19 @@ async fn an_order_goes_from_planned_to_delivered_and_a_repeat_changes_nothing() 
     assert_eq!((status, &arrived["state"]), (200, &json!("arrived")), "{arrived}");
     let (_, problem) = office.post(&stop, &driver, 7, step("arrived", "planned")).await;
     assert_eq!((&problem["code"], &problem["state"]), (&json!("not_a_step"), &json!("arrived")));
+    // Done without a link an hour ago, and said now; nobody has done something tomorrow, or last year.
+    let second = format!("/api/v1/stops/{}/state", stops[1]);
+    let hour_ago =
+        WallTime::from_micros(office.env.wall().as_micros() / 1_000_000 * 1_000_000 - 3_600_000_000);
+    let said = async |key, from: &str, to: &str, at: &str| {
+        office.say_of((Method::POST, &second), &driver, Some(key), &step(from, to), at).await
+    };
+    let (_, arrived) = said(20, "planned", "arrived", &hour_ago.to_string()).await;
+    assert_eq!(arrived["arrived"].as_str().and_then(|at| at.parse().ok()), Some(hour_ago), "{arrived}");
+    let (_, done) = said(21, "arrived", "done", "2020-01-01T00:00:00Z").await;
+    let done: WallTime = done["done"].as_str().and_then(|at| at.parse().ok()).expect("a time");
+    assert!(office.env.wall().since(done).as_secs() < 60, "{done}");
+    assert_eq!(said(22, "done", "planned", "soon").await.0, 400);
     assert_eq!(office.post(&state, &driver, 8, step("under_way", "delivered")).await.0, 200);
 
     let (_, list) = office.get("/api/v1/orders?state=delivered", &dispatcher).await;

@@ -1,0 +1,60 @@
+//! Follows what changes of orders, messages and routes, for tenants whose clients want to hear of it, and tells them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use drover_bus::desk::{ChangeList, ChangeQuery, Changes};
+use drover_bus::{CallOptions, Pool, Route};
+use drover_model::TenantId;
+use tokio::time::{Instant, sleep};
+
+use crate::live::Live;
+
+/// Between two looks: what a dispatcher does is seen by the others within a blink or two.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
+/// Longest that an agent may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Follows the feeds, for ever.
+pub(crate) async fn follow(live: Arc<Live>, pool: Pool) {
+    // The place that each tenant's feed was read up to.
+    let mut places: BTreeMap<TenantId, String> = BTreeMap::new();
+    loop {
+        sleep(LOOK_EVERY).await;
+        let wanted = live.decide(|core| core.event_tenants());
+        // Nobody hears of what happened while nobody listened: a page asks for everything when it opens.
+        places.retain(|tenant, _| wanted.contains(tenant));
+        for tenant in wanted {
+            let place = places.get(&tenant).cloned();
+            // An agent that is away is asked again from the same place.
+            let Some(read) = look(&pool, tenant, place.as_deref()).await else { continue };
+            if place.is_some() {
+                tell(&live, tenant, &read);
+            }
+            if let Some(next) = read.next {
+                places.insert(tenant, next);
+            }
+        }
+    }
+}
+
+/// What is new after `place`; without one only where the feed ends.
+async fn look(pool: &Pool, tenant: TenantId, place: Option<&str>) -> Option<ChangeList> {
+    let query = ChangeQuery {
+        tenant: Some(tenant.to_string()),
+        after: place.map(str::to_owned),
+        from_end: Some(place.is_none()),
+        ..ChangeQuery::default()
+    };
+    pool.call::<Changes>(Route::RoundRobin, &query, CallOptions::within(ANSWER_WITHIN)).await.ok()
+}
+
+fn tell(live: &Live, tenant: TenantId, read: &ChangeList) {
+    for info in &read.changes {
+        let Some((event, vehicle)) = drover_api::event(info) else { continue };
+        let event = Bytes::from(event.to_string());
+        live.decide(|core| core.take_event(Instant::now(), tenant, vehicle, &event));
+    }
+}
