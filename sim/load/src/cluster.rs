@@ -69,6 +69,17 @@ pub(crate) enum Entry {
     Named { name: String, dns_servers: Vec<SocketAddr>, routers: Vec<SocketAddr> },
 }
 
+impl Entry {
+    /// True if it is on this machine: then vehicles have addresses of their own.
+    pub(crate) fn is_here(&self) -> bool {
+        let addrs = match self {
+            Self::Gateways(addrs) | Self::Routers(addrs) => addrs,
+            Self::Named { dns_servers, .. } => dns_servers,
+        };
+        addrs.iter().all(|addr| addr.ip().is_loopback())
+    }
+}
+
 /// Addresses of the services.
 struct Ports {
     first: u16,

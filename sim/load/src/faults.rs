@@ -216,3 +216,55 @@ async fn break_service(
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(faults: &str) -> Scenario {
+        let text = format!(
+            "name = \"f\"\nquestion = \"?\"\nduration_s = 60\nmodes = [\"live\"]\n[[vehicles]]\ncount = 4\n\
+             [cluster]\nrouter = 2\ndns = 1\nhealth = 1\ngateway = 2\npersistence = 1\n\
+             [world]\nroads = {{ grid = {{ columns = 3, rows = 3, block_m = 120 }} }}\n{faults}"
+        );
+        Scenario::parse(&text, "f.toml").unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    #[test]
+    fn rolling_restarts_are_the_supervisor_s_and_leave_the_schedule() {
+        let mut scenario = scenario(
+            "[[faults]]\nat_s = 30\nrolling = \"persistence/*\"\neach_s = 3\n\
+             [[faults]]\nat_s = 20\nrolling = \"gateway/*\"\neach_s = 3\n\
+             [[faults]]\nat_s = 5\nfor_s = 5\nkill = \"dns/0\"\n",
+        );
+        let rolls: Vec<(u64, String)> = take_rolls(&mut scenario)
+            .iter()
+            .map(|roll| (roll.at.as_secs(), roll.nodes.to_string()))
+            .collect();
+        assert_eq!(rolls, [(20, "gateway/*".to_owned()), (30, "persistence/*".to_owned())]);
+        assert_eq!(scenario.faults().len(), 1, "only what the world schedules is left");
+    }
+
+    #[test]
+    fn every_service_can_be_broken_and_what_can_not_be_done_is_named() {
+        let ours = Ours { services: true, database: true };
+        let can = [
+            "for_s = 5\nkill = \"router/*\"",
+            "for_s = 5\npause = \"dns/0\"",
+            "for_s = 5\ndrain = \"health/0\"",
+            "rolling = \"router/*\"\neach_s = 2",
+            "for_s = 5\ncordon = \"gateway/0\"",
+            "for_s = 5\npartition = \"vehicle/* <-> router/0\"",
+        ];
+        for fault in can {
+            assert!(check(&scenario(&format!("[[faults]]\nat_s = 5\n{fault}\n")), ours).is_ok(), "{fault}");
+        }
+        let refused = check(
+            &scenario("[[faults]]\nat_s = 5\nfor_s = 5\npartition = \"gateway/* <-> persistence/0\"\n"),
+            ours,
+        );
+        assert!(refused.is_err_and(|error| {
+            error.to_string().contains("gateways hear of health agents where agents are")
+        }));
+    }
+}

@@ -157,7 +157,11 @@ impl Fleet {
     fn open(&mut self, env: &Env, entry: &Entry, detours: Arc<Detours>) -> Result<(), LoadError> {
         let number = self.endpoints.len();
         let [_, _, high, low] = (number as u32).to_be_bytes();
-        let source = Ipv4Addr::new(127, 16 + high, low, 1);
+        let source = match entry.is_here() {
+            true => Ipv4Addr::new(127, 16 + high, low, 1),
+            // Which address leads there, the system knows.
+            false => Ipv4Addr::UNSPECIFIED,
+        };
         let net = Arc::new(VehicleNet { source, detours });
         let routers = match entry {
             Entry::Gateways(_) => None,

@@ -391,12 +391,21 @@ fn read_at<C: DeserializeOwned + Default>(
     Ok((whole, service))
 }
 
-/// A router's config for the instance that `placement` says: it listens towards gateways as many ports above as its number.
-pub(crate) fn placed(config: drover_router::Config, placement: &Placement) -> drover_router::Config {
-    let mut inner = config.inner;
-    let shared = u16::try_from(placement.index).ok().filter(|_| inner.port() != 0);
-    inner.set_port(inner.port().saturating_add(shared.unwrap_or_default()));
-    drover_router::Config { inner, ..config }
+/// A router's config for the instance that `placement` says: it listens towards gateways as many ports above as its number, and towards
+/// browsers too, unless that port is the one towards vehicles: then each has an address of its own, for both.
+pub(crate) fn placed(mut config: drover_router::Config, placement: &Placement) -> drover_router::Config {
+    let shift = |addr: &mut SocketAddr| {
+        let shared = u16::try_from(placement.index).ok().filter(|_| addr.port() != 0);
+        addr.set_port(addr.port().saturating_add(shared.unwrap_or_default()));
+    };
+    shift(&mut config.inner);
+    if let Some(tcp) = &mut config.tcp {
+        match placement.listen {
+            Some(listen) if listen.port() == tcp.listen.port() => tcp.listen.set_ip(listen.ip()),
+            _ => shift(&mut tcp.listen),
+        }
+    }
+    config
 }
 
 /// A hub's config for the instance that `placement` says: it listens on the bus as many ports above as its number.
@@ -469,6 +478,24 @@ mod tests {
         let parsed = parse::<crate::services::TrackerConfig>(&path, "gateway", &placement);
         let Err(Stop::Usage(message)) = parsed else { panic!("a tracker listens") };
         assert!(message.contains("unknown field `listen`"), "{message}");
+    }
+
+    #[test]
+    fn routers_of_one_machine_have_ports_or_addresses_of_their_own() {
+        let placed = |listen: &str| {
+            let tcp = drover_router::TcpConfig {
+                listen: SocketAddr::from(([127, 0, 0, 1], 443)),
+                ..Default::default()
+            };
+            let inner = SocketAddr::from(([127, 0, 0, 1], 9443));
+            let config = drover_router::Config { inner, tcp: Some(tcp), ..Default::default() };
+            let placement = Placement { index: 2, listen: listen.parse().ok(), ..Placement::default() };
+            let config = placed(config, &placement);
+            (config.inner.to_string(), config.tcp.map(|tcp| tcp.listen.to_string()))
+        };
+        let expected = |tcp: &str| ("127.0.0.1:9445".to_owned(), Some(tcp.to_owned()));
+        assert_eq!(placed("127.0.0.1:445"), expected("127.0.0.1:445"));
+        assert_eq!(placed("127.0.0.3:443"), expected("127.0.0.3:443"));
     }
 
     #[test]

@@ -51,13 +51,20 @@ struct Shared {
     config: TcpConfig,
     seed: u64,
     hubs: ArcSwap<Hubs>,
-    /// Hubs that have lately taken no connection.
-    suspects: Mutex<BTreeSet<NodeName>>,
+    suspects: Mutex<Suspects>,
     seats: Seats,
     pool: Pool,
     moved: Moved,
     /// Where browsers connect to, if a stream does not say.
     addr: SocketAddr,
+}
+
+/// Hubs that have lately taken no connection.
+#[derive(Default)]
+struct Suspects {
+    nodes: BTreeSet<NodeName>,
+    /// Those of them that are being tried again.
+    tried: BTreeSet<NodeName>,
 }
 
 impl Tcp {
@@ -92,6 +99,10 @@ impl Tcp {
         let Self { shared, mut listener } = self;
         let connections = TaskTracker::new();
         let mut news = discovery.as_ref().map(Discovery::watch);
+        if let Some(discovery) = &discovery {
+            // What has come before anybody listened.
+            shared.take_news(discovery);
+        }
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -99,7 +110,7 @@ impl Tcp {
                 biased;
                 _ = tick.tick() => {
                     shared.tell();
-                    for node in shared.suspects().clone() {
+                    for node in shared.to_be_tried() {
                         let recheck = shared.clone().recheck(node);
                         drop(shared.env.spawn("router hub check", connections.track_future(recheck)));
                     }
@@ -131,8 +142,14 @@ impl Tcp {
 }
 
 impl Shared {
-    fn suspects(&self) -> MutexGuard<'_, BTreeSet<NodeName>> {
+    fn suspects(&self) -> MutexGuard<'_, Suspects> {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Suspects that nobody tries yet.
+    fn to_be_tried(&self) -> Vec<NodeName> {
+        let Suspects { nodes, tried } = &mut *self.suspects();
+        nodes.iter().copied().filter(|node| tried.insert(*node)).collect()
     }
 
     fn take_news(&self, discovery: &Discovery) {
@@ -142,10 +159,10 @@ impl Shared {
 
     /// Tells what was counted since the last time.
     fn tell(&self) {
-        let moved = [("up", &self.moved.up), ("down", &self.moved.down)];
-        for (way, bytes) in moved.map(|(way, bytes)| (way, bytes.swap(0, Ordering::Relaxed))) {
+        let moved = [("router.tcp_up_bytes", &self.moved.up), ("router.tcp_down_bytes", &self.moved.down)];
+        for (name, bytes) in moved.map(|(name, bytes)| (name, bytes.swap(0, Ordering::Relaxed))) {
             if bytes > 0 {
-                self.env.event("router.tcp_bytes", &[("way", Value::Str(way)), ("times", Value::U64(bytes))]);
+                self.env.event(name, &[("times", Value::U64(bytes))]);
             }
         }
     }
@@ -204,7 +221,7 @@ impl Shared {
 
     /// A connection to the hub of a client, or to the next one that takes one.
     async fn connect(&self, client: IpAddr) -> Option<(NodeName, Box<dyn ByteStream>)> {
-        let order = self.hubs.load().order(client, &self.suspects());
+        let order = self.hubs.load().order(client, &self.suspects().nodes);
         for (node, addr) in order.into_iter().take(TRIES_MAX) {
             match timeout(self.config.connect_timeout, self.env.connect(addr)).await {
                 Ok(Ok(hub)) => return Some((node, hub)),
@@ -217,7 +234,7 @@ impl Shared {
     fn suspect(&self, node: NodeName) {
         let name = node.to_string();
         self.env.event("router.tcp_unreached", &[("hub", Value::Str(&name)), ("times", Value::U64(1))]);
-        if self.suspects().insert(node) {
+        if self.suspects().nodes.insert(node) {
             warn!(%node, "a hub takes no connections: others are tried first");
         }
     }
@@ -237,8 +254,10 @@ impl Shared {
             // It takes nothing new by what is said of it: it is forgotten here.
             None => true,
         };
+        let suspects = &mut *self.suspects();
+        suspects.tried.remove(&node);
         if is_back {
-            self.suspects().remove(&node);
+            suspects.nodes.remove(&node);
         }
     }
 }
