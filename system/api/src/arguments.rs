@@ -108,7 +108,7 @@ mod tests {
             Some("limit=0&from=2026-01-01T00:00:00Z&until=2025-01-01T00:00:00Z"),
             &["limit", "from", "until"],
         );
-        let query = query.ok().expect("a query");
+        let query = query.expect("a query");
         assert_eq!(
             query.limit().map_err(|problem| problem.detail),
             Err("limit of 0: it is 1 to 1000".to_owned())

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use drover_api::Config as ApiConfig;
 use drover_auth::{Claims, Issuer, PublicKeys, Signer, Verifier};
-use drover_env::SeedTree;
 use drover_env::real::{self, Metrics};
+use drover_env::{Env, SeedTree};
 use drover_hub::{Config, Hub, Peer, SiteConfig, Tokens};
 use drover_model::{NodeKind, NodeName};
 use drover_persistence::Persistence;
@@ -18,7 +18,6 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::platform::ANY;
@@ -26,6 +25,7 @@ use crate::platform::ANY;
 struct Place {
     hub: SocketAddr,
     dispatcher: String,
+    env: Env,
     _folder: TempDir,
 }
 
@@ -73,11 +73,11 @@ impl Place {
         let hub = hub.with_site(verifier, None, ApiConfig::default(), site);
         let addr = hub.local_addr().expect("an address");
         drop(env.spawn("hub", async move { hub.run(CancellationToken::new()).await }));
-        Self { hub: addr, dispatcher, _folder: folder }
+        Self { hub: addr, dispatcher, env, _folder: folder }
     }
 
     async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
-        let stream = TcpStream::connect(self.hub).await.expect("connected");
+        let stream = self.env.connect(self.hub).await.expect("connected");
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
         let mut request = Request::builder().method(method).uri(path).header("host", "hub");
