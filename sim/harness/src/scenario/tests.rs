@@ -258,7 +258,7 @@ fn kinds_and_modes_of_later_versions_are_refused() {
     check(&small("[[watchers]]\ncount = 2\n"), &["6:1: [[watchers]] watch hubs: add `hub` to [cluster]"]);
     check(
         &small("[cluster]\nhub = 1\n[[watchers]]\ncount = 2\nrole = \"customer\"\npan_every_s = 3\n"),
-        &["10:15: `pan_every_s` is for dispatchers: a customer sees one vehicle"],
+        &["11:15: `pan_every_s` is for dispatchers: a customer sees one vehicle"],
     );
     check(
         &small("[cluster]\nrotate_s = 60\n"),
