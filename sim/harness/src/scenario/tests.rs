@@ -269,7 +269,7 @@ fn kinds_and_modes_of_later_versions_are_refused() {
             "[cluster]\nrouter = 1\n[[faults]]\nat_s = 1\nfor_s = 1\npartition = \"vehicle/* -> gateway/0\"\n",
         ),
         &[
-            "11:13: `partition`: nothing goes between vehicle and gateway; links are vehicle and router, router and gateway, gateway and persistence, persistence and db, health and each of dns, router, gateway and persistence",
+            "11:13: `partition`: nothing goes between vehicle and gateway; links are vehicle and router, router and gateway, gateway and persistence, persistence and db, gateway and hub, hub and watcher, health and each of dns, router, gateway, hub and persistence",
         ],
     );
 }
