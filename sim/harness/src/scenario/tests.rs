@@ -258,7 +258,7 @@ fn kinds_and_modes_of_later_versions_are_refused() {
     check(&small("[[watchers]]\ncount = 2\n"), &["6:1: [[watchers]] watch hubs: add `hub` to [cluster]"]);
     check(
         &small("[cluster]\nhub = 1\n[[watchers]]\ncount = 2\nrole = \"customer\"\npan_every_s = 3\n"),
-        &["10:15: `pan_every_s` is for dispatchers: a customer sees one vehicle"],
+        &["11:15: `pan_every_s` is for dispatchers: a customer sees one vehicle"],
     );
     check(
         &small("[cluster]\nrotate_s = 60\n"),
@@ -269,7 +269,7 @@ fn kinds_and_modes_of_later_versions_are_refused() {
             "[cluster]\nrouter = 1\n[[faults]]\nat_s = 1\nfor_s = 1\npartition = \"vehicle/* -> gateway/0\"\n",
         ),
         &[
-            "11:13: `partition`: nothing goes between vehicle and gateway; links are vehicle and router, router and gateway, gateway and persistence, persistence and db, health and each of dns, router, gateway and persistence",
+            "11:13: `partition`: nothing goes between vehicle and gateway; links are vehicle and router, router and gateway, gateway and persistence, persistence and db, gateway and hub, hub and watcher, health and each of dns, router, gateway, hub and persistence",
         ],
     );
 }
