@@ -7,6 +7,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use drover_harness::scenario::Scenario;
+use drover_world::TICK;
+
 /// From a tick to the earliest moment that sends what the tick brought.
 pub(crate) const SLACK: Duration = Duration::from_millis(50);
 /// How far behind [`SLACK`] moments are spread: then the next tick comes.
@@ -22,6 +25,15 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
+    /// Those of every vehicle of a scenario.
+    pub(crate) fn of_all(scenario: &Scenario) -> Vec<Self> {
+        let count = scenario.vehicles_len();
+        let groups = scenario.vehicles.iter();
+        let intervals =
+            groups.flat_map(|group| std::iter::repeat_n(group.send_interval, group.count as usize));
+        (0..count).zip(intervals).map(|(index, interval)| Self::of(index, count, interval, TICK)).collect()
+    }
+
     /// Those of vehicle `index` of `count`. `tick` is the world's, and divides `interval`.
     pub(crate) fn of(index: u32, count: u32, interval: Duration, tick: Duration) -> Self {
         let share = |of: Duration| of.mul_f64(f64::from(index) / f64::from(count.max(1)));

@@ -18,7 +18,7 @@ use drover_harness::run::RunError;
 use drover_harness::scenario::Scenario;
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId, WallTime};
 use drover_tests::Postgres;
-use drover_world::{Roads, TICK, World};
+use drover_world::{Roads, World};
 use hdrhistogram::Histogram;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -237,14 +237,7 @@ impl<'a> Run<'a> {
         let rolls = faults::take_rolls(&mut at_clock);
         let history = History::new(start, &vehicles);
         history.set_store_untold();
-        let intervals = scenario
-            .vehicles
-            .iter()
-            .flat_map(|group| std::iter::repeat_n(group.send_interval, group.count as usize));
-        let moments: Vec<Moments> = (0..count)
-            .zip(intervals)
-            .map(|(index, interval)| Moments::of(index, count, interval, TICK))
-            .collect();
+        let moments = Moments::of_all(scenario);
         let witness = Arc::new(Witness::new(history, moments.iter().copied()));
         let guard = runtime.enter();
         let env = real::env("load", &std::env::temp_dir(), Arc::default())

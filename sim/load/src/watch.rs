@@ -21,7 +21,7 @@ use drover_persistence::Persistence;
 use drover_quic::{Ca, Identity, Principal, Trust};
 use drover_store::MemoryStore;
 use drover_streets::{Class, Streets};
-use drover_world::{Roads, TICK, World};
+use drover_world::{Roads, World};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -362,14 +362,7 @@ impl Drive {
         (at_clock.faults, at_clock.chaos) = (Vec::new(), None);
         let history = History::new(start, &vehicles);
         history.set_store_untold();
-        let intervals = scenario
-            .vehicles
-            .iter()
-            .flat_map(|group| std::iter::repeat_n(group.send_interval, group.count as usize));
-        let moments: Vec<Moments> = (0..count)
-            .zip(intervals)
-            .map(|(index, interval)| Moments::of(index, count, interval, TICK))
-            .collect();
+        let moments = Moments::of_all(scenario);
         let witness = Arc::new(Witness::new(history, moments.iter().copied()));
         let _guard = runtime.enter();
         let env = real::env("vehicles", town.folder.path(), Arc::default())

@@ -64,21 +64,6 @@ pub trait Fleet: Send + Sync {
     ) -> Option<Vec<serde_json::Value>>;
 }
 
-/// Knows nothing: positions come from the store.
-#[derive(Debug)]
-pub struct NoFleet;
-
-impl Fleet for NoFleet {
-    fn features(
-        &self,
-        _: TenantId,
-        _: &dyn Fn(VehicleId) -> bool,
-        _: bool,
-    ) -> Option<Vec<serde_json::Value>> {
-        None
-    }
-}
-
 /// The HTTP API of one node. Clones share everything.
 #[derive(Clone)]
 pub struct Api {

@@ -14,6 +14,6 @@ mod routes;
 mod view;
 
 pub use answer::{Answer, json};
-pub use api::{Api, BODY_BYTES_MAX, Config, Fleet, NoFleet};
+pub use api::{Api, BODY_BYTES_MAX, Config, Fleet};
 pub use problem::Problem;
 pub use view::event;

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::history::Corner;
-use crate::messages::{list, message};
+use crate::messages::{list, message, orders_tool as tool};
 use crate::orders::CommandResult;
 use crate::tool::Tool;
 
@@ -287,24 +287,6 @@ pub struct ChangeList {
 
 impl Iibin for ChangeList {
     const SCHEMA: &'static Schema = &schema(&[(1, Kind::Messages(ChangeInfo::SCHEMA, CHANGES_MAX))]);
-}
-
-/// Declares a tool. All of them may be called twice: changes by their identity, questions because they are.
-macro_rules! tool {
-    ($tool:ident, $name:literal, $input:ident, $output:ident, $description:literal) => {
-        #[doc = $description]
-        #[derive(Debug)]
-        pub struct $tool;
-
-        impl Tool for $tool {
-            type Input = $input;
-            type Output = $output;
-            const NAME: &'static str = concat!("PersistenceService.orders.", $name);
-            const DESCRIPTION: &'static str = $description;
-            const OFFERED_BY: NodeKind = NodeKind::Persistence;
-            const SAFE_TO_REPEAT: bool = true;
-        }
-    };
 }
 
 tool!(

@@ -34,4 +34,22 @@ macro_rules! list {
     };
 }
 
-pub(crate) use {list, message};
+/// Declares a tool of `PersistenceService.orders`. All of them may be called twice: changes by their identity, questions because they are.
+macro_rules! orders_tool {
+    ($tool:ident, $name:literal, $input:ident, $output:ident, $description:literal) => {
+        #[doc = $description]
+        #[derive(Debug)]
+        pub struct $tool;
+
+        impl Tool for $tool {
+            type Input = $input;
+            type Output = $output;
+            const NAME: &'static str = concat!("PersistenceService.orders.", $name);
+            const DESCRIPTION: &'static str = $description;
+            const OFFERED_BY: NodeKind = NodeKind::Persistence;
+            const SAFE_TO_REPEAT: bool = true;
+        }
+    };
+}
+
+pub(crate) use {list, message, orders_tool};

@@ -11,7 +11,7 @@ use prost::Message;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::messages::{list, message};
+use crate::messages::{list, message, orders_tool as tool};
 use crate::tool::Tool;
 
 message! {
@@ -216,24 +216,6 @@ list! {
 list! {
     /// Messages, by their identity.
     MessageList, messages: MessageInfo
-}
-
-/// Declares a tool of orders. All of them may be called twice: changes by their identity, questions because they are.
-macro_rules! tool {
-    ($tool:ident, $name:literal, $input:ident, $output:ident, $description:literal) => {
-        #[doc = $description]
-        #[derive(Debug)]
-        pub struct $tool;
-
-        impl Tool for $tool {
-            type Input = $input;
-            type Output = $output;
-            const NAME: &'static str = concat!("PersistenceService.orders.", $name);
-            const DESCRIPTION: &'static str = $description;
-            const OFFERED_BY: NodeKind = NodeKind::Persistence;
-            const SAFE_TO_REPEAT: bool = true;
-        }
-    };
 }
 
 tool!(CreateOrder, "create", OrderDraft, CommandResult, "Makes an order with its stops, planned.");
