@@ -1,30 +1,29 @@
 //! The hub's decisions: fixes and messages of clients come in, with the time; what each client is to be told goes out. Holds no
 //! clock, socket or task; what it draws comes from the generator that it is given.
 
-use std::collections::BTreeMap;
+mod asked;
+mod heard;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use drover_bus::hub::Key;
-use drover_model::{Fix, TenantId, VehicleId, WallTime};
+use bytes::Bytes;
+use drover_model::WallTime;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use crate::Config;
-use crate::cells::{cell_of, directory_cell};
-use crate::door::{Denied, Door, Visible};
-use crate::fleet::{Fleet, Place, Taken};
+use crate::door::{Denied, Door};
+use crate::fleet::{Fleet, Place};
 use crate::interest::Interest;
 pub use crate::interest::SessionKey;
 use crate::limits::Limited;
 pub use crate::outbox::{Farewell, Out};
 use crate::protocol::{self, Action, Code, Refusal};
 pub use crate::protocol::{Encoding, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON};
-use crate::render::{Audience, push_feature};
 use crate::session::{Around, Session, Stage};
 use crate::view::View;
 use crate::wheel::Wheel;
@@ -372,101 +371,6 @@ impl Core {
         }
     }
 
-    /// Takes a fix, and puts it before whoever wants it.
-    pub fn take_fix(
-        &mut self,
-        now: Instant,
-        wall: WallTime,
-        (tenant, vehicle): (TenantId, VehicleId),
-        epoch: u64,
-        fix: Fix,
-    ) -> bool {
-        self.newest_fix = self.newest_fix.max(Some(fix.time));
-        let taken = self.fleet.take(now, tenant, vehicle, epoch, fix);
-        let Taken::Newest { place, from, was_silent } = taken else { return false };
-        if from.is_none() || was_silent {
-            self.silences.insert(now + self.config.silent_after, place);
-        }
-        let at = self.fleet.vehicle(place);
-        let sees = self.interest.of(at);
-        if let Some(from) = from.filter(|from| *from != at.cell) {
-            for key in self.interest.watching(tenant, from) {
-                let left = self.sessions.get_mut(&key).and_then(Session::view_mut);
-                if left.is_some_and(|view| !view.wants(self.fleet.vehicle(place)) && view.leave(place)) {
-                    self.list(key);
-                }
-            }
-        }
-        for key in sees {
-            self.show(key, place);
-        }
-        if self.config.tick.is_zero() {
-            self.flush_listed(now, wall);
-        }
-        true
-    }
-
-    /// Of a batch of these fixes that nobody has asked for: for how long nobody has. Its gateway may not have heard yet.
-    pub fn unwanted_for(
-        &self,
-        now: Instant,
-        (tenant, vehicle): (TenantId, VehicleId),
-        fixes: &[Fix],
-    ) -> Option<Duration> {
-        let mut cells: Vec<u64> = fixes.iter().map(|fix| directory_cell(cell_of(fix.position))).collect();
-        // Where it was before counts, too: whoever watches there is told that it left.
-        let before = self.fleet.place(tenant, vehicle).map(|place| self.fleet.vehicle(place).cell);
-        cells.extend(before.map(directory_cell));
-        if self.interest.wants(tenant, vehicle, &cells) {
-            return None;
-        }
-        Some(now.saturating_duration_since(self.interest.given_up().unwrap_or(self.started)))
-    }
-
-    fn show(&mut self, key: SessionKey, place: Place) {
-        let Some(view) = self.sessions.get_mut(&key).and_then(Session::view_mut) else { return };
-        if view.wants(self.fleet.vehicle(place)) {
-            view.queue(place);
-            let queued = view.queued();
-            self.fullest.1 = self.fullest.1.max(queued);
-            self.list(key);
-        }
-    }
-
-    /// Tenants of which somebody wants to hear what else happens.
-    pub(crate) fn event_tenants(&self) -> Vec<TenantId> {
-        self.interest.event_tenants()
-    }
-
-    /// Something else happened at a tenant: `event` is a JSON object. With a vehicle, only those hear of it who may see it. Returns
-    /// how many do.
-    pub fn take_event(
-        &mut self,
-        now: Instant,
-        tenant: TenantId,
-        vehicle: Option<VehicleId>,
-        event: &Bytes,
-    ) -> usize {
-        let mut told = 0;
-        for key in self.interest.listeners(tenant) {
-            let Some(view) = self.sessions.get_mut(&key).and_then(Session::view_mut) else { continue };
-            let concerns = match vehicle {
-                Some(vehicle) => view.principal.visible.contains(vehicle),
-                None => view.principal.visible == Visible::All,
-            };
-            if !concerns {
-                continue;
-            }
-            told += 1;
-            if view.event(event.clone()) {
-                self.list(key);
-            } else {
-                self.let_go(now, key, Farewell::Slow);
-            }
-        }
-        told
-    }
-
     fn list(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         if !session.listed && session.view().is_some_and(View::has_news) {
@@ -639,64 +543,6 @@ impl Core {
                 self.addresses.give_back(&session.peer);
             }
         }
-    }
-
-    /// Sessions whose sockets have something to do, in order; each once.
-    pub fn woken(&mut self) -> Vec<SessionKey> {
-        let mut woken = std::mem::take(&mut self.woken);
-        woken.sort_unstable();
-        woken.dedup();
-        woken
-    }
-
-    /// What happened since it was asked last.
-    pub fn notes(&mut self) -> Vec<Note> {
-        std::mem::take(&mut self.notes)
-    }
-
-    /// How many there are now.
-    pub fn counts(&self, wall: WallTime) -> Counts {
-        let newest_fix_age_ms = self.newest_fix.map(|newest| wall.since(newest).as_millis() as u64);
-        Counts { vehicles: self.fleet.len() as u64, newest_fix_age_ms, ..self.counts }
-    }
-
-    /// The vehicles of a tenant that `may_see` allows, each as a feature.
-    pub(crate) fn features(
-        &mut self,
-        tenant: TenantId,
-        may_see: &dyn Fn(VehicleId) -> bool,
-        with_engine: bool,
-        wall: WallTime,
-    ) -> Vec<Bytes> {
-        let seen = self.fleet.of_tenant(tenant).filter(|(_, vehicle)| may_see(vehicle.id));
-        let places: Vec<Place> = seen.map(|(place, _)| place).collect();
-        let audience = if with_engine { Audience::Full } else { Audience::Plain };
-        let feature = |place| {
-            let mut feature = BytesMut::new();
-            push_feature(&mut feature, self.fleet.vehicle_mut(place), audience, wall);
-            feature.freeze()
-        };
-        places.into_iter().map(feature).collect()
-    }
-
-    /// The most bytes on their way to one client, and the most vehicles of which news waited for one, ever.
-    pub const fn fullest(&self) -> (usize, usize) {
-        self.fullest
-    }
-
-    /// Which life of its interest the hub is in: rises with each change.
-    pub const fn interest_version(&self) -> u64 {
-        self.interest.version()
-    }
-
-    /// Every key that somebody wants.
-    pub fn keys(&self) -> Vec<Key> {
-        self.interest.keys().collect()
-    }
-
-    /// Keys that changed after `version`, and whether they are wanted now; `None` if that is too long ago.
-    pub fn keys_since(&self, version: u64) -> Option<BTreeMap<Key, bool>> {
-        self.interest.changes_since(version)
     }
 }
 

@@ -1,10 +1,12 @@
 use std::collections::BTreeSet;
 
+use drover_bus::hub::Key;
 use drover_env::SeedTree;
-use drover_model::{MetersPerSecond, Position};
+use drover_model::{Fix, MetersPerSecond, Position, TenantId, VehicleId};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::door::Visible;
 use crate::door::{Principal, Role};
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
