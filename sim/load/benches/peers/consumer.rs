@@ -20,8 +20,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{Peer, mqtt, nats, payload};
 
-/// As our persistence agent's.
-const LINGER: Duration = Duration::from_millis(50);
 const ROWS_MAX: usize = 5_000;
 /// Messages that NATS is asked for at once.
 const PULL: usize = 2_000;
@@ -52,6 +50,8 @@ struct Writing {
 
 struct Consumer {
     peer: Peer,
+    /// As our persistence agent's.
+    linger: Duration,
     store: Arc<PostgresStore>,
     waiting: VecDeque<Message>,
     waiting_rows: usize,
@@ -66,11 +66,17 @@ struct Consumer {
 }
 
 /// Runs until somebody ends the process.
-pub(crate) async fn run(peer: Peer, broker: SocketAddr, database: &str) -> Result<(), String> {
+pub(crate) async fn run(
+    peer: Peer,
+    broker: SocketAddr,
+    database: &str,
+    linger: Duration,
+) -> Result<(), String> {
     let config = Config::default().with_url(database)?;
     let store = PostgresStore::new(config).map_err(|error| error.to_string())?;
     let mut consumer = Consumer {
         peer,
+        linger,
         store: Arc::new(store),
         waiting: VecDeque::new(),
         waiting_rows: 0,
@@ -116,7 +122,7 @@ impl Consumer {
             link.write_all(&out).await?;
             out.clear();
             let full = self.waiting_rows >= ROWS_MAX;
-            let due = self.oldest.map(|oldest| if full { oldest } else { oldest + LINGER });
+            let due = self.oldest.map(|oldest| if full { oldest } else { oldest + self.linger });
             tokio::select! {
                 biased;
                 () = written(&mut self.writing) => self.acknowledge(&mut out),

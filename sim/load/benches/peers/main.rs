@@ -59,6 +59,8 @@ pub(crate) struct Setting {
     pub(crate) vehicles: usize,
     /// Between two messages of one.
     pub(crate) interval: Duration,
+    /// Longest that a row waits for others before it is written.
+    pub(crate) linger: Duration,
     /// Let things fail too.
     pub(crate) faults: bool,
 }
@@ -66,10 +68,12 @@ pub(crate) struct Setting {
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    if let ["consumer", peer, broker, database] = words.as_slice() {
+    if let ["consumer", peer, broker, database, linger_ms] = words.as_slice() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let peer = Peer::of(peer).expect("a peer");
-        let ended = runtime.block_on(consumer::run(peer, broker.parse().expect("an address"), database));
+        let linger = Duration::from_millis(linger_ms.parse().expect("milliseconds"));
+        let broker = broker.parse().expect("an address");
+        let ended = runtime.block_on(consumer::run(peer, broker, database, linger));
         ended.expect("the consumer runs until it is ended");
         return;
     }
@@ -84,6 +88,7 @@ fn main() {
         vehicles: vehicles as usize,
         // 4,000 messages a second of five fixes, however many vehicles share them.
         interval: Duration::from_micros(vehicles * 250),
+        linger: Duration::from_millis(number("--linger-ms", 20)),
         faults: words.contains(&"--faults"),
     };
     let only = words.iter().position(|word| *word == "--only").and_then(|at| words.get(at + 1).copied());

@@ -119,11 +119,12 @@ struct Consumer {
 }
 
 impl Consumer {
-    fn start(peer: Peer, broker: &Broker, database: &Postgres) -> Self {
+    fn start(peer: Peer, broker: &Broker, database: &Postgres, linger: Duration) -> Self {
         let url = format!("postgres://postgres@127.0.0.1:{}/{DATABASE}", database.port());
         let program = std::env::current_exe().expect("this program");
         let mut command = Command::new(program);
-        command.args(["consumer", peer.name(), &broker.consumer.to_string(), &url]);
+        let linger_ms = linger.as_millis().to_string();
+        command.args(["consumer", peer.name(), &broker.consumer.to_string(), &url, &linger_ms]);
         let mut process = command.stdout(Stdio::piped()).spawn().expect("the consumer starts");
         let said = Arc::new(Mutex::new([0; 3]));
         let (out, heard) = (process.stdout.take().expect("a pipe"), said.clone());
@@ -142,12 +143,12 @@ impl Consumer {
         *self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until nothing more is committed, for longer than a broker waits before it delivers again what was not acknowledged.
-    fn idle(&self) {
+    /// Waits until nothing more was committed for as long as that.
+    fn idle(&self, silence: Duration) {
         let mut before = u64::MAX;
         while before != self.said()[0] {
             before = self.said()[0];
-            std::thread::sleep(Duration::from_secs(35));
+            std::thread::sleep(silence);
         }
     }
 }
@@ -177,7 +178,7 @@ fn peer_turn(peer: Peer, setting: &Setting, fault: Fault) -> Measured {
     database.sql("postgres", &format!("CREATE DATABASE {DATABASE}"));
     runtime.block_on(migrate(&database.config(DATABASE), Hypertables::IfNew)).expect("the tables");
     let mut broker = Broker::start(peer);
-    let consumer = Consumer::start(peer, &broker, &database);
+    let consumer = Consumer::start(peer, &broker, &database, setting.linger);
     // It makes the stream that vehicles publish to.
     std::thread::sleep(Duration::from_secs(1));
     let ramp = Duration::from_secs((setting.vehicles / RAMP_PER_S) as u64 + 3);
@@ -201,7 +202,8 @@ fn peer_turn(peer: Peer, setting: &Setting, fault: Fault) -> Measured {
         }
     };
     driving.join().expect("vehicles end");
-    consumer.idle();
+    // Where something has failed: longer than a broker waits before it delivers again what was not acknowledged.
+    consumer.idle(Duration::from_secs(if fault == Fault::Nothing { 3 } else { 35 }));
     let front_kib =
         resident_bytes(broker.pid()).unwrap_or_default() as f64 / 1024.0 / setting.vehicles as f64;
     let (stored, twice) = runtime.block_on(stored(&database));

@@ -24,10 +24,12 @@ fn spread(of: &[&Measured], value: impl Fn(&Measured) -> f64) -> String {
 /// Both tables.
 pub(crate) fn markdown(setting: &Setting, measured: &[Measured]) -> String {
     let mut text = format!(
-        "{} vehicles, 4,000 messages of five fixes a second, TLS 1.3, batches of 50 ms, fsync on, all on one machine; medians of {} \
+        "{} vehicles, 4,000 messages of five fixes a second, TLS 1.3, batches of {} ms, fsync on, all on one machine; medians of {} \
          rounds.\n\n| CPU time per fix, µs | front | behind it | PostgreSQL | all | due to durable, p50 / p99 ms | due to acknowledged, p50 / p99 ms \
          | KiB per connection |\n|---|--:|--:|--:|--:|--:|--:|--:|\n",
-        setting.vehicles, setting.rounds
+        setting.vehicles,
+        setting.linger.as_millis(),
+        setting.rounds
     );
     let mut names: Vec<&str> = Vec::new();
     for one in measured {
