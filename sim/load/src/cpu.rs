@@ -1,8 +1,12 @@
-//! CPU time of processes, as Linux counts it (proc(5)).
+//! CPU time of processes, as Linux counts it: their CPU clocks (clock_getcpuclockid(3)), to the nanosecond, and proc(5) for what
+//! has none.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 
 /// Ticks a second of the kernel's accounts: USER_HZ, 100 on every architecture that Linux has now.
 const TICKS_PER_S: f64 = 100.0;
@@ -24,14 +28,15 @@ fn used(pid: u32) -> Option<Used> {
     let seconds = |place: usize| Some(field(place)? / TICKS_PER_S);
     Some(Used {
         parent: field(1)? as u32,
-        own_s: seconds(11)? + seconds(12)?,
+        own_s: of_process(pid)?.as_secs_f64(),
         gone_s: seconds(13)? + seconds(14)?,
     })
 }
 
 /// CPU time of a process so far, user and system.
 pub fn of_process(pid: u32) -> Option<Duration> {
-    used(pid).map(|used| Duration::from_secs_f64(used.own_s))
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(pid).ok()?)).ok()?;
+    clock_gettime(clock).ok().map(Duration::from)
 }
 
 /// CPU time of a task, by its own or its process's id: to the nanosecond, but none of other tasks of the process.

@@ -26,6 +26,8 @@ Exit codes: 0 done; 1 the service failed; 64 bad usage, a bad config or unusable
 /// `drover --version`: what was built into this binary.
 const VERSION: &str = if drover_env::SIMULATION {
     concat!(env!("CARGO_PKG_VERSION"), " (features: simulation: not for production)")
+} else if cfg!(feature = "slowdown") {
+    concat!(env!("CARGO_PKG_VERSION"), " (features: slowdown: not for production)")
 } else {
     concat!(env!("CARGO_PKG_VERSION"), " (features: none)")
 };

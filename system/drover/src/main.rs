@@ -19,6 +19,8 @@ mod operations;
 mod pki;
 mod print;
 mod services;
+#[cfg(feature = "slowdown")]
+mod slowdown;
 mod source;
 mod token;
 mod up;
