@@ -2,8 +2,8 @@
 
 use drover_bus::desk::{ChangeInfo, GeofenceInfo, RouteInfo, ShareLinkInfo};
 use drover_bus::orders::{MessageInfo, OrderInfo, StopInfo};
-use drover_model::orders::{Action, NewStop};
-use drover_model::{VehicleId, WallTime};
+use drover_model::orders::{Action, NewStop, OrderState};
+use drover_model::{OrderId, ShareLinkId, VehicleId, WallTime};
 use serde_json::{Map, Value, json};
 
 /// A time as answers write it (RFC 3339, milliseconds).
@@ -162,6 +162,24 @@ pub fn event(info: &ChangeInfo) -> Option<(Value, Option<VehicleId>)> {
         | Action::ChangeRoute { .. } => None,
     };
     Some((change(info, &action), vehicle))
+}
+
+/// What is over for those who have come by a share link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// A link: it was taken back.
+    Link(ShareLinkId),
+    /// An order: it is not, or no longer, under way.
+    Order(OrderId),
+}
+
+/// What an entry of the feed ends.
+pub fn ended(info: &ChangeInfo) -> Option<Ended> {
+    match serde_json::from_str(info.action.as_deref()?).ok()? {
+        Action::RevokeShareLink { link } => Some(Ended::Link(link)),
+        Action::ChangeOrder { order, to, .. } if to != OrderState::UnderWay => Some(Ended::Order(order)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

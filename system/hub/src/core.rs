@@ -2,14 +2,17 @@
 //! clock, socket or task; what it draws comes from the generator that it is given.
 
 mod asked;
+mod ended;
 mod heard;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use drover_model::WallTime;
+use drover_api::Ended;
+use drover_model::{TenantId, WallTime};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rustc_hash::FxHashMap;
@@ -117,6 +120,10 @@ pub struct Core {
     next_key: u64,
     addresses: Limited<IpAddr>,
     tokens: Limited<String>,
+    /// How many sessions customers of a tenant have.
+    customers: BTreeMap<TenantId, u32>,
+    /// What ended lately, oldest first.
+    ended: VecDeque<(Instant, TenantId, Ended)>,
     /// When sessions are to be looked at.
     looks: Wheel<SessionKey>,
     /// When vehicles may have turned silent.
@@ -164,6 +171,8 @@ impl Core {
             next_key: 0,
             addresses: Limited::new(config.sockets_per_address_max),
             tokens: Limited::new(config.sessions_per_token_max),
+            customers: BTreeMap::new(),
+            ended: VecDeque::new(),
             looks: Wheel::new(now),
             silences: Wheel::new(now),
             listed: Vec::new(),
@@ -226,6 +235,10 @@ impl Core {
             self.notes.push(Note::Refused(denied.name()));
             Turned::Denied(denied)
         })?;
+        if self.is_over(&principal) {
+            self.notes.push(Note::Refused(Denied::Revoked.name()));
+            return Err(Turned::Denied(Denied::Revoked));
+        }
         if !self.tokens.take(principal.token_id.clone()) {
             self.notes.push(Note::Refused("token"));
             return Err(Turned::Token);
@@ -233,6 +246,7 @@ impl Core {
         let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
         let tick_ms = self.config.tick.as_millis() as u64;
         let welcome = protocol::welcome(&session.name, &self.hub, wall, tick_ms, &principal);
+        self.count_customer(&principal, true);
         self.notes.push(Note::Admitted(principal.role.name(), principal.token_id.clone()));
         session.stage = Stage::Known(Box::new(View::new(Arc::new(principal), session.encoding)));
         session.answer(welcome);
@@ -535,6 +549,7 @@ impl Core {
         self.by_name.remove(&session.name);
         if let Some(principal) = session.principal() {
             self.tokens.give_back(&principal.token_id);
+            self.count_customer(&principal, false);
         }
         match session.detached {
             Some(_) => self.counts.detached -= 1,

@@ -1,6 +1,7 @@
-//! Follows what changes of orders, messages and routes, for tenants whose clients want to hear of it, and tells them.
+//! Follows what changes of orders, messages, routes and share links, for tenants whose clients want to hear of it or see a delivery that
+//! may be over: tells the former, and ends the latter's sessions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ pub(crate) async fn follow(live: Arc<Live>, pool: Pool) {
     let mut places: BTreeMap<TenantId, String> = BTreeMap::new();
     loop {
         sleep(LOOK_EVERY).await;
-        let wanted = live.decide(|core| core.event_tenants());
+        let wanted: BTreeSet<TenantId> =
+            live.decide(|core| core.event_tenants().into_iter().chain(core.customer_tenants()).collect());
         // Nobody hears of what happened while nobody listened: a page asks for everything when it opens.
         places.retain(|tenant, _| wanted.contains(tenant));
         for tenant in wanted {
@@ -53,6 +55,9 @@ async fn look(pool: &Pool, tenant: TenantId, place: Option<&str>) -> Option<Chan
 
 fn tell(live: &Live, tenant: TenantId, read: &ChangeList) {
     for info in &read.changes {
+        if let Some(ended) = drover_api::ended(info) {
+            live.decide(|core| core.end(Instant::now(), tenant, ended));
+        }
         let Some((event, vehicle)) = drover_api::event(info) else { continue };
         let event = Bytes::from(event.to_string());
         live.decide(|core| core.take_event(Instant::now(), tenant, vehicle, &event));

@@ -221,7 +221,8 @@ fn ticket(
     let tickets = api.tickets.as_ref()?;
     let until = expires.min(api.now().plus(api.config.ticket_lasts));
     let link = link.link_id.as_deref().unwrap_or_default();
-    Some(tickets.issue(tenant, vehicle, link, time_of(order.changed_us), api.now(), until))
+    let order_id = order.order_id.as_deref().unwrap_or_default();
+    Some(tickets.issue(tenant, vehicle, (link, order_id), time_of(order.changed_us), api.now(), until))
 }
 
 /// What has happened so far.
