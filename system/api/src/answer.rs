@@ -34,6 +34,10 @@ impl From<Problem> for Answer {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
+            StatusCode::TOO_MANY_REQUESTS => {
+                let seconds = problem.more.get("retry_after_s").and_then(serde_json::Value::as_u64);
+                headers.insert(RETRY_AFTER, HeaderValue::from(seconds.unwrap_or(1)));
+            }
             StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }

@@ -1,11 +1,12 @@
 //! From a request to an answer: who asks, what for, which handler.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use drover_auth::{Principal, Scope, ShareSecret, Tickets, Verifier};
+use drover_auth::{Principal, Scope, ShareSecret, Tickets, TokenError, Verifier};
 use drover_bus::{CallError, CallOptions, Pool, Route, Tool, carry_out};
 use drover_env::{Env, Value};
 use drover_model::orders::{Action, Command, Verdict};
@@ -16,15 +17,23 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 use hyper::{Method, Request, StatusCode};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::arguments::{Query, happened_at};
 use crate::problem::Problem;
+use crate::rates::Rates;
 use crate::routes::{self, Handler, Table};
 use crate::view;
 
 /// Longest body of a request: a route with the most points that it may have.
 pub const BODY_BYTES_MAX: usize = 2 << 20;
+
+/// Requests that one address may make for each one that a caller may: people share addresses.
+const CALLERS_PER_ADDRESS: u32 = 10;
+
+/// What a secret or token that is none costs, in requests: who guesses may guess twenty times a second less often than others ask.
+const GUESS_COSTS: u32 = 20;
 
 /// How the API behaves.
 #[derive(Debug, Clone)]
@@ -37,6 +46,10 @@ pub struct Config {
     pub share_lasts: Duration,
     /// Longest that somebody who waits for a change is kept waiting.
     pub wait_max: Duration,
+    /// Requests that whoever has a token may make in a second; an address ten times as many.
+    pub requests_per_s: u32,
+    /// The same at once.
+    pub requests_burst: u32,
     /// How long a token lasts that a share link gives for the live map: so long the vehicle may still be seen after a delivery.
     pub ticket_lasts: Duration,
 }
@@ -49,6 +62,8 @@ impl Default for Config {
             share_lasts: Duration::from_secs(24 * 3600),
             wait_max: Duration::from_secs(25),
             ticket_lasts: Duration::from_secs(60),
+            requests_per_s: 50,
+            requests_burst: 200,
         }
     }
 }
@@ -75,6 +90,8 @@ pub struct Api {
     pub(crate) tickets: Option<Arc<Tickets>>,
     table: Arc<Table>,
     rng: Arc<Mutex<ChaCha8Rng>>,
+    callers: Arc<Mutex<Rates<(TenantId, String)>>>,
+    addresses: Arc<Mutex<Rates<IpAddr>>>,
 }
 
 /// A request that somebody may make.
@@ -124,6 +141,8 @@ impl Api {
         config: Config,
     ) -> Self {
         let rng = Arc::new(Mutex::new(env.rng("api")));
+        let (per_s, burst) = (config.requests_per_s, config.requests_burst);
+        let of_address = |most: u32| most.saturating_mul(CALLERS_PER_ADDRESS);
         Self {
             env,
             pool,
@@ -133,6 +152,8 @@ impl Api {
             config: Arc::new(config),
             table: Arc::new(Table::new()),
             rng,
+            callers: Arc::new(Mutex::new(Rates::new(per_s, burst))),
+            addresses: Arc::new(Mutex::new(Rates::new(of_address(per_s), of_address(burst)))),
         }
     }
 
@@ -146,7 +167,7 @@ impl Api {
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
-        let answered = self.try_answer(request).await;
+        let answered = self.try_answer(request, peer).await;
         let status = match &answered {
             Ok(answer) => answer.status(),
             Err(problem) => problem.status,
@@ -159,13 +180,17 @@ impl Api {
             let fields = [("reason", Value::Str(problem.code)), ("peer", Value::Str(&peer))];
             self.env.event("api.refused", &fields);
         }
+        if let Err(Problem { code: "too_many", .. }) = &answered {
+            self.env.event("api.held_back", &[]);
+        }
         answered.unwrap_or_else(Into::into)
     }
 
-    async fn try_answer<B>(&self, request: Request<B>) -> Result<Answer, Problem>
+    async fn try_answer<B>(&self, request: Request<B>, peer: IpAddr) -> Result<Answer, Problem>
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
+        held_back(&self.addresses, peer)?;
         let (parts, body) = request.into_parts();
         let (path, handlers) = self.table.find(parts.uri.path())?;
         let endpoint = handlers.of(&parts.method)?;
@@ -177,15 +202,31 @@ impl Api {
                 let secret: ShareSecret = token.ok_or_else(unauthenticated)?.parse().map_err(|error| {
                     Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", format!("{error}"))
                 })?;
-                handle(self.clone(), secret).await
+                let answered = handle(self.clone(), secret).await;
+                if let Err(Problem { status: StatusCode::NOT_FOUND, .. }) = answered {
+                    self.guessed(peer);
+                }
+                answered
             }
             Handler::Known(handle) => {
                 let token = token.ok_or_else(unauthenticated)?;
-                let principal = self.verifier.verify(token, self.env.wall())?;
+                let principal = self.verifier.verify(token, self.env.wall()).inspect_err(|error| {
+                    // A page that was left open is no guess.
+                    if !matches!(error, TokenError::Expired(_)) {
+                        self.guessed(peer);
+                    }
+                })?;
+                held_back(&self.callers, (principal.tenant, principal.subject.clone()))?;
                 let body = read(&parts.method, body).await?;
                 handle(self.clone(), Asked { principal, query, body, headers: parts.headers, path }).await
             }
         }
+    }
+
+    /// Somebody has shown what is no token or no link.
+    fn guessed(&self, peer: IpAddr) {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.punish(Instant::now(), peer, GUESS_COSTS);
     }
 
     /// Asks an agent.
@@ -247,6 +288,19 @@ impl Api {
     pub(crate) fn now(&self) -> WallTime {
         self.env.wall()
     }
+}
+
+fn held_back<K: Eq + Hash>(rates: &Mutex<Rates<K>>, key: K) -> Result<(), Problem> {
+    let taken = rates.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now(), key);
+    taken.map_err(|wait| {
+        let seconds = wait.as_secs() + 1;
+        Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many",
+            format!("too many requests: again in {seconds} s"),
+        )
+        .with("retry_after_s", seconds)
+    })
 }
 
 fn unauthenticated() -> Problem {

@@ -10,10 +10,11 @@ mod api;
 mod arguments;
 mod openapi;
 mod problem;
+mod rates;
 mod routes;
 mod view;
 
 pub use answer::{Answer, json};
 pub use api::{Api, BODY_BYTES_MAX, Config, Fleet};
 pub use problem::Problem;
-pub use view::event;
+pub use view::{Ended, ended, event};

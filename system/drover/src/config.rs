@@ -116,11 +116,22 @@ pub(crate) struct Site {
     pub(crate) streets: Option<PathBuf>,
     /// What share links begin with, such as `https://map.example.com`; nothing, and they begin with `/`.
     pub(crate) public_url: String,
+    /// Requests to the HTTP API that whoever has a token may make in a second; an address ten times as many.
+    pub(crate) requests_per_s: u32,
+    /// The same at once.
+    pub(crate) requests_burst: u32,
 }
 
 impl Default for Site {
     fn default() -> Self {
-        Self { name: "Drover".to_owned(), streets: None, public_url: String::new() }
+        let api = drover_api::Config::default();
+        Self {
+            name: "Drover".to_owned(),
+            streets: None,
+            public_url: String::new(),
+            requests_per_s: api.requests_per_s,
+            requests_burst: api.requests_burst,
+        }
     }
 }
 

@@ -187,7 +187,12 @@ pub(crate) fn hub(args: &ServiceArgs) -> Result<(), Stop> {
         return checked(path);
     }
     loaded.service = config::placed_hub(loaded.service, &args.placement);
-    let api = drover_api::Config { public_url: loaded.site.public_url, ..drover_api::Config::default() };
+    let api = drover_api::Config {
+        public_url: loaded.site.public_url,
+        requests_per_s: loaded.site.requests_per_s,
+        requests_burst: loaded.site.requests_burst,
+        ..drover_api::Config::default()
+    };
     let Loaded { process, service, identity, trust, .. } = loaded;
     run(&process, &args.placement, identity.principal(), |env, cancel, admin| async move {
         let door = Arc::new(drover_hub::Tokens::new(verifier.clone(), tickets.clone()));
@@ -503,6 +508,10 @@ where
     start_log(process)?;
     if placement.supervised {
         end_with_parent().map_err(|error| Stop::Failed(format!("--supervised: {error}")))?;
+    }
+    #[cfg(feature = "slowdown")]
+    if let Some(Principal::Service(node)) = &name {
+        crate::slowdown::plant(node.kind.name()).map_err(Stop::Usage)?;
     }
     let failed = |what: &str, error: &dyn std::fmt::Display| Stop::Failed(format!("{what}: {error}"));
     // Alone, a thread needs to wake no other: a message costs a third less than with two that share the work.

@@ -49,13 +49,17 @@ type Told = (u16, Value);
 
 impl Office {
     fn open() -> Self {
+        Self::open_with(Config::default())
+    }
+
+    fn open_with(config: Config) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let env = real::env("hub/0", folder.path(), Arc::new(Metrics::default())).expect("an env");
         let signer = Signer::from_seed([1; 32]);
         let keys = PublicKeys::from_jwks(&signer.jwks()).expect("keys");
         let issuer = Issuer { name: "drover".to_owned(), audience: None, keys, tenant: None };
         let tickets = Tickets::new(Signer::from_seed([2; 32])).expect("a key");
-        let config = Config { public_url: "https://map.example.com/".to_owned(), ..Config::default() };
+        let config = Config { public_url: "https://map.example.com/".to_owned(), ..config };
         let verifier = Arc::new(Verifier::new(vec![issuer]));
         let api =
             Api::new(env.clone(), pool(&env), verifier, Some(Arc::new(tickets)), Arc::new(OneVan), config);
@@ -363,4 +367,26 @@ async fn an_area_is_drawn_listed_and_forgotten() {
         (status, &problem["detail"]),
         (400, &json!("corners: the area's border crosses or touches itself"))
     );
+}
+
+#[tokio::test]
+async fn whoever_asks_too_often_or_guesses_is_told_when_to_come_back() {
+    let office = Office::open_with(Config { requests_per_s: 1, requests_burst: 1, ..Config::default() });
+    let (anna, ben) = (office.token("north", "dispatcher", None), office.token("north", "viewer", None));
+    let refused_of = async |token: &str, expected: u16| {
+        for _ in 0..100 {
+            let (status, body) = office.get("/api/v1/vehicles", token).await;
+            if status == 429 {
+                assert_eq!((&body["code"], &body["status"]), (&json!("too_many"), &json!(429)));
+                return body["retry_after_s"].as_u64().expect("seconds");
+            }
+            assert_eq!(status, expected);
+        }
+        panic!("nobody was held back");
+    };
+    assert!(refused_of(&anna, 200).await <= 2);
+    assert_eq!(office.get("/api/v1/vehicles", &ben).await.0, 200, "others do not notice");
+    // A guess costs as much as twenty requests: then its address waits, whoever asks there.
+    refused_of("nonsense", 401).await;
+    assert_eq!(office.get("/api/v1/vehicles", &ben).await.0, 429);
 }
