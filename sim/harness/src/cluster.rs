@@ -359,18 +359,19 @@ impl Cluster {
             NodeKind::Hub if self.hubs => {
                 let mut config = self.configs.hub.clone();
                 (config.listen, config.bus_listen) = (clients_addr(node), service_addr(node));
+                if let Some(quic) = &mut config.quic {
+                    quic.listen = clients_addr(node);
+                }
+                let keys = self.keys.clone();
                 Box::pin(async move {
-                    let hub = Hub::bind(env, config, &identity, &trust, Arc::new(TwinDoor)).await;
+                    let hub = Hub::bind_with(env, config, &identity, &trust, keys, Arc::new(TwinDoor)).await;
                     hub.map_err(|e| text(&e))?.run(cancel).await;
                     Ok(())
                 })
             }
             NodeKind::Watcher => {
                 let plan = self.crowd.plan(node.index);
-                Box::pin(async move {
-                    watcher::run(env, plan, cancel).await;
-                    Ok(())
-                })
+                Box::pin(async move { watcher::run(env, plan, trust, cancel).await })
             }
             NodeKind::Hub => {
                 let listen = service_addr(node);
@@ -421,6 +422,12 @@ impl Cluster {
             NodeKind::Router => {
                 let mut config = self.configs.router.clone();
                 (config.listen, config.inner) = (service_addr(node), inner_addr(node));
+                if let Some(tcp) = &mut config.tcp {
+                    tcp.listen = clients_addr(node);
+                }
+                if let Some(live) = &mut config.live {
+                    (live.listen, live.inner) = (live_addr(node), live_inner_addr(node));
+                }
                 let keys = self.keys.clone();
                 Box::pin(async move {
                     let keys = keys.ok_or("a cluster with routers has keys")?;
@@ -512,9 +519,19 @@ pub(crate) fn service_addr(node: NodeName) -> SocketAddr {
     SocketAddr::new(service_ip(node), port)
 }
 
-/// Where a hub's clients connect.
-pub(crate) fn clients_addr(hub: NodeName) -> SocketAddr {
-    SocketAddr::new(service_ip(hub), 4433)
+/// Where a hub's clients connect: over TCP, which routers pass on, and over QUIC.
+pub(crate) fn clients_addr(node: NodeName) -> SocketAddr {
+    SocketAddr::new(service_ip(node), 4433)
+}
+
+/// Where clients of hubs come to a router over QUIC.
+pub(crate) fn live_addr(router: NodeName) -> SocketAddr {
+    SocketAddr::new(service_ip(router), 4433)
+}
+
+/// Where hubs answer to a router.
+pub(crate) fn live_inner_addr(router: NodeName) -> SocketAddr {
+    SocketAddr::new(service_ip(router), 9444)
 }
 
 /// Where gateways answer to a router.

@@ -9,8 +9,8 @@ use drover_router::State;
 use drover_tracker::Via;
 use serde::de::DeserializeOwned;
 
-use crate::cluster::{OBSERVER, inner_addr, service_addr};
-use crate::scenario::Scenario;
+use crate::cluster::{OBSERVER, clients_addr, inner_addr, live_inner_addr, service_addr};
+use crate::scenario::{Scenario, Transport};
 
 /// Name under which vehicles find routers.
 const ROUTERS_NAME: &str = "routers.drover.internal";
@@ -22,20 +22,24 @@ pub(crate) const DNS_SET: [(&str, &str); 3] = [
     ("discovery", "`health` in [cluster]"),
 ];
 /// Keys of `[hub]` that the runner sets, and from what.
-pub(crate) const HUB_SET: [(&str, &str); 3] = [
+pub(crate) const HUB_SET: [(&str, &str); 5] = [
     ("listen", "the simulated network"),
     ("bus_listen", "the simulated network"),
+    ("proxy", "`via_routers` in [[watchers]]"),
+    ("quic", "`transport` in [[watchers]]"),
     ("discovery", "`health` in [cluster]"),
 ];
 /// Keys of `[health]` that the runner sets, and from what.
 pub(crate) const HEALTH_SET: [(&str, &str); 2] =
     [("listen", "the simulated network"), ("probe_bind", "the simulated network")];
 /// Keys of `[router]` that the runner sets, and from what.
-pub(crate) const ROUTER_SET: [(&str, &str); 5] = [
+pub(crate) const ROUTER_SET: [(&str, &str); 7] = [
     ("listen", "the simulated network"),
     ("inner", "the simulated network"),
     ("gateways", "`gateway` in [cluster]"),
     ("public", "the simulated network"),
+    ("tcp", "`via_routers` in [[watchers]]"),
+    ("live", "`via_routers` in [[watchers]]"),
     ("discovery", "`health` in [cluster]"),
 ];
 /// Keys of `[gateway]` that the runner sets, and from what.
@@ -96,14 +100,40 @@ impl Configs {
         let agent = |node| AgentAddr { node, addr: service_addr(node) };
         let health_agents = of(NodeKind::Health, scenario.cluster.health).map(agent).collect();
         let discovery = || Joining { agents: Clone::clone(&health_agents), ..Joining::default() };
-        let router = table(&scenario.router, "router").map(|config| drover_router::Config {
-            gateways: gateways().map(server).collect(),
+        let watched_by = Watched::of(scenario);
+        let hub_servers = |at: fn(NodeName) -> SocketAddr| {
+            let hubs = of(NodeKind::Hub, scenario.cluster.hub);
+            hubs.map(|node| drover_router::Server { node, addr: at(node), state: State::Serving }).collect()
+        };
+        let router =
+            table(&scenario.router, "router").map(|config: drover_router::Config| drover_router::Config {
+                tcp: watched_by.tcp_by_routers.then(|| drover_router::TcpConfig {
+                    hubs: hub_servers(clients_addr),
+                    ..Default::default()
+                }),
+                live: watched_by.quic_by_routers.then(|| drover_router::LiveConfig {
+                    hubs: hub_servers(clients_addr),
+                    ..Default::default()
+                }),
+                gateways: gateways().map(server).collect(),
+                discovery: discovery(),
+                ..config
+            });
+        let health = table::<drover_health::Config>(&scenario.health, "health");
+        let hub = table(&scenario.hub, "hub").map(|config: drover_hub::Config| drover_hub::Config {
+            proxy: drover_hub::ProxyConfig {
+                from: routers()
+                    .filter(|_| watched_by.tcp_by_routers)
+                    .map(|node| clients_addr(node).ip())
+                    .collect(),
+            },
+            quic: watched_by.quic.then(|| drover_hub::QuicConfig {
+                routers: routers().filter(|_| watched_by.quic_by_routers).map(live_inner_addr).collect(),
+                ..Default::default()
+            }),
             discovery: discovery(),
             ..config
         });
-        let health = table::<drover_health::Config>(&scenario.health, "health");
-        let hub =
-            table(&scenario.hub, "hub").map(|config| drover_hub::Config { discovery: discovery(), ..config });
         let hubs = || match scenario.cluster.hub {
             0 => vec![peer(OBSERVER)],
             count => of(NodeKind::Hub, count).map(peer).collect(),
@@ -159,7 +189,11 @@ impl Configs {
             }),
             judge(&router, "router", |config: &drover_router::Config| {
                 let inner = SocketAddr::new(ANY.ip(), 9443);
-                drover_router::Config { listen: ANY, inner, ..config.clone() }.check()
+                let at = |port| SocketAddr::new(ANY.ip(), port);
+                let live = config.live.clone();
+                let live =
+                    live.map(|live| drover_router::LiveConfig { listen: at(4433), inner: at(9444), ..live });
+                drover_router::Config { listen: ANY, inner, live, ..config.clone() }.check()
             }),
             judge(&health, "health", |config| config.check()),
             judge(&hub, "hub", |config| {
@@ -191,6 +225,28 @@ impl Configs {
             config.send_interval = *send_interval;
         }
         config
+    }
+}
+
+/// By which ways watchers come.
+#[derive(Debug, Clone, Copy)]
+struct Watched {
+    quic: bool,
+    quic_by_routers: bool,
+    tcp_by_routers: bool,
+}
+
+impl Watched {
+    fn of(scenario: &Scenario) -> Self {
+        let any = |transport, routed: bool| {
+            scenario.watchers.iter().any(|group| group.transport == transport && group.via_routers == routed)
+        };
+        let quic_by_routers = any(Transport::Quic, true);
+        Self {
+            quic: quic_by_routers || any(Transport::Quic, false),
+            quic_by_routers,
+            tcp_by_routers: any(Transport::WebSocket, true),
+        }
     }
 }
 

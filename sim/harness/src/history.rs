@@ -102,8 +102,8 @@ impl History {
     }
 
     /// The keys by which routers and gateways of this run make and read connection ids, and how many of both there are.
-    pub fn set_cluster(&self, keys: ClusterKeys, gateways: u32, routers: u32) {
-        self.lock().packets.set_cluster(keys, gateways, routers);
+    pub fn set_cluster(&self, keys: ClusterKeys, servers: (u32, u32), routers: u32) {
+        self.lock().packets.set_cluster(keys, servers, routers);
     }
 
     /// What routers did with packets, and gateways with ids.
@@ -140,7 +140,7 @@ impl History {
     pub fn set_hindered(&self, at: Duration, node: NodeName, how: &'static str, hindered: bool) {
         let mut state = self.lock();
         state.news.set_hindered(at, node, how, hindered);
-        state.watching.set_hindered(node, how, hindered);
+        state.watching.set_hindered(at, node, how, hindered);
         if hindered {
             state.moves.touch(node);
         }

@@ -220,7 +220,8 @@ impl<'a> Run<'a> {
             history.set_asked_for();
         }
         if let Some(keys) = cluster_keys(scenario, &seeds) {
-            history.set_cluster(keys, scenario.cluster.gateway, scenario.cluster.router);
+            let servers = (scenario.cluster.gateway, scenario.cluster.hub);
+            history.set_cluster(keys, servers, scenario.cluster.router);
         }
         history.set_agents(scenario.cluster.health, scenario.cluster.gateway);
         history.set_names(scenario.cluster.router, scenario.cluster.dns);

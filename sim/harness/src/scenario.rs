@@ -38,7 +38,7 @@ pub use problem::{Problem, ScenarioErrors};
 pub use radio::{Border, BurstLoss, Crowd, Radio, Zone};
 pub use shape::nearest;
 pub use traffic::{Curve, Drivers, GroupDemand, Traffic};
-pub use watchers::{Encoding, Role, Watchers};
+pub use watchers::{Encoding, Role, Transport, Watchers};
 pub use wear::{Decay, Wear};
 pub use world::{City, Grid, Roads, VehicleKind, Vehicles, World};
 

@@ -210,6 +210,9 @@ impl Town {
             let mut config = configs.hub.clone();
             config.listen = if index == 0 { options.listen } else { SocketAddr::new(options.listen.ip(), 0) };
             (config.bus_listen, config.bus_bind, config.discovery.agents) = (ANY, ANY, Vec::new());
+            config.proxy = drover_hub::ProxyConfig::default();
+            let quic = SocketAddr::new(options.listen.ip(), 0);
+            config.quic = Some(drover_hub::QuicConfig { listen: quic, ..Default::default() });
             config.persistence =
                 agents.iter().map(|agent| drover_hub::Peer { node: agent.name, addr: agent.addr }).collect();
             let door = Arc::new(Tokens::new(verifier.clone(), Some(tickets.clone())));
@@ -218,6 +221,8 @@ impl Town {
                     let advice = "; --listen 127.0.0.1:0 takes any port";
                     LoadError::Usage(format!("{}{advice}", Chain(&error)))
                 })?;
+            let certificate = drover_quic::local_cert(&seeds.child(&name.to_string()), real::wall())?;
+            hub.shown().set(&env, &certificate).map_err(|error| harness(&error))?;
             let api = drover_api::Config::default();
             let hub = hub.with_site(verifier.clone(), Some(tickets.clone()), api, site.clone());
             self.pages.push(hub.local_addr().map_err(LoadError::machine("read an address"))?);

@@ -49,11 +49,14 @@ pub enum Purpose {
     Admin,
     /// What answers the probes of health agents, where that is none of the others: a router's inner address.
     Probe,
+    /// Live maps over QUIC: where a hub listens for them, as routers reach it; and from where a router sends to hubs.
+    Live,
 }
 
 impl Purpose {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [Self::Bus, Self::Telemetry, Self::Public, Self::Admin, Self::Probe];
+    pub const ALL: [Self; 6] =
+        [Self::Bus, Self::Telemetry, Self::Public, Self::Admin, Self::Probe, Self::Live];
 
     /// As messages and logs write it.
     pub const fn name(self) -> &'static str {
@@ -63,6 +66,7 @@ impl Purpose {
             Self::Public => "public",
             Self::Admin => "admin",
             Self::Probe => "probe",
+            Self::Live => "live",
         }
     }
 }

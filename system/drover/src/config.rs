@@ -20,7 +20,7 @@ use crate::commented::Described;
 pub(crate) const PERSISTENCE: &str = "persistence";
 /// Table of the database.
 const POSTGRES: &str = "postgres";
-/// Table of what gateways, routers and DNS servers share.
+/// Table of what gateways, routers, hubs and DNS servers share.
 const CLUSTER: &str = "cluster";
 /// Table of who may see the live map.
 const ACCESS: &str = "access";
@@ -29,7 +29,7 @@ const SITE: &str = "site";
 /// Service that has clients.
 pub(crate) const HUB: &str = "hub";
 /// Services that are part of a cluster with routers.
-const MEMBERS: [&str; 3] = ["gateway", "router", "dns"];
+const MEMBERS: [&str; 4] = ["gateway", "router", "dns", HUB];
 
 /// Whose certificate this process shows, and whom it believes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -58,11 +58,11 @@ impl Default for Tls {
     }
 }
 
-/// What all gateways, routers and DNS servers of a cluster have in common.
+/// What all gateways, routers, hubs and DNS servers of a cluster have in common.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ClusterConfig {
-    /// File of the shared secret: 64 hexadecimal digits, for the eyes of gateways, routers and DNS servers alone. Keys of connection ids,
+    /// File of the shared secret: 64 hexadecimal digits, for the eyes of gateways, routers, hubs and DNS servers alone. Keys of connection ids,
     /// of resets, of TLS tickets, of the addresses between router and gateway and of DNS cookies follow from it.
     pub(crate) secret: PathBuf,
     /// How long keys of connection ids, tickets and cookies are used. The same everywhere; clocks may differ by as much.
@@ -120,6 +120,14 @@ pub(crate) struct Site {
     pub(crate) requests_per_s: u32,
     /// The same at once.
     pub(crate) requests_burst: u32,
+    /// Certificate chain that browsers are shown, PEM, the hub's own first, from a CA that they know: then the hub ends TLS (https, wss).
+    /// Both files are read again every ten seconds. Without it the port is plain, and WebTransport has a certificate that the hub makes
+    /// for itself and pages take by its hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its key, PEM: ECDSA P-256 is what every browser takes. Readable by this process alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PathBuf>,
 }
 
 impl Default for Site {
@@ -131,6 +139,8 @@ impl Default for Site {
             public_url: String::new(),
             requests_per_s: api.requests_per_s,
             requests_burst: api.requests_burst,
+            certificate: None,
+            key: None,
         }
     }
 }
@@ -230,7 +240,9 @@ pub(crate) fn load<C: DeserializeOwned + Default>(
     access.keys = folder.join(access.keys);
     access.tickets = access.tickets.map(|file| folder.join(file));
     let mut site = common.site.unwrap_or_default();
-    site.streets = site.streets.map(|file| folder.join(file));
+    for file in [&mut site.streets, &mut site.certificate, &mut site.key].into_iter().flatten() {
+        *file = folder.join(&*file);
+    }
     Ok(Loaded { process, service, postgres, cluster, identity, trust, revoked, access, site })
 }
 
@@ -402,14 +414,18 @@ fn read_at<C: DeserializeOwned + Default>(
     Ok((whole, service))
 }
 
-/// A router's config for the instance that `placement` says: it listens towards gateways as many ports above as its number, and towards
-/// browsers too, unless that port is the one towards vehicles: then each has an address of its own, for both.
+/// A router's config for the instance that `placement` says: it listens towards gateways and hubs as many ports above as its number, and
+/// towards browsers too, unless that port is the one towards vehicles: then each has an address of its own, for both.
 pub(crate) fn placed(mut config: drover_router::Config, placement: &Placement) -> drover_router::Config {
     let shift = |addr: &mut SocketAddr| {
         let shared = u16::try_from(placement.index).ok().filter(|_| addr.port() != 0);
         addr.set_port(addr.port().saturating_add(shared.unwrap_or_default()));
     };
     shift(&mut config.inner);
+    if let Some(live) = &mut config.live {
+        shift(&mut live.inner);
+        shift(&mut live.listen);
+    }
     if let Some(tcp) = &mut config.tcp {
         match placement.listen {
             Some(listen) if listen.port() == tcp.listen.port() => tcp.listen.set_ip(listen.ip()),
@@ -419,12 +435,18 @@ pub(crate) fn placed(mut config: drover_router::Config, placement: &Placement) -
     config
 }
 
-/// A hub's config for the instance that `placement` says: it listens on the bus as many ports above as its number.
-pub(crate) fn placed_hub(config: drover_hub::Config, placement: &Placement) -> drover_hub::Config {
-    let mut bus_listen = config.bus_listen;
-    let shared = u16::try_from(placement.index).ok().filter(|_| bus_listen.port() != 0);
-    bus_listen.set_port(bus_listen.port().saturating_add(shared.unwrap_or_default()));
-    drover_hub::Config { bus_listen, ..config }
+/// A hub's config for the instance that `placement` says: it listens on the bus, and for live maps over QUIC, as many ports above as its
+/// number.
+pub(crate) fn placed_hub(mut config: drover_hub::Config, placement: &Placement) -> drover_hub::Config {
+    let shift = |addr: &mut SocketAddr| {
+        let shared = u16::try_from(placement.index).ok().filter(|_| addr.port() != 0);
+        addr.set_port(addr.port().saturating_add(shared.unwrap_or_default()));
+    };
+    shift(&mut config.bus_listen);
+    if let Some(quic) = &mut config.quic {
+        shift(&mut quic.listen);
+    }
+    config
 }
 
 /// Reads one table of a config, if it is there.

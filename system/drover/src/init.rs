@@ -37,6 +37,9 @@ struct Addrs {
     hub: String,
     hub_bus: String,
     hub_admin: String,
+    /// Where browsers come, over TCP and UDP.
+    browsers: String,
+    live_inner: String,
 }
 
 impl Addrs {
@@ -59,6 +62,8 @@ impl Addrs {
             hub: at(13),
             hub_bus: at(14),
             hub_admin: at(15),
+            browsers: at(16),
+            live_inner: at(17),
         }
     }
 }
@@ -98,11 +103,11 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
     for (name, text) in configs {
         write_new(&dir.join(name), &text, 0o644)?;
     }
-    show(&next_steps(dir, args.postgres.is_some(), &addrs.hub, tenant));
+    show(&next_steps(dir, args.postgres.is_some(), &addrs.browsers, tenant));
     Ok(())
 }
 
-fn next_steps(dir: &Path, has_database: bool, hub: &str, tenant: TenantId) -> String {
+fn next_steps(dir: &Path, has_database: bool, browsers: &str, tenant: TenantId) -> String {
     let dir = dir.display();
     let migrate = if has_database {
         format!("  drover migrate --config {dir}/persistence.toml      makes the tables, once\n")
@@ -113,13 +118,13 @@ fn next_steps(dir: &Path, has_database: bool, hub: &str, tenant: TenantId) -> St
         "wrote {dir}: certificates, health.toml, dns.toml, router.toml, gateway.toml, hub.toml, persistence.toml, tracker.toml,\n\
          cluster.toml\n\
          {dir}/pki/ca.key can issue any certificate: keep it away from the machines that run services\n\
-         {dir}/pki/cluster.secret is for gateways, routers and DNS servers alone\n\
+         {dir}/pki/cluster.secret is for gateways, routers, hubs and DNS servers alone\n\
          {dir}/pki/tokens.key can sign in as anybody: it is for whoever gives tokens to people\n\
          next:\n\
          {migrate}  \
          drover up {dir}\n  \
          drover ctl --cluster {dir} status      in another terminal\n  \
-         drover token --key {dir}/pki --tenant {tenant}      with it a dispatcher signs in at http://{hub}/\n\
+         drover token --key {dir}/pki --tenant {tenant}      with it a dispatcher signs in at http://{browsers}/\n\
          or each service in a terminal of its own, with a drive of yours:\n  \
          drover health --config {dir}/health.toml\n  \
          drover persistence --config {dir}/persistence.toml\n  \
@@ -140,7 +145,7 @@ fn head(service: &str, stem: &str, admin: &str) -> String {
     )
 }
 
-/// What gateways, routers and DNS servers share.
+/// What gateways, routers, hubs and DNS servers share.
 const CLUSTER: &str = "[cluster]\nsecret = \"pki/cluster.secret\"\n";
 
 /// Whom a service registers with, and hears of others from.
@@ -161,12 +166,18 @@ fn health_config(addrs: &Addrs) -> String {
 }
 
 fn router_config(addrs: &Addrs) -> String {
-    let Addrs { router, router_inner, router_admin, gateway, .. } = addrs;
+    let Addrs { router, router_inner, router_admin, gateway, hub, browsers, live_inner, .. } = addrs;
     format!(
         "{}\n{CLUSTER}\n[router]\n# Vehicles connect here, by UDP.\nlisten = \"{router}\"\n\
          # Gateways answer to here. Of several routers, each takes the next port.\ninner = \"{router_inner}\"\n\n\
          # One for each gateway of the cluster.\n\
-         [[router.gateways]]\nnode = \"{GATEWAY}\"\naddr = \"{gateway}\"\n{}",
+         [[router.gateways]]\nnode = \"{GATEWAY}\"\naddr = \"{gateway}\"\n\n\
+         # Browsers connect here, by TCP: pages, HTTP API and live map.\n\
+         [router.tcp]\nlisten = \"{browsers}\"\n\n\
+         [[router.tcp.hubs]]\nnode = \"{HUB}\"\naddr = \"{hub}\"\n\n\
+         # And here, by UDP, for live maps over QUIC; hubs answer to `inner`.\n\
+         [router.live]\nlisten = \"{browsers}\"\ninner = \"{live_inner}\"\n\n\
+         [[router.live.hubs]]\nnode = \"{HUB}\"\naddr = \"{hub}\"\n{}",
         head("router", "router-{index}", router_admin),
         discovery("router", addrs)
     )
@@ -199,11 +210,17 @@ fn gateway_config(addrs: &Addrs) -> String {
 }
 
 fn hub_config(addrs: &Addrs) -> String {
-    let Addrs { hub, hub_bus, hub_admin, persistence, .. } = addrs;
+    let Addrs { hub, hub_bus, hub_admin, persistence, browsers, live_inner, .. } = addrs;
+    let (_, public_port) = browsers.rsplit_once(':').unwrap_or_default();
     format!(
-        "{}\n[access]\nkeys = \"pki/tokens.jwks\"\ntickets = \"pki/tokens.key\"\n\n# Pages show a street map with `streets`, an OpenStreetMap extract (.osm.pbf).\n[site]\nname = \"Drover\"\n\n\
+        "{}\n{CLUSTER}\n[access]\nkeys = \"pki/tokens.jwks\"\ntickets = \"pki/tokens.key\"\n\n# Pages show a street map with `streets`, an OpenStreetMap extract (.osm.pbf).\n\
+         # With `certificate` and `key` of a CA that browsers know the hub ends TLS.\n[site]\nname = \"Drover\"\n\n\
          [hub]\n# Pages, HTTP API and live map (ws://{hub}/live-map), by TCP.\nlisten = \"{hub}\"\n\
          # Gateways publish here, by UDP. Of several hubs, each takes the next port.\nbus_listen = \"{hub_bus}\"\nbus_bind = \"127.0.0.1:0\"\n\n\
+         # Routers: from there a connection says whose it is. Here that is everybody on this machine.\n\
+         [hub.proxy]\nfrom = [\"127.0.0.1\"]\n\n\
+         # Live map over QUIC (WebTransport), by UDP; `live.inner` of each router, and where browsers find it.\n\
+         [hub.quic]\nlisten = \"{hub}\"\nrouters = [\"{live_inner}\"]\npublic_port = {public_port}\n\n\
          # One for each persistence agent of the cluster.\n\
          [[hub.persistence]]\nnode = \"{PERSISTENCE}\"\naddr = \"{persistence}\"\n{}",
         head("hub", "hub-{index}", hub_admin),
@@ -314,6 +331,12 @@ mod tests {
         assert_eq!(hub.service.check(), Ok(()));
         assert_eq!(hub.service.bus_listen, gateway.service.live[0].addr);
         assert!(crate::door::open(&hub.access).is_ok());
+        let (tcp, live) = (router.service.tcp.expect("browsers"), router.service.live.expect("live maps"));
+        assert_eq!(tcp.hubs[0].addr, hub.service.listen);
+        let quic = hub.service.quic.expect("live maps");
+        assert_eq!((live.hubs[0].addr, quic.routers), (quic.listen, vec![live.inner]));
+        assert_eq!(quic.public_port, Some(live.listen.port()));
+        assert!(hub.cluster.is_some() && hub.service.proxy.from.contains(&tcp.listen.ip()));
         let health = config::load::<drover_health::Config>(&dir.join("health.toml"), "health", &none).ok();
         let health = health.expect("a good config");
         assert_eq!(health.service.check(), Ok(()));

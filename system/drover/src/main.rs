@@ -19,6 +19,7 @@ mod operations;
 mod pki;
 mod print;
 mod services;
+mod shown;
 #[cfg(feature = "slowdown")]
 mod slowdown;
 mod source;

@@ -25,7 +25,7 @@ pub(crate) fn run(command: &PkiCommand) -> Result<(), Stop> {
             make_secret(dir)?;
             let dir = dir.display();
             show(&format!(
-                "wrote {dir}/cluster.secret: every gateway, router and DNS server of the cluster needs it, nobody else\n"
+                "wrote {dir}/cluster.secret: every gateway, router, hub and DNS server of the cluster needs it, nobody else\n"
             ));
             Ok(())
         }

@@ -31,7 +31,7 @@ use crate::cli::{PersistenceArgs, Placement, ServiceArgs, TrackerArgs};
 use crate::config::{self, Loaded, LogFormat, Process, usage};
 use crate::operations::Operations;
 use crate::source::Source;
-use crate::{Stop, complain, database, door, metrics, pki, print, show};
+use crate::{Stop, complain, database, door, metrics, pki, print, show, shown};
 
 /// How often the list of revoked certificates is read again.
 const REVOKED_FILE_INTERVAL: Duration = Duration::from_secs(10);
@@ -105,7 +105,8 @@ pub(crate) fn router(args: &ServiceArgs) -> Result<(), Stop> {
         let failed = |error| format!("read the address: {error}");
         let (addr, inner) = (router.local_addr().map_err(failed)?, router.inner_addr().map_err(failed)?);
         let tcp = router.tcp_addr().map(tracing::field::display);
-        info!(%addr, %inner, tcp, "router listens");
+        let live = router.live_addrs().map_err(failed)?.map(|(listen, _)| tracing::field::display(listen));
+        info!(%addr, %inner, tcp, live, "router listens");
         admin.ready();
         router.run(cancel).await;
         Ok(())
@@ -182,7 +183,9 @@ pub(crate) fn hub(args: &ServiceArgs) -> Result<(), Stop> {
     )?;
     let door::Believed { verifier, tickets } =
         door::open(&loaded.access).map_err(|problem| usage(path, &format!("[access]: {problem}")))?;
-    let site = door::site(&loaded.site).map_err(|problem| usage(path, &format!("[site]: {problem}")))?;
+    let wrong_site = |problem: String| usage(path, &format!("[site]: {problem}"));
+    let certificate = shown::Source::of(&loaded.site).map_err(wrong_site)?;
+    let site = door::site(&loaded.site).map_err(wrong_site)?;
     if args.check_config {
         return checked(path);
     }
@@ -193,12 +196,18 @@ pub(crate) fn hub(args: &ServiceArgs) -> Result<(), Stop> {
         requests_burst: loaded.site.requests_burst,
         ..drover_api::Config::default()
     };
-    let Loaded { process, service, identity, trust, .. } = loaded;
+    let Loaded { process, service, cluster, identity, trust, .. } = loaded;
     run(&process, &args.placement, identity.principal(), |env, cancel, admin| async move {
         let door = Arc::new(drover_hub::Tokens::new(verifier.clone(), tickets.clone()));
-        let hub = drover_hub::Hub::bind(env, service, &identity, &trust, door)
+        let is_public = certificate.is_public();
+        let needs_certificate = is_public || service.quic.is_some();
+        let hub = drover_hub::Hub::bind_with(env.clone(), service, &identity, &trust, cluster, door)
             .await
             .map_err(|error| Chain(&error).to_string())?;
+        if needs_certificate {
+            certificate.start(&env, hub.shown()).map_err(|error| format!("[site]: {error}"))?;
+        }
+        let hub = if is_public { hub.with_tls().map_err(|error| Chain(&error).to_string())? } else { hub };
         let hub = hub.with_site(verifier, tickets, api, site);
         let (discovery, gauge) = (hub.discovery(), hub.gauge());
         admin.tell(move || {
@@ -208,7 +217,8 @@ pub(crate) fn hub(args: &ServiceArgs) -> Result<(), Stop> {
         });
         let failed = |error| format!("read the address: {error}");
         let (addr, bus) = (hub.local_addr().map_err(failed)?, hub.bus_addr().map_err(failed)?);
-        info!(%addr, %bus, "hub listens");
+        let quic = hub.quic_addr().map_err(failed)?.map(tracing::field::display);
+        info!(%addr, %bus, quic, tls = is_public, "hub listens");
         admin.ready();
         hub.run(cancel).await;
         Ok(())

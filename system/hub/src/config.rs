@@ -1,6 +1,6 @@
 //! Settings of the hub. Every bound says what happens at it.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use drover_bus::discovery::Config as Joining;
@@ -32,6 +32,39 @@ pub struct Peer {
     pub node: NodeName,
     /// Its `listen` address.
     pub addr: SocketAddr,
+}
+
+/// Routers that pass TCP on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProxyConfig {
+    /// Their addresses. From there a connection may begin with a PROXY header of version 2, which says whose it is; one from anywhere
+    /// else that does is closed. With [hub.discovery] the addresses of routers that have registered are believed, too. Whoever can open
+    /// connections from such an address can be anybody to the limits and the audit trail.
+    pub from: Vec<IpAddr>,
+}
+
+/// Live maps over QUIC: WebTransport for browsers, and `live-map/1.0` for other clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuicConfig {
+    /// Address of the clients' port (UDP).
+    pub listen: SocketAddr,
+    /// Where routers send from: their `live.inner`. From there, and with the cluster's secret, a datagram shows its client; clients may
+    /// still connect directly. With [hub.discovery] those that have registered are believed, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routers: Vec<SocketAddr>,
+    /// Port at which browsers come, on the host that they have the pages from: that of `live` in the routers. Absent: the port of
+    /// `listen`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_port: Option<u16>,
+}
+
+impl Default for QuicConfig {
+    fn default() -> Self {
+        let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 4433));
+        Self { listen, routers: Vec::new(), public_port: None }
+    }
 }
 
 /// Settings of the hub.
@@ -91,6 +124,11 @@ pub struct Config {
     #[serde(rename = "drain_ms", with = "drover_env::millis")]
     #[schemars(with = "u64")]
     pub drain: Duration,
+    /// Routers that pass TCP on.
+    pub proxy: ProxyConfig,
+    /// Live maps over QUIC; absent: WebSocket alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quic: Option<QuicConfig>,
     /// Groups of vehicles.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
@@ -127,6 +165,8 @@ impl Default for Config {
             resume_within: Duration::from_secs(60),
             topics_max: 64,
             drain: Duration::from_secs(2),
+            proxy: ProxyConfig::default(),
+            quic: None,
             groups: Vec::new(),
             bus_bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             persistence: Vec::new(),

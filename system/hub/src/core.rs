@@ -63,10 +63,10 @@ pub enum Turned {
 /// What happened, for events and the log. Each is told once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// Somebody was let in: role and name of the token.
-    Admitted(&'static str, String),
-    /// Somebody was not: why.
-    Refused(&'static str),
+    /// Somebody was let in: role, name of the token, and from where.
+    Admitted(&'static str, String, IpAddr),
+    /// Somebody was not: why, and from where.
+    Refused(&'static str, IpAddr),
     /// A client was let go.
     LetGo(SessionKey, Farewell),
     /// A client went on where it was, or could not.
@@ -198,11 +198,11 @@ impl Core {
         token: Option<&str>,
     ) -> Result<SessionKey, Turned> {
         if self.sessions.len() >= self.config.sessions_max && !self.forget_oldest(now) {
-            self.notes.push(Note::Refused("full"));
+            self.notes.push(Note::Refused("full", peer));
             return Err(Turned::Full);
         }
         if !self.addresses.take(peer) {
-            self.notes.push(Note::Refused("address"));
+            self.notes.push(Note::Refused("address", peer));
             return Err(Turned::Address);
         }
         let key = SessionKey(self.next_key);
@@ -231,23 +231,24 @@ impl Core {
     }
 
     fn authenticate(&mut self, wall: WallTime, key: SessionKey, token: &str) -> Result<(), Turned> {
+        let Some(peer) = self.sessions.get(&key).map(|session| session.peer) else { return Ok(()) };
         let principal = self.door.admit(token, wall).map_err(|denied| {
-            self.notes.push(Note::Refused(denied.name()));
+            self.notes.push(Note::Refused(denied.name(), peer));
             Turned::Denied(denied)
         })?;
         if self.is_over(&principal) {
-            self.notes.push(Note::Refused(Denied::Revoked.name()));
+            self.notes.push(Note::Refused(Denied::Revoked.name(), peer));
             return Err(Turned::Denied(Denied::Revoked));
         }
         if !self.tokens.take(principal.token_id.clone()) {
-            self.notes.push(Note::Refused("token"));
+            self.notes.push(Note::Refused("token", peer));
             return Err(Turned::Token);
         }
+        self.count_customer(&principal, true);
         let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
         let tick_ms = self.config.tick.as_millis() as u64;
         let welcome = protocol::welcome(&session.name, &self.hub, wall, tick_ms, &principal);
-        self.count_customer(&principal, true);
-        self.notes.push(Note::Admitted(principal.role.name(), principal.token_id.clone()));
+        self.notes.push(Note::Admitted(principal.role.name(), principal.token_id.clone(), peer));
         session.stage = Stage::Known(Box::new(View::new(Arc::new(principal), session.encoding)));
         session.answer(welcome);
         self.woken.push(key);

@@ -1,9 +1,12 @@
-//! The live hub: takes fresh fixes from gateways and shows each client what it may see and asked for, over WebSocket.
+//! The live hub: takes fresh fixes from gateways and shows each client what it may see and asked for, over WebSocket, WebTransport or
+//! a QUIC stream of its own.
 //!
 //! Keeps of each vehicle the newest fix alone, and of each client what it has not been told yet: one place per vehicle, so that a
 //! client which is slow costs bounded memory and sees fewer steps, never older ones. Knows no store, no gateway's sessions and no
 //! other hub's clients. The cores ([`core`] and what it is made of) hold no clock, socket or task.
 
+mod arrival;
+mod carrier;
 mod cells;
 mod config;
 pub mod core;
@@ -18,19 +21,23 @@ mod limits;
 mod live;
 mod outbox;
 mod protocol;
+mod quic;
+mod reach;
 mod render;
 mod server;
 mod service;
 mod session;
 mod site;
 mod socket;
+mod stream;
 mod tokens;
 mod tools;
 mod view;
+mod web_transport;
 mod wheel;
 
 pub use cells::{Viewport, ViewportError};
-pub use config::{Config, Group, Peer};
+pub use config::{Config, Group, Peer, ProxyConfig, QuicConfig};
 pub use door::{DRIVE, Denied, Door, FLEET_VIEW, MAP_VIEW, Principal, Role, Visible};
 pub use fleet::Status;
 pub use herald::{Herald, Tidings};

@@ -92,11 +92,20 @@ impl Live {
     /// One event for each: the audit trail, and what the twin judges.
     fn tell(&self, note: &Note) {
         match note {
-            Note::Admitted(role, token_id) => {
-                let fields = [("reason", Value::Str(role)), ("token", Value::Str(token_id))];
+            Note::Admitted(role, token_id, client) => {
+                let client = client.to_string();
+                let fields = [
+                    ("reason", Value::Str(role)),
+                    ("token", Value::Str(token_id)),
+                    ("client", Value::Str(&client)),
+                ];
                 self.env.event("hub.admitted", &fields);
             }
-            Note::Refused(reason) => self.env.event("hub.refused", &[("reason", Value::Str(reason))]),
+            Note::Refused(reason, client) => {
+                let client = client.to_string();
+                self.env
+                    .event("hub.refused", &[("reason", Value::Str(reason)), ("client", Value::Str(&client))]);
+            }
             Note::LetGo(key, farewell) => {
                 let fields = [("reason", Value::Str(farewell.name())), ("session", Value::U64(key.0))];
                 self.env.event("hub.let_go", &fields);

@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use drover_env::{BoxFuture, ByteStream, Listener, Value};
+use drover_env::{BoxFuture, ByteStream, Chain, Listener, Value};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN,
     SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::service::service_fn;
@@ -18,18 +18,21 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use crate::arrival::{Secured, Trusted, arrived, begins_with_tls};
+use crate::carrier;
 use crate::core::{Encoding, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON, SessionKey, Turned};
 use crate::live::Live;
 use crate::socket;
 
 /// Where sessions are asked for.
-const LIVE_MAP: &str = "/live-map";
+pub(crate) const LIVE_MAP: &str = "/live-map";
 /// What health agents ask: it is answered from the loop that tells clients what is new.
 const PROBE: &str = "/live-map/probe";
 /// Connections that have no session, or not yet: pages, the API, handshakes.
@@ -65,15 +68,30 @@ pub(crate) struct Server {
     pub(crate) live: Arc<Live>,
     pub(crate) pages: Arc<dyn Pages>,
     pub(crate) tasks: TaskTracker,
+    pub(crate) trusted: Trusted,
+    /// How it ends TLS, if it does.
+    pub(crate) tls: Option<TlsAcceptor>,
+}
+
+/// A connection, ready for HTTP.
+struct Ready {
+    stream: Box<dyn ByteStream>,
+    /// Without TLS, although the hub has a certificate: it is sent away.
+    is_bare: bool,
 }
 
 /// An upgrade that was agreed on.
 type Agreed = Mutex<Option<(OnUpgrade, SessionKey)>>;
 
 impl Server {
+    /// Connections at once.
+    pub(crate) fn most(&self) -> usize {
+        self.live.config.sessions_max + CONNECTIONS_SPARE
+    }
+
     /// Takes connections until `cancel`.
     pub(crate) async fn run(self, mut listener: Box<dyn Listener>, cancel: CancellationToken) {
-        let most = self.live.config.sessions_max + CONNECTIONS_SPARE;
+        let most = self.most();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -96,8 +114,34 @@ impl Server {
         }
     }
 
+    /// From whom a connection is, and TLS.
+    async fn receive(&self, stream: Box<dyn ByteStream>) -> Option<Ready> {
+        let stream = match arrived(stream, &self.trusted).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                if let Some(reason) = error.reason() {
+                    self.live.env.event("hub.refused", &[("reason", Value::Str(reason))]);
+                    warn!(error = %Chain(&error), "a connection is refused");
+                }
+                return None;
+            }
+        };
+        let Some(tls) = &self.tls else { return Some(Ready { stream, is_bare: false }) };
+        let (stream, begins) = begins_with_tls(stream).await.ok()?;
+        match begins {
+            true => Some(Ready { stream: Secured::boxed(tls.accept(stream).await.ok()?), is_bare: false }),
+            false => Some(Ready { stream, is_bare: true }),
+        }
+    }
+
     /// One connection: requests, and the session if one of them asks for it.
     async fn serve(self, stream: Box<dyn ByteStream>, cancel: CancellationToken) {
+        let received = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return,
+            received = timeout(self.live.config.handshake_max, self.receive(stream)) => received,
+        };
+        let Ok(Some(Ready { stream, is_bare })) = received else { return };
         let (peer, agreed) = (stream.peer_addr(), Agreed::default());
         let mut http = hyper::server::conn::http1::Builder::new();
         // Its clock is no env's.
@@ -105,7 +149,12 @@ impl Server {
         http.timer(TokioTimer::new()).header_read_timeout(self.live.config.handshake_max);
         let answer = service_fn(|request| {
             let (this, agreed) = (&self, &agreed);
-            async move { Ok::<_, Infallible>(this.answer(request, peer, agreed).await) }
+            async move {
+                Ok::<_, Infallible>(match is_bare && request.uri().path() != PROBE {
+                    true => to_https(&request),
+                    false => this.answer(request, peer, agreed).await,
+                })
+            }
         });
         {
             let connection = http.serve_connection(TokioIo::new(stream), answer).with_upgrades();
@@ -151,10 +200,7 @@ impl Server {
         let headers = request.headers();
         let (encoding, protocol) = encoding_of(headers);
         let token = headers.get(AUTHORIZATION).map(|value| bearer(value).unwrap_or_default().to_owned());
-        let wall = self.live.env.wall();
-        let opened =
-            self.live.decide(|core| core.open(Instant::now(), wall, peer, encoding, token.as_deref()));
-        let key = match opened {
+        let key = match carrier::open(&self.live, "web_socket", peer, encoding, token.as_deref()) {
             Ok(key) => key,
             Err(turned) => {
                 let status = match turned {
@@ -193,10 +239,7 @@ impl Server {
             refusal.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             return Err(Box::new(refusal));
         }
-        let origins = &self.live.config.origins;
-        let foreign = |origin: &HeaderValue| !origins.iter().any(|known| origin == known.as_str());
-        if !origins.is_empty() && headers.get(ORIGIN).is_some_and(foreign) {
-            self.live.env.event("hub.refused", &[("reason", Value::Str("origin"))]);
+        if self.is_foreign(headers.get(ORIGIN)) {
             return refuse(StatusCode::FORBIDDEN, "pages of this origin may not open a session");
         }
         let accept = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
@@ -205,6 +248,33 @@ impl Server {
             None => refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing"),
         }
     }
+}
+
+impl Server {
+    /// True if pages of this origin may not open a session.
+    pub(crate) fn is_foreign(&self, origin: Option<&HeaderValue>) -> bool {
+        let origins = &self.live.config.origins;
+        let unknown = |origin: &HeaderValue| !origins.iter().any(|known| origin == known.as_str());
+        let foreign = !origins.is_empty() && origin.is_some_and(unknown);
+        if foreign {
+            self.live.env.event("hub.refused", &[("reason", Value::Str("origin"))]);
+        }
+        foreign
+    }
+}
+
+/// Sends a browser that came without TLS to where it is (RFC 9110 section 15.4.9).
+fn to_https(request: &Request<Incoming>) -> Response<Body> {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let place = host.and_then(|host| HeaderValue::try_from(format!("https://{host}{path}")).ok());
+    let Some(place) = place else {
+        return problem(StatusCode::BAD_REQUEST, "this port speaks TLS: https");
+    };
+    let mut response = empty(StatusCode::PERMANENT_REDIRECT);
+    response.headers_mut().insert(LOCATION, place);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// How a client wants positions, and what it called that.

@@ -1,5 +1,6 @@
 //! The hub as a service: its clients' port, its endpoint on the bus, and the tick.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,21 +11,27 @@ use drover_bus::discovery::{About, Discovery, Member, Purpose, callable};
 use drover_bus::{Agent, NodeAddr, Policy, Pool, PoolConfig};
 use drover_env::{Env, Listener};
 use drover_model::NodeKind;
-use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
+use drover_quic::{
+    Believed, ClusterKeys, Identity, Principal, Profile, QuicError, ServerSetup, Shown, Trust,
+};
 use drover_wire::mcp;
 use quinn::Endpoint;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Config;
-use crate::core::{Core, Counts, Planted};
+use crate::arrival::Trusted;
+use crate::carrier::GOODBYE_MAX;
+use crate::core::{Core, Counts, Farewell, Planted};
 use crate::door::Door;
 use crate::herald::Herald;
 use crate::live::Live;
+use crate::reach::Reach;
 use crate::server::{NoPages, Pages, Server};
 use crate::site::{LiveFleet, Site, SiteConfig};
-use crate::{directory, feed, intake, tools};
+use crate::{directory, feed, intake, quic, tools};
 
 /// How often the core looks after what is due where each fix is told at once.
 const TICK_WITHOUT: Duration = Duration::from_millis(100);
@@ -47,6 +54,12 @@ pub enum BindError {
         #[source]
         source: std::io::Error,
     },
+    /// Its port for live maps over QUIC.
+    #[error("open the live maps' endpoint")]
+    Live(#[source] QuicError),
+    /// TLS for browsers.
+    #[error("set up TLS for browsers")]
+    Tls(#[source] QuicError),
     /// Its certificate is not a hub's.
     #[error("the certificate names {found}, not a hub (drover://svc/hub/<index>)")]
     Identity {
@@ -60,6 +73,11 @@ pub struct Hub {
     live: Arc<Live>,
     pages: Arc<dyn Pages>,
     listener: Box<dyn Listener>,
+    /// Live maps over QUIC, and whose word on clients' addresses is taken there.
+    quic: Option<(Endpoint, Believed)>,
+    reach: Arc<Reach>,
+    tls: Option<TlsAcceptor>,
+    trusted: Trusted,
     endpoint: Endpoint,
     member: Option<Member>,
     pool: Pool,
@@ -90,13 +108,29 @@ impl Hub {
         trust: &Trust,
         door: Arc<dyn Door>,
     ) -> Result<Self, BindError> {
-        match identity.principal() {
-            Some(Principal::Service(node)) if node.kind == NodeKind::Hub => {}
+        Self::bind_with(env, config, identity, trust, None, door).await
+    }
+
+    /// As [`Self::bind`], in a cluster with routers: the connection ids of live maps over QUIC name the hub, and what comes from a router
+    /// shows its client's address.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub async fn bind_with(
+        env: Env,
+        config: Config,
+        identity: &Identity,
+        trust: &Trust,
+        cluster: Option<ClusterKeys>,
+        door: Arc<dyn Door>,
+    ) -> Result<Self, BindError> {
+        let node = match identity.principal() {
+            Some(Principal::Service(node)) if node.kind == NodeKind::Hub => node,
             other => {
                 let found = other.map_or_else(|| "nobody".to_owned(), |who| who.to_string());
                 return Err(BindError::Identity { found });
             }
-        }
+        };
         config.check().map_err(BindError::Config)?;
         let config = config.buggified(&env);
         let setup = ServerSetup {
@@ -113,14 +147,24 @@ impl Hub {
         let bus = endpoint
             .local_addr()
             .map_err(|source| BindError::Endpoint(QuicError::Socket { addr: config.bus_listen, source }))?;
+        let shown = Shown::default();
+        let quic = quic::open(&env, &config, node, identity, cluster, &shown).map_err(BindError::Live)?;
         let advertised = |addr| config.discovery.advertised(addr);
+        let mut addresses = BTreeMap::from([
+            (Purpose::Bus, advertised(bus)),
+            (Purpose::Public, advertised(clients)),
+            (Purpose::Probe, advertised(clients)),
+        ]);
+        let mut port = None;
+        if let (Some((endpoint, _)), Some(quic)) = (&quic, &config.quic) {
+            let addr = endpoint.local_addr();
+            let addr =
+                addr.map_err(|source| BindError::Live(QuicError::Socket { addr: quic.listen, source }))?;
+            addresses.insert(Purpose::Live, advertised(addr));
+            port = Some(quic.public_port.unwrap_or(addr.port()));
+        }
         let about = About {
-            addresses: [
-                (Purpose::Bus, advertised(bus)),
-                (Purpose::Public, advertised(clients)),
-                (Purpose::Probe, advertised(clients)),
-            ]
-            .into(),
+            addresses,
             tools: ["HubService".to_owned()].into(),
             capacity: u32::try_from(config.sessions_max).unwrap_or(u32::MAX),
         };
@@ -143,7 +187,27 @@ impl Hub {
         let live = Arc::new(Live::new(env, config, core));
         let others = member.as_ref().map(|member| (member.discovery(), pool.clone()));
         let herald = Herald::new(live.clone(), others);
-        Ok(Self { live, pages: Arc::new(NoPages), listener, endpoint, member, pool, herald, life })
+        let (reach, trusted) = (Arc::new(Reach::new(shown, port)), Trusted::new(&live.config.proxy.from));
+        let pages = Arc::new(NoPages);
+        let tls = None;
+        Ok(Self { live, pages, listener, quic, reach, tls, trusted, endpoint, member, pool, herald, life })
+    }
+
+    /// Ends TLS on the clients' port for TCP, with the certificate of [`Self::shown`]. Without it that port is plain, and browsers are
+    /// told to take the certificate of QUIC by its hash.
+    ///
+    /// # Errors
+    /// As the TLS library's.
+    pub fn with_tls(mut self) -> Result<Self, BindError> {
+        let tls = drover_quic::browser_tls(&self.live.env, &self.reach.shown).map_err(BindError::Tls)?;
+        self.tls = Some(tls.into());
+        self.reach.set_secure();
+        Ok(self)
+    }
+
+    /// The certificate that browsers are shown: to be set before it runs, and whenever there is a newer one.
+    pub fn shown(&self) -> Shown {
+        self.reach.shown.clone()
     }
 
     /// Answers what is no session with the pages and the HTTP API, to whoever `verifier` believes. `tickets` are what share links give
@@ -158,7 +222,8 @@ impl Hub {
     ) -> Self {
         let fleet = Arc::new(LiveFleet(self.live.clone()));
         let api = Api::new(self.live.env.clone(), self.pool.clone(), verifier, tickets, fleet, api);
-        self.with_pages(Arc::new(Site::new(api, site)))
+        let reach = self.reach.clone();
+        self.with_pages(Arc::new(Site::new(api, site, reach)))
     }
 
     /// Answers what is no session with `pages`.
@@ -184,6 +249,14 @@ impl Hub {
         self.endpoint.local_addr()
     }
 
+    /// Where live maps over QUIC connect, if the config has it.
+    ///
+    /// # Errors
+    /// The socket is closed.
+    pub fn quic_addr(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.quic.as_ref().map(|(endpoint, _)| endpoint.local_addr()).transpose()
+    }
+
     /// What it hears of others, if it has joined a cluster.
     pub fn discovery(&self) -> Option<Discovery> {
         self.member.as_ref().map(Member::discovery)
@@ -203,15 +276,27 @@ impl Hub {
     pub async fn run(self, cancel: CancellationToken) {
         let (live, tasks) = (self.live, TaskTracker::new());
         let env = live.env.clone();
-        let server = Server { live: live.clone(), pages: self.pages, tasks: tasks.clone() };
+        let server = Server {
+            live: live.clone(),
+            pages: self.pages,
+            tasks: tasks.clone(),
+            trusted: self.trusted.clone(),
+            tls: self.tls,
+        };
         let (accepting, stop) = (CancellationToken::new(), CancellationToken::new());
+        let quic = self.quic.as_ref().map(|(endpoint, _)| endpoint.clone());
+        let taking_quic = quic.clone().map(|endpoint| {
+            env.spawn("hub.accept_quic", server.clone().run_quic(endpoint, accepting.clone()))
+        });
         let taking = env.spawn("hub.accept", server.run(self.listener, accepting.clone()));
         let ticking = env.spawn("hub.tick", tick(live.clone()));
         let agent = agent(&live, &self.herald, self.life);
         let following = self.member.as_ref().map(|member| {
             let listed =
                 live.config.persistence.iter().map(|peer| NodeAddr { name: peer.node, addr: peer.addr });
-            let following = follow(live.clone(), member.discovery(), self.pool.clone(), listed.collect());
+            let routers = (self.trusted, self.quic.map(|(_, routers)| routers));
+            let following =
+                follow(live.clone(), member.discovery(), self.pool.clone(), listed.collect(), routers);
             env.spawn("hub.news", following)
         });
         let feeding = env.spawn("hub.feed", feed::follow(live.clone(), self.pool.clone()));
@@ -228,6 +313,11 @@ impl Hub {
             live.decide(|core| core.drain(Instant::now()));
             tasks.close();
             let _ = timeout(drain, tasks.wait()).await;
+            if let Some(endpoint) = quic {
+                endpoint.close(u32::from(Farewell::Draining.code()).into(), b"the hub has stopped");
+                // Lets the goodbyes out; whoever does not answer learns by a reset.
+                let _ = timeout(GOODBYE_MAX.min(drain), endpoint.wait_idle()).await;
+            }
             stop.cancel();
         };
         tokio::join!(agent.serve(env.clone(), self.endpoint, stop.clone()), ends);
@@ -237,6 +327,9 @@ impl Hub {
             following.abort();
         }
         taking.abort();
+        if let Some(taking) = taking_quic {
+            taking.abort();
+        }
         env.event("hub.stopped", &[]);
     }
 }
@@ -252,12 +345,22 @@ async fn tick(live: Arc<Live>) {
     }
 }
 
-/// Keeps the pool to the persistence agents and the other hubs that the news names, for ever. The list of the config holds until there
-/// is some.
-async fn follow(live: Arc<Live>, discovery: Discovery, pool: Pool, listed: Vec<NodeAddr>) {
+/// Keeps the pool to the persistence agents and the other hubs that the news names, and what routers say of clients to those that it
+/// knows, for ever. The lists of the config hold until there is some.
+async fn follow(
+    live: Arc<Live>,
+    discovery: Discovery,
+    pool: Pool,
+    listed: Vec<NodeAddr>,
+    (trusted, believed): (Trusted, Option<Believed>),
+) {
     let mut news = discovery.watch();
     loop {
         let snapshot = discovery.snapshot();
+        trusted.set(&live.config.proxy.from, &snapshot);
+        if let (Some(believed), Some(quic)) = (&believed, &live.config.quic) {
+            believed.set(quic::believed(&snapshot, &quic.routers));
+        }
         let mut nodes = callable(&snapshot, NodeKind::Persistence, &listed);
         let hubs = callable(&snapshot, NodeKind::Hub, &[]).into_iter();
         nodes.extend(hubs.filter(|(hub, _)| hub.name.to_string() != live.env.node()));

@@ -14,13 +14,14 @@ use flate2::write::GzEncoder;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
-    IF_NONE_MATCH, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST,
+    HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, VARY,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::live::Live;
+use crate::reach::Reach;
 use crate::server::{Body, Pages, problem};
 
 /// How long a browser keeps the street map, in seconds.
@@ -54,7 +55,8 @@ pub struct SiteConfig {
 /// Answers everything that is no session.
 pub(crate) struct Site {
     api: Api,
-    config: Bytes,
+    config: Value,
+    reach: Arc<Reach>,
     map: Map,
 }
 
@@ -66,17 +68,24 @@ struct Map {
 }
 
 impl Site {
-    pub(crate) fn new(api: Api, config: SiteConfig) -> Self {
+    pub(crate) fn new(api: Api, config: SiteConfig, reach: Arc<Reach>) -> Self {
         let map = Map::new(config.streets.clone().unwrap_or_default());
-        let config = described(&config, &map).to_string().into();
-        Self { api, config, map }
+        let config = described(&config, &map);
+        Self { api, config, reach, map }
+    }
+
+    /// What the pages are told; of certificates what is so now.
+    fn described(&self) -> Bytes {
+        let mut config = self.config.clone();
+        config["web_transport"] = self.reach.described();
+        config.to_string().into()
     }
 
     async fn find(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let path = request.uri().path().to_owned();
         match path.as_str() {
             "/config.json" | "/api/v1/config.json" => {
-                bytes(StatusCode::OK, "application/json", self.config.clone())
+                bytes(StatusCode::OK, "application/json", self.described())
             }
             path if Api::is_of(path) => self.api.answer(request, peer.ip()).await.map(BodyExt::boxed_unsync),
             _ if *request.method() != Method::GET && *request.method() != Method::HEAD => {
@@ -84,7 +93,7 @@ impl Site {
             }
             "/streets.geojson" => self.map.answer(request.headers()),
             path if path.starts_with("/tiles/") => self.tile(path),
-            path => asset(path, request.headers())
+            path => asset(path, request.headers(), &self.reach)
                 .unwrap_or_else(|| problem(StatusCode::NOT_FOUND, &format!("there is no {path}"))),
         }
     }
@@ -165,7 +174,8 @@ impl Map {
 }
 
 /// A file of the pages.
-fn asset(path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
+fn asset(path: &str, headers: &HeaderMap, reach: &Reach) -> Option<Response<Body>> {
+    let elsewhere = reach.origin(header(headers, HOST));
     let asset = drover_web::asset(path)?.accepting(header(headers, ACCEPT_ENCODING));
     let mut answer = if asset.is_known(header(headers, IF_NONE_MATCH)) {
         bytes(StatusCode::NOT_MODIFIED, asset.mime, Bytes::new())
@@ -181,6 +191,11 @@ fn asset(path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
     headers.insert(ETAG, HeaderValue::from_static(asset.etag));
     for (name, value) in drover_web::HEADERS {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    // WebTransport's port is another origin.
+    let policy = elsewhere.map(|origin| HeaderValue::try_from(drover_web::content_security_policy(&origin)));
+    if let Some(Ok(policy)) = policy {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
     Some(answer)
 }

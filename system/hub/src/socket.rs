@@ -1,8 +1,6 @@
 //! One client's WebSocket: one task, which reads and writes by turns. It has no timer; what is due the core says on its tick.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use drover_env::ByteStream;
@@ -15,13 +13,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::core::{Collected, Farewell, Out, SessionKey};
+use crate::carrier::{self, Ended, GOODBYE_MAX, Writes, Written};
+use crate::core::{Farewell, Out, SessionKey};
 use crate::live::Live;
 
 /// Bytes that are read at once, and kept for each client.
 const READ_BYTES: usize = 1024;
-/// How long a client may take for the close frame and its answer.
-const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 /// A stream as the server has it after the upgrade.
 type Stream = Box<dyn ByteStream>;
@@ -32,18 +29,19 @@ pub(crate) async fn serve(live: Arc<Live>, key: SessionKey, stream: Stream, read
         .read_buffer_size(READ_BYTES)
         .max_message_size(Some(live.config.message_bytes_max))
         .max_frame_size(Some(live.config.message_bytes_max));
-    let mut socket =
-        WebSocketStream::from_partially_read(stream, read_already.to_vec(), Role::Server, Some(config)).await;
+    let socket =
+        WebSocketStream::from_partially_read(stream, read_already.to_vec(), Role::Server, Some(config));
+    let mut socket = Socket(socket.await);
     let woken = live.register(key);
     let ended = carry(&live, key, &mut socket, &woken).await;
     live.lost(key);
     let closing = async {
         if let Ended::Closed(code, reason) = ended {
             let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-            socket.close(Some(frame)).await.ok()?;
+            socket.0.close(Some(frame)).await.ok()?;
         }
         // The answer to a close frame, ours or the client's, so that what was written before is not lost with the connection.
-        while let Some(Ok(_)) = socket.next().await {}
+        while let Some(Ok(_)) = socket.0.next().await {}
         Some(())
     };
     if !matches!(ended, Ended::Gone) {
@@ -51,34 +49,19 @@ pub(crate) async fn serve(live: Arc<Live>, key: SessionKey, stream: Stream, read
     }
 }
 
-/// How a session's socket ended.
-enum Ended {
-    /// The hub closes it, with this code and reason.
-    Closed(u16, &'static str),
-    /// The client closes it.
-    ByClient,
-    /// There is nobody to say anything to.
-    Gone,
-}
-
 /// Reads and writes until the session's socket ends.
-async fn carry(
-    live: &Arc<Live>,
-    key: SessionKey,
-    socket: &mut WebSocketStream<Stream>,
-    woken: &Notify,
-) -> Ended {
+async fn carry(live: &Arc<Live>, key: SessionKey, socket: &mut Socket, woken: &Notify) -> Ended {
     loop {
         let message = tokio::select! {
             biased;
             () = woken.notified() => {
-                match write(live, key, socket, woken).await {
+                match carrier::write(live, key, socket, woken).await {
                     Written::All => continue,
                     Written::Goodbye(farewell) => return Ended::Closed(farewell.code(), farewell.name()),
                     Written::Gone => return Ended::Gone,
                 }
             }
-            message = socket.next() => message,
+            message = socket.0.next() => message,
         };
         let now = Instant::now();
         match message {
@@ -105,46 +88,16 @@ const fn refusal_of(error: &Error) -> Ended {
     }
 }
 
-enum Written {
-    All,
-    Goodbye(Farewell),
-    Gone,
-}
+/// A WebSocket as a session writes to it.
+struct Socket(WebSocketStream<Stream>);
 
-/// Writes what the session has to say, in one piece. A client that does not take it is left there when the core says so.
-async fn write(
-    live: &Arc<Live>,
-    key: SessionKey,
-    socket: &mut WebSocketStream<Stream>,
-    woken: &Notify,
-) -> Written {
-    loop {
-        let Collected { messages, farewell } = live.decide(|core| core.collect(Instant::now(), key));
-        if messages.is_empty() {
-            return farewell.map_or(Written::All, Written::Goodbye);
-        }
-        let bytes = frames(&messages);
-        let mut writing = pin!(async {
-            // Answers to pings are the library's: they go first, so that no frame is cut in two.
-            socket.flush().await.ok()?;
-            socket.get_mut().write_all(&bytes).await.ok()?;
-            socket.get_mut().flush().await.ok()
-        });
-        let written = loop {
-            tokio::select! {
-                biased;
-                written = &mut writing => break written,
-                () = woken.notified() => {
-                    if live.decide(|core| core.farewell(key)).is_some_and(|farewell| farewell == Farewell::Slow) {
-                        return Written::Gone;
-                    }
-                }
-            }
-        };
-        if written.is_none() {
-            return Written::Gone;
-        }
-        live.decide(|core| core.wrote(key));
+impl Writes for Socket {
+    async fn write(&mut self, messages: &[Out]) -> Option<()> {
+        let bytes = frames(messages);
+        // Answers to pings are the library's: they go first, so that no frame is cut in two.
+        self.0.flush().await.ok()?;
+        self.0.get_mut().write_all(&bytes).await.ok()?;
+        self.0.get_mut().flush().await.ok()
     }
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use aes::{Aes128Dec, Aes128Enc};
+use drover_model::{NodeKind, NodeName};
 
 pub use issuer::ServerIds;
 
@@ -25,12 +26,31 @@ const NONCE_BYTES_MIN: usize = 4;
 /// Configs that can be in use at the same time. The eighth codepoint, 7, says "no config": such an id is never routable.
 pub(crate) const CODEPOINTS: u8 = 7;
 
-/// The number of one gateway inside its connection ids. 32 bits for a few hundred gateways: a client's random first id is
+/// In the numbers of hubs: they share keys with gateways, and no id may be of two servers.
+const OF_HUBS: u32 = 1 << 31;
+
+/// The number of one gateway or hub inside its connection ids. 32 bits for a few hundred of them: a client's random first id is
 /// taken for one of theirs once in some ten million times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerId(u32);
 
 impl ServerId {
+    /// The number of a node: of a gateway its index, of a hub its index in the upper half of all numbers.
+    pub const fn of(node: NodeName) -> Self {
+        match node.kind {
+            NodeKind::Hub => Self(OF_HUBS | node.index),
+            _ => Self(node.index),
+        }
+    }
+
+    /// The gateway or hub of that number.
+    pub const fn node(self) -> NodeName {
+        match self.0 & OF_HUBS {
+            0 => NodeName::new(NodeKind::Gateway, self.0),
+            _ => NodeName::new(NodeKind::Hub, self.0 & !OF_HUBS),
+        }
+    }
+
     /// The server of this number.
     pub const fn new(number: u32) -> Self {
         Self(number)

@@ -73,9 +73,20 @@ pub struct ServerSetup<'a> {
 /// The address can not be bound, or the certificates are unusable.
 pub fn server(env: &Env, bind: SocketAddr, setup: &ServerSetup<'_>) -> Result<Endpoint, QuicError> {
     let config = server_config(env, setup, None)?;
+    open_alone(env, bind, config, setup.reset_key)
+}
+
+/// An endpoint whose clients come directly.
+pub(crate) fn open_alone(
+    env: &Env,
+    bind: SocketAddr,
+    config: ServerConfig,
+    reset_key: [u8; 32],
+) -> Result<Endpoint, QuicError> {
     let (socket, seeds) = plain_socket(env, bind)?;
-    let ids = move || Box::new(SeededIds::new(&seeds)) as Box<dyn ConnectionIdGenerator>;
-    open(env, bind, Parts { socket, seeds, reset_key: setup.reset_key, ids, server: Some(config) })
+    let own = seeds.clone();
+    let ids = move || Box::new(SeededIds::new(&own)) as Box<dyn ConnectionIdGenerator>;
+    open(env, bind, Parts { socket, seeds, reset_key, ids, server: Some(config) })
 }
 
 /// A gateway's place in a cluster with routers.
@@ -102,9 +113,21 @@ pub fn server_behind_routers(
     setup: &ServerSetup<'_>,
     membership: &Membership,
 ) -> Result<Endpoint, QuicError> {
+    let reset_key =
+        if env.planted("random_reset_key") { setup.reset_key } else { membership.keys.reset_key() };
+    let config = server_config(env, setup, Some(&membership.keys))?;
+    open_member(env, bind, config, reset_key, membership)
+}
+
+/// An endpoint whose clients come through routers, or directly.
+pub(crate) fn open_member(
+    env: &Env,
+    bind: SocketAddr,
+    config: ServerConfig,
+    reset_key: [u8; 32],
+    membership: &Membership,
+) -> Result<Endpoint, QuicError> {
     let Membership { keys, server, routers, clients_max } = membership.clone();
-    let reset_key = if env.planted("random_reset_key") { setup.reset_key } else { keys.reset_key() };
-    let config = server_config(env, setup, Some(&keys))?;
     let failed = |source| QuicError::Socket { addr: bind, source };
     let socket = env.datagrams_apart(bind).map_err(failed)?;
     let seeds = socket_seeds(env, &*socket).map_err(failed)?;
@@ -123,14 +146,25 @@ fn server_config(
     cluster: Option<&ClusterKeys>,
 ) -> Result<ServerConfig, QuicError> {
     let tls = tls::server(env, setup, cluster)?;
-    let tls = QuicServerConfig::try_from(tls).map_err(|error| QuicError::Tls(error.to_string()))?;
     let reset_key = cluster.map_or(setup.reset_key, ClusterKeys::reset_key);
+    quic_config(env, tls, setup.profile, reset_key, cluster.is_some())
+}
+
+/// A server's config of what TLS and transport it has. `routed`: its datagrams may bear a shim.
+pub(crate) fn quic_config(
+    env: &Env,
+    tls: rustls::ServerConfig,
+    profile: &Profile,
+    reset_key: [u8; 32],
+    routed: bool,
+) -> Result<ServerConfig, QuicError> {
+    let tls = QuicServerConfig::try_from(tls).map_err(|error| QuicError::Tls(error.to_string()))?;
     let token_key = ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"drover token").extract(&reset_key);
     let mut config = ServerConfig::new(Arc::new(tls), Arc::new(token_key));
     let mut tokens = ValidationTokenConfig::default();
     tokens.sent(0);
     config
-        .transport_config(setup.profile.transport(false, if cluster.is_some() { SHIM_BYTES } else { 0 }))
+        .transport_config(profile.transport(false, if routed { SHIM_BYTES } else { 0 }))
         .validation_token_config(tokens)
         .time_source(Arc::new(WallClock(env.clone())));
     Ok(config)
@@ -226,11 +260,35 @@ pub fn client_config(
     alpn: &[u8],
     profile: &Profile,
 ) -> Result<ClientConfig, QuicError> {
-    let tls = tls::client(env, identity, trust, alpn, profile.resume)?;
+    let tls = tls::client(env, Some(identity), trust, alpn, profile.resume)?;
+    let owner = identity.principal().map(|who| who.to_string()).unwrap_or_default();
+    finish_client(env, tls, alpn, profile, &owner)
+}
+
+/// How to connect without a certificate, to a server that lets anybody come. As [`client_config`]: one for each node.
+///
+/// # Errors
+/// The CA's certificate is unusable.
+pub fn guest_config(
+    env: &Env,
+    trust: &Trust,
+    alpn: &[u8],
+    profile: &Profile,
+) -> Result<ClientConfig, QuicError> {
+    let tls = tls::client(env, None, trust, alpn, profile.resume)?;
+    finish_client(env, tls, alpn, profile, "guest")
+}
+
+fn finish_client(
+    env: &Env,
+    tls: rustls::ClientConfig,
+    alpn: &[u8],
+    profile: &Profile,
+    owner: &str,
+) -> Result<ClientConfig, QuicError> {
     let tls = QuicClientConfig::try_from(tls).map_err(|error| QuicError::Tls(error.to_string()))?;
     let mut config = ClientConfig::new(Arc::new(tls));
-    let owner = identity.principal().map(|who| who.to_string()).unwrap_or_default();
-    let seeds = env.seeds().child("first ids").child(&String::from_utf8_lossy(alpn)).child(&owner);
+    let seeds = env.seeds().child("first ids").child(&String::from_utf8_lossy(alpn)).child(owner);
     let ids = std::sync::Mutex::new(SeededIds::new(&seeds));
     config.transport_config(profile.transport(true, 0)).initial_dst_cid_provider(Arc::new(move || {
         ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner).generate_cid()

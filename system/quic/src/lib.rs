@@ -10,6 +10,7 @@ mod endpoint;
 mod pki;
 mod principal;
 mod profile;
+mod public;
 mod returns;
 mod routers;
 mod runtime;
@@ -23,12 +24,13 @@ pub use cid::{
 };
 pub use cluster::{ClusterKeys, ClusterSecret, SecretError};
 pub use endpoint::{
-    Membership, QuicError, ServerSetup, client, client_config, client_through, principal, rebind, serial,
-    server, server_behind_routers, server_name,
+    Membership, QuicError, ServerSetup, client, client_config, client_through, guest_config, principal,
+    rebind, serial, server, server_behind_routers, server_name,
 };
 pub use pki::{Ca, Identity, PkiError, Trust, serial_in_pem};
 pub use principal::{Principal, PrincipalError};
 pub use profile::Profile;
+pub use public::{LOCAL_CERT_LIFE, OpenSetup, Shown, browser_tls, local_cert, open_server};
 pub use routers::Routers;
 pub use serial::{Serial, SerialError};
 pub use shim::{Believed, SHIM_BYTES, ShimKey, Way};

@@ -79,6 +79,11 @@ impl Identity {
         derived
     }
 
+    /// The node's own certificate, in DER; empty if there is none.
+    pub fn leaf(&self) -> &[u8] {
+        self.chain.first().map(AsRef::as_ref).unwrap_or_default()
+    }
+
     /// The serial number of the certificate; `None` if it is broken.
     pub fn serial(&self) -> Option<Serial> {
         self.chain.first().and_then(Serial::of)
@@ -223,7 +228,7 @@ fn params(now: WallTime, days: u32, common_name: &str, seeds: &SeedTree) -> Cert
     params
 }
 
-fn date(time: WallTime) -> OffsetDateTime {
+pub(crate) fn date(time: WallTime) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(time.as_secs()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use drover_env::Env;
 use quinn::TimeSource;
 use rustls::client::WebPkiServerVerifier;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::UnixTime;
 
@@ -46,10 +46,29 @@ pub(crate) fn server(
     Ok(tls)
 }
 
-/// Of a client.
+/// Of a server that anybody may connect to.
+pub(crate) fn open_server(
+    env: &Env,
+    resolver: Arc<dyn ResolvesServerCert>,
+    alpn: &[&[u8]],
+) -> Result<rustls::ServerConfig, QuicError> {
+    let mut tls =
+        rustls::ServerConfig::builder_with_details(env.crypto().clone(), Arc::new(WallClock(env.clone())))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| QuicError::Tls(error.to_string()))?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+    tls.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    // A client that comes again shows its token again; a handshake is little beside the snapshot that follows it.
+    tls.send_tls13_tickets = 0;
+    tls.max_early_data_size = 0;
+    Ok(tls)
+}
+
+/// Of a client; of one that has no certificate without `identity`.
 pub(crate) fn client(
     env: &Env,
-    identity: &Identity,
+    identity: Option<&Identity>,
     trust: &Trust,
     alpn: &[u8],
     resume: bool,
@@ -58,13 +77,17 @@ pub(crate) fn client(
     let verifier = WebPkiServerVerifier::builder_with_provider(trust.roots.clone(), env.crypto().clone())
         .build()
         .map_err(|e| tls_error(&e))?;
-    let mut tls =
+    let builder =
         rustls::ClientConfig::builder_with_details(env.crypto().clone(), Arc::new(WallClock(env.clone())))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|e| tls_error(&e))?
-            .with_webpki_verifier(verifier)
+            .with_webpki_verifier(verifier);
+    let mut tls = match identity {
+        Some(identity) => builder
             .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
-            .map_err(|e| tls_error(&e))?;
+            .map_err(|e| tls_error(&e))?,
+        None => builder.with_no_client_auth(),
+    };
     tls.alpn_protocols = vec![alpn.to_vec()];
     tls.resumption = match resume {
         true => rustls::client::Resumption::in_memory_sessions(SESSIONS_KEPT),
@@ -146,7 +169,7 @@ mod tests {
             let who = Principal::Vehicle { tenant, vehicle };
             let identity = self.ca.issue(&who, &self.seeds).expect("a certificate");
             let trust = self.ca.trust().expect("a root");
-            Arc::new(client(&self.env, &identity, &trust, b"test", resume).expect("a config"))
+            Arc::new(client(&self.env, Some(&identity), &trust, b"test", resume).expect("a config"))
         }
     }
 

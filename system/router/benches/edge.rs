@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use drover_env::real::{self, Metrics};
 use drover_model::{NodeKind, NodeName};
 use drover_quic::{ClusterKeys, ClusterSecret, ServerId};
-use drover_router::{Batch, Config, Forwarder, Router, Server, State, Table};
+use drover_router::{Batch, Config, Forwarder, Placing, Router, Server, State, Table};
 use nix::sys::socket::sockopt::RcvBufForce;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, setsockopt};
 use rustix::thread::{ClockId, CpuSet, sched_setaffinity};
@@ -93,7 +93,7 @@ fn ten_million_packets() {
     let addr = |server: u32| SocketAddr::from(([10, 0, 0, server as u8], 443));
     let servers =
         (0..SERVERS).map(|index| (NodeName::new(NodeKind::Gateway, index), addr(index), State::Serving));
-    let table = Table::new(&keys, 10, servers);
+    let table = Table::new(&keys, 10, Placing::ById, servers);
     let config = keys.cid_config(10);
     let (seeds, now) = (drover_env::SeedTree::from_number(1), tokio::time::Instant::now());
     let mut forwarder = Forwarder::new(&keys, seeds.rng("resets"), &Config::default(), now);

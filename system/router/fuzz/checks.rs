@@ -1,13 +1,15 @@
 //! What must hold for any datagram. The tests call it too, with every input of the corpus.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::LazyLock;
 
 use drover_model::{NodeKind, NodeName};
 use drover_quic::{ClusterKeys, ClusterSecret};
-use drover_router::{Header, LongKind, State, Table, Verdict, parse};
+use drover_router::{Header, LongKind, Placing, State, Table, Verdict, parse};
 
 static KEYS: LazyLock<ClusterKeys> = LazyLock::new(|| ClusterKeys::new(ClusterSecret::from_bytes([7; 32])));
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
 /// A server that takes what comes, one that drains, one that is dead.
 pub static TABLE: LazyLock<Table> = LazyLock::new(|| {
@@ -15,12 +17,17 @@ pub static TABLE: LazyLock<Table> = LazyLock::new(|| {
         let addr = SocketAddr::from(([10, 0, 0, 1], 1000 + index as u16));
         (NodeName::new(NodeKind::Gateway, index), addr, state)
     };
-    Table::new(&KEYS, 10, (0..).zip([State::Serving, State::Draining, State::Dead]).map(server))
+    Table::new(
+        &KEYS,
+        10,
+        Placing::ById,
+        (0..).zip([State::Serving, State::Draining, State::Dead]).map(server),
+    )
 });
 
 /// Decides on a datagram, and compares with what its id says.
 pub fn decide(data: &[u8]) {
-    let verdict = drover_router::decide(data, &TABLE);
+    let verdict = drover_router::decide(data, CLIENT, &TABLE);
     let header = parse(data);
     let named = header.and_then(|header| {
         let (Header::Short { id } | Header::Long { id, .. }) = header;

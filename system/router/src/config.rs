@@ -28,6 +28,29 @@ pub struct Server {
     pub state: State,
 }
 
+/// Live maps over QUIC: datagrams are passed on to hubs as those of vehicles are to gateways, and a client comes to the hub that its TCP
+/// would come to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LiveConfig {
+    /// Where clients send to: another address than that of vehicles.
+    pub listen: SocketAddr,
+    /// Where hubs answer to. They believe a client's address from here alone: list it in their `routers`.
+    pub inner: SocketAddr,
+    /// The hubs. With [router.discovery]: until there is news of them.
+    pub hubs: Vec<Server>,
+}
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 4433)),
+            inner: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9444)),
+            hubs: Vec::new(),
+        }
+    }
+}
+
 /// Settings of the router.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -55,6 +78,9 @@ pub struct Config {
     /// TCP for browsers; absent: there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tcp: Option<TcpConfig>,
+    /// Live maps over QUIC; absent: there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveConfig>,
 }
 
 impl Default for Config {
@@ -69,6 +95,7 @@ impl Default for Config {
             public: None,
             discovery: Joining::default(),
             tcp: None,
+            live: None,
         }
     }
 }
@@ -86,21 +113,7 @@ impl Config {
                     .to_owned(),
             );
         }
-        let mut seen = BTreeSet::new();
-        for Server { node, addr, .. } in &self.gateways {
-            if node.kind != NodeKind::Gateway {
-                return Err(format!("gateways: {node} is no gateway"));
-            }
-            if !seen.insert(node.index) {
-                return Err(format!("gateways: {node} is there twice"));
-            }
-            if addr.is_ipv4() != self.inner.is_ipv4() {
-                return Err(format!(
-                    "gateways: {node} at {addr} can not be reached from inner = {}",
-                    self.inner
-                ));
-            }
-        }
+        check_servers("gateways", NodeKind::Gateway, &self.gateways, self.inner)?;
         if !(1..=SHARDS_MAX).contains(&self.shards) {
             return Err(format!("shards of {} is not between 1 and {SHARDS_MAX}", self.shards));
         }
@@ -113,9 +126,45 @@ impl Config {
         if let Some(tcp) = &self.tcp {
             tcp.check(!self.discovery.agents.is_empty())?;
         }
+        if let Some(live) = &self.live {
+            if live.hubs.is_empty() && self.discovery.agents.is_empty() {
+                return Err(
+                    "live: no hub: add a [[router.live.hubs]] with node and addr, or a [[router.discovery.agents]]"
+                        .to_owned(),
+                );
+            }
+            check_servers("live.hubs", NodeKind::Hub, &live.hubs, live.inner)?;
+            let taken = [self.listen, self.inner];
+            if live.listen.port() != 0 && (taken.contains(&live.listen) || live.listen == live.inner) {
+                return Err(
+                    "live.listen must be another address than listen, inner and live.inner".to_owned()
+                );
+            }
+            if live.inner.port() != 0 && taken.contains(&live.inner) {
+                return Err("live.inner must be another address than listen and inner".to_owned());
+            }
+            self.discovery.check(live.inner)?;
+        }
         self.discovery.check(self.listen)?;
         self.discovery.check(self.inner)
     }
+}
+
+/// Checks that servers are of that kind, once each, and can be reached.
+fn check_servers(key: &str, kind: NodeKind, servers: &[Server], inner: SocketAddr) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for Server { node, addr, .. } in servers {
+        if node.kind != kind {
+            return Err(format!("{key}: {node} is no {}", kind.name()));
+        }
+        if !seen.insert(node.index) {
+            return Err(format!("{key}: {node} is there twice"));
+        }
+        if addr.is_ipv4() != inner.is_ipv4() {
+            return Err(format!("{key}: {node} at {addr} can not be reached from inner = {inner}"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -144,6 +193,13 @@ mod tests {
             &format!("listen = \"127.0.0.1:9\"\ninner = \"127.0.0.1:9\"\n{good}"),
             "another address than listen",
         );
+        let live = |text: &str| format!("{good}[live]\n{text}");
+        check(&live(""), "live: no hub: add a");
+        let hub = |node: &str| format!("[[live.hubs]]\nnode = \"{node}\"\naddr = \"192.0.2.2:4433\"\n");
+        check(&live(&hub("hub/0")), "");
+        check(&live(&hub("gateway/0")), "live.hubs: gateway/0 is no hub");
+        check(&live(&format!("listen = \"0.0.0.0:443\"\n{}", hub("hub/0"))), "live.listen must be another");
+        check(&live(&format!("inner = \"0.0.0.0:9443\"\n{}", hub("hub/0"))), "live.inner must be another");
         assert!(toml::from_str::<Config>("gateway = []").is_err(), "an unknown key");
     }
 }

@@ -1,6 +1,6 @@
 //! Where a datagram of a client goes. A pure function of the datagram and the table.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use drover_model::NodeName;
 
@@ -76,9 +76,9 @@ pub enum Verdict {
     Drop(Cause),
 }
 
-/// Decides on a datagram of a client.
+/// Decides on a datagram of a client with this address.
 #[inline]
-pub fn decide(datagram: &[u8], table: &Table) -> Verdict {
+pub fn decide(datagram: &[u8], client: IpAddr, table: &Table) -> Verdict {
     match parse(datagram) {
         None => Verdict::Drop(Cause::Junk),
         Some(Header::Short { id }) => match table.server(id) {
@@ -86,11 +86,11 @@ pub fn decide(datagram: &[u8], table: &Table) -> Verdict {
             Some(server) => route(server),
             None => Verdict::Drop(Cause::UnknownServer),
         },
-        Some(Header::Long { kind, id }) => decide_long(datagram.len(), kind, id, table),
+        Some(Header::Long { kind, id }) => decide_long(datagram.len(), kind, id, client, table),
     }
 }
 
-fn decide_long(datagram_bytes: usize, kind: LongKind, id: &[u8], table: &Table) -> Verdict {
+fn decide_long(datagram_bytes: usize, kind: LongKind, id: &[u8], client: IpAddr, table: &Table) -> Verdict {
     match kind {
         LongKind::Retry | LongKind::VersionNegotiation => return Verdict::Drop(Cause::Junk),
         LongKind::Initial | LongKind::UnknownVersion if datagram_bytes < INITIAL_BYTES_MIN => {
@@ -103,8 +103,8 @@ fn decide_long(datagram_bytes: usize, kind: LongKind, id: &[u8], table: &Table) 
         Some(server) => route(server),
         // Under an id that its server must have chosen.
         None if kind == LongKind::Handshake => Verdict::Drop(Cause::UnknownServer),
-        // Under an id that the client chose. It stays the same when its address changes before the server has answered.
-        None => match table.place(id) {
+        // Under an id that the client chose.
+        None => match table.place(id, client) {
             Some(server) => Verdict::Place(server.node, server.addr),
             None => Verdict::Drop(Cause::NoServer),
         },
@@ -121,6 +121,9 @@ mod tests {
     use drover_quic::{ClusterKeys, ClusterSecret, ServerId};
 
     use super::*;
+    use crate::table::Placing;
+
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1));
 
     fn keys(secret: u8) -> ClusterKeys {
         ClusterKeys::new(ClusterSecret::from_bytes([secret; 32]))
@@ -136,7 +139,7 @@ mod tests {
             let (node, addr) = gateway(index);
             (node, addr, state)
         });
-        Table::new(&keys(7), 10, servers)
+        Table::new(&keys(7), 10, Placing::ById, servers)
     }
 
     fn id(secret: u8, server: u32) -> Vec<u8> {
@@ -157,7 +160,7 @@ mod tests {
 
     #[track_caller]
     fn check(datagram: &[u8], expected: Verdict) {
-        assert_eq!(decide(datagram, &table()), expected);
+        assert_eq!(decide(datagram, CLIENT, &table()), expected);
     }
 
     fn routed(server: u32) -> Verdict {
@@ -200,8 +203,8 @@ mod tests {
         {
             check(&long(bits, version, &[5; 8], len), placed());
         }
-        let nobody = Table::new(&keys(7), 10, []);
-        assert_eq!(decide(&long(0, 1, &[5; 8], 1200), &nobody), Verdict::Drop(Cause::NoServer));
+        let nobody = Table::new(&keys(7), 10, Placing::ById, []);
+        assert_eq!(decide(&long(0, 1, &[5; 8], 1200), CLIENT, &nobody), Verdict::Drop(Cause::NoServer));
     }
 
     #[test]

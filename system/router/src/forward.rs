@@ -134,7 +134,9 @@ impl Forwarder {
         for (slot, (bytes, meta)) in slots.take(received).enumerate() {
             let client = meta.addr;
             let verdict = match bytes.get(..meta.len.min(DATAGRAM_BYTES_MAX + 1)) {
-                Some(datagram) if datagram.len() <= DATAGRAM_BYTES_MAX => decide(datagram, table),
+                Some(datagram) if datagram.len() <= DATAGRAM_BYTES_MAX => {
+                    decide(datagram, client.ip(), table)
+                }
                 _ => Verdict::Drop(Cause::Oversize),
             };
             let verdict = match verdict {

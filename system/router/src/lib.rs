@@ -1,4 +1,4 @@
-//! The router: forwards QUIC datagrams between clients and gateways, and TCP between browsers and hubs.
+//! The router: forwards QUIC datagrams between vehicles and gateways and between watchers and hubs, and TCP between browsers and hubs.
 //!
 //! Of QUIC it remembers no connection and no client. Where a packet goes follows from the packet and the table of servers alone, so
 //! that every router answers alike and any of them may die. Ends no TLS, opens no packet, and keeps no queue of its own:
@@ -16,11 +16,11 @@ mod sources;
 mod table;
 mod tcp;
 
-pub use config::{Config, Server};
+pub use config::{Config, LiveConfig, Server};
 pub use counts::Counts;
 pub use decision::{Cause, Verdict, decide};
 pub use forward::{BATCH_MAX, Batch, Forwarder, Outgoing};
 pub use packet::{Header, LongKind, parse};
 pub use service::{BindError, Router};
-pub use table::{State, Table};
+pub use table::{Placing, State, Table};
 pub use tcp::TcpConfig;

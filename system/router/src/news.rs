@@ -16,26 +16,46 @@ pub(crate) async fn changed(news: &mut Option<Watcher<u64>>) {
     }
 }
 
-/// Where routers reach a node of that kind.
-fn address(kind: NodeKind, node: &Node) -> Option<SocketAddr> {
-    let of = |purpose| node.addresses.get(&purpose).copied();
-    match kind {
-        // What clients are told to come to may be a router.
-        NodeKind::Hub => of(Purpose::Probe).or_else(|| of(Purpose::Public)),
-        _ => of(Purpose::Telemetry),
+/// What routers reach: which nodes, and by which of their addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Gateways, for vehicles.
+    Vehicles,
+    /// Hubs, over TCP.
+    Browsers,
+    /// Hubs, over QUIC.
+    Live,
+}
+
+impl Way {
+    const fn kind(self) -> NodeKind {
+        match self {
+            Self::Vehicles => NodeKind::Gateway,
+            Self::Browsers | Self::Live => NodeKind::Hub,
+        }
+    }
+
+    fn address(self, node: &Node) -> Option<SocketAddr> {
+        let of = |purpose| node.addresses.get(&purpose).copied();
+        match self {
+            Self::Vehicles => of(Purpose::Telemetry),
+            // What clients are told to come to may be a router.
+            Self::Browsers => of(Purpose::Probe).or_else(|| of(Purpose::Public)),
+            Self::Live => of(Purpose::Live),
+        }
     }
 }
 
-/// The nodes of one kind in a snapshot, with those of the config that no agent knows: without news of any they are as the config has
+/// The nodes of a way in a snapshot, with those of the config that no agent knows: without news of any they are as the config has
 /// them, with it they keep what they have.
 ///
 /// Overloaded ones get nothing new while others take it. If nobody takes anything, those that are believed dead may not be: they are
 /// tried again. Those that drain have said so themselves, and get nothing new even then.
-pub(crate) fn servers(snapshot: &Snapshot, kind: NodeKind, listed: &[Server]) -> Vec<Server> {
+pub(crate) fn servers(snapshot: &Snapshot, way: Way, listed: &[Server]) -> Vec<Server> {
     let known: Vec<(Server, NodeState)> = snapshot
-        .of_kind(kind)
+        .of_kind(way.kind())
         .filter_map(|(node, of_node)| {
-            let addr = address(kind, of_node)?;
+            let addr = way.address(of_node)?;
             Some((Server { node, addr, state: State::Serving }, of_node.state))
         })
         .collect();
@@ -91,7 +111,7 @@ mod tests {
         };
         let nodes = (0..).zip(states).map(node).collect();
         let snapshot = Snapshot { nodes, ..Snapshot::default() };
-        let found = servers(&snapshot, NodeKind::Gateway, &[server(9, State::Serving)]);
+        let found = servers(&snapshot, Way::Vehicles, &[server(9, State::Serving)]);
         let known = (0..).zip(expected).map(|(index, state)| server(index, *state));
         let expected: Vec<Server> = [server(9, listed)].into_iter().chain(known).collect();
         assert_eq!(found, expected, "{states:?}");

@@ -19,8 +19,8 @@ use tracing::warn;
 use crate::config::{Config, Server};
 use crate::decision::Verdict;
 use crate::forward::{Batch, Forwarder, Outgoing};
-use crate::news;
-use crate::table::{State, Table};
+use crate::news::{self, Way};
+use crate::table::{Placing, State, Table};
 use crate::tcp::Tcp;
 
 /// How often counts are told and keys are looked after.
@@ -51,6 +51,8 @@ pub enum BindError {
 /// A router, bound and ready to run.
 pub struct Router {
     first: Shard,
+    /// Live maps' part, if the config has one.
+    live: Option<Shard>,
     member: Option<Member>,
     tcp: Option<Tcp>,
 }
@@ -58,6 +60,7 @@ pub struct Router {
 /// One thread's part: sockets of its own, and the table that all share.
 struct Shard {
     env: Env,
+    way: Way,
     keys: ClusterKeys,
     config: Config,
     /// Towards clients.
@@ -122,7 +125,11 @@ impl Router {
         let inner = router.inner_addr().map_err(failed("inner", config.inner))?;
         let public = config.public.unwrap_or_else(|| config.discovery.advertised(outer));
         let addresses = [(Purpose::Public, public), (Purpose::Probe, config.discovery.advertised(inner))];
-        let about = About { addresses: addresses.into(), ..About::default() };
+        let mut about = About { addresses: addresses.into(), ..About::default() };
+        if let Some(live) = &router.live {
+            let inner = live.inner.local_addr().map_err(failed("live.inner", live.config.inner))?;
+            about.addresses.insert(Purpose::Live, config.discovery.advertised(inner));
+        }
         let joined = Member::join_from(&router.first.env, &config.discovery, identity, trust, about);
         router.member = joined.map_err(BindError::Discovery)?;
         Ok(router)
@@ -130,9 +137,18 @@ impl Router {
 
     fn open(env: Env, config: Config, keys: ClusterKeys) -> Result<Self, BindError> {
         config.check().map_err(BindError::Config)?;
-        let table = Arc::new(ArcSwap::from_pointee(table(&env, &keys, &config.gateways)));
-        let first = Shard::bind(env, config, keys, table)?;
-        Ok(Self { first: Shard { keeps_table: true, ..first }, member: None, tcp: None })
+        let live = config.live.clone().map(|live| {
+            let config = Config {
+                listen: live.listen,
+                inner: live.inner,
+                gateways: live.hubs,
+                shards: 1,
+                ..config.clone()
+            };
+            Shard::open(env.clone(), Way::Live, config, keys.clone())
+        });
+        let first = Shard::open(env, Way::Vehicles, config, keys)?;
+        Ok(Self { first, live: live.transpose()?, member: None, tcp: None })
     }
 
     /// Opens the port for browsers, if the config has one.
@@ -171,6 +187,15 @@ impl Router {
         self.first.inner.local_addr()
     }
 
+    /// Where live maps over QUIC send to and hubs answer to, if the config has it.
+    ///
+    /// # Errors
+    /// The socket is closed.
+    pub fn live_addrs(&self) -> io::Result<Option<(SocketAddr, SocketAddr)>> {
+        let Some(live) = &self.live else { return Ok(None) };
+        Ok(Some((live.outer.local_addr()?, live.inner.local_addr()?)))
+    }
+
     /// What it hears of others, if it has joined a cluster.
     pub fn discovery(&self) -> Option<Discovery> {
         self.member.as_ref().map(Member::discovery)
@@ -179,7 +204,7 @@ impl Router {
     /// Forwards until `cancel`, and a moment longer if others must hear of it. There is nothing to hand over: any other router does
     /// the same.
     pub async fn run(mut self, cancel: CancellationToken) {
-        let (tcp, discovery) = (self.tcp.take(), self.discovery());
+        let (tcp, live, discovery) = (self.tcp.take(), self.live.take(), self.discovery());
         let stop = CancellationToken::new();
         let others = self.start_others(&stop);
         let joined = async {
@@ -194,7 +219,12 @@ impl Router {
                 tcp.run(&cancel, &stop, discovery.clone()).await;
             }
         };
-        tokio::join!(self.first.run(stop.clone(), discovery.clone()), joined, browsers);
+        let watchers = async {
+            if let Some(live) = live {
+                live.run(stop.clone(), discovery.clone()).await;
+            }
+        };
+        tokio::join!(self.first.run(stop.clone(), discovery.clone()), joined, browsers, watchers);
         join(others).await;
     }
 
@@ -211,7 +241,7 @@ impl Router {
             let (env, config, keys) = (own.clone(), config.clone(), keys.clone());
             let (table, cancel) = (table.clone(), cancel.clone());
             Box::pin(async move {
-                match Shard::bind(env, config, keys, table) {
+                match Shard::bind(env, Way::Vehicles, config, keys, table) {
                     Ok(shard) => shard.run(cancel, None).await,
                     Err(error) => warn!(error = %Chain(&error), "a shard of the router does not run"),
                 }
@@ -231,8 +261,16 @@ async fn join(others: io::Result<Option<Shards>>) {
 }
 
 impl Shard {
+    /// The shard that looks after its table.
+    fn open(env: Env, way: Way, config: Config, keys: ClusterKeys) -> Result<Self, BindError> {
+        let table = Arc::new(ArcSwap::from_pointee(table(&env, &keys, way, &config.gateways)));
+        let shard = Self::bind(env, way, config, keys, table)?;
+        Ok(Self { keeps_table: true, ..shard })
+    }
+
     fn bind(
         env: Env,
+        way: Way,
         config: Config,
         keys: ClusterKeys,
         table: Arc<ArcSwap<Table>>,
@@ -245,14 +283,15 @@ impl Shard {
             opened.map_err(|source| BindError::Socket { what, addr, source })
         };
         let (outer, inner) = (open("listen", config.listen)?, open("inner", config.inner)?);
-        Ok(Self { env, keys, config, outer, inner, table, keeps_table: false })
+        Ok(Self { env, way, keys, config, outer, inner, table, keeps_table: false })
     }
 
     async fn run(self, cancel: CancellationToken, discovery: Option<Discovery>) {
-        let Self { env, keys, config, outer, inner, table, keeps_table } = self;
+        let Self { env, way, keys, config, outer, inner, table, keeps_table } = self;
         let mut news = discovery.as_ref().map(Discovery::watch);
         let mut servers = config.gateways.clone();
-        let mut forwarder = Forwarder::new(&keys, env.rng("resets"), &config, Instant::now());
+        let resets = if way == Way::Live { "live resets" } else { "resets" };
+        let mut forwarder = Forwarder::new(&keys, env.rng(resets), &config, Instant::now());
         let mut batch = Batch::default();
         let mut turn = Side::Clients;
         let mut tick = interval(TICK);
@@ -263,18 +302,18 @@ impl Shard {
                 _ = tick.tick() => {
                     forwarder.counts().tell(&env);
                     if keeps_table {
-                        rotate(&env, &keys, &servers, &table);
+                        rotate(&env, &keys, way, &servers, &table);
                     }
                     continue;
                 }
                 () = news::changed(&mut news), if news.is_some() => {
                     let snapshot = discovery.as_ref().map(Discovery::snapshot).unwrap_or_default();
-                    servers = news::servers(&snapshot, NodeKind::Gateway, &config.gateways);
+                    servers = news::servers(&snapshot, way, &config.gateways);
                     if env.planted("draining_given_new") {
                         let drains = |server: &&mut Server| server.state == State::Draining;
                         servers.iter_mut().filter(drains).for_each(|server| server.state = State::Serving);
                     }
-                    table.store(Arc::new(self::table(&env, &keys, &servers)));
+                    table.store(Arc::new(self::table(&env, &keys, way, &servers)));
                     continue;
                 }
                 () = cancel.cancelled() => break,
@@ -310,22 +349,24 @@ impl Shard {
     }
 }
 
-fn table(env: &Env, keys: &ClusterKeys, servers: &[Server]) -> Table {
+fn table(env: &Env, keys: &ClusterKeys, way: Way, servers: &[Server]) -> Table {
     let generation = keys.generation(env.wall());
     // Planted: each server's packets go to the one after it.
     let shift = usize::from(env.planted("servers_swapped"));
     let addrs = servers.iter().cycle().skip(shift).map(|server| server.addr);
+    let placing = if way == Way::Live { Placing::ByClient } else { Placing::ById };
     Table::new(
         keys,
         generation,
+        placing,
         servers.iter().zip(addrs).map(|(server, addr)| (server.node, addr, server.state)),
     )
 }
 
 /// Takes the keys of the present generation into the table.
-fn rotate(env: &Env, keys: &ClusterKeys, servers: &[Server], shared: &ArcSwap<Table>) {
+fn rotate(env: &Env, keys: &ClusterKeys, way: Way, servers: &[Server], shared: &ArcSwap<Table>) {
     if shared.load().generation() != keys.generation(env.wall()) {
-        shared.store(Arc::new(table(env, keys, servers)));
+        shared.store(Arc::new(table(env, keys, way, servers)));
         env.event("router.keys_rotated", &[]);
     }
 }

@@ -1,6 +1,6 @@
 //! The servers of a service, as routers know them. Never changes: a new one takes its place.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use drover_model::NodeName;
 use drover_quic::{CidReader, ClusterKeys, ServerId};
@@ -21,6 +21,16 @@ pub enum State {
     Dead,
 }
 
+/// What decides which server a new connection gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placing {
+    /// The id that it begins with, which stays the same when the client's address changes before the server has answered: vehicles
+    /// spread evenly, however many of them share an address.
+    ById,
+    /// The client's address, as for TCP of browsers: whoever comes back finds the hub that still knows its session.
+    ByClient,
+}
+
 /// One server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -38,6 +48,7 @@ pub struct Table {
     generation: u64,
     ids: CidReader,
     placement_seed: u64,
+    placing: Placing,
     /// By id.
     servers: Vec<Entry>,
     /// Addresses of all, in order: who may answer.
@@ -47,16 +58,17 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table of these servers, which reads ids of a generation and of those beside it. A server's id is its index.
+    /// The table of these servers, which reads ids of a generation and of those beside it.
     pub fn new(
         keys: &ClusterKeys,
         generation: u64,
+        placing: Placing,
         servers: impl IntoIterator<Item = (NodeName, SocketAddr, State)>,
     ) -> Self {
         let placement_seed = keys.placement_seed();
         let entry = |(node, addr, state): (NodeName, SocketAddr, State)| {
-            let id = ServerId::new(node.index);
-            Entry { id, node, addr, state, salt: xxh3_64_with_seed(&id.to_bytes(), placement_seed) }
+            let salt = xxh3_64_with_seed(&node.index.to_be_bytes(), placement_seed);
+            Entry { id: ServerId::of(node), node, addr, state, salt }
         };
         let mut servers: Vec<Entry> = servers.into_iter().map(entry).collect();
         servers.sort_by_key(|server| server.id);
@@ -64,7 +76,7 @@ impl Table {
         let mut addrs: Vec<SocketAddr> = servers.iter().map(|server| server.addr).collect();
         addrs.sort_unstable();
         let takers = (0..servers.len()).filter(|&at| servers[at].state == State::Serving).collect();
-        Self { generation, ids: keys.cid_reader(generation), placement_seed, servers, addrs, takers }
+        Self { generation, ids: keys.cid_reader(generation), placement_seed, placing, servers, addrs, takers }
     }
 
     /// The generation whose ids it reads.
@@ -80,10 +92,13 @@ impl Table {
         self.servers.get(at)
     }
 
-    /// The server for a connection that begins with this id: the one that wins by rendezvous hashing, the same at every
+    /// The server for a connection of this client that begins with this id: the one that wins by rendezvous hashing, the same at every
     /// router. A server that comes or goes moves only what it wins.
-    pub(crate) fn place(&self, id: &[u8]) -> Option<&Entry> {
-        let hash = xxh3_64_with_seed(id, self.placement_seed);
+    pub(crate) fn place(&self, id: &[u8], client: IpAddr) -> Option<&Entry> {
+        let hash = match self.placing {
+            Placing::ById => xxh3_64_with_seed(id, self.placement_seed),
+            Placing::ByClient => client_hash(client, self.placement_seed),
+        };
         let takers = self.takers.iter().filter_map(|&at| self.servers.get(at));
         takers.max_by_key(|server| mixed(hash ^ server.salt))
     }
@@ -92,6 +107,14 @@ impl Table {
     #[inline]
     pub fn is_server(&self, addr: SocketAddr) -> bool {
         self.addrs.binary_search(&addr).is_ok()
+    }
+}
+
+/// What stands for a client: of IPv6 its /64, since it has all of that, and changes within it.
+pub(crate) fn client_hash(client: IpAddr, seed: u64) -> u64 {
+    match client.to_canonical() {
+        IpAddr::V4(ip) => xxh3_64_with_seed(&ip.octets(), seed),
+        IpAddr::V6(ip) => xxh3_64_with_seed(&ip.octets()[..8], seed),
     }
 }
 
@@ -117,11 +140,13 @@ mod tests {
             let addr = SocketAddr::from(([10, 0, 0, 1], 1000 + *index as u16));
             (NodeName::new(NodeKind::Gateway, *index), addr, *state)
         };
-        Table::new(&keys, 10, servers.iter().map(server))
+        Table::new(&keys, 10, Placing::ById, servers.iter().map(server))
     }
 
     fn placed(table: &Table) -> Vec<Option<u32>> {
-        (0u32..10_000).map(|n| table.place(&n.to_be_bytes()).map(|server| server.node.index)).collect()
+        let client = IpAddr::from([203, 0, 113, 1]);
+        let of = |n: u32| table.place(&n.to_be_bytes(), client).map(|server| server.node.index);
+        (0..10_000).map(of).collect()
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use drover_bus::discovery::Discovery;
 use drover_env::{ByteStream, Env, Listener, Value};
-use drover_model::{NodeKind, NodeName};
+use drover_model::NodeName;
 use drover_wire::proxy::{Header, Proxied};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -28,7 +28,7 @@ use tracing::{debug, warn};
 use self::hubs::Hubs;
 use self::seats::{Seat, Seats};
 use self::splice::{Moved, Patience, Pool};
-use crate::news;
+use crate::news::{self, Way};
 
 pub use self::config::TcpConfig;
 
@@ -153,7 +153,7 @@ impl Shared {
     }
 
     fn take_news(&self, discovery: &Discovery) {
-        let hubs = news::servers(&discovery.snapshot(), NodeKind::Hub, &self.config.hubs);
+        let hubs = news::servers(&discovery.snapshot(), Way::Browsers, &self.config.hubs);
         self.hubs.store(Arc::new(Hubs::new(self.seed, &hubs)));
     }
 

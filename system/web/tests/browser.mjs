@@ -28,7 +28,7 @@ export async function openPage(browser, base, path, { token = null, width = 1440
   const page = await context.newPage()
   const faults = []
   page.on('console', (message) => {
-    if (message.type() === 'error' && !/Failed to load resource|WebSocket connection|ERR_CONNECTION/.test(message.text())) faults.push(message.text())
+    if (message.type() === 'error' && !/Failed to load resource|WebSocket connection|ERR_CONNECTION|Failed to establish a connection|WebTransport/.test(message.text())) faults.push(message.text())
   })
   page.on('pageerror', (error) => faults.push(String(error)))
   page.on('request', (request) => {

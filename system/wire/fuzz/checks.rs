@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use drover_wire::{
     Ack, FrameDecoder, FrameError, GeoTelemetry, Iibin, RecordBatch, RecordOutcome, VehicleBatch, decode,
-    fix_from_wire, fix_to_wire, geostream, mcp, probe as probes, proxy,
+    fix_from_wire, fix_to_wire, geostream, live_map, mcp, probe as probes, proxy,
 };
 use prost::Message;
 
@@ -181,6 +181,33 @@ pub fn proxy_header(data: &[u8]) {
     assert!((proxy::FIXED_BYTES..=proxy::HEADER_BYTES_MAX).contains(&len) && len <= data.len());
     let again = proxy::Header::of(proxied);
     assert_eq!(proxy::parse(again.as_bytes()), Ok(Some((proxied, again.as_bytes().len()))));
+}
+
+/// Reads a live map's stream: the same however it comes, and each frame again as what it is written as.
+pub fn live_map_frames(data: &[u8]) {
+    let read = |piece: usize| {
+        let (mut decoder, mut found) = (FrameDecoder::new(FRAME_BYTES_MAX), Vec::new());
+        for piece in data.chunks(piece) {
+            decoder.push(piece);
+            loop {
+                match live_map::Frame::next(&mut decoder) {
+                    Ok(Some(frame)) => found.push(frame),
+                    Ok(None) => break,
+                    Err(error) => return (found, Some(error)),
+                }
+            }
+        }
+        (found, None)
+    };
+    let whole = read(data.len().max(1));
+    assert_eq!(read(1), whole);
+    for frame in whole.0 {
+        let bytes = encoded(|out| frame.push(out));
+        let mut decoder = FrameDecoder::new(FRAME_BYTES_MAX + 5);
+        decoder.push(&bytes);
+        assert_eq!(live_map::Frame::next(&mut decoder), Ok(Some(frame)));
+        assert_eq!(decoder.pending_bytes(), 0);
+    }
 }
 
 /// The frames of a stream that comes in pieces, and how it ends.

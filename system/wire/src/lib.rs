@@ -5,6 +5,7 @@
 mod conversion;
 mod framing;
 pub mod geostream;
+pub mod live_map;
 pub mod mcp;
 pub mod probe;
 pub mod proxy;

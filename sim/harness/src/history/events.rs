@@ -15,7 +15,7 @@ use crate::report::TimelineEvent;
 const TIMELINE_MAX: usize = 50_000;
 
 /// Events that are counted and have no line in the timeline: there are too many.
-const UNTOLD: [&str; 10] = [
+const UNTOLD: [&str; 11] = [
     "duplicate_dropped",
     "credit_withheld",
     "persist_failed",
@@ -26,6 +26,7 @@ const UNTOLD: [&str; 10] = [
     "command",
     "news_old",
     "watcher_connect",
+    "watcher_move",
 ];
 
 /// The fields of an event, by position.
@@ -130,6 +131,8 @@ fn counted_as(name: &str, values: &Fields<'_>) -> Option<(&'static str, u64)> {
         "discovery.news_old" => ("news_old", 1),
         "watcher.connected" => ("watcher_connect", 1),
         "watcher.resumed" => ("watcher_resume", 1),
+        "watcher.router_changed" => ("watcher_router_change", 1),
+        "watcher.moved" => ("watcher_move", 1),
         "watcher.refused" => ("watcher_refused", 1),
         "hub.let_go" if values.text("reason") == "slow" => ("slow_let_go", 1),
         "node.crashed" => ("node_crash", 1),

@@ -1,13 +1,13 @@
-//! What routers did with packets, and gateways with connection ids.
+//! What routers did with packets, and gateways and hubs with connection ids.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use drover_model::{NodeKind, NodeName, WallTime};
-use drover_quic::{CidReader, ClusterKeys};
+use drover_quic::{CidReader, ClusterKeys, ServerId};
 
 use super::events::Fields;
-use crate::cluster::inner_addr;
+use crate::cluster::{inner_addr, live_inner_addr};
 
 /// Bytes of a packet that an event shows: a short header and its id are 18.
 const SHOWN_BYTES: usize = 24;
@@ -18,6 +18,7 @@ const SHOWN_BYTES: usize = 24;
 pub struct Packets {
     keys: Option<ClusterKeys>,
     gateways: u32,
+    hubs: u32,
     /// Where routers send from.
     routers: BTreeSet<String>,
     /// Reads ids of this generation.
@@ -40,10 +41,18 @@ pub struct Packets {
 }
 
 impl Packets {
-    pub(super) fn set_cluster(&mut self, keys: ClusterKeys, gateways: u32, routers: u32) {
-        (self.keys, self.gateways) = (Some(keys), gateways);
-        let addr = |index| inner_addr(NodeName::new(NodeKind::Router, index)).to_string();
-        self.routers = (0..routers).map(addr).collect();
+    pub(super) fn set_cluster(&mut self, keys: ClusterKeys, (gateways, hubs): (u32, u32), routers: u32) {
+        (self.keys, self.gateways, self.hubs) = (Some(keys), gateways, hubs);
+        let routers = (0..routers).map(|index| NodeName::new(NodeKind::Router, index));
+        let addrs = routers.flat_map(|router| [inner_addr(router), live_inner_addr(router)]);
+        self.routers = addrs.map(|addr| addr.to_string()).collect();
+    }
+
+    /// The node of a number in connection ids, if there is one.
+    fn server(&self, number: u64) -> Option<NodeName> {
+        let node = ServerId::new(u32::try_from(number).ok()?).node();
+        let count = if node.kind == NodeKind::Hub { self.hubs } else { self.gateways };
+        (node.index < count).then_some(node)
     }
 
     pub(super) fn event(
@@ -56,11 +65,11 @@ impl Packets {
     ) {
         match name {
             "router.packet" => self.packet(at, now, node, values),
-            "quic.foreign_id" if values.number("server") < u64::from(self.gateways) => {
+            "quic.foreign_id" => {
+                let Some(server) = self.server(values.number("server")) else { return };
                 self.foreign += 1;
-                let server = values.number("server");
                 let text = format!(
-                    "at {:.3} s {node} got a packet of gateway/{server}, by its connection id",
+                    "at {:.3} s {node} got a packet of {server}, by its connection id",
                     at.as_secs_f64()
                 );
                 self.misrouted.get_or_insert(text);
@@ -88,9 +97,8 @@ impl Packets {
         if shown[0] & 0x80 != 0 {
             return;
         }
-        let Some(server) = self.named_in(now, &shown[1..]) else { return };
+        let Some(expected) = self.named_in(now, &shown[1..]) else { return };
         self.named += 1;
-        let expected = NodeName::new(NodeKind::Gateway, server);
         let (outcome, detail) = (values.text("outcome"), values.text("detail"));
         let good = match outcome {
             "routed" => detail == expected.to_string(),
@@ -109,15 +117,15 @@ impl Packets {
         }
     }
 
-    /// The gateway that an id names, if there is one.
-    fn named_in(&mut self, now: WallTime, id: &[u8]) -> Option<u32> {
+    /// The gateway or hub that an id names, if there is one.
+    fn named_in(&mut self, now: WallTime, id: &[u8]) -> Option<NodeName> {
         let keys = self.keys.as_ref()?;
         let generation = keys.generation(now);
         if self.reader.as_ref().is_none_or(|(of, _)| *of != generation) {
             self.reader = Some((generation, keys.cid_reader(generation)));
         }
         let (_, reader) = self.reader.as_ref()?;
-        reader.server_id(id).map(|server| server.number()).filter(|server| *server < self.gateways)
+        self.server(reader.server_id(id)?.number().into())
     }
 
     fn issued(&mut self, at: Duration, node: NodeName, values: &Fields<'_>) {
@@ -134,7 +142,7 @@ impl Packets {
 #[cfg(test)]
 mod tests {
     use drover_env::Value;
-    use drover_quic::{ClusterSecret, ServerId};
+    use drover_quic::ClusterSecret;
 
     use super::*;
 
@@ -146,15 +154,20 @@ mod tests {
 
     fn packets() -> Packets {
         let mut packets = Packets::default();
-        packets.set_cluster(keys(), 2, 1);
+        packets.set_cluster(keys(), (2, 1), 1);
         packets
     }
 
     /// A short header with an id of that gateway, and what its router did with it.
     fn see(packets: &mut Packets, server: u32, outcome: &str, detail: &str) -> Option<String> {
+        let gateway = ServerId::of(NodeName::new(NodeKind::Gateway, server));
+        see_of(packets, gateway, outcome, detail)
+    }
+
+    fn see_of(packets: &mut Packets, server: ServerId, outcome: &str, detail: &str) -> Option<String> {
         let now = WallTime::from_secs(1_000_000);
         let config = keys().cid_config(keys().generation(now));
-        let id = config.encode(&ServerId::new(server).to_bytes(), &[5; 12]);
+        let id = config.encode(&server.to_bytes(), &[5; 12]);
         let mut shown = [0; SHOWN_BYTES];
         shown[0] = 0x40;
         shown[1..18].copy_from_slice(id.as_bytes());
@@ -179,6 +192,9 @@ mod tests {
         assert_eq!(see(&mut packets, 1, "reset", ""), None);
         assert_eq!(see(&mut packets, 9, "dropped", "unknown_server"), None, "there is no such gateway");
         assert_eq!(packets.named, 2);
+        let hub = ServerId::of(NodeName::new(NodeKind::Hub, 0));
+        assert_eq!(see_of(&mut packets.clone(), hub, "routed", "hub/0"), None);
+        assert!(see_of(&mut packets.clone(), hub, "routed", "gateway/0").is_some(), "another kind");
         for (outcome, detail) in
             [("routed", "gateway/0"), ("placed", "gateway/1"), ("dropped", "unknown_server")]
         {

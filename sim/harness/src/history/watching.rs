@@ -15,11 +15,16 @@ pub const FRESH_WITHIN: Duration = Duration::from_secs(3);
 /// How long a gateway may take to hear that a hub no longer wants something.
 pub const HEARD_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long watchers that come by routers may take to find out that theirs is gone, and for what was lost meanwhile to be repaired.
+const ROUTERS_SETTLE: Duration = Duration::from_secs(15);
+
 /// What one watcher sees in its present session.
 #[derive(Debug, Clone, Default)]
 struct Watcher {
     hub: Option<NodeName>,
     healthy: bool,
+    /// It comes by routers.
+    routed: bool,
     /// All vehicles, or one; `None` of one that looks at a part of the map.
     wants: Option<Option<VehicleId>>,
     /// Newest time seen of each vehicle, in milliseconds.
@@ -37,6 +42,9 @@ pub struct Watching {
     /// What is between hubs and watchers, or hinders either.
     rules: BTreeSet<u32>,
     hindered: BTreeSet<(NodeName, &'static str)>,
+    /// Routers that are away or hindered, and when one was last.
+    routers_away: BTreeSet<(NodeName, &'static str)>,
+    routers_settle_at: Duration,
     /// Positions that were seen.
     pub seen: u64,
     /// The first that was older than what the same session had shown before.
@@ -66,6 +74,8 @@ impl Watching {
             hubs: BTreeMap::new(),
             rules: BTreeSet::new(),
             hindered: BTreeSet::new(),
+            routers_away: BTreeSet::new(),
+            routers_settle_at: Duration::ZERO,
             seen: 0,
             first_backward: None,
             awaited: 0,
@@ -86,7 +96,10 @@ impl Watching {
     }
 
     /// A node is hindered from now on, or as ever.
-    pub(super) fn set_hindered(&mut self, node: NodeName, how: &'static str, hindered: bool) {
+    pub(super) fn set_hindered(&mut self, at: Duration, node: NodeName, how: &'static str, hindered: bool) {
+        if node.kind == NodeKind::Router {
+            self.router_away(at, node, how, hindered);
+        }
         if matches!(node.kind, NodeKind::Hub | NodeKind::Gateway) {
             match hindered {
                 true => drop(self.held_up.insert((node, how))),
@@ -102,12 +115,27 @@ impl Watching {
         }
     }
 
+    fn router_away(&mut self, at: Duration, router: NodeName, how: &'static str, away: bool) {
+        match away {
+            true => drop(self.routers_away.insert((router, how))),
+            false => drop(self.routers_away.remove(&(router, how))),
+        }
+        self.routers_settle_at = at + ROUTERS_SETTLE;
+        self.watchers.values_mut().filter(|watcher| watcher.routed).for_each(|watcher| watcher.waits.clear());
+    }
+
+    /// True while those who come by routers may have to find another one.
+    fn routers_unsettled(&self, at: Duration) -> bool {
+        !self.routers_away.is_empty() || at < self.routers_settle_at
+    }
+
     /// A link is impaired from now on.
     pub(super) fn add_rule(&mut self, id: u32, from: NodeKind, to: NodeKind) {
         if [from, to].contains(&NodeKind::Gateway) && [from, to].contains(&NodeKind::Hub) {
             self.between.insert(id);
         }
-        if [from, to].contains(&NodeKind::Watcher) {
+        let routed = [from, to].contains(&NodeKind::Router) && [from, to].contains(&NodeKind::Hub);
+        if [from, to].contains(&NodeKind::Watcher) || routed {
             self.rules.insert(id);
             self.excuse();
         }
@@ -150,10 +178,15 @@ impl Watching {
                     *watcher = Watcher::default();
                 }
             }
+            (NodeKind::Router, "node.crashed" | "node.stopped" | "node.draining") => {
+                self.router_away(at, node, "down", true);
+            }
+            (NodeKind::Router, "node.started_again") => self.router_away(at, node, "down", false),
             (NodeKind::Watcher, "watcher.seen") => self.seen(at, now, node, values),
             (NodeKind::Watcher, "watcher.connected") => {
                 let hub = Some(NodeName::new(NodeKind::Hub, values.number("hub") as u32));
-                let watcher = Watcher { hub, healthy: values.number("healthy") == 1, ..Watcher::default() };
+                let (healthy, routed) = (values.number("healthy") == 1, values.number("routed") == 1);
+                let watcher = Watcher { hub, healthy, routed, ..Watcher::default() };
                 self.watchers.insert(node, watcher);
             }
             (NodeKind::Watcher, "watcher.subscribed") => {
@@ -194,7 +227,8 @@ impl Watching {
         if !self.rules.is_empty() || !self.hindered.is_empty() {
             return;
         }
-        for watcher in self.watchers.values_mut() {
+        let unsettled = self.routers_unsettled(at);
+        for watcher in self.watchers.values_mut().filter(|watcher| !(watcher.routed && unsettled)) {
             let wants = match watcher.wants {
                 Some(None) => true,
                 Some(Some(one)) => one == vehicle,

@@ -80,7 +80,7 @@ pub const FANOUT: [(&str, &str); 3] = [
 ];
 
 /// Recovery paths and their causes: how often each was taken.
-pub const EVENTS: [(&str, &str); 51] = [
+pub const EVENTS: [(&str, &str); 53] = [
     ("connect", "a vehicle's first session was set up"),
     ("reconnect", "a vehicle set up a session after it had lost one"),
     ("reconnect_most", "sessions that one vehicle lost, at most"),
@@ -129,6 +129,8 @@ pub const EVENTS: [(&str, &str); 51] = [
     ("agent_blind", "a health agent heard of nobody"),
     ("watcher_connect", "a watcher had a session with a hub"),
     ("watcher_resume", "a watcher went on where it was before it lost its connection"),
+    ("watcher_router_change", "a watcher went on by another router, with the session that it had"),
+    ("watcher_move", "a watcher moved to another port"),
     ("watcher_refused", "a hub refused what a watcher asked"),
     ("slow_let_go", "a hub let a watcher go that took too little of what it had asked for"),
     ("news_old", "a service went on for a second with news that was more than two seconds old"),

@@ -8,7 +8,8 @@ use drover_model::{NodeKind, NodePattern, Position};
 use super::fault::{Cells, DB_LINK_VERBS, FaultSpec, Target, VERBS, kinds_of, parameters_of, speak};
 use super::shape::{Shape, list};
 use super::{
-    Chaos, Cluster, GateSpec, GroupDemand, Link, Mode, Receiver, Roads, Role, Scenario, Traffic, Vehicles,
+    Chaos, Cluster, GateSpec, GroupDemand, Link, Mode, Receiver, Roads, Role, Scenario, Traffic, Transport,
+    Vehicles,
 };
 use crate::report::metrics;
 
@@ -171,6 +172,28 @@ fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
             let message = "`pan_every_s` is for dispatchers: a customer sees one vehicle".to_owned();
             shape.problem_at(&format!("watchers[{index}].pan_every_s"), message);
         }
+        let mut ways = |wrong: bool, key: &str, message: &str| {
+            if wrong {
+                shape.problem_at(&format!("watchers[{index}].{key}"), message.to_owned());
+            }
+        };
+        let (routed, quic) = (group.via_routers, group.transport == Transport::Quic);
+        ways(
+            routed && scenario.cluster.router == 0,
+            "via_routers",
+            "`via_routers`: there are none: add `router` to [cluster]",
+        );
+        ways(routed && group.home, "home", "`home` means nothing with `via_routers`: routers choose the hub");
+        ways(
+            group.bound && !(routed && quic),
+            "bound",
+            "`bound` is for sessions over QUIC `via_routers`: add `transport = \"quic\"`, or leave it out",
+        );
+        ways(
+            group.rebind_every.is_some() && !quic,
+            "rebind_every_s",
+            "`rebind_every_s` is for sessions over QUIC: TCP ends when its client moves",
+        );
     }
     if scenario.cluster.router == 0 && scenario.cluster.rotate != Cluster::default().rotate {
         let message = "`rotate_s` means nothing without routers: add `router`, or leave it out".to_owned();

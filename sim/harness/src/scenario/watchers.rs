@@ -31,6 +31,17 @@ pub enum Encoding {
     Features,
 }
 
+/// What carries a watcher's session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// A WebSocket over TCP.
+    #[default]
+    WebSocket,
+    /// A stream of QUIC.
+    Quic,
+}
+
 /// A group of like watchers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +55,25 @@ pub struct Watchers {
     /// How they want positions. Default json.
     #[serde(default)]
     pub encoding: Encoding,
+    /// What carries their sessions. Default web_socket.
+    #[serde(default)]
+    pub transport: Transport,
+    /// True if they come by routers, which say to which hub: that of a client's address. Default false: they go to hubs themselves.
+    #[serde(default)]
+    pub via_routers: bool,
+    /// True if a session over QUIC is bound to the router that it began by, as a browser's is: when that is gone they come back by
+    /// another, and resume. Default false: the session goes on by another router.
+    #[serde(default)]
+    pub bound: bool,
+    /// Each moves to another port so often, in seconds, as after a change of network; its session over QUIC goes on. Absent: never.
+    #[serde(
+        rename = "rebind_every_s",
+        with = "seconds::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<f64>", range(min = 1.0, max = 86_400.0))]
+    pub rebind_every: Option<Duration>,
     /// True if each is sent to the home hub of its vehicle, as share links do; of dispatchers it means nothing. Default false: the
     /// hubs in turn.
     #[serde(default)]

@@ -4,30 +4,25 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use drover_env::{ByteStream, Env, Value};
-use drover_model::{NodeName, VehicleId};
-use futures_util::{SinkExt, StreamExt};
+use drover_env::{Env, Value};
+use drover_model::{NodeKind, NodeName, VehicleId};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value as Json, json};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::Plan;
-use crate::scenario::Encoding;
+use super::link::{Caller, Link, Said};
 
 /// How long a hub may take to let a watcher in.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
 /// A page asks so often whether its hub is still there, and gives it up after so long without a word.
 const PING_EVERY: Duration = Duration::from_secs(4);
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// Silence after which one that may tries another router.
+const ROUTER_SILENCE: Duration = Duration::from_secs(5);
 /// One that has stopped reading is gone after so long, and comes back.
 const FROZEN_FOR: Duration = Duration::from_secs(60);
-
-type Socket = WebSocketStream<Box<dyn ByteStream>>;
 
 /// How a session ended.
 pub(super) enum Ended {
@@ -54,73 +49,62 @@ pub(super) struct Known {
 struct Attending<'a> {
     env: &'a Env,
     plan: &'a Plan,
+    caller: &'a Caller,
+    /// The hub, once it has said which it is.
+    hub: Option<NodeName>,
     known: &'a mut Known,
     handles: BTreeMap<u32, VehicleId>,
-    /// Low half of times in binary records are of a second near this one.
     drained: bool,
 }
 
-/// Attends one session until it ends.
+/// Attends one session until it ends. `hub` is whose address it is, if it is a hub's.
 pub(super) async fn attend(
-    env: &Env,
-    plan: &Plan,
-    hub: NodeName,
-    addr: SocketAddr,
+    (env, plan, caller): (&Env, &Plan, &Caller),
+    (hub, addr): (Option<NodeName>, SocketAddr),
     known: &mut Known,
     rng: &mut ChaCha8Rng,
 ) -> Ended {
-    let Ok(Some(mut socket)) = timeout(HANDSHAKE_MAX, connect(env, plan, addr)).await else {
+    let Ok(Some(mut link)) = timeout(HANDSHAKE_MAX, caller.call(env, plan, addr)).await else {
         return Ended::Unreached;
     };
-    let hub_index = u64::from(hub.index);
-    let healthy = u64::from(plan.group.is_healthy());
     let resumes = known.session.take();
-    let mut attending = Attending { env, plan, known, handles: BTreeMap::new(), drained: false };
-    env.event("watcher.connected", &[("hub", Value::U64(hub_index)), ("healthy", Value::U64(healthy))]);
-    let asked = attending.begin(&mut socket, resumes).await;
+    let mut attending = Attending { env, plan, caller, hub, known, handles: BTreeMap::new(), drained: false };
+    let asked = attending.begin(&mut link, resumes).await;
     let ended = match asked {
-        Some(()) => attending.watch(&mut socket, rng).await,
+        Some(()) => attending.watch(&mut link, rng).await,
         None => Ended::Lost,
     };
     env.event("watcher.lost", &[]);
     ended
 }
 
-async fn connect(env: &Env, plan: &Plan, addr: SocketAddr) -> Option<Socket> {
-    let stream = env.connect(addr).await.ok()?;
-    let mut request = format!("ws://{addr}/live-map").into_client_request().ok()?;
-    let protocol = match plan.group.encoding {
-        Encoding::Json => Some(drover_hub::core::SUBPROTOCOL_JSON),
-        Encoding::Binary => Some(drover_hub::core::SUBPROTOCOL_BINARY),
-        Encoding::Features => None,
-    };
-    if let Some(protocol) = protocol {
-        request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(protocol));
-    }
-    // Half of them say who they are in the request, the others in the first message.
-    if plan.index.is_multiple_of(2) {
-        let bearer = HeaderValue::try_from(format!("Bearer {}", plan.token)).ok()?;
-        request.headers_mut().insert("authorization", bearer);
-    }
-    client_async(request, stream).await.ok().map(|(socket, _)| socket)
-}
-
-async fn say(socket: &mut Socket, message: &Json) -> Option<()> {
-    socket.send(Message::text(message.to_string())).await.ok()
-}
-
 impl Attending<'_> {
     /// Says who it is, and asks for what it wants: what it had before, if the hub still knows that.
-    async fn begin(&mut self, socket: &mut Socket, resumes: Option<String>) -> Option<()> {
-        if !self.plan.index.is_multiple_of(2) {
-            say(socket, &json!({"action": "AUTHENTICATE", "token": self.plan.token})).await?;
+    async fn begin(&mut self, link: &mut Link, resumes: Option<String>) -> Option<()> {
+        if self.hub.is_some() {
+            self.tell_connected();
+        }
+        if !self.plan.says_in_request() {
+            link.say(&json!({"action": "AUTHENTICATE", "token": self.plan.token})).await?;
+        }
+        if self.hub.is_none() {
+            // Which hub it is that it has come to.
+            let welcomed = timeout(HANDSHAKE_MAX, async {
+                while self.hub.is_none() {
+                    let said = link.next().await?;
+                    self.take(&said);
+                }
+                Some(())
+            });
+            welcomed.await.ok()??;
+            self.tell_connected();
         }
         if let Some(session) = resumes {
-            say(socket, &json!({"action": "RESUME", "session": session, "seq": self.known.seq, "id": 1}))
+            link.say(&json!({"action": "RESUME", "session": session, "seq": self.known.seq, "id": 1}))
                 .await?;
             let answered = timeout(HANDSHAKE_MAX, async {
                 loop {
-                    let message = socket.next().await?.ok()?;
+                    let message = link.next().await?;
                     let resumed = self.take(&message);
                     if let Some(resumed) = resumed {
                         return Some(resumed);
@@ -141,10 +125,19 @@ impl Attending<'_> {
                 Some(vehicle) => format!("vehicle:{vehicle}"),
                 None => "live_updates:all".to_owned(),
             };
-            say(socket, &json!({"action": "SUBSCRIBE", "topic": topic, "id": 2})).await?;
+            link.say(&json!({"action": "SUBSCRIBE", "topic": topic, "id": 2})).await?;
             self.tell_subscribed();
         }
         Some(())
+    }
+
+    fn tell_connected(&self) {
+        let fields = [
+            ("hub", Value::U64(self.hub.map_or(u64::MAX, |hub| u64::from(hub.index)))),
+            ("healthy", Value::U64(u64::from(self.plan.group.is_healthy()))),
+            ("routed", Value::U64(u64::from(self.plan.group.via_routers))),
+        ];
+        self.env.event("watcher.connected", &fields);
     }
 
     fn tell_subscribed(&self) {
@@ -156,7 +149,7 @@ impl Attending<'_> {
     }
 
     /// Watches until the session ends.
-    async fn watch(&mut self, socket: &mut Socket, rng: &mut ChaCha8Rng) -> Ended {
+    async fn watch(&mut self, link: &mut Link, rng: &mut ChaCha8Rng) -> Ended {
         let group = self.plan.group;
         if group.frozen {
             // What it has asked for piles up in front of it.
@@ -166,6 +159,7 @@ impl Attending<'_> {
         let start = Instant::now();
         let leaves_at = group.churn_every.map(|every| start + every.mul_f64(rng.random_range(0.5..1.5)));
         let (mut pings_at, mut pans_at, mut heard) = (start + PING_EVERY, start, start);
+        let mut moves_at = group.rebind_every.map(|every| start + every.mul_f64(rng.random_range(0.5..1.5)));
         loop {
             let pans = group.pan_every.filter(|_| self.plan.vehicle.is_none());
             let message = tokio::select! {
@@ -173,27 +167,35 @@ impl Attending<'_> {
                 () = sleep_until(leaves_at.unwrap_or(start)), if leaves_at.is_some() => {
                     if rng.random_bool(0.5) {
                         self.known.session = None;
-                        let _ = timeout(HANDSHAKE_MAX, socket.close(None)).await;
+                        let _ = timeout(HANDSHAKE_MAX, link.close()).await;
                     }
                     return Ended::Left;
                 }
+                () = sleep_until(moves_at.unwrap_or(start)), if moves_at.is_some() => {
+                    moves_at = group.rebind_every.map(|every| Instant::now() + every);
+                    self.caller.move_on(self.env);
+                    continue;
+                }
                 () = sleep_until(pings_at) => {
                     pings_at = Instant::now() + PING_EVERY;
-                    if heard.elapsed() > SILENCE_MAX || say(socket, &json!({"action": "PING"})).await.is_none() {
+                    if heard.elapsed() > ROUTER_SILENCE {
+                        self.caller.change_router(self.env, ROUTER_SILENCE);
+                    }
+                    if heard.elapsed() > SILENCE_MAX || link.say(&json!({"action": "PING"})).await.is_none() {
                         return Ended::Lost;
                     }
                     continue;
                 }
                 () = sleep_until(pans_at), if pans.is_some() => {
                     pans_at = Instant::now() + pans.unwrap_or_default();
-                    if self.pan(socket, rng).await.is_none() {
+                    if self.pan(link, rng).await.is_none() {
                         return Ended::Lost;
                     }
                     continue;
                 }
-                message = socket.next() => message,
+                message = link.next() => message,
             };
-            let Some(Ok(message)) = message else {
+            let Some(message) = message else {
                 return if self.drained { Ended::Drained } else { Ended::Lost };
             };
             heard = Instant::now();
@@ -205,15 +207,11 @@ impl Attending<'_> {
     }
 
     /// Looks at the surroundings of some vehicle, or of the whole fleet while it has seen none.
-    async fn pan(&mut self, socket: &mut Socket, rng: &mut ChaCha8Rng) -> Option<()> {
+    async fn pan(&mut self, link: &mut Link, rng: &mut ChaCha8Rng) -> Option<()> {
         let places: Vec<_> = self.known.places.values().copied().collect();
         if places.is_empty() {
-            return say(
-                socket,
-                &json!({"action": "SUBSCRIBE", "viewport":
-                {"west": -180.0, "south": -85.0, "east": 180.0, "north": 85.0, "zoom": 1}}),
-            )
-            .await;
+            let everywhere = json!({"west": -180.0, "south": -85.0, "east": 180.0, "north": 85.0, "zoom": 1});
+            return link.say(&json!({"action": "SUBSCRIBE", "viewport": everywhere})).await;
         }
         let (lon, lat) = places[rng.random_range(0..places.len())];
         let half_lat = self.plan.group.view_m / 2.0 / 111_320.0;
@@ -221,26 +219,26 @@ impl Attending<'_> {
         let half_lon = half_lat * 2.0;
         let viewport = json!({"west": (lon - half_lon).max(-180.0), "south": (lat - half_lat).max(-90.0),
             "east": (lon + half_lon).min(180.0), "north": (lat + half_lat).min(90.0), "zoom": 14});
-        say(socket, &json!({"action": "SUBSCRIBE", "viewport": viewport})).await
+        link.say(&json!({"action": "SUBSCRIBE", "viewport": viewport})).await
     }
 
     /// Takes a message; gives whether the session was resumed, if that is what it says.
-    fn take(&mut self, message: &Message) -> Option<bool> {
+    fn take(&mut self, message: &Said) -> Option<bool> {
         match message {
-            Message::Text(text) => {
+            Said::Text(text) => {
                 let Ok(message) = serde_json::from_str::<Json>(text) else {
                     self.env.event("watcher.malformed", &[]);
                     return None;
                 };
                 self.take_json(&message)
             }
-            Message::Binary(bytes) => {
+            Said::Binary(bytes) => {
                 if self.take_binary(bytes).is_none() {
                     self.env.event("watcher.malformed", &[]);
                 }
                 None
             }
-            _ => None,
+            Said::Nothing => None,
         }
     }
 
@@ -253,7 +251,11 @@ impl Attending<'_> {
             "Feature" => self.see(message, true),
             "update" => features.for_each(|feature| self.see(feature, true)),
             "snapshot" => features.for_each(|feature| self.see(feature, false)),
-            "welcome" => self.known.session = message["session"].as_str().map(str::to_owned),
+            "welcome" => {
+                self.known.session = message["session"].as_str().map(str::to_owned);
+                let hub = message["hub"].as_str().and_then(|hub| hub.parse::<NodeName>().ok());
+                self.hub = self.hub.or(hub.filter(|hub| hub.kind == NodeKind::Hub));
+            }
             "handles" => {
                 let names = message["handles"].as_object().into_iter().flatten();
                 let read = names.filter_map(|(handle, name)| Some((handle.parse().ok()?, self.name(name)?)));

@@ -1,6 +1,8 @@
 //! A cluster under its supervisor: it starts, moves, loses processes and gets them back, rolls, and ends.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
@@ -13,7 +15,7 @@ use crate::process::{Process, drover};
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A folder whose cluster takes a hundred and thirty ports from `port` on. Each test has a range of its own.
+/// A folder whose cluster takes a hundred and eighty ports from `port` on. Each test has a range of its own.
 fn cluster(folder: &Path, port: u16) {
     drover(folder, &["init", "c", "--port", &port.to_string()]).expect_code(0).says("drover up c");
 }
@@ -41,6 +43,16 @@ fn until(folder: &Path, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         assert!(Instant::now() < give_up, "{what} did not come: {now:#}");
         sleep(Duration::from_millis(50));
     }
+}
+
+/// What is answered to a browser, head and body.
+fn browse(port: u16, path: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("room");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 fn signal(signal: &str, pid: u64) {
@@ -74,6 +86,11 @@ fn what_dies_or_hangs_comes_back_a_vehicle_moves_and_all_of_it_rolls_and_ends() 
     while !seen().contains(agent_says) {
         assert!(Instant::now() < give_up, "{}", seen());
     }
+    // Browsers come through the router: its port is that of WebTransport, too.
+    let page = browse(24_560, "/sign-in");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("https://127.0.0.1:24560"), "{page}");
+    let config = browse(24_560, "/config.json");
+    assert!(config.contains("\"port\":24560") && config.contains("\"hashes\":[\""), "{config}");
     let before = status(folder);
     let pid = |status: &Value, node: &str| service(status, node)["pid"].as_u64().expect("it runs");
     signal("-KILL", pid(&before, "gateway/0"));

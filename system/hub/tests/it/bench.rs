@@ -9,7 +9,7 @@ use drover_env::real::{self, Metrics};
 use drover_env::{ByteStream, Env, SeedTree, Task};
 use drover_hub::{Config, Denied, Door, FLEET_VIEW, Hub, MAP_VIEW, Principal, Role, Visible};
 use drover_model::{Epoch, Fix, NodeKind, NodeName, Position, TenantId, VehicleId, WallTime};
-use drover_quic::{Ca, Identity, Profile, Trust};
+use drover_quic::{Ca, Identity, Profile, Shown, Trust};
 use drover_wire::{VehicleBatch, mcp};
 use futures_util::{SinkExt, StreamExt};
 use prost::Message as _;
@@ -58,6 +58,9 @@ impl Door for Tokens {
 pub(crate) struct Bench {
     pub(crate) env: Env,
     pub(crate) addr: SocketAddr,
+    /// Where it is over QUIC, if it is.
+    pub(crate) quic: Option<SocketAddr>,
+    pub(crate) shown: Shown,
     /// A gateway's.
     pub(crate) pool: Pool,
     ca: Ca,
@@ -71,6 +74,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn start(config: Config) -> Self {
+        Self::start_with(config, false).await
+    }
+
+    /// `secure`: it ends TLS.
+    pub(crate) async fn start_with(config: Config, secure: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let metrics = Arc::new(Metrics::default());
         let env = real::env("hub/0", folder.path(), metrics.clone()).expect("an env");
@@ -83,11 +91,18 @@ impl Bench {
         let (identity, trust) = issue(HUB);
         let config = Config { listen: ANY, bus_listen: ANY, ..config };
         let hub = Hub::bind(env.clone(), config, &identity, &trust, Arc::new(Tokens)).await.expect("a hub");
+        let (shown, quic) = (hub.shown(), hub.quic_addr().expect("an address"));
+        let certificate = drover_quic::local_cert(&seeds, env.wall()).expect("a certificate");
+        if secure || quic.is_some() {
+            shown.set(&env, &certificate).expect("a pair");
+        }
+        let hub = if secure { hub.with_tls().expect("a config") } else { hub };
         let (addr, bus) = (hub.local_addr().expect("an address"), hub.bus_addr().expect("an address"));
         let cancel = CancellationToken::new();
         let running = env.spawn("hub", hub.run(cancel.clone()));
         let pool = connect(&env, &ca, &seeds, bus, NodeKind::Gateway).await;
-        Self { env, addr, pool, ca, seeds, bus, metrics, cancel, running: Some(running), _folder: folder }
+        let running = Some(running);
+        Self { env, addr, quic, shown, pool, ca, seeds, bus, metrics, cancel, running, _folder: folder }
     }
 
     /// Another node that is connected to the hub.
@@ -120,6 +135,16 @@ impl Bench {
         protocol: Option<&'static str>,
     ) -> Result<Client, Error> {
         let stream = self.env.connect(self.addr).await.expect("a connection");
+        self.client_on(stream, token, protocol).await
+    }
+
+    /// A client on a connection that is there already.
+    pub(crate) async fn client_on(
+        &self,
+        stream: Box<dyn ByteStream>,
+        token: Option<&str>,
+        protocol: Option<&'static str>,
+    ) -> Result<Client, Error> {
         let mut request = format!("ws://{}/live-map", self.addr).into_client_request().expect("a request");
         if let Some(token) = token {
             let bearer = HeaderValue::try_from(format!("Bearer {token}")).expect("a header");
@@ -138,6 +163,11 @@ impl Bench {
         let mut answer = Vec::new();
         let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// The cluster's CA, for guests.
+    pub(crate) fn trust(&self) -> Trust {
+        self.ca.trust().expect("a root")
     }
 
     /// How often an event occurred.

@@ -1,6 +1,8 @@
 //! The hub on real sockets: a gateway publishes, clients see it; whoever breaks the protocol or does not belong is told so.
 
 mod bench;
+mod quic;
+mod tcp;
 
 use std::time::Duration;
 

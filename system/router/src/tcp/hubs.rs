@@ -7,7 +7,7 @@ use drover_model::NodeName;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::config::Server;
-use crate::table::{State, mixed};
+use crate::table::{State, client_hash, mixed};
 
 /// The hubs, as routers know them. Never changes: a new one takes its place.
 #[derive(Debug, Default)]
@@ -39,11 +39,7 @@ impl Hubs {
     /// that all connections of a client meet at one hub, and a hub that comes or goes moves only its own. Those that have lately
     /// refused somebody come last.
     pub(crate) fn order(&self, client: IpAddr, suspects: &BTreeSet<NodeName>) -> Vec<(NodeName, SocketAddr)> {
-        // Who has an IPv6 address has all of its /64, and changes within it.
-        let hash = match client.to_canonical() {
-            IpAddr::V4(ip) => xxh3_64_with_seed(&ip.octets(), self.seed),
-            IpAddr::V6(ip) => xxh3_64_with_seed(&ip.octets()[..8], self.seed),
-        };
+        let hash = client_hash(client, self.seed);
         let mut takers: Vec<&Taker> = self.takers.iter().collect();
         takers.sort_by_key(|taker| {
             let score = mixed(hash ^ taker.salt);
@@ -63,8 +59,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use drover_model::NodeKind;
+    use drover_quic::{ClusterKeys, ClusterSecret};
 
     use super::*;
+    use crate::table::{Placing, Table};
 
     const fn hub(index: u32) -> NodeName {
         NodeName::new(NodeKind::Hub, index)
@@ -105,6 +103,20 @@ mod tests {
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert!((0..50u8).any(|n| of(&format!("192.0.2.{n}")) != of("192.0.2.1")));
+    }
+
+    #[test]
+    fn sessions_over_quic_come_to_the_hub_that_tcp_leads_to() {
+        let keys = ClusterKeys::new(ClusterSecret::from_bytes([7; 32]));
+        let server = |index| (hub(index), SocketAddr::from(([10, 0, 0, index as u8], 9803)), State::Serving);
+        let table = Table::new(&keys, 10, Placing::ByClient, (0..5).map(server));
+        let servers = (0..5).map(server).map(|(node, addr, state)| Server { node, addr, state });
+        let hubs = Hubs::new(keys.placement_seed(), &servers.collect::<Vec<_>>());
+        for n in 0..200u8 {
+            let client = IpAddr::from([192, 0, 2, n]);
+            let placed = table.place(&[n; 8], client).map(|entry| (entry.node, entry.addr));
+            assert_eq!(placed, hubs.order(client, &BTreeSet::new()).first().copied());
+        }
     }
 
     #[test]

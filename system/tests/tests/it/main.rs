@@ -10,6 +10,7 @@ mod routers;
 mod site;
 mod source;
 mod store;
+mod watchers;
 
 /// How often something is tried: as the environment says, for a long run, or a few times.
 #[expect(clippy::disallowed_methods, reason = "whoever starts the tests says how long they may take")]

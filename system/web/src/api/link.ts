@@ -1,7 +1,8 @@
-/** The driver of `core/session`: owns the socket and the timer, and stays dull. */
+/** The driver of `core/session`: owns what carries it and the timer, and stays dull. */
 import type { PositionRecord } from '../core/binary'
 import { Session, type Effect, type LinkState, type Viewport } from '../core/session'
 import type { Change, Principal, VehicleFeature } from '../core/types'
+import { openCarrier, type Carrier, type CarrierListener, type Form } from './carrier'
 
 export interface LinkListener {
   position(id: string, record: PositionRecord): void
@@ -16,11 +17,11 @@ export interface LinkListener {
 }
 
 export class Link {
-  private socket: WebSocket | null = null
+  private carrier: Carrier | null = null
   private timer: ReturnType<typeof setTimeout> | undefined
   private readonly session: Session
 
-  constructor(token: string | null, private readonly protocol: 'drover.bin' | 'drover.json', private readonly listener: LinkListener) {
+  constructor(token: string | null, private readonly form: Form, private readonly listener: LinkListener) {
     this.session = new Session(token, (id, record) => listener.position(id, record))
     this.session.random = Math.random
     addEventListener('online', () => this.hurry())
@@ -71,7 +72,7 @@ export class Link {
     switch (effect.do) {
       case 'connect': return this.connect()
       case 'close': return this.drop()
-      case 'send': return this.socket?.readyState === WebSocket.OPEN ? this.socket.send(effect.text) : undefined
+      case 'send': return this.carrier?.send(effect.text)
       case 'state': return listener.state(effect.state, effect.reason, effect.retryAt)
       case 'welcome': return listener.welcome(effect.principal, effect.serverTimeMs)
       case 'features': return listener.features(effect.features, effect.snapshot, effect.details)
@@ -84,26 +85,30 @@ export class Link {
 
   private connect(): void {
     this.drop()
-    const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/live-map`, [this.protocol])
-    socket.binaryType = 'arraybuffer'
-    // A socket that was given up may still speak: it is not listened to.
-    const mine = (work: (now: number) => void) => () => {
-      if (this.socket === socket) this.run(work)
+    // One that was given up may still speak: it is not listened to.
+    const mine = (work: (now: number) => void) => {
+      if (this.carrier === carrier) this.run(work)
     }
-    socket.onopen = mine((now) => this.session.handleOpen(now))
-    socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) =>
-      mine((now) => (typeof data === 'string' ? this.session.handleText(now, data) : this.session.handleBinary(now, data)))()
-    socket.onclose = ({ code }) =>
-      mine((now) => {
-        this.socket = null
+    const listener: CarrierListener = {
+      opened: (kind) => mine((now) => {
+        document.documentElement.dataset['carrier'] = kind
+        this.session.handleOpen(now)
+      }),
+      text: (text) => mine((now) => this.session.handleText(now, text)),
+      binary: (bytes) => mine((now) => this.session.handleBinary(now, bytes)),
+      closed: (code) => mine((now) => {
+        this.carrier = null
         this.session.handleClose(now, code)
-      })()
-    this.socket = socket
+      }),
+    }
+    const carrier = openCarrier(this.form, listener)
+    this.carrier = carrier
   }
 
   private drop(): void {
-    const socket = this.socket
-    this.socket = null
-    socket?.close()
+    const carrier = this.carrier
+    this.carrier = null
+    delete document.documentElement.dataset['carrier']
+    carrier?.close()
   }
 }

@@ -160,6 +160,8 @@ export interface Config {
   bounds: [west: number, south: number, east: number, north: number]
   sign_in: 'token' | 'oidc' | 'demo'
   demo?: { name: string; role: Role; token: string }[]
+  /** Where the live map is over QUIC, and SHA-256 of the certificates that no CA has signed. */
+  web_transport?: { port: number; hashes: string[] } | null
 }
 
 /** RFC 9457. `state` is what a thing is now, where a step was refused. */

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use drover_wire::{probe, proxy};
+use bytes::BytesMut;
+use drover_wire::{live_map, probe, proxy};
 
 use crate::golden;
 
@@ -12,7 +13,7 @@ mod checks;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 11] = [
     ("geo_telemetry", checks::geo_telemetry),
     ("ack", checks::ack),
     ("record_batch", checks::record_batch),
@@ -23,6 +24,7 @@ const TARGETS: [Target; 10] = [
     ("fix_conversion", checks::fix_conversion),
     ("probe", checks::probe),
     ("proxy_header", checks::proxy_header),
+    ("live_map_frames", checks::live_map_frames),
 ];
 
 fn folder(target: &str) -> PathBuf {
@@ -93,6 +95,24 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
                 longest,
                 skipped,
             ]
+        }
+        "live_map_frames" => {
+            let frames = [
+                live_map::Frame::Open("drover.bin".to_owned()),
+                live_map::Frame::Text(r#"{"action":"PING"}"#.to_owned()),
+                live_map::Frame::Binary(vec![1, 0, 24, 0].into()),
+                live_map::Frame::Ping,
+                live_map::Frame::Pong,
+                live_map::Frame::Close { code: 4508, reason: "slow".to_owned() },
+            ];
+            let bytes = |frame: &live_map::Frame| {
+                let mut bytes = BytesMut::new();
+                frame.push(&mut bytes);
+                bytes.to_vec()
+            };
+            let each: Vec<_> = frames.iter().map(bytes).collect();
+            let wrong = [vec![0], vec![1, 3], vec![3, 1, 0xc3, 0x28], vec![2, 9, 0]];
+            [each.concat()].into_iter().chain(each).chain(wrong).collect()
         }
         other => panic!("no target is named {other}"),
     }

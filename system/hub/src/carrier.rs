@@ -1,0 +1,100 @@
+//! What carries a session: a WebSocket, or a stream of QUIC. Whatever it is, it is written to in the same way.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use drover_env::Value;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::core::{
+    Collected, Encoding, Farewell, Out, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON, SessionKey, Turned,
+};
+use crate::live::Live;
+
+/// How long a client may take for the end of a session and its answer.
+pub(crate) const GOODBYE_MAX: Duration = Duration::from_secs(1);
+
+/// How a session's carrier ended.
+pub(crate) enum Ended {
+    /// The hub closes it, with this code and reason.
+    Closed(u16, &'static str),
+    /// The client closes it.
+    ByClient,
+    /// There is nobody to say anything to.
+    Gone,
+}
+
+/// How a write ended.
+pub(crate) enum Written {
+    /// All of it is out.
+    All,
+    /// All of it is, and it was the last.
+    Goodbye(Farewell),
+    /// The client is gone, or takes too little.
+    Gone,
+}
+
+/// Takes messages in its own frames.
+pub(crate) trait Writes: Send {
+    /// Writes these, in one piece; `None` if there is nobody any more.
+    fn write(&mut self, messages: &[Out]) -> impl Future<Output = Option<()>> + Send;
+}
+
+/// Writes what the session has to say. A client that does not take it is left there when the core says so.
+pub(crate) async fn write(
+    live: &Arc<Live>,
+    key: SessionKey,
+    carrier: &mut impl Writes,
+    woken: &Notify,
+) -> Written {
+    loop {
+        let Collected { messages, farewell } = live.decide(|core| core.collect(Instant::now(), key));
+        if messages.is_empty() {
+            return farewell.map_or(Written::All, Written::Goodbye);
+        }
+        let mut writing = pin!(carrier.write(&messages));
+        let written = loop {
+            tokio::select! {
+                biased;
+                written = &mut writing => break written,
+                () = woken.notified() => {
+                    if live.decide(|core| core.farewell(key)).is_some_and(|farewell| farewell == Farewell::Slow) {
+                        return Written::Gone;
+                    }
+                }
+            }
+        };
+        if written.is_none() {
+            return Written::Gone;
+        }
+        live.decide(|core| core.wrote(key));
+    }
+}
+
+/// Asks the core for a session; `over` is what carries it.
+pub(crate) fn open(
+    live: &Live,
+    over: &'static str,
+    peer: IpAddr,
+    encoding: Encoding,
+    token: Option<&str>,
+) -> Result<SessionKey, Turned> {
+    let wall = live.env.wall();
+    let key = live.decide(|core| core.open(Instant::now(), wall, peer, encoding, token))?;
+    live.env.event("hub.opened", &[("reason", Value::Str(over))]);
+    Ok(key)
+}
+
+/// The form of positions that a subprotocol names.
+pub(crate) fn encoding_named(name: &str) -> Option<Encoding> {
+    match name {
+        SUBPROTOCOL_BINARY => Some(Encoding::Binary),
+        SUBPROTOCOL_JSON => Some(Encoding::Json),
+        "" => Some(Encoding::Features),
+        _ => None,
+    }
+}
