@@ -29,7 +29,7 @@ use tracing::error;
 use crate::configs::Configs;
 use crate::db::Db;
 use crate::dispatch::Dispatch;
-use crate::door::TwinDoor;
+use crate::door::{TwinDoor, customer_token, dispatcher_token};
 use crate::links::Links;
 use crate::observer;
 use crate::scenario::Scenario;
@@ -125,6 +125,7 @@ impl Cluster {
         let trust = ca.trust()?;
         let groups = scenario.vehicles.iter();
         let hears_bus = groups.flat_map(|group| (0..group.count).map(|_| group.can));
+        let hubs = (0..scenario.cluster.hub).map(|index| clients_addr(NodeName::new(NodeKind::Hub, index)));
         let mut cluster = Self {
             links: Links::of(&scenario.radio),
             translation: Translation::of(scenario),
@@ -152,7 +153,7 @@ impl Cluster {
             asleep: BTreeSet::new(),
             dispatcher: dispatcher(scenario),
             hubs: scenario.cluster.hub > 0,
-            crowd: Crowd::of(scenario),
+            crowd: Crowd::new(scenario, hubs, tenant()),
             power_cut: scenario.groups().map(|(first, group)| (first, group.device.power_cut)).collect(),
         };
         for node in cluster.services(scenario) {
@@ -366,7 +367,10 @@ impl Cluster {
                 })
             }
             NodeKind::Watcher => {
-                let plan = self.crowd.plan(node.index);
+                let plan = self.crowd.plan(node.index, |vehicle| match vehicle {
+                    Some(vehicle) => customer_token(node.index, vehicle),
+                    None => dispatcher_token(node.index),
+                });
                 Box::pin(async move {
                     watcher::run(env, plan, cancel).await;
                     Ok(())
