@@ -306,7 +306,7 @@ async def main(drover: str) -> None:
             raise
         cluster.stop()
     print(
-        "websockets: a vehicle was seen in JSON, as features and in binary records, by tokens of ours and of a foreign signer; nine "
+        "websockets: a vehicle was seen in JSON, as features and in binary records, by tokens of ours and of a foreign signer; eight "
         "others were refused or shown nothing, and ten breaches of RFC 6455 closed with their codes"
     )
 
