@@ -46,7 +46,7 @@ lint:
 test *args:
     . .ci/tools && cargo nextest run --workspace --locked {{args}}
 
-# Foreign peers: PyPI protobuf (a million messages both ways) and aioquic against real processes
+# Foreign peers: PyPI protobuf (a million messages both ways), aioquic and websockets against real processes
 peers messages="1000000":
     .ci/peers {{messages}}
 
@@ -70,6 +70,11 @@ bench-peers *args:
 bench-connections *args:
     cargo build --release --locked -p drover
     cargo bench -p drover-load --bench connections -- {{args}}
+
+# The hub against a bare WebSocket loop: CPU time per message and position, memory per socket; just bench-hub --sockets 100000
+bench-hub *args:
+    cargo build --release --locked -p drover
+    cargo bench -p drover-load --bench hub -- {{args}}
 
 # A pipelined bus call against bare quinn streams
 bench-bus:

@@ -29,11 +29,11 @@ use tracing::error;
 use crate::configs::Configs;
 use crate::db::Db;
 use crate::dispatch::Dispatch;
-use crate::door::TwinDoor;
+use crate::door::{TwinDoor, customer_token, dispatcher_token};
 use crate::links::Links;
 use crate::observer;
 use crate::scenario::Scenario;
-use crate::watcher::{self, Crowd};
+use crate::watcher::{self, Crowd, Entrances};
 use vehicles::Translation;
 
 /// The live path's observer. The hub takes its place when there is one.
@@ -125,6 +125,12 @@ impl Cluster {
         let trust = ca.trust()?;
         let groups = scenario.vehicles.iter();
         let hears_bus = groups.flat_map(|group| (0..group.count).map(|_| group.can));
+        let nodes = |kind, count: u32| (0..count).map(move |index| NodeName::new(kind, index));
+        let routers = nodes(NodeKind::Router, scenario.cluster.router);
+        let entrances = Entrances {
+            hubs: nodes(NodeKind::Hub, scenario.cluster.hub).map(clients_addr).collect(),
+            routers: routers.map(|router| (clients_addr(router), live_addr(router))).collect(),
+        };
         let mut cluster = Self {
             links: Links::of(&scenario.radio),
             translation: Translation::of(scenario),
@@ -152,7 +158,7 @@ impl Cluster {
             asleep: BTreeSet::new(),
             dispatcher: dispatcher(scenario),
             hubs: scenario.cluster.hub > 0,
-            crowd: Crowd::of(scenario),
+            crowd: Crowd::new(scenario, entrances, tenant()),
             power_cut: scenario.groups().map(|(first, group)| (first, group.device.power_cut)).collect(),
         };
         for node in cluster.services(scenario) {
@@ -370,7 +376,10 @@ impl Cluster {
                 })
             }
             NodeKind::Watcher => {
-                let plan = self.crowd.plan(node.index);
+                let plan = self.crowd.plan(node.index, |vehicle| match vehicle {
+                    Some(vehicle) => customer_token(node.index, vehicle),
+                    None => dispatcher_token(node.index),
+                });
                 Box::pin(async move { watcher::run(env, plan, trust, cancel).await })
             }
             NodeKind::Hub => {

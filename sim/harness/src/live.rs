@@ -5,3 +5,4 @@ pub use crate::configs::Configs;
 pub use crate::dispatch::Dispatch;
 pub use crate::report::driving;
 pub use crate::spec::world_spec;
+pub use crate::watcher::{Crowd, Entrances, Plan, Tally, run as attend};

@@ -1,22 +1,25 @@
-//! A client of the live map: connects to a hub as a page would, over the same protocol, and says what it sees and when.
+//! A client of the live map: connects to a hub as a page would, over the same protocol, and says what it sees and when. The same in
+//! virtual time and on real sockets: which, its env says.
 
 mod link;
 mod session;
+mod told;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use drover_bus::hub::home_of;
 use drover_env::{Chain, Env};
-use drover_model::{NodeKind, NodeName, VehicleId};
+use drover_model::{NodeKind, NodeName, TenantId, VehicleId};
 use drover_quic::Trust;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{clients_addr, live_addr, tenant, vehicle_id};
-use crate::door::{customer_token, dispatcher_token};
+use crate::cluster::vehicle_id;
 use crate::scenario::{Role, Scenario, Transport, Watchers};
 use link::Caller;
 use session::{Ended, Known};
@@ -26,80 +29,122 @@ const AGAIN_WITHIN_MS: u64 = 1_500;
 /// Watchers come over the first seconds of a run.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(2);
 
+/// What watchers were told, all together.
+#[derive(Debug, Default)]
+pub struct Tally {
+    messages: AtomicU64,
+    positions: AtomicU64,
+}
+
+impl Tally {
+    /// Messages so far, and positions in them.
+    pub fn read(&self) -> (u64, u64) {
+        (self.messages.load(Ordering::Relaxed), self.positions.load(Ordering::Relaxed))
+    }
+
+    fn message(&self) {
+        self.messages.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn position(&self) {
+        self.positions.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Where watchers may come in.
+#[derive(Debug, Clone, Default)]
+pub struct Entrances {
+    /// Where each hub takes clients of a WebSocket.
+    pub hubs: Vec<SocketAddr>,
+    /// Where each router takes those of a WebSocket, and those of QUIC.
+    pub routers: Vec<(SocketAddr, SocketAddr)>,
+}
+
 /// What there is to watch, and by whom.
-pub(crate) struct Crowd {
+pub struct Crowd {
     groups: Vec<(u32, Watchers)>,
-    hubs: u32,
-    routers: u32,
+    /// Where each hub takes clients.
+    hubs: Arc<[SocketAddr]>,
+    /// Where each router takes those of a WebSocket, and those of QUIC.
+    routers: Arc<[(SocketAddr, SocketAddr)]>,
     vehicles: u32,
+    tenant: TenantId,
+    tally: Arc<Tally>,
 }
 
 /// What one watcher does.
-pub(crate) struct Plan {
+pub struct Plan {
     index: u32,
     group: Watchers,
     /// The vehicle that a customer waits for.
     vehicle: Option<VehicleId>,
     token: String,
-    hubs: u32,
+    hubs: Arc<[SocketAddr]>,
     /// Addresses of routers that it comes by; none if it goes to hubs itself.
     ways: Vec<SocketAddr>,
     /// Where it goes first.
     first: u32,
+    tally: Arc<Tally>,
 }
 
 impl Crowd {
-    pub(crate) fn of(scenario: &Scenario) -> Self {
+    /// The watchers of a scenario.
+    pub fn new(scenario: &Scenario, entrances: Entrances, tenant: TenantId) -> Self {
         let mut first = 0;
         let groups = scenario.watchers.iter().map(|group| {
             let begins = first;
             first += group.count;
             (begins, *group)
         });
-        let (hubs, routers) = (scenario.cluster.hub, scenario.cluster.router);
-        Self { groups: groups.collect(), hubs, routers, vehicles: scenario.vehicles_len() }
+        Self {
+            groups: groups.collect(),
+            hubs: entrances.hubs.into(),
+            routers: entrances.routers.into(),
+            vehicles: scenario.vehicles_len(),
+            tenant,
+            tally: Arc::default(),
+        }
     }
 
-    /// What the watcher of this number does.
+    /// What the watcher of this number does. `token` gives what lets in a customer of that vehicle, or a dispatcher.
     ///
     /// # Panics
     /// There is none of that number.
-    pub(crate) fn plan(&self, index: u32) -> Plan {
+    pub fn plan(&self, index: u32, token: impl FnOnce(Option<VehicleId>) -> String) -> Plan {
         let found = self.groups.iter().rev().find(|(first, _)| *first <= index);
         let (begins, group) = *found.expect("the runner starts watchers that there are");
         let vehicle =
             (group.role == Role::Customer).then(|| vehicle_id((index - begins) % self.vehicles.max(1)));
-        let hubs = (0..self.hubs).map(|hub| NodeName::new(NodeKind::Hub, hub));
-        let home = vehicle.filter(|_| group.home).and_then(|vehicle| home_of(tenant(), vehicle, hubs));
-        let token = match vehicle {
-            Some(vehicle) => customer_token(index, vehicle),
-            None => dispatcher_token(index),
-        };
-        let way = |index| {
-            let router = NodeName::new(NodeKind::Router, index);
-            match group.transport {
-                Transport::WebSocket => clients_addr(router),
-                Transport::Quic => live_addr(router),
-            }
+        let hubs = (0..self.hubs.len() as u32).map(|hub| NodeName::new(NodeKind::Hub, hub));
+        let home = vehicle.filter(|_| group.home).and_then(|vehicle| home_of(self.tenant, vehicle, hubs));
+        let way = |(socket, quic): &(SocketAddr, SocketAddr)| match group.transport {
+            Transport::WebSocket => *socket,
+            Transport::Quic => *quic,
         };
         let ways: Vec<SocketAddr> = match group.via_routers {
-            true => (0..self.routers).map(way).collect(),
+            true => self.routers.iter().map(way).collect(),
             false => Vec::new(),
         };
         let first = home.filter(|_| ways.is_empty()).map_or(index, |hub| hub.index);
-        Plan { index, group, vehicle, token, hubs: self.hubs, ways, first }
+        let (token, hubs, tally) = (token(vehicle), self.hubs.clone(), self.tally.clone());
+        Plan { index, group, vehicle, token, hubs, ways, first, tally }
+    }
+
+    /// What all of them were told.
+    pub fn tally(&self) -> Arc<Tally> {
+        self.tally.clone()
     }
 }
 
 impl Plan {
-    /// Where it goes at that turn, and which hub is there, if one is.
-    fn place(&self, turn: u32) -> (Option<NodeName>, SocketAddr) {
+    /// Where it goes at that turn, and which hub is there, if it knows; `None` if there is nobody to go to.
+    fn place(&self, turn: u32) -> Option<(Option<NodeName>, SocketAddr)> {
         let at = self.first.wrapping_add(turn);
-        if let Some(count) = u32::try_from(self.ways.len()).ok().filter(|count| *count > 0) {
-            return (None, self.ways[(at % count) as usize]);
+        if let Some(way) = at.checked_rem(self.ways.len() as u32) {
+            return Some((None, self.ways[way as usize]));
         }
-        let hub = NodeName::new(NodeKind::Hub, at % self.hubs.max(1));
-        (Some(hub), clients_addr(hub))
+        let hub = at.checked_rem(self.hubs.len() as u32)?;
+        Some((Some(NodeName::new(NodeKind::Hub, hub)), self.hubs[hub as usize]))
     }
 
     /// Half of them say who they are in the request, if there is one, the others in the first message.
@@ -112,7 +157,7 @@ impl Plan {
 ///
 /// # Errors
 /// It has no socket.
-pub(crate) async fn run(env: Env, plan: Plan, trust: Trust, cancel: CancellationToken) -> Result<(), String> {
+pub async fn run(env: Env, plan: Plan, trust: Trust, cancel: CancellationToken) -> Result<(), String> {
     let caller = Caller::new(&env, &plan, &trust).map_err(|error| Chain(&error).to_string())?;
     tokio::select! {
         biased;
@@ -129,7 +174,8 @@ async fn watch(env: Env, plan: Plan, caller: Caller) {
     sleep(ARRIVE_WITHIN.mul_f64(rng.random_range(0.0..1.0))).await;
     let (mut turn, mut known) = (0, Known::default());
     loop {
-        match session::attend((&env, &plan, &caller), plan.place(turn), &mut known, &mut rng).await {
+        let Some(place) = plan.place(turn) else { return };
+        match session::attend((&env, &plan, &caller), place, &mut known, &mut rng).await {
             Ended::Unreached => turn += 1,
             Ended::Lost if !plan.ways.is_empty() => {
                 caller.change_router(&env, Duration::ZERO);

@@ -1,8 +1,9 @@
-//! Reference loops: the least that forwarding a datagram, taking a message, writing a row and syncing a disk cost on this
-//! machine, in this run. A slice of each runs between two windows of the load, so that what disturbs one disturbs the other.
+//! Reference loops: the least that forwarding a datagram, taking a message, telling a client, writing a row and syncing a disk cost on
+//! this machine, in this run. A slice of each runs between two windows of the load, so that what disturbs one disturbs the other.
 
 mod copy;
 mod disk;
+mod fan_out;
 mod forward;
 mod sink;
 
@@ -27,6 +28,8 @@ pub(crate) struct Calibration {
 pub(crate) struct Shape {
     /// Fixes that travel in one message.
     pub(crate) fixes_per_message: f64,
+    /// Clients are told something.
+    pub(crate) watched: bool,
     pub(crate) database: postgres::Config,
 }
 
@@ -63,6 +66,7 @@ fn measure(shape: &Shape, due: &Receiver<()>) -> BTreeMap<&'static str, Vec<f64>
     let mut values: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
     let mut forward = said("bare_forward", forward::Forward::new());
     let mut sink = said("bare_quic_sink", sink::Sink::new());
+    let mut fan_out = shape.watched.then(|| said("bare_fan_out", fan_out::FanOut::new())).flatten();
     let mut copy = said("bare_copy", copy::Copying::new(&shape.database));
     let mut disk = said("fsync", disk::Disk::new());
     while due.recv().is_ok() {
@@ -74,6 +78,7 @@ fn measure(shape: &Shape, due: &Receiver<()>) -> BTreeMap<&'static str, Vec<f64>
         keep("bare_forward", forward.as_mut().and_then(|forward| said("bare_forward", forward.slice())));
         let per_message = sink.as_mut().and_then(|sink| said("bare_quic_sink", sink.slice()));
         keep("bare_quic_sink", per_message.map(|us| us / shape.fixes_per_message.max(1.0)));
+        keep("bare_fan_out", fan_out.as_mut().and_then(|fan_out| said("bare_fan_out", fan_out.slice())));
         let copied = copy.as_mut().and_then(|copy| said("bare_copy", copy.slice()));
         keep("bare_copy", copied.map(|copied| copied.rows_per_s));
         keep("bare_copy_cpu", copied.and_then(|copied| copied.cpu_us_per_row));

@@ -1,5 +1,7 @@
 //! The cluster of a run: its folder, with certificates and configs, and its cluster file.
 
+mod hubs;
+
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use serde::Serialize;
 use crate::links::Links;
 use crate::problem::LoadError;
 use crate::proxy::{self, Proxies};
+pub(crate) use hubs::Access;
 
 /// Services of one kind, and ports in a row for them: more than a scenario needs of any.
 const PORTS_EACH: u16 = 16;
@@ -31,18 +34,22 @@ enum Place {
     RouterInner,
     Dns,
     Health,
+    /// Where hubs take clients.
+    Hub,
+    HubBus,
     GatewayAdmin,
     PersistenceAdmin,
     RouterAdmin,
     DnsAdmin,
     HealthAdmin,
+    HubAdmin,
     /// How many there are.
     End,
 }
 /// Ports of one cluster.
 const BLOCK: u16 = PORTS_EACH * Place::End as u16;
 /// Blocks of ports that are looked at for a free one.
-const BLOCKS: u16 = 65;
+const BLOCKS: u16 = 56;
 /// The first port that may be taken: below those that the system gives out by itself.
 const FIRST_PORT: u16 = 20_000;
 /// Address of the first router, on this machine: a name leads to one port at several addresses.
@@ -56,6 +63,10 @@ pub(crate) struct Prepared {
     pub(crate) ca: Ca,
     pub(crate) trust: Trust,
     pub(crate) entry: Entry,
+    /// Where hubs take clients, by their numbers.
+    pub(crate) hubs: Vec<SocketAddr>,
+    /// What makes tokens that its hubs believe, if it has any.
+    pub(crate) access: Option<Access>,
 }
 
 /// Where vehicles come in.
@@ -141,6 +152,7 @@ pub(crate) fn prepare(
     let kinds = [
         (NodeKind::Health, Place::Health, Place::HealthAdmin),
         (NodeKind::Persistence, Place::Persistence, Place::PersistenceAdmin),
+        (NodeKind::Hub, Place::Hub, Place::HubAdmin),
         (NodeKind::Gateway, Place::Gateway, Place::GatewayAdmin),
         (NodeKind::Router, Place::Router, Place::RouterAdmin),
         (NodeKind::Dns, Place::Dns, Place::DnsAdmin),
@@ -171,7 +183,8 @@ pub(crate) fn prepare(
     let database = if links.database { behind(proxies, database)? } else { database.clone() };
     let nodes = Nodes { scenario, configs, ports: &ports };
     let peers = nodes.agents(links, proxies)?;
-    let parts = |postgres, cluster| Parts { postgres, cluster };
+    let access = hubs::access(folder, scenario, seeds)?;
+    let parts = |postgres, cluster| Parts { postgres, cluster, access: None };
     write(
         folder,
         "persistence.toml",
@@ -181,11 +194,14 @@ pub(crate) fn prepare(
     write(folder, "router.toml", &config("router", &nodes.router(), parts(None, shared.as_ref()))?)?;
     write(folder, "dns.toml", &config("dns", &nodes.dns(), parts(None, shared.as_ref()))?)?;
     write(folder, "health.toml", &config("health", &nodes.health(), parts(None, None))?)?;
+    let of_hubs = Parts { postgres: None, cluster: None, access: access.as_ref().map(Access::table) };
+    write(folder, "hub.toml", &config("hub", &nodes.hub(), of_hubs)?)?;
     // What a scenario breaks again and again is not given up.
     let supervisor = Limits { restarts_max: 1_000, ..Limits::default() };
     let cluster = Cluster { supervisor, services };
     let trust = ca.trust()?;
-    Ok(Prepared { cluster, ca, trust, entry: nodes.entry() })
+    let hubs = ports.all(Place::Hub, scenario.cluster.hub);
+    Ok(Prepared { cluster, ca, trust, entry: nodes.entry(), hubs, access })
 }
 
 /// Certificates of all services of a kind.
@@ -257,7 +273,7 @@ impl Nodes<'_> {
             bus_bind: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
             routers: self.ports.all(Place::RouterInner, self.scenario.cluster.router),
             persistence,
-            live: Vec::new(),
+            live: self.hubs(),
             discovery: self.discovery(),
             ..self.configs.gateway.clone()
         }
@@ -335,6 +351,7 @@ fn behind(proxies: &mut Proxies, database: &postgres::Config) -> Result<postgres
 struct Parts<'a> {
     postgres: Option<&'a postgres::Config>,
     cluster: Option<&'a toml::Table>,
+    access: Option<toml::Table>,
 }
 
 /// One config file.
@@ -348,6 +365,9 @@ fn config<C: Serialize>(kind: &str, service: &C, parts: Parts<'_>) -> Result<Str
     }
     if let Some(cluster) = parts.cluster {
         whole.insert("cluster".to_owned(), cluster.clone().into());
+    }
+    if let Some(access) = parts.access {
+        whole.insert("access".to_owned(), access.into());
     }
     let stem = format!("{kind}-{{index}}");
     let tls = format!("[tls]\ncertificate = \"{stem}.pem\"\nkey = \"{stem}.key\"\nca = \"ca.pem\"\n\n");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use drover_env::Chain;
 use drover_harness::live::rule_of;
-use drover_harness::scenario::{FaultSpec, Scenario};
+use drover_harness::scenario::{FaultSpec, Scenario, Transport};
 use drover_model::{NodeKind, NodeName, NodePattern};
 use drover_supervisor::{Handle as Cluster, Instance};
 use drover_tests::Postgres;
@@ -37,6 +37,9 @@ pub(crate) struct Ours {
 /// Names the faults.
 pub(crate) fn check(scenario: &Scenario, ours: Ours) -> Result<(), LoadError> {
     let mut problems = Vec::new();
+    if scenario.watchers.iter().any(|group| group.via_routers || group.transport == Transport::Quic) {
+        problems.push("[[watchers]] over QUIC or by routers".to_owned());
+    }
     for fault in scenario.faults() {
         let verb = fault.verb.name();
         match &fault.verb {
@@ -75,10 +78,13 @@ pub(crate) fn check(scenario: &Scenario, ours: Ours) -> Result<(), LoadError> {
 
 const fn is_service(nodes: NodePattern) -> bool {
     match nodes.kind {
-        NodeKind::Gateway | NodeKind::Persistence | NodeKind::Router | NodeKind::Dns | NodeKind::Health => {
-            true
-        }
-        NodeKind::Vehicle | NodeKind::Hub | NodeKind::Watcher | NodeKind::Db => false,
+        NodeKind::Gateway
+        | NodeKind::Persistence
+        | NodeKind::Router
+        | NodeKind::Dns
+        | NodeKind::Health
+        | NodeKind::Hub => true,
+        NodeKind::Vehicle | NodeKind::Watcher | NodeKind::Db => false,
     }
 }
 
@@ -224,7 +230,7 @@ mod tests {
     fn scenario(faults: &str) -> Scenario {
         let text = format!(
             "name = \"f\"\nquestion = \"?\"\nduration_s = 60\nmodes = [\"live\"]\n[[vehicles]]\ncount = 4\n\
-             [cluster]\nrouter = 2\ndns = 1\nhealth = 1\ngateway = 2\npersistence = 1\n\
+             [cluster]\nrouter = 2\ndns = 1\nhealth = 1\ngateway = 2\npersistence = 1\nhub = 2\n\
              [world]\nroads = {{ grid = {{ columns = 3, rows = 3, block_m = 120 }} }}\n{faults}"
         );
         Scenario::parse(&text, "f.toml").unwrap_or_else(|errors| panic!("{errors}"))
@@ -252,6 +258,8 @@ mod tests {
             "for_s = 5\nkill = \"router/*\"",
             "for_s = 5\npause = \"dns/0\"",
             "for_s = 5\ndrain = \"health/0\"",
+            "for_s = 5\nkill = \"hub/0\"",
+            "for_s = 5\npause = \"hub/1\"",
             "rolling = \"router/*\"\neach_s = 2",
             "for_s = 5\ncordon = \"gateway/0\"",
             "for_s = 5\npartition = \"vehicle/* <-> router/0\"",
@@ -266,5 +274,8 @@ mod tests {
         assert!(refused.is_err_and(|error| {
             error.to_string().contains("gateways hear of health agents where agents are")
         }));
+        let refused =
+            check(&scenario("[[faults]]\nat_s = 5\nfor_s = 5\npartition = \"gateway/* <-> hub/*\"\n"), ours);
+        assert!(refused.is_err_and(|error| error.to_string().contains("no such link to break")));
     }
 }

@@ -9,6 +9,7 @@
     reason = "real processes, sockets and clocks: none of it runs in the twin"
 )]
 
+mod audience;
 pub mod baseline;
 mod calibrate;
 mod cluster;
@@ -28,6 +29,7 @@ mod proxy;
 mod run;
 mod services;
 pub mod watch;
+mod watched;
 
 pub use onto::Onto;
 pub use problem::LoadError;

@@ -110,7 +110,8 @@ pub(crate) fn refusal(rule: &Rule, has_health: bool) -> Option<&'static str> {
             }
         },
         _ => Some(
-            "there is no such link: vehicles speak to DNS servers, routers or gateways, those to agents, those to the database",
+            "there is no such link to break here: vehicles speak to DNS servers, routers or gateways, those to agents, those to the \
+             database; what goes to hubs and watchers goes straight",
         ),
     }
 }
@@ -172,7 +173,7 @@ mod tests {
             "name gateway/*",
             "name persistence/*",
             "TCP repairs that",
-            "no such link",
+            "no such link to break",
             "own addresses",
             "sees half",
         ];

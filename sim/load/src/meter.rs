@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use drover_harness::report::Spread;
+use drover_harness::report::{Spread, Watching};
 use drover_supervisor::Handle;
 
 use crate::cpu::{self, Accounts};
@@ -12,6 +12,8 @@ use crate::cpu::{self, Accounts};
 pub(crate) const GENERATOR: &str = "generator";
 /// Name of the database's.
 const DATABASE: &str = "database";
+/// Name of those that watchers are at.
+const HUB: &str = "hub";
 /// Name of the sum of all but the generator.
 const TOTAL: &str = "total";
 
@@ -20,6 +22,8 @@ const TOTAL: &str = "total";
 struct Mark {
     at: Duration,
     durable: u64,
+    /// Messages that watchers were told, and positions in them.
+    told: (u64, u64),
     cpu: BTreeMap<String, Duration>,
     machine: Duration,
 }
@@ -52,9 +56,9 @@ impl Meter {
     }
 
     /// A window ends here, and the next one begins.
-    pub(crate) fn mark(&mut self, at: Duration, durable: u64) {
+    pub(crate) fn mark(&mut self, at: Duration, durable: u64, told: (u64, u64)) {
         let (cpu, machine) = (self.accounts.by_service(), cpu::of_machine().unwrap_or_default());
-        self.marks.push(Mark { at, durable, cpu, machine });
+        self.marks.push(Mark { at, durable, told, cpu, machine });
     }
 
     /// Cores that each service has used in the last window.
@@ -98,6 +102,26 @@ impl Meter {
         Spread::of(self.marks.windows(2).map(rate).collect())
     }
 
+    /// What watchers were told, and what that cost; nothing if they were told nothing.
+    pub(crate) fn watching(&self) -> Option<Watching> {
+        let wall = |pair: &[Mark]| (pair[1].at - pair[0].at).as_secs_f64().max(1e-9);
+        let messages = |pair: &[Mark]| (pair[1].told.0 - pair[0].told.0) as f64;
+        let positions = |pair: &[Mark]| (pair[1].told.1 - pair[0].told.1) as f64;
+        let used = |mark: &Mark| mark.cpu.get(HUB).copied().unwrap_or_default();
+        let hub_us = |pair: &[Mark]| used(&pair[1]).saturating_sub(used(&pair[0])).as_secs_f64() * 1e6;
+        let spread = |of: &dyn Fn(&[Mark]) -> f64| Spread::of(self.marks.windows(2).map(of).collect());
+        if self.marks.last()?.told.0 == 0 {
+            return None;
+        }
+        // A window in which nobody was told anything has no cost of a message.
+        Some(Watching {
+            messages_per_s: spread(&|pair| messages(pair) / wall(pair)),
+            positions_per_s: spread(&|pair| positions(pair) / wall(pair)),
+            hub_cpu_us_per_message: spread(&|pair| hub_us(pair) / messages(pair)),
+            hub_cpu_us_per_position: spread(&|pair| hub_us(pair) / positions(pair)),
+        })
+    }
+
     /// Cores that processes of nobody's here have used.
     pub(crate) fn foreign_cores(&self) -> Option<Spread> {
         let foreign = |pair: &[Mark]| {
@@ -125,10 +149,11 @@ mod tests {
         let mark = |at: u64, durable: u64, gateway: u64, generator: u64| Mark {
             at: seconds(at),
             durable,
-            cpu: [("gateway", gateway), (GENERATOR, generator)]
+            told: (durable / 10, durable),
+            cpu: [("gateway", gateway), (HUB, gateway / 2), (GENERATOR, generator)]
                 .map(|(name, used)| (name.to_owned(), seconds(used)))
                 .into(),
-            machine: seconds(gateway + generator + at / 10),
+            machine: seconds(gateway + gateway / 2 + generator + at / 10),
         };
         let marks = vec![
             mark(0, 0, 1, 1),
@@ -140,10 +165,15 @@ mod tests {
         let cpu = meter.cpu_us_per_fix();
         // Nothing became durable in the window between: it says nothing.
         assert_eq!(cpu["gateway"], Spread { windows: 2, min: 2.0, median: 2.0, max: 2.0 });
-        assert_eq!(cpu[TOTAL], cpu["gateway"]);
+        assert_eq!(cpu[TOTAL], Spread { windows: 2, min: 3.0, median: 3.0, max: 3.0 });
         assert_eq!(cpu[GENERATOR].max, 3.0);
         assert_eq!(meter.durable_per_s().map(|rate| rate.median), Some(100_000.0));
         assert_eq!(meter.foreign_cores().map(|cores| cores.median), Some(0.1));
         assert_eq!(meter.cores()["gateway"], 0.4);
+        let watching = meter.watching().expect("they were told something");
+        assert_eq!(watching.messages_per_s.map(|rate| rate.max), Some(20_000.0));
+        assert_eq!(watching.hub_cpu_us_per_message, Spread::of(vec![10.0, 10.0]));
+        assert_eq!(watching.hub_cpu_us_per_position.map(|us| us.windows), Some(2));
+        assert_eq!(Meter::default().watching(), None);
     }
 }

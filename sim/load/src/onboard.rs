@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::detour::VehicleNet;
 use crate::due::{Due, Moments};
 use crate::memory::MemoryDisk;
+use crate::watched::Watched;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -30,6 +31,8 @@ pub(crate) struct Witness {
     vehicles: Vec<Mutex<Outstanding>>,
     to_durable: Mutex<Histogram<u64>>,
     to_resumed: Mutex<Histogram<u64>>,
+    /// What watchers see, if there are any.
+    watched: Option<Watched>,
     /// When a service was last seen to be gone.
     crashed: Mutex<Option<Duration>>,
 }
@@ -50,7 +53,15 @@ impl Witness {
         let vehicles = vehicles.collect();
         let histogram = || Mutex::new(Latency::histogram());
         let (to_durable, to_resumed) = (histogram(), histogram());
-        Self { history, origin: OnceLock::new(), vehicles, to_durable, to_resumed, crashed: Mutex::new(None) }
+        let (origin, watched, crashed) = (OnceLock::new(), None, Mutex::new(None));
+        Self { history, origin, vehicles, to_durable, to_resumed, watched, crashed }
+    }
+
+    /// Keeps account of what watchers see, too.
+    #[must_use]
+    pub(crate) fn with_watched(mut self, watched: Watched) -> Self {
+        self.watched = Some(watched);
+        self
     }
 
     /// The run begins now.
@@ -65,10 +76,16 @@ impl Witness {
 
     /// A receiver gave a fix of this time of day with the tick at `at`.
     pub(crate) fn given(&self, vehicle: u32, day_ms: u32, at: Duration) {
-        let Some(vehicle) = self.vehicles.get(vehicle as usize) else { return };
-        let mut vehicle = lock(vehicle);
-        let due = vehicle.moments.after(at);
-        vehicle.given.given(day_ms, due);
+        let Some(outstanding) = self.vehicles.get(vehicle as usize) else { return };
+        let due = {
+            let mut outstanding = lock(outstanding);
+            let due = outstanding.moments.after(at);
+            outstanding.given.given(day_ms, due);
+            due
+        };
+        if let Some(watched) = &self.watched {
+            watched.given(vehicle, day_ms, due);
+        }
     }
 
     /// What is to be known of each latency's histogram, which is of microseconds.
@@ -76,6 +93,8 @@ impl Witness {
         let mut all = self.history.of_latencies(&of);
         all.insert("send_due_to_durable".to_owned(), of(&lock(&self.to_durable)));
         all.insert("crash_to_resumed".to_owned(), of(&lock(&self.to_resumed)));
+        // The history counts from the time of a fix; here it counts from when it was due.
+        all.extend(self.watched.iter().flat_map(|watched| watched.of_latencies(&of)));
         all
     }
 
@@ -86,10 +105,22 @@ impl Witness {
 
     /// Something happened to a service.
     pub(crate) fn service_event(&self, node: NodeName, name: &'static str) {
-        if name == "node.crashed" {
+        // No vehicle has a session with a hub.
+        if name == "node.crashed" && node.kind != NodeKind::Hub {
             *lock(&self.crashed) = Some(self.now());
         }
         self.history.event(self.now(), node, name, &[]);
+    }
+
+    fn event(&self, node: NodeName, name: &'static str, fields: &[(&'static str, Value<'_>)]) {
+        match (node.kind, &self.watched) {
+            (NodeKind::Watcher, Some(watched)) => {
+                let at = self.now();
+                self.history.event(at, node, name, fields);
+                watched.event(at, node.index, name, fields);
+            }
+            _ => self.vehicle_event(node.index, name, fields),
+        }
     }
 
     fn vehicle_event(&self, index: u32, name: &'static str, fields: &[(&'static str, Value<'_>)]) {
@@ -132,16 +163,17 @@ impl Witness {
     }
 }
 
-struct Told {
-    index: u32,
-    witness: Arc<Witness>,
+/// Takes what one node tells to the witness.
+pub(crate) struct Told {
+    pub(crate) node: NodeName,
+    pub(crate) witness: Arc<Witness>,
 }
 
 impl EventSink for Told {
     fn event(&self, name: &'static str, fields: &[(&'static str, Value<'_>)]) {
         // How full its queues are concerns no gate here, and there are very many.
         if name != "queue" {
-            self.witness.vehicle_event(self.index, name, fields);
+            self.witness.event(self.node, name, fields);
         }
     }
 }
@@ -161,7 +193,8 @@ pub(crate) fn env(
     net: Arc<VehicleNet>,
     witness: Arc<Witness>,
 ) -> Env {
-    let node: Arc<str> = NodeName::new(NodeKind::Vehicle, index).to_string().into();
+    let name = NodeName::new(NodeKind::Vehicle, index);
+    let node: Arc<str> = name.to_string().into();
     let seeds = common.seeds.child(&node);
     Env::new(Parts {
         node,
@@ -171,7 +204,7 @@ pub(crate) fn env(
         executor: common.executor.clone(),
         seeds,
         crypto: common.crypto.clone(),
-        events: Arc::new(Told { index, witness }),
+        events: Arc::new(Told { node: name, witness }),
         faults: None,
     })
 }

@@ -86,7 +86,7 @@ impl Onto {
         };
         let trust = ca.trust()?;
         // Nobody's processes are ours to start.
-        Ok(Prepared { cluster: Cluster::default(), ca, trust, entry })
+        Ok(Prepared { cluster: Cluster::default(), ca, trust, entry, hubs: Vec::new(), access: None })
     }
 }
 

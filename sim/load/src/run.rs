@@ -5,6 +5,7 @@ mod drive;
 mod outcome;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,30 +13,33 @@ use std::time::Duration;
 
 use drover_env::{SeedTree, real};
 use drover_harness::history::{History, Totals};
-use drover_harness::live::{Configs, vehicle_id, world_spec};
+use drover_harness::live::{Configs, Tally, vehicle_id, world_spec};
 use drover_harness::report::{Latency, Report, Shard, TimelineEvent};
 use drover_harness::run::RunError;
 use drover_harness::scenario::Scenario;
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId, WallTime};
+use drover_quic::Trust;
 use drover_tests::Postgres;
 use drover_world::{Roads, World};
 use hdrhistogram::Histogram;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
+use crate::audience::{Audience, Doors};
 use crate::calibrate::{Calibration, Shape};
-use crate::cluster::{self, Prepared};
+use crate::cluster::{self, Access, Prepared};
 use crate::database::Database;
 use crate::due::{Moments, SLACK};
 use crate::faults::{self, Roll, Saboteur};
 use crate::fleet::{self, Fleet, Setup};
 use crate::links::Links;
 use crate::meter::Meter;
-use crate::onboard::Witness;
+use crate::onboard::{Common, Witness};
 use crate::onto::Onto;
 use crate::problem::LoadError;
 use crate::proxy::Proxies;
 use crate::services::{Services, Watch};
+use crate::watched::Watched;
 
 /// Sessions that vehicles set up in one second, unless the run says how long that may take.
 const RAMP_PER_S: u32 = 1_500;
@@ -121,6 +125,12 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Result<Outcome, Loa
         Some(_) => (PathBuf::new(), "a cluster that was there".to_owned()),
         None => cluster::program(options.drover)?,
     };
+    if options.onto.is_some() && scenario.watchers_len() > 0 {
+        return Err(LoadError::Usage(format!(
+            "{}: [[watchers]] need tokens that the hubs believe, and those of a cluster that is there are its own: leave them out",
+            options.file
+        )));
+    }
     let ours = faults::Ours { services: options.onto.is_none(), database: options.database.is_none() };
     faults::check(scenario, ours)?;
     let configs = Configs::of(scenario).map_err(|problems| {
@@ -180,6 +190,13 @@ struct Run<'a> {
     world: World,
     witness: Arc<Witness>,
     fleet: Fleet,
+    /// Where watchers come in, and what their envs have in common.
+    hubs: Vec<SocketAddr>,
+    access: Option<Access>,
+    trust: Trust,
+    common: Common,
+    /// What watchers were told, once they are there.
+    tally: Option<Arc<Tally>>,
     services: Services,
     database: Database,
     /// The run's own server: whoever breaks it has it meanwhile.
@@ -238,7 +255,11 @@ impl<'a> Run<'a> {
         let history = History::new(start, &vehicles);
         history.set_store_untold();
         let moments = Moments::of_all(scenario);
-        let witness = Arc::new(Witness::new(history, moments.iter().copied()));
+        let mut witness = Witness::new(history, moments.iter().copied());
+        if scenario.watchers_len() > 0 {
+            witness = witness.with_watched(Watched::new(&vehicles, scenario.watchers_len()));
+        }
+        let witness = Arc::new(witness);
         let guard = runtime.enter();
         let env = real::env("load", &std::env::temp_dir(), Arc::default())
             .map_err(LoadError::machine("open the generator's folder"))?;
@@ -256,6 +277,11 @@ impl<'a> Run<'a> {
         };
         let fleet = Fleet::new(&env, &seeds, setup)?;
         drop(guard);
+        let common = Common {
+            executor: Arc::new(real::Tokio),
+            crypto: env.crypto().clone(),
+            seeds: seeds.child("watchers"),
+        };
         let spec = world_spec(&at_clock, nodes(scenario), options.roads.clone(), options.file);
         let world = World::new(spec.map_err(RunError::from)?);
         let server = Arc::new(Mutex::new(database.server.take()));
@@ -266,6 +292,11 @@ impl<'a> Run<'a> {
             world,
             witness,
             fleet,
+            hubs: prepared.hubs,
+            access: prepared.access,
+            trust: prepared.trust,
+            common,
+            tally: None,
             services,
             database,
             server,
@@ -295,6 +326,7 @@ impl<'a> Run<'a> {
             self.proxies.handle(),
         )?;
         let lag = self.watch_runtime();
+        let audience = self.let_in()?;
         let calibration = Calibration::start(self.shape())?;
         self.run_world(&mut options, &mut saboteur, &calibration);
         drop(saboteur);
@@ -303,8 +335,22 @@ impl<'a> Run<'a> {
         // Sessions end with the vehicles, and are not lost.
         let degraded = std::mem::take(&mut self.watch).finish(&self.witness);
         let _ = self.lag.add(&*lag.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(audience) = audience {
+            let _ = self.lag.add(audience.stop());
+        }
         self.runtime.block_on(self.fleet.stop());
         self.finish(options, version, (calibration, degraded))
+    }
+
+    /// Starts the watchers, if there are any.
+    fn let_in(&mut self) -> Result<Option<Audience>, LoadError> {
+        let Some(access) = self.access.as_ref().filter(|_| self.scenario.watchers_len() > 0) else {
+            return Ok(None);
+        };
+        let doors = Doors { hubs: self.hubs.clone(), access, trust: &self.trust, tenant: self.tenant };
+        let audience = Audience::start(self.scenario, doors, &self.common, &self.witness)?;
+        self.tally = Some(audience.tally());
+        Ok(Some(audience))
     }
 
     /// What the reference loops imitate.
@@ -315,14 +361,16 @@ impl<'a> Run<'a> {
         };
         let groups: Vec<(f64, f64)> = self.scenario.vehicles.iter().map(of_group).collect();
         let (fixes, vehicles) = groups.iter().fold((0.0, 0.0), |sum, of| (sum.0 + of.0 * of.1, sum.1 + of.1));
-        Shape { fixes_per_message: fixes / f64::max(vehicles, 1.0), database: self.database.config.clone() }
+        let fixes_per_message = fixes / f64::max(vehicles, 1.0);
+        let watched = self.scenario.watchers_len() > 0;
+        Shape { fixes_per_message, watched, database: self.database.config.clone() }
     }
 }
 
 /// The services of a scenario, which its faults can name.
 fn nodes(scenario: &Scenario) -> impl Iterator<Item = NodeName> {
-    use NodeKind::{Db, Dns, Gateway, Health, Persistence, Router};
-    let kinds = [Gateway, Persistence, Db, Router, Dns, Health];
+    use NodeKind::{Db, Dns, Gateway, Health, Hub, Persistence, Router};
+    let kinds = [Gateway, Persistence, Db, Router, Dns, Health, Hub];
     let of = |kind| (0..scenario.nodes_len(kind)).map(move |index| NodeName::new(kind, index));
     kinds.into_iter().flat_map(of).collect::<Vec<_>>().into_iter()
 }

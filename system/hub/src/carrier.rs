@@ -51,8 +51,9 @@ pub(crate) async fn write(
     carrier: &mut impl Writes,
     woken: &Notify,
 ) -> Written {
+    let mut collected = live.collect(key);
     loop {
-        let Collected { messages, farewell } = live.decide(|core| core.collect(Instant::now(), key));
+        let Collected { messages, farewell } = collected;
         if messages.is_empty() {
             return farewell.map_or(Written::All, Written::Goodbye);
         }
@@ -62,7 +63,7 @@ pub(crate) async fn write(
                 biased;
                 written = &mut writing => break written,
                 () = woken.notified() => {
-                    if live.decide(|core| core.farewell(key)).is_some_and(|farewell| farewell == Farewell::Slow) {
+                    if live.farewell(key).is_some_and(|farewell| farewell == Farewell::Slow) {
                         return Written::Gone;
                     }
                 }
@@ -71,7 +72,7 @@ pub(crate) async fn write(
         if written.is_none() {
             return Written::Gone;
         }
-        live.decide(|core| core.wrote(key));
+        collected = live.wrote(key);
     }
 }
 

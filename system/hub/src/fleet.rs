@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use crate::cells::cell_of;
+use crate::render::Audience;
 
 /// From this speed on a vehicle moves: slower is a receiver's noise.
 const MOVING_MPS: f64 = 3.0 / 3.6;
@@ -66,6 +67,8 @@ pub(crate) struct Rendered {
     pub(crate) full: Option<Bytes>,
     pub(crate) plain: Option<Bytes>,
     pub(crate) customer: Option<Bytes>,
+    /// With its age at some time, as a message of its own.
+    pub(crate) whole: Option<(Audience, u64, Bytes)>,
 }
 
 /// A vehicle and the newest that is known of it.

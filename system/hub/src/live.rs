@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::Config;
-use crate::core::{Core, Counts, Note, SessionKey};
+use crate::core::{Collected, Core, Counts, Farewell, Note, SessionKey};
 
 /// A batch passes its bound by one message at most, which has no more features than a snapshot's.
 const MESSAGE_SPARE_BYTES: u64 = 1 << 20;
@@ -56,6 +56,29 @@ impl Live {
         notes.iter().for_each(|note| self.tell(note));
         self.interest.set(version);
         decided
+    }
+
+    /// Asks the core what concerns one socket alone: nobody is woken by that, and nothing happens that is to be told.
+    fn ask<T>(&self, ask: impl FnOnce(&mut Core) -> T) -> T {
+        ask(&mut self.core.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a socket has to write.
+    pub(crate) fn collect(&self, key: SessionKey) -> Collected {
+        self.ask(|core| core.collect(Instant::now(), key))
+    }
+
+    /// A socket has written what it collected; gives what it has to write now.
+    pub(crate) fn wrote(&self, key: SessionKey) -> Collected {
+        self.ask(|core| {
+            core.wrote(key);
+            core.collect(Instant::now(), key)
+        })
+    }
+
+    /// Why a client is let go, if it is.
+    pub(crate) fn farewell(&self, key: SessionKey) -> Option<Farewell> {
+        self.ask(|core| core.farewell(key))
     }
 
     /// A socket that is to be woken for a session.

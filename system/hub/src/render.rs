@@ -55,6 +55,21 @@ pub(crate) fn push_feature(out: &mut BytesMut, vehicle: &mut Vehicle, audience: 
     out.extend_from_slice(b"}}");
 }
 
+/// A feature with its age, as a message of its own: those who are told at the same time share its bytes.
+pub(crate) fn feature(vehicle: &mut Vehicle, audience: Audience, now: WallTime) -> Bytes {
+    let age_ms = now.since(vehicle.fix.time).as_millis() as u64;
+    if let Some((of, age, whole)) = &vehicle.rendered.whole
+        && (*of, *age) == (audience, age_ms)
+    {
+        return whole.clone();
+    }
+    let mut text = BytesMut::with_capacity(384);
+    push_feature(&mut text, vehicle, audience, now);
+    let whole = text.freeze();
+    vehicle.rendered.whole = Some((audience, age_ms, whole.clone()));
+    whole
+}
+
 /// A feature up to its age. Names are of letters, digits and a few signs, so that nothing needs escaping.
 fn head_of(vehicle: &Vehicle, audience: Audience) -> Bytes {
     let fix = &vehicle.fix;
@@ -185,6 +200,15 @@ mod tests {
         let first = out.split();
         push_feature(&mut out, fleet.vehicle_mut(place), audience, now);
         assert_eq!(first, out, "the shared bytes are the same as the fresh ones");
+        let vehicle = fleet.vehicle_mut(place);
+        let other = if audience == Audience::Full { Audience::Customer } else { Audience::Full };
+        assert_ne!(super::feature(vehicle, other, now), out);
+        assert_eq!(
+            [(); 2].map(|()| super::feature(vehicle, audience, now)),
+            [first.freeze(), out.clone().freeze()]
+        );
+        let later = super::feature(vehicle, audience, now.plus(std::time::Duration::from_millis(1)));
+        assert!(later.ends_with(b"\"age_ms\":831}}"), "its age is that of its message");
         serde_json::from_slice(&out).expect("JSON")
     }
 

@@ -16,7 +16,7 @@ use crate::fleet::{Fleet, Place, Vehicle};
 use crate::interest::Want;
 use crate::outbox::Out;
 use crate::protocol::{self, Encoding};
-use crate::render::{Audience, HEADER_BYTES, RECORD_BYTES, push_feature, push_header, push_record};
+use crate::render::{Audience, HEADER_BYTES, RECORD_BYTES, feature, push_feature, push_header, push_record};
 
 /// Features of one message of a snapshot.
 const SNAPSHOT_FEATURES_MAX: usize = 1_000;
@@ -393,9 +393,7 @@ impl View {
         match self.encoding {
             Encoding::Features => {
                 for place in places {
-                    let mut text = BytesMut::with_capacity(384);
-                    push_feature(&mut text, fleet.vehicle_mut(*place), self.audience, now);
-                    out.push(Out::Text(text.freeze()));
+                    out.push(Out::Text(feature(fleet.vehicle_mut(*place), self.audience, now)));
                 }
             }
             Encoding::Json => {

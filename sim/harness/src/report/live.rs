@@ -21,6 +21,9 @@ pub struct LiveFacts {
     pub durable_per_s: Option<Spread>,
     /// CPU time per durable fix by service, in microseconds; `total` is all of them, `generator` is none of them.
     pub cpu_us_per_fix: BTreeMap<String, Spread>,
+    /// What watchers were told, and what that cost hubs; null without watchers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watching: Option<Watching>,
     /// CPU time that processes of nobody's here took, in cores.
     pub foreign_cores: Option<Spread>,
     /// Reference loops of the same machine in the same run.
@@ -62,6 +65,19 @@ impl LiveFacts {
             foreign.median, foreign.windows
         ))
     }
+}
+
+/// What watchers were told, and what that cost hubs: everything that hubs did, divided by what was told.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Watching {
+    /// Messages that watchers read, a second.
+    pub messages_per_s: Option<Spread>,
+    /// Positions in them, a second: a message has those of a tick.
+    pub positions_per_s: Option<Spread>,
+    /// CPU time of all hubs for each of these messages, in microseconds.
+    pub hub_cpu_us_per_message: Option<Spread>,
+    /// And for each position.
+    pub hub_cpu_us_per_position: Option<Spread>,
 }
 
 /// A time in which a service did not serve.

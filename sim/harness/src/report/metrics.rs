@@ -14,12 +14,13 @@ pub const LATENCIES: [(&str, &str); 5] = [
     ),
     (
         "fix_to_watcher",
-        "until a watcher that takes what it is told saw it, or a newer one in its place; what it began with does not count",
+        "until a watcher that takes what it is told saw it; what it began with does not count. With real processes from when the vehicle \
+         was due to send it, of fixes that were due after the watcher came",
     ),
 ];
 
 /// Latencies that only a run with real processes has.
-pub const LIVE_LATENCIES: [(&str, &str); 2] = [
+pub const LIVE_LATENCIES: [(&str, &str); 3] = [
     (
         "send_due_to_durable",
         "from when the vehicle was due to send the fix, whatever cluster and generator did, until the tracker saw the durable ack",
@@ -28,13 +29,26 @@ pub const LIVE_LATENCIES: [(&str, &str); 2] = [
         "crash_to_resumed",
         "from when a service was seen to be gone until a vehicle that lost its session had one again",
     ),
+    (
+        "lost_to_watching",
+        "from when a watcher that takes what it is told lost its hub until it saw a vehicle again",
+    ),
 ];
 
 /// Of whom a run with real processes measures the CPU time per durable fix.
-pub const LIVE_CPU: [&str; 7] = ["router", "dns", "health", "gateway", "persistence", "database", "total"];
+pub const LIVE_CPU: [&str; 8] =
+    ["router", "dns", "health", "gateway", "persistence", "hub", "database", "total"];
+
+/// What watchers of a run with real processes are told, and what that costs: the medians of its windows.
+pub const LIVE_WATCHING: [(&str, &str); 4] = [
+    ("messages_per_s", "messages that watchers read"),
+    ("positions_per_s", "positions in them"),
+    ("hub_cpu_us_per_message", "CPU time of hubs for each message, in microseconds"),
+    ("hub_cpu_us_per_position", "CPU time of hubs for each position, in microseconds"),
+];
 
 /// Reference loops of a run with real processes: what a gate may be reckoned from.
-pub const REFERENCES: [(&str, &str); 5] = [
+pub const REFERENCES: [(&str, &str); 6] = [
     ("bare_forward", "CPU time to receive a datagram of 200 bytes and send it on, in microseconds"),
     (
         "bare_quic_sink",
@@ -43,6 +57,10 @@ pub const REFERENCES: [(&str, &str); 5] = [
     ),
     ("bare_copy", "rows per second of binary COPY alone, 5,000 to a transaction"),
     ("bare_copy_cpu", "CPU time of the database per row of it, in microseconds"),
+    (
+        "bare_fan_out",
+        "CPU time per message of a bare WebSocket server that writes the same 300 bytes to one client after the other, in microseconds",
+    ),
     ("fsync", "time to write 8 KiB and sync them, in milliseconds"),
 ];
 
@@ -162,6 +180,7 @@ pub fn all() -> Vec<String> {
     let driving = DRIVING.iter().map(|(name, _)| format!("driving.{name}"));
     let events = EVENTS.iter().map(|(name, _)| format!("events.{name}"));
     let cpu = LIVE_CPU.iter().map(|service| format!("cpu_us_per_fix.{service}"));
+    let watching = LIVE_WATCHING.iter().map(|(name, _)| format!("live.watching.{name}.median"));
     let settled =
         ["settled_after_s", "live.durable_per_s.median", "live.recovered_after_s"].map(str::to_owned);
     ledger
@@ -172,6 +191,7 @@ pub fn all() -> Vec<String> {
         .chain(fanout)
         .chain(events)
         .chain(cpu)
+        .chain(watching)
         .chain(settled)
         .collect()
 }

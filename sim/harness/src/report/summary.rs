@@ -1,7 +1,7 @@
 //! What a terminal shows at the end of a run: the answer in about twenty lines.
 
 use super::html::driven;
-use super::{Latency, Mode, OracleOutcome, Report, Verdict, metrics, plural};
+use super::{Latency, Mode, OracleOutcome, Report, Spread, Verdict, metrics, plural};
 use crate::gates::GateOutcome;
 
 /// The summary of a run. A run that did not pass begins with the command that repeats it. Colours are ANSI escapes.
@@ -117,6 +117,20 @@ fn live_lines(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     if !services.is_empty() {
         lines.push(row("cpu us", &format!("per durable fix: {}", services.join(", "))));
+    }
+    if let Some(watching) = &live.watching {
+        let figure = |spread: Option<Spread>| spread.map_or("-".to_owned(), |of| format!("{:.1}", of.median));
+        let rate = |spread: Option<Spread>| spread.map_or("-".to_owned(), |of| grouped(of.median as u64));
+        lines.push(row(
+            "watchers",
+            &format!(
+                "{} messages and {} positions per s; CPU us of hubs per message {}, per position {}",
+                rate(watching.messages_per_s),
+                rate(watching.positions_per_s),
+                figure(watching.hub_cpu_us_per_message),
+                figure(watching.hub_cpu_us_per_position)
+            ),
+        ));
     }
     let loops = live.calibration.iter().map(|(name, spread)| format!("{name} {:.2}", spread.median));
     let loops: Vec<String> = loops.collect();

@@ -226,6 +226,12 @@ fn live_sample() -> Report {
         program: "drover 0.1.0 (features: none)".to_owned(),
         durable_per_s: spread,
         cpu_us_per_fix: spread.map(|spread| ("gateway".to_owned(), spread)).into_iter().collect(),
+        watching: Some(Watching {
+            messages_per_s: spread,
+            positions_per_s: spread,
+            hub_cpu_us_per_message: spread,
+            hub_cpu_us_per_position: spread,
+        }),
         foreign_cores: Spread::of(vec![500.0]),
         calibration: spread.map(|spread| ("bare_copy".to_owned(), spread)).into_iter().collect(),
         generator_lag_ms: latency,

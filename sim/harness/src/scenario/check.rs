@@ -155,10 +155,6 @@ fn check_traffic(scenario: &Scenario, shape: &mut Shape<'_>) {
 }
 
 fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
-    if scenario.cluster.hub > 0 && scenario.modes.contains(&Mode::Live) && !shape.is_broken("modes") {
-        let message = "`hub`: runs with real processes have none yet; leave it out, or \"live\"".to_owned();
-        shape.problem_at("cluster.hub", message);
-    }
     if scenario.cluster.hub == 0 && !scenario.watchers.is_empty() && !shape.is_broken("watchers") {
         let message = "[[watchers]] watch hubs: add `hub` to [cluster]".to_owned();
         shape.problem_at("watchers", message);

@@ -251,10 +251,6 @@ fn kinds_and_modes_of_later_versions_are_refused() {
         &format!("modes = []\n{}", small("")),
         &["1:9: `modes` must name `virtual`, `live` or both, each once"],
     );
-    check(
-        &format!("modes = [\"virtual\", \"live\"]\n{}", small("[cluster]\nhub = 2\n")),
-        &["8:7: `hub`: runs with real processes have none yet; leave it out, or \"live\""],
-    );
     check(&small("[[watchers]]\ncount = 2\n"), &["6:1: [[watchers]] watch hubs: add `hub` to [cluster]"]);
     check(
         &small("[cluster]\nhub = 1\n[[watchers]]\ncount = 2\nrole = \"customer\"\npan_every_s = 3\n"),

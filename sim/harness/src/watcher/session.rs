@@ -8,11 +8,12 @@ use drover_env::{Env, Value};
 use drover_model::{NodeKind, NodeName, VehicleId};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Plan;
 use super::link::{Caller, Link, Said};
+use super::told::{Place, Told};
 
 /// How long a hub may take to let a watcher in.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
@@ -74,7 +75,8 @@ pub(super) async fn attend(
         Some(()) => attending.watch(&mut link, rng).await,
         None => Ended::Lost,
     };
-    env.event("watcher.lost", &[]);
+    let left = matches!(ended, Ended::Left);
+    env.event("watcher.lost", &[("left", Value::U64(u64::from(left)))]);
     ended
 }
 
@@ -226,13 +228,15 @@ impl Attending<'_> {
     fn take(&mut self, message: &Said) -> Option<bool> {
         match message {
             Said::Text(text) => {
-                let Ok(message) = serde_json::from_str::<Json>(text) else {
+                self.plan.tally.message();
+                let Ok(message) = serde_json::from_str::<Told<'_>>(text) else {
                     self.env.event("watcher.malformed", &[]);
                     return None;
                 };
                 self.take_json(&message)
             }
             Said::Binary(bytes) => {
+                self.plan.tally.message();
                 if self.take_binary(bytes).is_none() {
                     self.env.event("watcher.malformed", &[]);
                 }
@@ -242,44 +246,44 @@ impl Attending<'_> {
         }
     }
 
-    fn take_json(&mut self, message: &Json) -> Option<bool> {
-        if let Some(seq) = message["seq"].as_u64() {
-            self.known.seq = seq as u32;
+    fn take_json(&mut self, message: &Told<'_>) -> Option<bool> {
+        if let Some(seq) = message.seq {
+            self.known.seq = seq;
         }
-        let features = message["features"].as_array().into_iter().flatten();
-        match message["type"].as_str().unwrap_or_default() {
-            "Feature" => self.see(message, true),
+        let features = message.features.iter().map(Some);
+        match message.kind {
+            "Feature" => self.see(message.feature().as_ref(), true),
             "update" => features.for_each(|feature| self.see(feature, true)),
             "snapshot" => features.for_each(|feature| self.see(feature, false)),
             "welcome" => {
-                self.known.session = message["session"].as_str().map(str::to_owned);
-                let hub = message["hub"].as_str().and_then(|hub| hub.parse::<NodeName>().ok());
+                self.known.session = message.session.map(str::to_owned);
+                let hub = message.hub.and_then(|hub| hub.parse::<NodeName>().ok());
                 self.hub = self.hub.or(hub.filter(|hub| hub.kind == NodeKind::Hub));
             }
             "handles" => {
-                let names = message["handles"].as_object().into_iter().flatten();
-                let read = names.filter_map(|(handle, name)| Some((handle.parse().ok()?, self.name(name)?)));
+                let names = message.handles.iter();
+                let read = names.filter_map(|(handle, name)| Some((*handle, self.name(name)?)));
                 let read: Vec<_> = read.collect();
                 self.handles.extend(read);
             }
             "closing" => {
-                let reason = message["reason"].as_str().unwrap_or_default();
+                let reason = message.reason.unwrap_or_default();
                 self.drained = reason == "draining";
                 self.env.event("watcher.let_go", &[("reason", Value::Str(reason))]);
             }
             "error" => {
-                let code = message["code"].as_str().unwrap_or_default();
+                let code = message.code.unwrap_or_default();
                 self.env.event("watcher.refused", &[("reason", Value::Str(code))]);
             }
-            "resumed" => return message["resumed"].as_bool(),
+            "resumed" => return message.resumed,
             _ => {}
         }
         None
     }
 
     /// The vehicle of that name; a customer's is the one that it waits for.
-    fn name(&self, name: &Json) -> Option<VehicleId> {
-        match (name.as_str()?, self.plan.vehicle) {
+    fn name(&self, name: &str) -> Option<VehicleId> {
+        match (name, self.plan.vehicle) {
             ("delivery", vehicle) => vehicle,
             // A customer must not learn whose vehicle it is.
             (_, Some(_)) => None,
@@ -287,19 +291,23 @@ impl Attending<'_> {
         }
     }
 
-    fn see(&mut self, feature: &Json, live: bool) {
-        let time_ms = feature["properties"]["time_ms"].as_u64();
-        let place = feature["geometry"]["coordinates"].as_array().map(Vec::as_slice);
-        let (Some(vehicle), Some(time_ms), Some([lon, lat])) = (self.name(&feature["id"]), time_ms, place)
-        else {
-            return self.env.event("watcher.malformed", &[]);
-        };
-        let place = (lon.as_f64().unwrap_or_default(), lat.as_f64().unwrap_or_default());
-        self.saw(vehicle, time_ms, place, live);
+    fn see(&mut self, place: Option<&Place<'_>>, live: bool) {
+        let seen = place.and_then(|place| Some((self.name(place.id)?, place)));
+        match seen {
+            Some((vehicle, place)) => {
+                let [lon, lat] = place.geometry.coordinates;
+                self.saw(vehicle, place.properties.time_ms, (lon, lat), live);
+            }
+            None => self.env.event("watcher.malformed", &[]),
+        }
     }
 
     fn saw(&mut self, vehicle: VehicleId, time_ms: u64, place: (f64, f64), live: bool) {
-        self.known.places.insert(vehicle, place);
+        self.plan.tally.position();
+        // Only who moves about on the map goes by where vehicles are.
+        if self.plan.group.pan_every.is_some() {
+            self.known.places.insert(vehicle, place);
+        }
         let fields = [
             ("vehicle", Value::Vehicle(vehicle)),
             ("time_ms", Value::U64(time_ms)),

@@ -85,7 +85,8 @@ impl Run<'_> {
                 self.end_second(options, now, settling);
             }
             if now >= next_mark && now <= parking {
-                self.meter.mark(now, self.witness.history.totals().durable);
+                let told = self.tally.as_ref().map(|tally| tally.read()).unwrap_or_default();
+                self.meter.mark(now, self.witness.history.totals().durable, told);
                 calibration.slice();
                 next_mark += window;
             }

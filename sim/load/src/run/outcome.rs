@@ -37,6 +37,10 @@ impl Run<'_> {
             oracles::protocol_kept(&history),
             oracles::identities_used_once(&history),
         ];
+        if self.scenario.watchers_len() > 0 {
+            let watching = history.watching(self.world.now());
+            report.oracles.push(oracles::watchers_never_go_back(&watching));
+        }
         self.commit_facts(&mut report, &options);
         let cpu = self.meter.cpu_us_per_fix();
         report.cpu_us_per_fix = cpu.iter().map(|(name, spread)| (name.clone(), spread.median)).collect();
@@ -47,6 +51,7 @@ impl Run<'_> {
             window_s: self.window().as_secs_f64(),
             durable_per_s: self.meter.durable_per_s(),
             cpu_us_per_fix: cpu,
+            watching: self.meter.watching(),
             foreign_cores: self.meter.foreign_cores(),
             calibration,
             machine_class: machine_class(),
@@ -72,6 +77,10 @@ impl Run<'_> {
             "all nodes are on one machine: the radio of the scenario is not applied".to_owned(),
             "the world begins at the time of the run".to_owned(),
         ];
+        if self.scenario.watchers_len() > 0 {
+            simplified
+                .push("watchers share a thread of the same process, and go straight to hubs".to_owned());
+        }
         if self.fleet.chunks_lost > 0 {
             simplified
                 .push(format!("{} receiver outputs found their tracker's port full", self.fleet.chunks_lost));

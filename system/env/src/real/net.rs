@@ -9,13 +9,27 @@ use std::task::{Context, Poll, ready};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 use crate::{BoxFuture, ByteStream, Datagrams, Listener, Net, PollWritable};
 
 /// Sockets of the operating system.
 #[derive(Debug)]
 pub struct SystemNet;
+
+impl SystemNet {
+    /// Connects to `to` from the address `source`, at any port of it: for whoever is many on one machine.
+    ///
+    /// # Errors
+    /// Nobody listens there, or `source` is none of this machine's.
+    pub async fn connect_from(source: Ipv4Addr, to: SocketAddr) -> io::Result<Box<dyn ByteStream>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(source.into(), 0))?;
+        let stream = socket.connect(to).await?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(SystemStream { stream, peer: to }))
+    }
+}
 
 impl Net for SystemNet {
     fn datagrams(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {

@@ -17,6 +17,7 @@ pub(super) fn live(html: &mut String, report: &Report) {
         row(html, name, spread);
     }
     html.push_str("</table></div>\n");
+    watching(html, live);
     calibration(html, live);
     degraded(html, live);
     let memory: Vec<String> = live
@@ -48,6 +49,23 @@ fn row(html: &mut String, name: &str, spread: &Spread) {
         number(min),
         number(max)
     );
+}
+
+fn watching(html: &mut String, live: &LiveFacts) {
+    let Some(watching) = &live.watching else { return };
+    html.push_str("<div class=wide><table>\n<thead><tr><th>Watchers<th class=n>Median<th class=n>Least<th class=n>Most</tr></thead>\n");
+    let rows = [
+        ("messages per second", watching.messages_per_s),
+        ("positions per second", watching.positions_per_s),
+        ("CPU time of hubs per message, µs", watching.hub_cpu_us_per_message),
+        ("CPU time of hubs per position, µs", watching.hub_cpu_us_per_position),
+    ];
+    for (name, spread) in rows {
+        if let Some(spread) = &spread {
+            row(html, name, spread);
+        }
+    }
+    html.push_str("</table></div>\n");
 }
 
 fn calibration(html: &mut String, live: &LiveFacts) {

@@ -1,0 +1,220 @@
+//! When what watchers see was due to be sent, and how long they were without their hub. Holds no clock and no socket.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use drover_env::Value;
+use drover_harness::report::Latency;
+use drover_model::VehicleId;
+use hdrhistogram::Histogram;
+
+/// Fixes of a vehicle of which it is known when they were due; what is older was due no later than the oldest of them.
+const KNOWN_MAX: usize = 64;
+const DAY_MS: u64 = 86_400_000;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// When the last fixes of one vehicle were due, by their time of day in milliseconds.
+#[derive(Debug, Default)]
+struct Known(VecDeque<(u32, Duration)>);
+
+impl Known {
+    fn given(&mut self, day_ms: u32, due: Duration) {
+        if self.0.len() == KNOWN_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((day_ms, due));
+    }
+
+    fn due(&self, day_ms: u32) -> Option<Duration> {
+        // What is shown is new, most of the time.
+        let found = self.0.iter().rev().find(|(of, _)| *of == day_ms);
+        let (oldest, due) = self.0.front()?;
+        let is_older = self.0.len() == KNOWN_MAX && day_ms < *oldest;
+        found.map(|(_, due)| *due).or(is_older.then_some(*due))
+    }
+}
+
+/// One watcher.
+#[derive(Debug, Default)]
+struct Watcher {
+    /// It takes what it is told, and stays.
+    healthy: bool,
+    /// When its session began: what was due before waited for it, and for nobody else.
+    since: Duration,
+    /// When it lost its hub, if it has seen nothing since.
+    lost: Option<Duration>,
+}
+
+/// What all watchers of a run see.
+pub(crate) struct Watched {
+    index: HashMap<VehicleId, u32>,
+    vehicles: Vec<Mutex<Known>>,
+    watchers: Vec<Mutex<Watcher>>,
+    to_watcher: Mutex<Histogram<u64>>,
+    lost_to_watching: Mutex<Histogram<u64>>,
+}
+
+impl Watched {
+    /// So many watchers of these vehicles.
+    pub(crate) fn new(vehicles: &[VehicleId], watchers: u32) -> Self {
+        Self {
+            index: vehicles.iter().copied().zip(0..).collect(),
+            vehicles: vehicles.iter().map(|_| Mutex::default()).collect(),
+            watchers: (0..watchers).map(|_| Mutex::default()).collect(),
+            to_watcher: Mutex::new(Latency::histogram()),
+            lost_to_watching: Mutex::new(Latency::histogram()),
+        }
+    }
+
+    /// A fix of this time of day is due to be sent at `due`.
+    pub(crate) fn given(&self, vehicle: u32, day_ms: u32, due: Duration) {
+        if let Some(known) = self.vehicles.get(vehicle as usize) {
+            lock(known).given(day_ms, due);
+        }
+    }
+
+    /// What a watcher tells.
+    pub(crate) fn event(
+        &self,
+        at: Duration,
+        watcher: u32,
+        name: &'static str,
+        fields: &[(&'static str, Value<'_>)],
+    ) {
+        let Some(watcher) = self.watchers.get(watcher as usize) else { return };
+        let mut watcher = lock(watcher);
+        let number = |wanted: &str| match fields.iter().find(|(name, _)| *name == wanted) {
+            Some((_, Value::U64(value))) => *value,
+            _ => 0,
+        };
+        match name {
+            "watcher.connected" => (watcher.healthy, watcher.since) = (number("healthy") == 1, at),
+            "watcher.subscribed" => watcher.since = at,
+            "watcher.lost" if watcher.healthy && number("left") == 0 => {
+                watcher.lost.get_or_insert(at);
+            }
+            "watcher.seen" => {
+                if let Some(lost) = watcher.lost.take() {
+                    lock(&self.lost_to_watching).saturating_record((at - lost).as_micros() as u64);
+                }
+                let vehicle = fields.iter().find_map(|(_, value)| match value {
+                    Value::Vehicle(vehicle) => self.index.get(vehicle),
+                    _ => None,
+                });
+                let Some(known) = vehicle.and_then(|vehicle| self.vehicles.get(*vehicle as usize)) else {
+                    return;
+                };
+                let due = lock(known).due((number("time_ms") % DAY_MS) as u32);
+                let counts = number("live") == 1 && watcher.healthy;
+                if let Some(due) = due.filter(|due| counts && *due >= watcher.since) {
+                    // A generator that was early has its own figure.
+                    let waited = at.saturating_sub(due).as_micros() as u64;
+                    lock(&self.to_watcher).saturating_record(waited);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What is to be known of each latency's histogram, which is of microseconds.
+    pub(crate) fn of_latencies<T>(&self, of: impl Fn(&Histogram<u64>) -> T) -> [(String, T); 2] {
+        [
+            ("fix_to_watcher".to_owned(), of(&lock(&self.to_watcher))),
+            ("lost_to_watching".to_owned(), of(&lock(&self.lost_to_watching))),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// One watcher of one vehicle, and what it tells.
+    struct Story(Watched, VehicleId);
+
+    impl Story {
+        fn new(healthy: u64) -> Self {
+            let van = VehicleId::new("VAN-00000").expect("a name");
+            let story = Self(Watched::new(&[van], 1), van);
+            story.tell(0, "watcher.connected", &[("healthy", Value::U64(healthy))]);
+            story
+        }
+
+        fn tell(&self, at_ms: u32, name: &'static str, fields: &[(&'static str, Value<'_>)]) {
+            self.0.event(MS * at_ms, 0, name, fields);
+        }
+
+        fn sees(&self, at_ms: u32, time_ms: u64, live: u64) {
+            let fields = [
+                ("vehicle", Value::Vehicle(self.1)),
+                ("time_ms", Value::U64(time_ms)),
+                ("live", Value::U64(live)),
+            ];
+            self.tell(at_ms, "watcher.seen", &fields);
+        }
+
+        /// Count and largest, in milliseconds, of both latencies.
+        fn found(&self) -> [(u64, u64); 2] {
+            self.0
+                .of_latencies(|of| (of.len(), (of.max() as f64 / 1e3).round() as u64))
+                .map(|(_, found)| found)
+        }
+    }
+
+    #[test]
+    fn a_fix_counts_from_when_it_was_due_whenever_it_was_sent() {
+        let story = Story::new(1);
+        story.0.given(0, 5_000, MS * 6_000);
+        story.0.given(0, 6_000, MS * 7_000);
+        // The day before and the day after have the same times of day.
+        story.sees(7_120, 86_400_000 + 6_000, 1);
+        assert_eq!(story.found()[0], (1, 120));
+        // A snapshot, and what nobody knows of, say nothing.
+        story.sees(7_500, 5_000, 0);
+        story.sees(7_500, 5_500, 1);
+        assert_eq!(story.found()[0], (1, 120));
+    }
+
+    #[test]
+    fn what_was_due_before_a_watcher_came_waited_for_the_watcher() {
+        let story = Story::new(1);
+        story.0.given(0, 5_000, MS * 6_000);
+        story.tell(6_400, "watcher.subscribed", &[]);
+        story.sees(6_500, 5_000, 1);
+        assert_eq!(story.found()[0], (0, 0));
+        let slow = Story::new(0);
+        slow.0.given(0, 5_000, MS * 6_000);
+        slow.sees(9_000, 5_000, 1);
+        assert_eq!(slow.found()[0], (0, 0), "one that does not take what it is told");
+    }
+
+    #[test]
+    fn what_is_older_than_is_known_counts_as_the_oldest() {
+        let story = Story::new(1);
+        for second in 0..=KNOWN_MAX as u32 {
+            story.0.given(0, second * 1_000, MS * (second * 1_000));
+        }
+        story.sees(70_000, 0, 1);
+        assert_eq!(story.found()[0], (1, 69_000));
+    }
+
+    #[test]
+    fn whoever_loses_a_hub_is_without_until_something_is_seen() {
+        let story = Story::new(1);
+        story.tell(1_000, "watcher.lost", &[("left", Value::U64(0))]);
+        // It was let in, and lost that one too.
+        story.tell(1_500, "watcher.connected", &[("healthy", Value::U64(1))]);
+        story.tell(1_600, "watcher.lost", &[("left", Value::U64(0))]);
+        story.tell(2_000, "watcher.connected", &[("healthy", Value::U64(1))]);
+        story.sees(2_250, 5_000, 0);
+        story.tell(3_000, "watcher.lost", &[("left", Value::U64(1))]);
+        story.sees(9_000, 6_000, 0);
+        assert_eq!(story.found()[1], (1, 1_250), "whoever leaves has lost nothing");
+    }
+}
