@@ -365,6 +365,8 @@ impl Cluster {
                     Ok(())
                 })
             }
+            // No scenario has any.
+            NodeKind::Agent => Box::pin(std::future::ready(Ok(()))),
             NodeKind::Watcher => {
                 let plan = self.crowd.plan(node.index);
                 Box::pin(async move {

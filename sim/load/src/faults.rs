@@ -78,7 +78,7 @@ const fn is_service(nodes: NodePattern) -> bool {
         NodeKind::Gateway | NodeKind::Persistence | NodeKind::Router | NodeKind::Dns | NodeKind::Health => {
             true
         }
-        NodeKind::Vehicle | NodeKind::Hub | NodeKind::Watcher | NodeKind::Db => false,
+        NodeKind::Vehicle | NodeKind::Hub | NodeKind::Watcher | NodeKind::Agent | NodeKind::Db => false,
     }
 }
 

@@ -4,6 +4,7 @@
 //! client which is slow costs bounded memory and sees fewer steps, never older ones. Knows no store, no gateway's sessions and no
 //! other hub's clients. The cores ([`core`] and what it is made of) hold no clock, socket or task.
 
+mod ask;
 mod cells;
 mod config;
 pub mod core;

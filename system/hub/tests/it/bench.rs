@@ -7,7 +7,7 @@ use std::time::Duration;
 use drover_bus::{NodeAddr, Pool, PoolConfig, Route, live_topic};
 use drover_env::real::{self, Metrics};
 use drover_env::{ByteStream, Env, SeedTree, Task};
-use drover_hub::{Config, Denied, Door, FLEET_VIEW, Hub, MAP_VIEW, Principal, Role, Visible};
+use drover_hub::{Config, Denied, Door, FLEET_VIEW, Hub, MAP_VIEW, Peer, Principal, Role, Visible};
 use drover_model::{Epoch, Fix, NodeKind, NodeName, Position, TenantId, VehicleId, WallTime};
 use drover_quic::{Ca, Identity, Profile, Trust};
 use drover_wire::{VehicleBatch, mcp};
@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const HUB: NodeName = NodeName::new(NodeKind::Hub, 0);
+/// Who answers questions.
+pub(crate) const AGENT: NodeName = NodeName::new(NodeKind::Agent, 0);
 /// The way to the hub.
 pub(crate) const AT_HUB: Route = Route::Node(HUB);
 
@@ -71,6 +73,14 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn start(config: Config) -> Self {
+        Self::start_beside(config, |_, _, _| None).await
+    }
+
+    /// The same, beside an agent that answers questions.
+    pub(crate) async fn start_beside(
+        config: Config,
+        agent: impl FnOnce(&Env, Identity, &Trust) -> Option<Peer>,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let metrics = Arc::new(Metrics::default());
         let env = real::env("hub/0", folder.path(), metrics.clone()).expect("an env");
@@ -81,7 +91,9 @@ impl Bench {
             (ca.issue(&who, &seeds).expect("a certificate"), ca.trust().expect("a root"))
         };
         let (identity, trust) = issue(HUB);
-        let config = Config { listen: ANY, bus_listen: ANY, ..config };
+        let (own, root) = issue(AGENT);
+        let agents = agent(&env, own, &root).into_iter().collect();
+        let config = Config { listen: ANY, bus_listen: ANY, bus_bind: ANY, agents, ..config };
         let hub = Hub::bind(env.clone(), config, &identity, &trust, Arc::new(Tokens)).await.expect("a hub");
         let (addr, bus) = (hub.local_addr().expect("an address"), hub.bus_addr().expect("an address"));
         let cancel = CancellationToken::new();
