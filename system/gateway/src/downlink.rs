@@ -225,7 +225,9 @@ impl Downlinks {
                     shared.env.event("gateway.downlink_unknown", &[("reason", Value::Str(error.name()))]);
                     {
                         let mut state = shared.lock();
-                        keys.into_iter().for_each(|key| drop(state.agenda.want(key)));
+                        for key in keys {
+                            state.agenda.want(key);
+                        }
                     }
                     sleep(pause_after(&error)).await;
                 }

@@ -75,7 +75,9 @@ impl<S> Agenda<S> {
     /// The next vehicles to ask for, at most so many.
     pub(crate) fn take(&mut self, most: usize) -> Vec<Key> {
         let keys: Vec<Key> = self.wanted.iter().take(most).copied().collect();
-        keys.iter().for_each(|key| drop(self.wanted.remove(key)));
+        for key in &keys {
+            self.wanted.remove(key);
+        }
         keys
     }
 

@@ -218,7 +218,7 @@ impl Desk {
             Action::ChangeMessage { message, to, .. } => {
                 if let Some(message) = self.messages.get_mut(&(tenant, *message)) {
                     (message.state, message.changed) = (*to, at);
-                    if *to == MessageState::Expired {
+                    if *to == MessageState::Expired && message.to_vehicle {
                         message.passage.note(PassageState::Expired, at);
                     }
                 }
