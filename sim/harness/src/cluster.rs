@@ -375,6 +375,8 @@ impl Cluster {
                     Ok(())
                 })
             }
+            // No scenario has any.
+            NodeKind::Agent => Box::pin(std::future::ready(Ok(()))),
             NodeKind::Watcher => {
                 let plan = self.crowd.plan(node.index, |vehicle| match vehicle {
                     Some(vehicle) => customer_token(node.index, vehicle),

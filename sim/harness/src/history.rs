@@ -1,6 +1,7 @@
 //! What happened, as the oracles and the report need it. Filled by events alone: it never asks a service anything.
 
 mod causes;
+mod commands;
 mod drains;
 mod events;
 mod fixes;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use drover_model::{Epoch, NodeName, SequenceSet, VehicleId, WallTime};
+use drover_model::{Epoch, NodeKind, NodeName, SequenceSet, VehicleId, WallTime};
 use drover_quic::ClusterKeys;
 use drover_store::{Origin, Row};
 use drover_world::LinkRule;
@@ -27,6 +28,7 @@ use crate::ledger::Identities;
 use crate::model::{Model, Step};
 use crate::report::{Latency, Series, TimelineEvent};
 pub use causes::{Causes, TimeBounds};
+pub use commands::Commands;
 pub use drains::Drains;
 pub use news::News;
 pub use packets::Packets;
@@ -88,12 +90,20 @@ impl History {
 
     /// A node's clock is wrong by so much from now on.
     pub fn set_clock_skew(&self, node: NodeName, skew_ms: i64) {
-        self.lock().causes.set_skew(node, skew_ms);
+        let mut state = self.lock();
+        state.causes.set_skew(node, skew_ms);
+        if node.kind == NodeKind::Vehicle {
+            state.commands.clock_set(node.index as usize);
+        }
     }
 
     /// A node's clock gains so much from now on; 0 sets it right.
     pub fn set_clock_drift(&self, node: NodeName, at: Duration, drift_ppm: i32) {
-        self.lock().causes.set_drift(node, at, drift_ppm);
+        let mut state = self.lock();
+        state.causes.set_drift(node, at, drift_ppm);
+        if node.kind == NodeKind::Vehicle {
+            state.commands.clock_set(node.index as usize);
+        }
     }
 
     /// Why fixes were refused, so far.
@@ -163,6 +173,11 @@ impl History {
         let mut state = self.lock();
         state.news.remove_rule(at, id);
         state.watching.remove_rule(id);
+    }
+
+    /// What was told of commands for vehicles.
+    pub fn commands(&self) -> Commands {
+        self.lock().commands.clone()
     }
 
     /// What was said of nodes, judged.
@@ -330,6 +345,7 @@ impl History {
     pub fn disk_spoilt(&self, at: Duration, vehicle: usize, held: &[(Epoch, SequenceSet)]) -> u64 {
         let mut guard = self.lock();
         let state = &mut *guard;
+        state.commands.disk_spoilt(vehicle);
         let Some(of_vehicle) = state.vehicles.get_mut(vehicle) else { return 0 };
         let (none, mut count) = (SequenceSet::new(), 0);
         for (epoch, history) in &mut of_vehicle.epochs {

@@ -3,6 +3,7 @@
 
 mod backlog_in_order;
 mod clients_shown_by_routers;
+mod commands_are_applied_once;
 mod converged_after_quiet;
 mod drains_end;
 mod durable_is_stored_once;
@@ -24,6 +25,7 @@ mod watchers_see;
 
 pub use backlog_in_order::backlog_in_order;
 pub use clients_shown_by_routers::clients_shown_by_routers;
+pub use commands_are_applied_once::commands_are_applied_once;
 pub use converged_after_quiet::converged_after_quiet;
 pub use drains_end::drains_end;
 pub use durable_is_stored_once::durable_is_stored_once;

@@ -13,17 +13,19 @@ use drover_env::{Chain, SeedTree};
 use drover_gateway::Delivery;
 use drover_model::{NodeKind, NodeName, VehicleId};
 use drover_simnet::{Capture, Profile, Sim, SimConfig, Sites, TraceRecord};
+use drover_store::Orders;
 use drover_tracker::Spool;
 use drover_world::{Action, Falsified, Preparing, Roads, World};
+use futures_util::FutureExt;
 use tokio::time::{Instant, sleep_until};
 
-use crate::cluster::{Cluster, DB, OBSERVER, cluster_keys, vehicle_id};
+use crate::cluster::{Cluster, DB, OBSERVER, cluster_keys, tenant, vehicle_id};
 use crate::configs::Configs;
 use crate::db::Db;
 use crate::history::{History, TimeBounds, Totals, Watching};
 use crate::ledger::{Identities, balance, find_stored};
 use crate::oracles::{self, Disks};
-use crate::report::{Report, TimelineEvent, driving};
+use crate::report::{OracleResult, Report, TimelineEvent, driving};
 use crate::scenario::{self, Mode, Scenario, ScenarioErrors};
 use crate::spec::world_spec;
 use crate::stranger::Stranger;
@@ -321,7 +323,11 @@ impl<'a> Run<'a> {
                 self.history.heal(now);
             }
             let rest = settling && now >= parking + LAST_FIX.min(self.scenario.settle);
-            if rest && self.history.totals().backlog() == 0 && self.cluster.dispatch.is_idle() {
+            if rest
+                && self.history.totals().backlog() == 0
+                && self.cluster.dispatch.is_idle()
+                && self.is_told(now)
+            {
                 self.settled_after = Some(now - parking);
             }
             if self.interrupted || self.settled_after.is_some() || now >= end {
@@ -424,12 +430,41 @@ impl<'a> Run<'a> {
             let (dispatch, settled) = (&self.cluster.dispatch, !self.interrupted);
             let store = &self.cluster.db.store;
             report.oracles.push(oracles::orders_kept(&dispatch.asked(), dispatch.broken(), store, settled));
+            report.oracles.push(self.commands_are_applied_once(ended));
         }
         report.judge(self.interrupted);
         let (timeline, _) = self.history.timeline();
         let epochs =
             self.history.with_vehicles(|all| all.iter().map(|vehicle| vehicle.epochs.len()).collect());
         Ok(Outcome { report, timeline, seconds, captured, epochs })
+    }
+
+    fn commands_are_applied_once(&self, ended: Duration) -> OracleResult {
+        oracles::commands_are_applied_once(
+            &self.history.commands(),
+            &self.cluster.db.store,
+            (tenant(), &self.vehicles),
+            &self.reached(),
+            self.scenario.world.start.plus(ended),
+            self.settled_after.is_some(),
+        )
+    }
+
+    /// Which vehicles have a session.
+    fn reached(&self) -> Vec<bool> {
+        self.history.with_vehicles(|vehicles| vehicles.iter().map(|vehicle| vehicle.connected).collect())
+    }
+
+    /// True if nothing waits for a vehicle that has a session.
+    fn is_told(&self, now: Duration) -> bool {
+        if self.scenario.orders.is_none() {
+            return true;
+        }
+        let reached = self.vehicles.iter().zip(self.reached()).filter(|(_, reached)| *reached);
+        let vehicles = reached.map(|(vehicle, _)| *vehicle).collect();
+        let now = self.scenario.world.start.plus(now);
+        let waiting = self.cluster.db.store.waiting(tenant(), vehicles, now, 1).now_or_never();
+        waiting.is_some_and(|waiting| waiting.is_ok_and(|waiting| waiting.is_empty()))
     }
 
     fn commit_facts(&self, report: &mut Report) {

@@ -325,6 +325,8 @@ impl Scenario {
             NodeKind::Db => self.cluster.db,
             NodeKind::Vehicle => self.vehicles_len(),
             NodeKind::Watcher => self.watchers_len(),
+            // None yet: what they would be asked is asked by people.
+            NodeKind::Agent => 0,
         }
     }
 

@@ -84,7 +84,7 @@ const fn is_service(nodes: NodePattern) -> bool {
         | NodeKind::Dns
         | NodeKind::Health
         | NodeKind::Hub => true,
-        NodeKind::Vehicle | NodeKind::Watcher | NodeKind::Db => false,
+        NodeKind::Vehicle | NodeKind::Watcher | NodeKind::Agent | NodeKind::Db => false,
     }
 }
 

@@ -46,8 +46,19 @@ pub(crate) fn stop(stop: &StopInfo, sequence: usize) -> Value {
     })
 }
 
-pub(crate) fn message(message: &MessageInfo) -> Value {
+/// When a message or a route got how far on its way to the tracker of its vehicle.
+fn states(queued: Option<u64>, [delivered, applied, expired, refused]: [Option<u64>; 4]) -> Value {
     json!({
+        "queued": time_if_any(queued), "delivered": time_if_any(delivered), "applied": time_if_any(applied),
+        "expired": time_if_any(expired), "refused": time_if_any(refused),
+    })
+}
+
+pub(crate) fn message(message: &MessageInfo) -> Value {
+    let times = [message.delivered_us, message.applied_us, message.expired_us, message.refused_us];
+    let to_vehicle = message.to_vehicle.unwrap_or_default();
+    json!({
+        "states": if to_vehicle { states(message.created_us, times) } else { Value::Null },
         "id": message.message_id, "vehicle": message.vehicle_id, "to_vehicle": message.to_vehicle, "body": message.body,
         "state": message.state, "created": time_if_any(message.created_us), "changed": time_if_any(message.changed_us),
         "expires": time_if_any(message.expires_us),
@@ -57,11 +68,13 @@ pub(crate) fn message(message: &MessageInfo) -> Value {
 /// `previous` is the revision that this one replaces.
 pub(crate) fn route(route: &RouteInfo) -> Value {
     let version = route.version.unwrap_or_default();
+    let times = [route.delivered_us, route.applied_us, route.expired_us, route.refused_us];
     let line: Vec<[Option<f64>; 2]> = route.path.iter().map(|point| [point.lon, point.lat]).collect();
     json!({
         "id": route.route_id, "revision": version, "vehicle": route.vehicle_id, "stops": route.stop_ids,
         "polyline": if line.is_empty() { Value::Null } else { json!(line) }, "reason": route.reason,
         "state": route.state, "created": time_if_any(route.created_us), "changed": time_if_any(route.changed_us),
+        "states": states(route.created_us, times),
         "previous": if version > 1 { json!(version - 1) } else { Value::Null },
     })
 }
@@ -90,10 +103,10 @@ pub(crate) const fn kind_of(action: &Action) -> &'static str {
     match action {
         Action::CreateOrder { .. } | Action::ChangeOrder { .. } => "order",
         Action::ChangeStop { .. } => "stop",
-        Action::SendMessage { .. } | Action::ChangeMessage { .. } => "message",
+        Action::SendMessage { .. } | Action::ChangeMessage { .. } | Action::PassMessage { .. } => "message",
         Action::ShareOrder { .. } | Action::RevokeShareLink { .. } => "share_link",
         Action::DrawGeofence { .. } | Action::RemoveGeofence { .. } => "geofence",
-        Action::PlanRoute { .. } | Action::ChangeRoute { .. } => "route",
+        Action::PlanRoute { .. } | Action::ChangeRoute { .. } | Action::PassRoute { .. } => "route",
     }
 }
 
@@ -117,8 +130,16 @@ pub(crate) fn change(info: &ChangeInfo, action: &Action) -> Value {
         Action::SendMessage { message, vehicle, to_vehicle, body, expires } => json!({
             "id": message, "vehicle": vehicle, "to_vehicle": to_vehicle, "body": body, "state": "queued",
             "created": at, "changed": at, "expires": expires,
+            "states": if *to_vehicle { json!({ "queued": at }) } else { Value::Null },
         }),
         Action::ChangeMessage { message, to, .. } => json!({ "id": message, "state": to, "changed": at }),
+        // What the tracker says leaves the state alone, which is people's.
+        Action::PassMessage { message, vehicle, to } => {
+            json!({ "id": message, "vehicle": vehicle, "states": { to.as_str(): at } })
+        }
+        Action::PassRoute { route, version, vehicle, to } => {
+            json!({ "id": route, "revision": version, "vehicle": vehicle, "states": { to.as_str(): at } })
+        }
         Action::ShareOrder { link, order, expires, .. } => {
             json!({ "id": link, "order": order, "created": at, "expires": expires })
         }
@@ -127,6 +148,7 @@ pub(crate) fn change(info: &ChangeInfo, action: &Action) -> Value {
         Action::RemoveGeofence { geofence } => json!({ "id": geofence, "removed": at }),
         Action::PlanRoute { route, version, vehicle, stops, reason, .. } => json!({
             "id": route, "revision": version, "vehicle": vehicle, "stops": stops, "reason": reason, "state": "queued",
+            "states": { "queued": at },
         }),
         Action::ChangeRoute { route, version, to, .. } => {
             json!({ "id": route, "revision": version, "state": to })
@@ -151,7 +173,10 @@ pub fn event(info: &ChangeInfo) -> Option<(Value, Option<VehicleId>)> {
     let action: Action = serde_json::from_str(info.action.as_deref()?).ok()?;
     let vehicle = match &action {
         Action::ChangeOrder { vehicle, .. } => *vehicle,
-        Action::SendMessage { vehicle, .. } | Action::PlanRoute { vehicle, .. } => Some(*vehicle),
+        Action::SendMessage { vehicle, .. }
+        | Action::PlanRoute { vehicle, .. }
+        | Action::PassMessage { vehicle, .. }
+        | Action::PassRoute { vehicle, .. } => Some(*vehicle),
         Action::CreateOrder { .. }
         | Action::ChangeStop { .. }
         | Action::ChangeMessage { .. }

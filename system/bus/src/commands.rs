@@ -1,12 +1,13 @@
 //! Commands on their way to an agent: each kind of action has a tool.
 
-use drover_model::orders::{Action, Command, NewStop};
+use drover_model::orders::{Action, Command, NewStop, PassageState};
 use drover_model::{Position, VehicleId, WallTime};
 
 use crate::desk::{
     ChangeRoute, DrawGeofence, Ending, GeofenceDraft, PlanRoute, RemoveGeofence, RevokeShareLink,
     RouteChange, RouteDraft, ShareLinkDraft, ShareOrder,
 };
+use crate::downlink::{PassageReport, ReportPassage};
 use crate::history::Corner;
 use crate::orders::{
     ChangeMessage, ChangeOrder, ChangeStop, CommandResult, CreateOrder, MessageDraft, OrderDraft,
@@ -62,6 +63,16 @@ pub async fn carry_out(
         Action::ChangeMessage { message, from, to } => {
             let change = wish.step(message.to_string(), from.as_str(), to.as_str(), None);
             pool.call::<ChangeMessage>(route, &change, options).await
+        }
+        Action::PassMessage { message, vehicle, to } => {
+            let message_id = Some(message.to_string());
+            let report = PassageReport { message_id, ..wish.passage(vehicle, *to) };
+            pool.call::<ReportPassage>(route, &report, options).await
+        }
+        Action::PassRoute { route: id, version, vehicle, to } => {
+            let route_id = Some(id.to_string());
+            let report = PassageReport { route_id, version: Some(*version), ..wish.passage(vehicle, *to) };
+            pool.call::<ReportPassage>(route, &report, options).await
         }
         Action::ShareOrder { link, order, secret, expires } => {
             let draft = ShareLinkDraft {
@@ -134,6 +145,17 @@ impl Wish {
             to: Some(to.to_owned()),
             vehicle_id: vehicle.map(ToString::to_string),
             at_us: self.at_us,
+        }
+    }
+
+    /// What a tracker says has an identity of its own, which the agent makes.
+    fn passage(self, vehicle: &VehicleId, to: PassageState) -> PassageReport {
+        PassageReport {
+            tenant: self.tenant,
+            vehicle_id: Some(vehicle.to_string()),
+            to: Some(to.to_string()),
+            at_us: self.at_us,
+            ..PassageReport::default()
         }
     }
 

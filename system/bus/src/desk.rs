@@ -242,6 +242,18 @@ pub struct RouteInfo {
     /// When its state changed last.
     #[prost(uint64, optional, tag = "9")]
     pub changed_us: Option<u64>,
+    /// When the vehicle's tracker had it.
+    #[prost(uint64, optional, tag = "10")]
+    pub delivered_us: Option<u64>,
+    /// When the tracker had made it durable.
+    #[prost(uint64, optional, tag = "11")]
+    pub applied_us: Option<u64>,
+    /// When it was over for the tracker, before it was applied.
+    #[prost(uint64, optional, tag = "12")]
+    pub expired_us: Option<u64>,
+    /// When the tracker said that it can not make anything of it.
+    #[prost(uint64, optional, tag = "13")]
+    pub refused_us: Option<u64>,
 }
 
 impl Iibin for RouteInfo {

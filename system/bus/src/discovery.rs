@@ -258,6 +258,7 @@ pub const fn service_name(kind: NodeKind) -> &'static str {
         NodeKind::Db => "db",
         NodeKind::Vehicle => "vehicles",
         NodeKind::Watcher => "watchers",
+        NodeKind::Agent => "agents",
     }
 }
 

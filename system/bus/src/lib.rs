@@ -3,13 +3,15 @@
 //!
 //! One connection carries two long ordered streams (calls and their answers; published messages and credit for more) and
 //! a stream for each call that is large or tells its progress. Knows no service: tools that services share are declared in
-//! [`tools`], [`history`], [`orders`] and [`revocations`], everything else is the caller's. Holds no clock, socket or task that is not its env's.
+//! [`tools`], [`history`], [`orders`], [`downlink`] and [`revocations`], everything else is the caller's. Holds no clock, socket or task that is not its env's.
 
 mod agent;
+pub mod ask;
 mod balance;
 mod commands;
 pub mod desk;
 pub mod discovery;
+pub mod downlink;
 mod error;
 pub mod history;
 pub mod hub;

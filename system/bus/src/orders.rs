@@ -206,6 +206,14 @@ message! {
         changed_us: u64 = uint64 "7",
         /// Who gets it, or has sent it.
         vehicle_id: String = string "8",
+        /// When the vehicle's tracker had it.
+        delivered_us: u64 = uint64 "9",
+        /// When the tracker had made it durable.
+        applied_us: u64 = uint64 "10",
+        /// When it was over for the tracker, before it was applied.
+        expired_us: u64 = uint64 "11",
+        /// When the tracker said that it can not make anything of it.
+        refused_us: u64 = uint64 "12",
     } &[]
 }
 

@@ -17,6 +17,7 @@ use drover_quic::{Identity, Principal, Serial};
 use drover_store::postgres::{self, PostgresStore};
 use drover_store::{MemoryStore, Store};
 use drover_supervisor::end_with_parent;
+use drover_tracker::OnBoard;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -430,13 +431,28 @@ pub(crate) fn tracker(args: &TrackerArgs) -> Result<(), Stop> {
         if let Some(bus) = bus {
             tracker = tracker.with_can(bus);
         }
-        let newest = tracker.newest();
-        admin.tell(move || newest.get().map(|fix| json!({ "fix": seen(&fix) })));
+        let (newest, told) = (tracker.newest(), tracker.told());
+        admin.tell(move || {
+            let fix = newest.get().map(|fix| seen(&fix));
+            Some(json!({ "fix": fix, "told": on_board(&told.get()) }))
+        });
         admin.ready();
         let summary = tracker.run(cancel).await.map_err(|error| Chain(&error).to_string())?;
         info!(?summary, "tracker stopped");
         Ok(())
     })
+}
+
+/// What the tracker was told to do.
+fn on_board(told: &OnBoard) -> serde_json::Value {
+    let route = told.route.as_ref().map(|route| {
+        json!({
+            "id": route.id, "revision": route.version, "stops": route.stops, "points": route.path.len(), "reason": route.reason,
+        })
+    });
+    let messages: Vec<_> =
+        told.messages.iter().map(|message| json!({ "id": message.id, "body": message.text })).collect();
+    json!({ "route": route, "messages": messages, "commands": told.commands })
 }
 
 /// A fix, for people who look whether their vehicle moves.

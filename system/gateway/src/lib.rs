@@ -7,6 +7,7 @@
 mod admission;
 mod config;
 mod directory;
+mod downlink;
 mod legacy;
 mod live;
 mod news;

@@ -15,6 +15,7 @@ use quinn::{ClientConfig, Endpoint};
 
 use crate::Config;
 use crate::config::Peer;
+use crate::downlink::Downlinks;
 use crate::live::Live;
 
 /// Joins the cluster, if the config names health agents.
@@ -34,7 +35,13 @@ pub(crate) fn join(
 
 /// Keeps the pool to the persistence agents and hubs that the news names, and what routers say of clients to those that it knows and
 /// those of the config, for ever. The lists of the config hold until there is some.
-pub(crate) async fn follow(discovery: Discovery, pool: Pool, live: Live, routers: Believed, config: Config) {
+pub(crate) async fn follow(
+    discovery: Discovery,
+    pool: Pool,
+    (live, downlinks): (Live, Downlinks),
+    routers: Believed,
+    config: Config,
+) {
     let addr = |peer: &Peer| NodeAddr { name: peer.node, addr: peer.addr };
     let listed: Vec<NodeAddr> = config.persistence.iter().map(addr).collect();
     let listed_hubs: Vec<NodeAddr> = config.live.iter().map(addr).collect();
@@ -43,11 +50,13 @@ pub(crate) async fn follow(discovery: Discovery, pool: Pool, live: Live, routers
         let snapshot = discovery.snapshot();
         routers.set(believed(&snapshot, &config.routers));
         let mut nodes = callable(&snapshot, NodeKind::Persistence, &listed);
+        let agents: Vec<_> = nodes.iter().map(|(agent, _)| agent.name).collect();
         let hubs = callable(&snapshot, NodeKind::Hub, &listed_hubs);
         let names = hubs.iter().map(|(hub, _)| hub.name).collect();
         nodes.extend(hubs);
         pool.set_standings(nodes);
         live.set_hubs(names);
+        downlinks.set_agents(&agents);
         news.changed().await;
     }
 }

@@ -20,6 +20,7 @@ use tracing::warn;
 
 use crate::Config;
 use crate::config::Peer;
+use crate::downlink::Downlinks;
 use crate::live::Live;
 use crate::news;
 use crate::persister::Persister;
@@ -213,6 +214,7 @@ impl Gateway {
         }
         tasks.iter().for_each(Task::abort);
         shared.live.stop();
+        shared.downlinks.stop();
         self.vehicles.close(geostream::close::DRAINING.into(), b"the gateway has stopped");
         self.bus.close(0u32.into(), b"the gateway has stopped");
         // Lets the goodbyes out; whoever does not answer learns by a reset.
@@ -238,9 +240,14 @@ impl Gateway {
         let mut tasks = Vec::new();
         let live = Live::new(self.env.clone(), self.pool.clone(), self.config.delivery);
         live.set_hubs(self.config.live.iter().map(|peer| peer.node).collect());
+        let downlinks = Downlinks::new(self.env.clone(), self.pool.clone());
+        downlinks.set_agents(&self.config.persistence.iter().map(|peer| peer.node).collect::<Vec<_>>());
+        tasks.push(self.env.spawn("gateway.downlink", downlinks.clone().ask()));
+        tasks.push(self.env.spawn("gateway.reports", downlinks.clone().tell()));
         if let Some(member) = &self.member {
             let (pool, routers, config) = (self.pool.clone(), self.routers.clone(), self.config.clone());
-            let following = news::follow(member.discovery(), pool, live.clone(), routers, config);
+            let told = (live.clone(), downlinks.clone());
+            let following = news::follow(member.discovery(), pool, told, routers, config);
             tasks.push(self.env.spawn("gateway.news", following));
             tasks.push(
                 self.env.spawn("gateway.cordon", news::tell_cordon(member.clone(), self.cordon.0.watch())),
@@ -255,6 +262,6 @@ impl Gateway {
             drop(self.env.spawn("gateway.revocations", asking));
         }
         let (env, config, revoked) = (self.env.clone(), self.config.clone(), self.revoked.clone());
-        (Arc::new(Shared { env, config, persister, live, revoked }), tasks)
+        (Arc::new(Shared { env, config, persister, live, downlinks, revoked }), tasks)
     }
 }

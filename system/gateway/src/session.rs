@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::downlink::Downlinks;
 use crate::live::Live;
 use crate::persister::Persister;
 use crate::revoked::Revoked;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) persister: Arc<Persister>,
     pub(crate) live: Live,
+    pub(crate) downlinks: Downlinks,
     pub(crate) revoked: Revoked,
 }
 

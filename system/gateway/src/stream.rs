@@ -21,6 +21,7 @@ use quinn::{RecvStream, SendStream};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admission::{Admission, admit};
+use crate::downlink::{Attached, Dishonest, Due, Sent};
 use crate::live::LastCell;
 use crate::session::Session;
 use crate::settled::Settled;
@@ -42,6 +43,8 @@ enum StreamError {
     Protocol(&'static str),
     #[error("{0}")]
     Silent(&'static str),
+    #[error("take an answer to a command")]
+    Command(#[from] Dishonest),
     #[error("the connection is gone")]
     Gone,
 }
@@ -57,6 +60,14 @@ struct Admitted {
 struct Flight {
     sequences: Vec<Sequence>,
     outcome: Option<RecordOutcome>,
+}
+
+/// The next command for the vehicle, where there is a way for one.
+async fn next_due(downlink: &mut Option<Attached>) -> Option<Due> {
+    match downlink {
+        Some(downlink) => downlink.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 pub(crate) async fn serve(session: &Session, send: SendStream, recv: RecvStream) {
@@ -79,6 +90,9 @@ struct Stream<'a> {
     backlog_begun: bool,
     settled: Settled,
     last_cell: LastCell,
+    /// Where commands for the vehicle come from, once the live stream is open.
+    downlink: Option<Attached>,
+    sent: Sent,
     out: BytesMut,
 }
 
@@ -93,8 +107,8 @@ impl<'a> Stream<'a> {
         );
         let decoder = FrameDecoder::new(FRAME_BYTES_MAX);
         let (opened, backlog_begun, out) = (None, false, BytesMut::new());
-        let last_cell = LastCell::default();
-        Self { session, send, recv, decoder, opened, backlog_begun, settled, last_cell, out }
+        let (last_cell, downlink, sent) = (LastCell::default(), None, Sent::default());
+        Self { session, send, recv, decoder, opened, backlog_begun, settled, last_cell, downlink, sent, out }
     }
 
     async fn run(&mut self) -> Result<(), StreamError> {
@@ -119,6 +133,7 @@ impl<'a> Stream<'a> {
                 _ = open.changed() => {}
                 () = session.drain.cancelled(), if !ended => ended = true,
                 () = sleep_until(readable_at), if limited => {}
+                Some(due) = next_due(&mut self.downlink), if !ended => self.command(due),
                 chunk = self.recv.read_chunk(READ_BYTES, true), if reading => {
                     match chunk.map_err(|_| StreamError::Gone)? {
                         Some(chunk) => waiting.extend(self.take(&chunk.bytes)?),
@@ -164,8 +179,11 @@ impl<'a> Stream<'a> {
                 (Frame::Batch(batch), Some((channel, epoch))) => {
                     batches.extend(self.batch(channel, epoch, batch)?);
                 }
-                // Reserved: commands are not sent yet, so nothing waits for this.
-                (Frame::CommandAck(_), Some(_)) => {}
+                (Frame::CommandAck(ack), Some((Channel::Live, _))) => {
+                    if let (Some((thing, to)), Some(downlink)) = (self.sent.take(&ack)?, &self.downlink) {
+                        downlink.report(thing, to);
+                    }
+                }
                 (frame, _) => return Err(frame.unexpected().into()),
             }
         }
@@ -178,7 +196,21 @@ impl<'a> Stream<'a> {
             return Err(StreamError::Protocol("a hello needs a channel and an epoch"));
         };
         self.opened = Some((channel, Epoch::new(epoch)?));
+        if channel == Channel::Live {
+            let key = (self.session.tenant, self.session.vehicle);
+            self.downlink = Some(self.session.shared.downlinks.attach(key));
+        }
         Ok(())
+    }
+
+    /// Sends a command, unless the session has done so.
+    fn command(&mut self, due: Due) {
+        let id = due.command.id.unwrap_or_default();
+        if self.sent.begin(id, due.thing) {
+            let fields = [("vehicle", Value::Vehicle(self.session.vehicle)), ("command", Value::U64(id))];
+            self.session.shared.env.event("gateway.command_sent", &fields);
+            Frame::Command(due.command).encode(&mut self.out);
+        }
     }
 
     /// Checks a batch: publishes what is fresh, answers what is refused, returns what is to be persisted.

@@ -63,7 +63,7 @@ impl Target {
             NodeKind::Router => at(Purpose::Probe).map(Self::Datagram),
             NodeKind::Dns => at(Purpose::Probe).or_else(|| at(Purpose::Public)).map(Self::Query),
             NodeKind::Hub => at(Purpose::Probe).map(Self::Request),
-            NodeKind::Health | NodeKind::Db | NodeKind::Vehicle | NodeKind::Watcher => None,
+            NodeKind::Health | NodeKind::Db | NodeKind::Vehicle | NodeKind::Watcher | NodeKind::Agent => None,
         }
     }
 }

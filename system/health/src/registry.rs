@@ -48,7 +48,7 @@ pub(crate) fn is_probed(kind: NodeKind, said: &Registration) -> bool {
     match kind {
         NodeKind::Router | NodeKind::Gateway | NodeKind::Persistence | NodeKind::Dns => true,
         NodeKind::Hub => said.addresses.contains_key(&Purpose::Probe),
-        NodeKind::Health | NodeKind::Db | NodeKind::Vehicle | NodeKind::Watcher => false,
+        NodeKind::Health | NodeKind::Db | NodeKind::Vehicle | NodeKind::Watcher | NodeKind::Agent => false,
     }
 }
 

@@ -137,6 +137,10 @@ pub struct Config {
     /// Persistence agents, whom the HTTP API asks, in turn. With [hub.discovery]: until there is news of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub persistence: Vec<Peer>,
+    /// Agents that answer questions, by turns. With [hub.discovery] those that have registered to, and until there is news of one
+    /// its entry here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<Peer>,
     /// Health agents, which tell gateways and DNS of this hub, and this hub of others.
     pub discovery: Joining,
 }
@@ -170,6 +174,7 @@ impl Default for Config {
             groups: Vec::new(),
             bus_bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             persistence: Vec::new(),
+            agents: Vec::new(),
             discovery: Joining::default(),
         }
     }

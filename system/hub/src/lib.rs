@@ -6,6 +6,7 @@
 //! other hub's clients. The cores ([`core`] and what it is made of) hold no clock, socket or task.
 
 mod arrival;
+mod ask;
 mod carrier;
 mod cells;
 mod config;

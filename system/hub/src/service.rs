@@ -21,9 +21,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::Config;
 use crate::arrival::Trusted;
+use crate::ask::{self, Asking};
 use crate::carrier::GOODBYE_MAX;
+use crate::config::{Config, Peer};
 use crate::core::{Core, Counts, Farewell, Planted};
 use crate::door::Door;
 use crate::herald::Herald;
@@ -174,7 +175,12 @@ impl Hub {
         let client = drover_quic::client_config(&env, identity, trust, mcp::ALPN, &Profile::service());
         let pool = Pool::new(env.clone(), client.map_err(BindError::Endpoint)?, bus, PoolConfig::default());
         pool.set_nodes(
-            config.persistence.iter().map(|peer| NodeAddr { name: peer.node, addr: peer.addr }).collect(),
+            config
+                .persistence
+                .iter()
+                .chain(&config.agents)
+                .map(|peer| NodeAddr { name: peer.node, addr: peer.addr })
+                .collect(),
         );
         let planted = Planted {
             older_wins: env.planted("older_fix_wins"),
@@ -290,13 +296,13 @@ impl Hub {
         });
         let taking = env.spawn("hub.accept", server.run(self.listener, accepting.clone()));
         let ticking = env.spawn("hub.tick", tick(live.clone()));
-        let agent = agent(&live, &self.herald, self.life);
+        let discovery = self.member.as_ref().map(Member::discovery);
+        let listed = live.config.agents.iter().map(|peer| peer.node).collect();
+        let asking = Asking::new(env.clone(), self.pool.clone(), discovery, listed);
+        let agent = agent(&live, &self.herald, &asking, self.life);
         let following = self.member.as_ref().map(|member| {
-            let listed =
-                live.config.persistence.iter().map(|peer| NodeAddr { name: peer.node, addr: peer.addr });
             let routers = (self.trusted, self.quic.map(|(_, routers)| routers));
-            let following =
-                follow(live.clone(), member.discovery(), self.pool.clone(), listed.collect(), routers);
+            let following = follow(live.clone(), member.discovery(), self.pool.clone(), routers);
             env.spawn("hub.news", following)
         });
         let feeding = env.spawn("hub.feed", feed::follow(live.clone(), self.pool.clone()));
@@ -345,15 +351,18 @@ async fn tick(live: Arc<Live>) {
     }
 }
 
-/// Keeps the pool to the persistence agents and the other hubs that the news names, and what routers say of clients to those that it
-/// knows, for ever. The lists of the config hold until there is some.
+/// Keeps the pool to the persistence agents, the agents that answer questions and the other hubs that the news names, and what routers
+/// say of clients to those that it knows, for ever. The lists of the config hold until there is some.
 async fn follow(
     live: Arc<Live>,
     discovery: Discovery,
     pool: Pool,
-    listed: Vec<NodeAddr>,
     (trusted, believed): (Trusted, Option<Believed>),
 ) {
+    let listed = |peers: &[Peer]| -> Vec<NodeAddr> {
+        peers.iter().map(|peer| NodeAddr { name: peer.node, addr: peer.addr }).collect()
+    };
+    let (persistence, agents) = (listed(&live.config.persistence), listed(&live.config.agents));
     let mut news = discovery.watch();
     loop {
         let snapshot = discovery.snapshot();
@@ -361,7 +370,8 @@ async fn follow(
         if let (Some(believed), Some(quic)) = (&believed, &live.config.quic) {
             believed.set(quic::believed(&snapshot, &quic.routers));
         }
-        let mut nodes = callable(&snapshot, NodeKind::Persistence, &listed);
+        let mut nodes = callable(&snapshot, NodeKind::Persistence, &persistence);
+        nodes.extend(callable(&snapshot, NodeKind::Agent, &agents));
         let hubs = callable(&snapshot, NodeKind::Hub, &[]).into_iter();
         nodes.extend(hubs.filter(|(hub, _)| hub.name.to_string() != live.env.node()));
         pool.set_standings(nodes);
@@ -369,7 +379,7 @@ async fn follow(
     }
 }
 
-fn agent(live: &Arc<Live>, herald: &Herald, life: u64) -> Agent {
+fn agent(live: &Arc<Live>, herald: &Herald, asking: &Asking, life: u64) -> Agent {
     // Gateways publish and ask what is wanted; hubs, and what stands on them, have clients told something.
     let policy = Policy::deny_all()
         .allow(NodeKind::Gateway, "vehicle:")
@@ -386,5 +396,5 @@ fn agent(live: &Arc<Live>, herald: &Herald, life: u64) -> Agent {
         .tool::<drover_bus::hub::WatchInterest, _, _>(move |_, query| {
             directory::answer(asked.clone(), life, query)
         });
-    tools::offered(agent, herald).build()
+    ask::offered(tools::offered(agent, herald), asking).build()
 }

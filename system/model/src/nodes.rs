@@ -26,11 +26,13 @@ pub enum NodeKind {
     Vehicle,
     /// Whoever watches the live map: a browser, or the twin's stand-in for one.
     Watcher,
+    /// An agent that answers questions about fleets, or does some other work that services ask for.
+    Agent,
 }
 
 impl NodeKind {
     /// Every kind, in the order of a fix's way.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Router,
         Self::Gateway,
         Self::Persistence,
@@ -40,6 +42,7 @@ impl NodeKind {
         Self::Db,
         Self::Vehicle,
         Self::Watcher,
+        Self::Agent,
     ];
 
     /// The word in front of the slash.
@@ -54,6 +57,7 @@ impl NodeKind {
             Self::Db => "db",
             Self::Vehicle => "vehicle",
             Self::Watcher => "watcher",
+            Self::Agent => "agent",
         }
     }
 }
@@ -76,7 +80,7 @@ impl FromStr for NodeKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} names no node: write kind/index, such as gateway/0 (or kind/* where a group is allowed), \
-     with a kind of router, gateway, persistence, hub, dns, health, db, vehicle, watcher"
+     with a kind of router, gateway, persistence, hub, dns, health, db, vehicle, watcher, agent"
 )]
 pub struct NodeNameError {
     /// The text as it was given.

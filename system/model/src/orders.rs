@@ -5,6 +5,7 @@
 //! believes the thing to be, and gives the wish an identity: said twice, it is carried out once.
 
 mod command;
+mod passage;
 mod states;
 
 use std::fmt;
@@ -18,6 +19,7 @@ pub use command::{
     Action, BODY_BYTES_MAX, CORNERS_MAX, CUSTOMER_BYTES_MAX, Command, NewStop, POINTS_MAX, STOPS_MAX,
     TITLE_BYTES_MAX, Verdict,
 };
+pub use passage::{Passage, PassageState, ROUTE_GOOD_FOR, message_command, route_command};
 pub use states::{MessageState, OrderState, RouteState, StateError, StopState};
 
 /// An order as it is now.
@@ -69,6 +71,8 @@ pub struct Message {
     pub created: WallTime,
     /// When its state changed last.
     pub changed: WallTime,
+    /// How far it came on its way to the vehicle's tracker; nothing of one that the vehicle has sent.
+    pub passage: Passage,
 }
 
 /// A link that shows one order to whoever has its secret.
@@ -120,6 +124,10 @@ pub struct Route {
     pub created: WallTime,
     /// When its state changed last.
     pub changed: WallTime,
+    /// Its tracker does not begin with it after that.
+    pub expires: WallTime,
+    /// How far it came on its way to the vehicle's tracker.
+    pub passage: Passage,
 }
 
 /// How far somebody has read what changed. It grows along the feed; nothing else of it means anything.

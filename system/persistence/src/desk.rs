@@ -14,7 +14,7 @@ use drover_model::orders::{Action, Change, Cursor, Geofence, Route, ShareLink};
 
 use crate::arguments::{micros, missing, parsed, place, tenant, time, vehicle};
 use crate::history::away;
-use crate::orders::{Desk, on};
+use crate::orders::{Desk, on, over_at};
 
 /// Actions of one answer, in bytes of JSON: well within one message.
 const CHANGES_BYTES_MAX: usize = 2 << 20;
@@ -123,6 +123,7 @@ async fn routes(desk: Desk, query: RouteQuery) -> Result<RouteList, CallError> {
     let (tenant, vehicle) = (tenant(query.tenant.as_deref())?, vehicle(query.vehicle_id.as_deref())?);
     let limit = (query.routes_max.unwrap_or(1) as usize).min(ROUTES_MAX);
     let routes = desk.orders.routes(tenant, vehicle, limit).await.map_err(away)?;
+    let now = desk.env.wall();
     let info = |route: &Route| RouteInfo {
         route_id: Some(route.id.to_string()),
         version: Some(route.version),
@@ -133,6 +134,10 @@ async fn routes(desk: Desk, query: RouteQuery) -> Result<RouteList, CallError> {
         state: Some(route.state.to_string()),
         created_us: micros(route.created),
         changed_us: micros(route.changed),
+        delivered_us: route.passage.delivered.and_then(micros),
+        applied_us: route.passage.applied.and_then(micros),
+        expired_us: over_at(&route.passage, route.expires, now),
+        refused_us: route.passage.refused.and_then(micros),
     };
     Ok(RouteList { routes: routes.iter().map(info).collect() })
 }

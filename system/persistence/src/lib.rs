@@ -4,9 +4,11 @@
 //! once; a row that the store can never hold goes to the dead letters and holds up nobody.
 
 mod arguments;
+mod board;
 mod commit;
 mod config;
 mod desk;
+mod downlink;
 mod history;
 mod orders;
 mod planner;

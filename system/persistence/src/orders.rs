@@ -12,10 +12,12 @@ use drover_bus::orders::{
 };
 use drover_bus::{AgentBuilder, CallContext, CallError};
 use drover_env::{Env, Value};
-use drover_model::orders::{Action, Command, Message, NewStop, Order, Stop, Verdict};
+use drover_model::orders::{Action, Command, Message, NewStop, Order, Passage, Stop, Verdict};
+use drover_model::{VehicleId, WallTime};
 use drover_store::{Orders, OrdersError, Outcome, Which};
 
 use crate::arguments::{micros, missing, parsed, place, tenant, time, vehicle};
+use crate::board::Board;
 use crate::history::away;
 
 /// What is said later than this to have happened happens now: a driver's phone lies in a drawer for a week at most.
@@ -24,7 +26,8 @@ const LATE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// What every tool of orders needs.
 #[derive(Clone)]
 pub(crate) struct Desk {
-    env: Env,
+    pub(crate) env: Env,
+    pub(crate) board: Board,
     pub(crate) orders: Arc<dyn Orders>,
 }
 
@@ -41,9 +44,14 @@ where
 }
 
 /// Adds the tools of orders to an agent.
-pub(crate) fn with_tools(agent: AgentBuilder, env: &Env, orders: &Arc<dyn Orders>) -> AgentBuilder {
-    let desk = &Desk { env: env.clone(), orders: orders.clone() };
-    let agent = crate::desk::with_tools(agent, desk);
+pub(crate) fn with_tools(
+    agent: AgentBuilder,
+    env: &Env,
+    orders: &Arc<dyn Orders>,
+    board: Board,
+) -> AgentBuilder {
+    let desk = &Desk { env: env.clone(), board, orders: orders.clone() };
+    let agent = crate::downlink::with_tools(crate::desk::with_tools(agent, desk), desk);
     agent
         .tool::<CreateOrder, _, _>(on(desk, create))
         .tool::<ChangeOrder, _, _>(on(desk, change_order))
@@ -132,7 +140,7 @@ impl Desk {
     }
 
     /// Carries out a command of a moment that may have passed: no later than now, and no longer ago than [`LATE_MAX`].
-    async fn carry_out_of(
+    pub(crate) async fn carry_out_of(
         &self,
         owner: Option<String>,
         id: Option<String>,
@@ -143,10 +151,20 @@ impl Desk {
         let now = self.env.wall();
         let at = at_us.map(time).filter(|at| *at <= now && now.since(*at) <= LATE_MAX).unwrap_or(now);
         let command = Command { tenant, id, at, action };
+        let downlink = for_tracker(&command.action);
         let mut done = self.orders.carry_out(command).await;
         if matches!(done, Err(OrdersError::Unknown { .. })) && self.env.planted("lost_command_taken_as_done")
         {
             done = Ok(Outcome { verdict: Verdict::Applied, is_repeat: false });
+        }
+        // What is not known to have been done may have been; and what was done before may not have been told.
+        if let Some(vehicle) = downlink
+            && matches!(
+                done,
+                Ok(Outcome { verdict: Verdict::Applied, .. }) | Err(OrdersError::Unknown { .. })
+            )
+        {
+            self.board.tell(tenant, vehicle);
         }
         match done {
             Ok(Outcome { verdict, is_repeat }) => {
@@ -161,6 +179,16 @@ impl Desk {
             Err(OrdersError::Bad { detail }) => Err(CallError::BadArguments(detail)),
             Err(error @ OrdersError::Reused { .. }) => Err(CallError::Refused(error.to_string())),
         }
+    }
+}
+
+/// The vehicle whose tracker is to get what the action makes.
+const fn for_tracker(action: &Action) -> Option<VehicleId> {
+    match action {
+        Action::SendMessage { vehicle, to_vehicle: true, .. } | Action::PlanRoute { vehicle, .. } => {
+            Some(*vehicle)
+        }
+        _ => None,
     }
 }
 
@@ -179,11 +207,18 @@ async fn find(desk: Desk, query: OrderQuery) -> Result<OrderList, CallError> {
     Ok(OrderList { orders: orders.iter().map(order_info).collect() })
 }
 
+/// When it was over for a tracker: as was said, or by its own time if nothing ended it before.
+pub(crate) fn over_at(passage: &Passage, expires: WallTime, now: WallTime) -> Option<u64> {
+    let by_itself = (!passage.state().is_final() && expires <= now).then_some(expires);
+    passage.expired.or(by_itself).and_then(micros)
+}
+
 async fn messages(desk: Desk, query: MessageQuery) -> Result<MessageList, CallError> {
     let tenant = tenant(query.tenant.as_deref())?;
     let vehicle = query.vehicle_id.as_deref().map(|name| vehicle(Some(name))).transpose()?;
     let messages = desk.orders.messages(tenant, vehicle, ROWS_MAX).await.map_err(away)?;
-    Ok(MessageList { messages: messages.iter().map(message_info).collect() })
+    let now = desk.env.wall();
+    Ok(MessageList { messages: messages.iter().map(|message| message_info(message, now)).collect() })
 }
 
 fn order_info(order: &Order) -> OrderInfo {
@@ -210,7 +245,8 @@ fn stop_info(stop: &Stop) -> StopInfo {
     }
 }
 
-fn message_info(message: &Message) -> MessageInfo {
+fn message_info(message: &Message, now: WallTime) -> MessageInfo {
+    let passage = &message.passage;
     MessageInfo {
         message_id: Some(message.id.to_string()),
         vehicle_id: Some(message.vehicle.to_string()),
@@ -220,5 +256,9 @@ fn message_info(message: &Message) -> MessageInfo {
         state: Some(message.state.to_string()),
         created_us: micros(message.created),
         changed_us: micros(message.changed),
+        delivered_us: passage.delivered.and_then(micros),
+        applied_us: passage.applied.and_then(micros),
+        expired_us: over_at(passage, message.expires, now).filter(|_| message.to_vehicle),
+        refused_us: passage.refused.and_then(micros),
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::board::Board;
 use crate::commit::RowVerdict;
 use crate::writer::{Inbox, writer};
 use crate::{history, orders, revocations};
@@ -136,7 +137,9 @@ impl Persistence {
         let drain = self.config.drain;
         let (inbox, writer) = writer(self.env.clone(), self.config, self.store);
         let writing = self.env.spawn("persistence.writer", writer.run());
-        let agent = agent(&self.env, inbox.clone(), drain, &self.offers);
+        let life = u64::try_from(self.env.wall().as_micros()).unwrap_or_default().max(1);
+        let board = Board::new(life, cancel.clone());
+        let agent = agent(&self.env, inbox.clone(), drain, &self.offers, board);
         match &self.member {
             None => {
                 drop(inbox);
@@ -159,12 +162,13 @@ impl Persistence {
     }
 }
 
-fn agent(env: &Env, inbox: Inbox, drain: Duration, offers: &Offers) -> Agent {
+fn agent(env: &Env, inbox: Inbox, drain: Duration, offers: &Offers, board: Board) -> Agent {
     let (single, probed) = (inbox.clone(), inbox.clone());
-    // Gateways write and read nothing but whom not to believe; hubs read, and change orders.
+    // Gateways write, and read nothing but whom not to believe and what waits for vehicles; hubs read, and change orders.
     let policy = Policy::deny_all()
         .allow(NodeKind::Gateway, "PersistenceService.record")
         .allow(NodeKind::Gateway, "PersistenceService.revocations")
+        .allow(NodeKind::Gateway, "PersistenceService.downlink.")
         .allow(NodeKind::Hub, "PersistenceService.history.")
         .allow(NodeKind::Hub, "PersistenceService.orders.")
         .allow(NodeKind::Health, "PersistenceService.probe");
@@ -178,7 +182,7 @@ fn agent(env: &Env, inbox: Inbox, drain: Duration, offers: &Offers) -> Agent {
         agent = history::with_tools(agent, history);
     }
     if let Some(orders) = &offers.orders {
-        agent = orders::with_tools(agent, env, orders);
+        agent = orders::with_tools(agent, env, orders, board);
     }
     if let Some(revoking) = &offers.revoking {
         agent = revocations::with_tool(agent, revoking);

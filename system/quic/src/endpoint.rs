@@ -308,6 +308,7 @@ pub const fn server_name(kind: NodeKind) -> &'static str {
         NodeKind::Db => "db.drover.internal",
         NodeKind::Vehicle => "vehicle.drover.internal",
         NodeKind::Watcher => "watcher.drover.internal",
+        NodeKind::Agent => "agent.drover.internal",
     }
 }
 

@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drover_env::BoxFuture;
 use drover_model::orders::{Change, Command, Cursor, Geofence, Message, Order, Route, ShareLink};
-use drover_model::{OrderId, ShareHash, TenantId, VehicleId};
+use drover_model::{OrderId, ShareHash, TenantId, VehicleId, WallTime};
 use rustc_hash::FxHashMap;
 
 use crate::history::{Answer, HistoryError};
 use crate::row::{DeadLetter, OutboxEvent, Row, RowKey};
 use crate::{
-    Orders, OrdersError, Outcome, Revoked, Revoking, RowOutcome, Store, StoreError, Transaction, Which,
+    Orders, OrdersError, Outcome, Revoked, Revoking, RowOutcome, Store, StoreError, Transaction, Waiting,
+    Which,
 };
 
 use desk::Desk;
@@ -251,6 +252,17 @@ impl Orders for MemoryStore {
     fn routes(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Answer<'_, Route> {
         let routes = self.lock().desk.routes(tenant, vehicle).into_iter().take(limit).cloned().collect();
         Box::pin(std::future::ready(Ok(routes)))
+    }
+
+    fn waiting(
+        &self,
+        tenant: TenantId,
+        vehicles: Vec<VehicleId>,
+        now: WallTime,
+        each: usize,
+    ) -> Answer<'_, Waiting> {
+        let waiting = self.lock().desk.waiting(tenant, &vehicles, now, each);
+        Box::pin(std::future::ready(Ok(waiting)))
     }
 
     fn changes(&self, tenant: TenantId, after: Cursor, limit: usize) -> Answer<'_, Change> {

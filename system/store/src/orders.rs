@@ -2,7 +2,7 @@
 
 use drover_env::BoxFuture;
 use drover_model::orders::{Change, Command, Cursor, Geofence, Message, Order, Route, ShareLink, Verdict};
-use drover_model::{OrderId, ShareHash, TenantId, VehicleId};
+use drover_model::{OrderId, ShareHash, TenantId, VehicleId, WallTime};
 
 use crate::history::Answer;
 
@@ -59,6 +59,45 @@ pub struct Which {
     pub first: Option<usize>,
 }
 
+/// Something that waits for a vehicle's tracker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Waiting {
+    /// Words for its driver.
+    Message(Message),
+    /// The way that it is to drive.
+    Route(Route),
+}
+
+impl Waiting {
+    /// Whose tracker it waits for.
+    pub const fn vehicle(&self) -> VehicleId {
+        match self {
+            Self::Message(message) => message.vehicle,
+            Self::Route(route) => route.vehicle,
+        }
+    }
+
+    /// What comes first goes first: when it was made, and what it is.
+    pub(crate) fn order(&self) -> (VehicleId, WallTime, u128, u32) {
+        match self {
+            Self::Message(message) => (message.vehicle, message.created, message.id.to_bits(), 0),
+            Self::Route(route) => (route.vehicle, route.created, route.id.to_bits(), route.version),
+        }
+    }
+}
+
+/// Puts what waits in order, and keeps the first `each` of every vehicle.
+pub(crate) fn in_turn(mut waiting: Vec<Waiting>, each: usize) -> Vec<Waiting> {
+    waiting.sort_by_key(Waiting::order);
+    let (mut of, mut count) = (None, 0);
+    waiting.retain(|thing| {
+        count = if of == Some(thing.vehicle()) { count + 1 } else { 1 };
+        of = Some(thing.vehicle());
+        count <= each
+    });
+    waiting
+}
+
 /// A store of orders. Commands on one thing are carried out one after the other.
 pub trait Orders: Send + Sync {
     /// Carries out a command, once: said again it gives the same verdict, and changes nothing. When it returns `Ok`, what it did is
@@ -82,6 +121,16 @@ pub trait Orders: Send + Sync {
 
     /// The newest routes of a vehicle, newest first; at most `limit`, and then there may be more.
     fn routes(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Answer<'_, Route>;
+
+    /// What waits for the trackers of these vehicles at `now`: messages to them and routes that are not over, and of which no end was
+    /// said. The first `each` of every vehicle, vehicle by vehicle, in the order in which they were made.
+    fn waiting(
+        &self,
+        tenant: TenantId,
+        vehicles: Vec<VehicleId>,
+        now: WallTime,
+        each: usize,
+    ) -> Answer<'_, Waiting>;
 
     /// What was carried out after `after`, in the order of the feed; at most `limit`, and then there may be more. Nothing ever
     /// appears before a place that an answer has passed.

@@ -27,6 +27,7 @@ mod seal;
 mod staged;
 mod upkeep;
 mod url;
+mod waiting;
 
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

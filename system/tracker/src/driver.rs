@@ -1,6 +1,7 @@
 //! Owns socket, spool, timer and cancellation, and carries out what the cores decide.
 
 mod can;
+mod downlink;
 mod intake;
 mod names;
 mod told;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::can::Can;
+use self::downlink::Downlink;
 use self::names::{Looked, Names, looked};
 use self::told::Telling;
 use crate::Arrived;
@@ -66,6 +68,7 @@ pub(crate) struct Driver {
     committed_at: Option<Instant>,
     commit_due: Option<Instant>,
     session: Session,
+    downlink: Downlink,
     liveness: Liveness,
     dialer: Dialer,
     link: Option<Link>,
@@ -97,8 +100,19 @@ enum Input {
 
 impl Driver {
     pub(crate) fn start(tracker: Tracker) -> Result<Self, SpoolError> {
-        let Tracker { env, config, endpoint, routers, client, gps, can, newest, shares_endpoint, first_send } =
-            tracker;
+        let Tracker {
+            env,
+            config,
+            endpoint,
+            routers,
+            client,
+            gps,
+            can,
+            newest,
+            told,
+            shares_endpoint,
+            first_send,
+        } = tracker;
         let now = Instant::now();
         let mut config = config.buggified(&env);
         if env.planted("never_resent") {
@@ -118,6 +132,7 @@ impl Driver {
         Ok(Self {
             source: config.way_out().and_then(|server| env.source_ip(server).ok()),
             session,
+            downlink: Downlink::open(&env, told),
             liveness: Liveness::new(config.silence_max, config.stalled_max, config.router_silence),
             dialer: Dialer::new(now, &config, env.rng("dial")),
             env,
@@ -196,6 +211,7 @@ impl Driver {
             self.commit(now).await;
         }
         self.session.expire(now);
+        self.carry_out(now).await;
         self.send(now);
         self.dial(now);
     }
@@ -209,6 +225,7 @@ impl Driver {
             self.commit_due,
             self.session.poll_timeout(live_room),
             self.dialer.poll_timeout(),
+            self.downlink.poll_timeout(),
         ];
         for other in others.into_iter().flatten() {
             due = due.min(other);

@@ -214,6 +214,11 @@ impl Link {
         batch.encode_frame(&mut self.stream(channel).out);
     }
 
+    /// Writes a frame behind what is written already.
+    pub(crate) fn say(&mut self, channel: Channel, frame: &Frame) {
+        frame.encode(&mut self.stream(channel).out);
+    }
+
     /// Begins to replace the backlog stream by one with this hello.
     pub(crate) fn replace_backlog(&mut self, hello: Hello) {
         if self.opening.is_some() || self.ended {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Arrived;
 use crate::can::{CanCounts, CanInput};
+use crate::commands::Told;
 use crate::config::Via;
 use crate::driver::Driver;
 use crate::{Config, NmeaCounts, SpoolError};
@@ -101,6 +102,7 @@ pub struct Tracker {
     pub(crate) gps: mpsc::Receiver<Arrived<Bytes>>,
     pub(crate) can: Option<CanInput>,
     pub(crate) newest: Newest,
+    pub(crate) told: Told,
     /// Other trackers use the endpoint, too.
     pub(crate) shares_endpoint: bool,
     pub(crate) first_send: Option<Instant>,
@@ -200,7 +202,7 @@ impl Tracker {
         // Where any gateway may take over, a session goes on with what another one knew of this vehicle.
         let profile = Profile { resume: config.via == Via::Routers, ..Profile::vehicle() };
         let client = drover_quic::client_config(&env, identity, trust, ALPN, &profile).map_err(failed)?;
-        let newest = Newest::default();
+        let (newest, told) = (Newest::default(), Told::default());
         let (shares_endpoint, first_send, routers) = (true, None, None);
         Ok(Self {
             env,
@@ -211,6 +213,7 @@ impl Tracker {
             gps,
             can: None,
             newest,
+            told,
             shares_endpoint,
             first_send,
         })
@@ -232,6 +235,11 @@ impl Tracker {
     /// Where its newest fix can be seen while it runs.
     pub fn newest(&self) -> Newest {
         self.newest.clone()
+    }
+
+    /// Where what it was told to do can be seen while it runs.
+    pub fn told(&self) -> Told {
+        self.told.clone()
     }
 
     /// Records and sends until `cancel`, or until the input has ended and all is settled where the config says so. Then

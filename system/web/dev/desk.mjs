@@ -98,9 +98,20 @@ export class Desk {
     const message = {
       id, vehicle, to_vehicle: toVehicle, body, state: 'queued', created: at, expires: iso(this.now() + expires_s * 1000), changed: at,
     }
+    if (toVehicle) message.states = { queued: at }
     this.messages.set(id, message)
     this.tell('message', message)
+    if (toVehicle) this.tracked('message', message)
     return message
+  }
+
+  /** What a tracker that is there says, at once. */
+  tracked(kind, thing) {
+    const at = iso(this.now())
+    for (const state of ['delivered', 'applied']) {
+      thing.states = { ...thing.states, [state]: at }
+      this.tell(kind, { id: thing.id, revision: thing.revision, vehicle: thing.vehicle, states: { [state]: at } })
+    }
   }
 
   messageState(id, { from, to }) {
@@ -116,7 +127,7 @@ export class Desk {
     const before = this.routes.get(vehicle)
     const route = {
       id: this.rng.uuid(), vehicle, revision: (before?.revision ?? 0) + 1, stops, polyline, reason, state: 'queued',
-      previous: before?.revision ?? null,
+      previous: before?.revision ?? null, states: { queued: iso(this.now()) },
     }
     this.routes.set(vehicle, route)
     stops.forEach((id, at) => {
@@ -124,6 +135,7 @@ export class Desk {
       if (known) known.stop.route = at
     })
     this.tell('route', route)
+    this.tracked('route', route)
     return route
   }
 

@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use drover_wire::{
     Ack, FrameDecoder, FrameError, GeoTelemetry, Iibin, RecordBatch, RecordOutcome, VehicleBatch, decode,
-    fix_from_wire, fix_to_wire, geostream, live_map, mcp, probe as probes, proxy,
+    downlink, fix_from_wire, fix_to_wire, geostream, live_map, mcp, probe as probes, proxy,
 };
 use prost::Message;
 
@@ -52,6 +52,16 @@ pub fn geostream_frames(data: &[u8]) {
     assert_eq!(self::encoded(|out| again.encode(out)), encoded);
     if let geostream::Frame::DurableAck(ack) = &frame {
         durable(ack);
+    }
+}
+
+/// Decodes the body of a command, as either kind that there is: a path that is one comes back the same.
+pub fn command_bodies(data: &[u8]) {
+    message::<downlink::MessageBody>(data);
+    let Some(route) = message::<downlink::RouteBody>(data) else { return };
+    if let Some(points) = downlink::path_from_wire(&route.path) {
+        assert_eq!(points.len() * 2, route.path.len());
+        assert_eq!(downlink::path_from_wire(&downlink::path_to_wire(&points)), Some(points));
     }
 }
 

@@ -154,7 +154,8 @@ impl Iibin for Credit {
     const SCHEMA: &'static Schema = &schema(&[]);
 }
 
-/// Reserved: something for the vehicle to do (a route, a message).
+/// Something for the vehicle, on its live stream: a route, a message. A gateway sends it once in a session; what was not answered to the
+/// end comes again in the next one.
 #[derive(Clone, PartialEq, Message)]
 pub struct Command {
     /// Identity: a repeat is the same command.
@@ -163,7 +164,7 @@ pub struct Command {
     /// Unix microseconds after which it must not be applied.
     #[prost(uint64, optional, tag = "2")]
     pub expires_us: Option<u64>,
-    /// What it is; the body's schema follows from it.
+    /// What it is; the body's schema follows from it (see [`crate::downlink`]).
     #[prost(string, optional, tag = "3")]
     pub name: Option<String>,
     /// IIBIN body.
@@ -175,13 +176,13 @@ impl Iibin for Command {
     const SCHEMA: &'static Schema = &schema(&[]);
 }
 
-/// Reserved: how far a command came.
+/// How far a command came: one for each step, on the stream that it came by.
 #[derive(Clone, PartialEq, Message)]
 pub struct CommandAck {
     /// Which command.
     #[prost(uint64, optional, tag = "1")]
     pub id: Option<u64>,
-    /// 1 delivered, 2 applied, 3 expired, 4 failed.
+    /// 1 delivered, 2 applied, 3 expired, 4 failed: [`crate::downlink::CommandState`].
     #[prost(uint32, optional, tag = "2")]
     pub state: Option<u32>,
     /// For people: why it failed.
@@ -231,9 +232,9 @@ pub enum Frame {
     Refused(Refused),
     /// Kind 5, from the gateway.
     Credit(Credit),
-    /// Kind 6, from the gateway; reserved.
+    /// Kind 6, from the gateway, live.
     Command(Command),
-    /// Kind 7, from the tracker; reserved.
+    /// Kind 7, from the tracker, live.
     CommandAck(CommandAck),
 }
 

@@ -3,6 +3,7 @@
 //! Holds no sockets, no clock and no state beyond a half-received frame. Every decoder is bounded and never panics.
 
 mod conversion;
+pub mod downlink;
 mod framing;
 pub mod geostream;
 pub mod live_map;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use drover_env::{BoxFuture, Env};
 use drover_model::orders::{Change, Command, Cursor, Geofence, Message, Order, Route, ShareLink};
-use drover_model::{NodeName, OrderId, ShareHash, TenantId, VehicleId};
+use drover_model::{NodeName, OrderId, ShareHash, TenantId, VehicleId, WallTime};
 use drover_simnet::{Effect, Sim};
 use drover_store::{
     Answer as Looked, HistoryError, MemoryStore, Orders, OrdersError, Outcome, Store, StoreError,
-    Transaction, Which,
+    Transaction, Waiting, Which,
 };
 use futures_util::FutureExt;
 use rand::RngExt;
@@ -197,6 +197,18 @@ impl Orders for DbClient {
 
     fn routes(&self, tenant: TenantId, vehicle: VehicleId, limit: usize) -> Looked<'_, Route> {
         Box::pin(async move { self.look(move |store| at_once(store.routes(tenant, vehicle, limit))).await? })
+    }
+
+    fn waiting(
+        &self,
+        tenant: TenantId,
+        vehicles: Vec<VehicleId>,
+        now: WallTime,
+        each: usize,
+    ) -> Looked<'_, Waiting> {
+        Box::pin(
+            async move { self.look(move |store| at_once(store.waiting(tenant, vehicles, now, each))).await? },
+        )
     }
 
     fn changes(&self, tenant: TenantId, after: Cursor, limit: usize) -> Looked<'_, Change> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use drover_bus::{CallOptions, Route, carry_out};
 use drover_env::Value;
 use drover_model::orders::{Action, Command, MessageState, NewStop, OrderState, StopState, Verdict};
-use drover_model::{CommandId, MessageId, OrderId, Position, StopId, VehicleId};
+use drover_model::{CommandId, MessageId, OrderId, Position, RouteId, StopId, VehicleId};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
@@ -18,6 +18,8 @@ use crate::scenario;
 const AGAIN_MIN_MS: u64 = 100;
 /// Longest wait.
 const AGAIN_MAX_MS: u64 = 2_000;
+/// How long a short message is of use: some send intervals.
+const SHORT_MESSAGE_LASTS: Duration = Duration::from_secs(15);
 /// How long a message is of use.
 const MESSAGE_LASTS: Duration = Duration::from_secs(3600);
 
@@ -36,13 +38,19 @@ pub(super) struct Desk {
     config: scenario::Orders,
     vehicle: VehicleId,
     rng: ChaCha8Rng,
+    /// For routes and short messages, so that desks without them do what they did.
+    downlink_rng: ChaCha8Rng,
+    /// The route that the van was given last.
+    route: Option<(RouteId, u32)>,
     bringing: Option<Bringing>,
 }
 
 impl Desk {
     pub(super) fn new(dispatch: Dispatch, service: Service, config: scenario::Orders, vehicle: u32) -> Self {
         let rng = service.env.rng(&format!("dispatch {vehicle}"));
-        Self { dispatch, service, config, vehicle: named(vehicle).1, rng, bringing: None }
+        let downlink_rng = service.env.rng(&format!("dispatch downlink {vehicle}"));
+        let (vehicle, route, bringing) = (named(vehicle).1, None, None);
+        Self { dispatch, service, config, vehicle, rng, downlink_rng, route, bringing }
     }
 
     pub(super) async fn run(mut self, mut news: mpsc::Receiver<News>) {
@@ -77,13 +85,31 @@ impl Desk {
         let message = self.rng.random_bool(self.config.message_share).then(|| self.rng.random());
         let message = message.map(MessageId::from_bits);
         if let Some(message) = message {
-            let expires = self.service.env.wall().plus(MESSAGE_LASTS);
+            let short = self.downlink_rng.random_bool(self.config.short_message_share);
+            let lasts = if short { SHORT_MESSAGE_LASTS } else { MESSAGE_LASTS };
+            let expires = self.service.env.wall().plus(lasts);
             let body = format!("next stop: {:.5} {:.5}", to.lat(), to.lon());
             let (vehicle, to_vehicle) = (self.vehicle, true);
             self.wish(Action::SendMessage { message, vehicle, to_vehicle, body, expires }).await;
         }
+        if self.downlink_rng.random_bool(self.config.route_share) {
+            self.route(stop, to, "a new order").await;
+            if self.downlink_rng.random_bool(0.5) {
+                self.route(stop, to, "a jam").await;
+            }
+        }
         self.order(order, OrderState::Assigned, OrderState::UnderWay).await;
         self.bringing = Some(Bringing { order, stop, message, arrived: false });
+    }
+
+    /// The next version of the van's route.
+    async fn route(&mut self, stop: StopId, to: Position, reason: &str) {
+        let first = || (RouteId::from_bits(self.downlink_rng.random()), 1);
+        let (route, version) = self.route.map_or_else(first, |(route, version)| (route, version + 1));
+        self.route = Some((route, version));
+        let (vehicle, stops, path) = (self.vehicle, vec![stop], vec![to, to]);
+        self.wish(Action::PlanRoute { route, version, vehicle, stops, path, reason: reason.to_owned() })
+            .await;
     }
 
     /// The van is where its order goes.

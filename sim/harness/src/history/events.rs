@@ -75,6 +75,7 @@ impl Observer for History {
         state.watching.event(at, now, node, name, &values);
         if node.kind == NodeKind::Vehicle {
             state.vehicle_event(at, now, node, name, &values);
+            state.commands.event(at, now, node.index as usize, name, &values);
         }
         state.service_event(at, now, node, name, &values);
         let Some((event, count)) = counted_as(name, &values) else { return };
@@ -119,6 +120,13 @@ fn counted_as(name: &str, values: &Fields<'_>) -> Option<(&'static str, u64)> {
         "persistence.command" => ("command", 1),
         "persistence.command_repeated" => ("command_repeated", 1),
         "persistence.command_failed" => ("command_failed", 1),
+        "gateway.command_sent" => ("downlink_sent", 1),
+        "gateway.downlink_unknown" => ("downlink_unknown", 1),
+        "gateway.report_dropped" => ("report_dropped", 1),
+        "tracker.command_applied" => ("downlink_applied", 1),
+        "tracker.command_expired" => ("downlink_late", 1),
+        "tracker.command_repeated" => ("downlink_known", 1),
+        "tracker.commands_cut" => ("commands_cut", 1),
         "bus.retry" => ("bus_retry", 1),
         "db.error" => ("store_error", 1),
         "db.commit_unknown" => ("commit_unknown", 1),

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use super::moves::Moves;
 use super::quiet::Quiet;
 use super::restarts::Restarts;
-use super::{Causes, Drains, News, Packets, VehicleHistory, Watching};
+use super::{Causes, Commands, Drains, News, Packets, VehicleHistory, Watching};
 use crate::model::Model;
 use crate::report::{Latency, Series, TimelineEvent, metrics};
 
@@ -35,6 +35,7 @@ pub(super) struct State {
     pub(super) model: Model,
     pub(super) quiet: Option<Quiet>,
     pub(super) causes: Causes,
+    pub(super) commands: Commands,
     pub(super) drains: Drains,
     pub(super) restarts: Restarts,
     pub(super) packets: Packets,
@@ -96,6 +97,7 @@ impl State {
             model: Model::new(vehicles.len()),
             quiet: None,
             causes: Causes::new(),
+            commands: Commands::default(),
             drains: Drains::new(),
             restarts: Restarts::default(),
             packets: Packets::default(),

@@ -98,7 +98,7 @@ pub const FANOUT: [(&str, &str); 3] = [
 ];
 
 /// Recovery paths and their causes: how often each was taken.
-pub const EVENTS: [(&str, &str); 53] = [
+pub const EVENTS: [(&str, &str); 60] = [
     ("connect", "a vehicle's first session was set up"),
     ("reconnect", "a vehicle set up a session after it had lost one"),
     ("reconnect_most", "sessions that one vehicle lost, at most"),
@@ -141,6 +141,13 @@ pub const EVENTS: [(&str, &str); 53] = [
     ("command", "a change of an order got its verdict"),
     ("command_repeated", "a change of an order came again, and got the verdict of before"),
     ("command_failed", "a change of an order found the database away, or lost its answer"),
+    ("downlink_sent", "a gateway sent a vehicle a message or a route"),
+    ("downlink_applied", "a tracker wrote a message or a route down, and so carried it out"),
+    ("downlink_late", "a message or a route reached its tracker after its time, or after a newer one"),
+    ("downlink_known", "a tracker was sent what it had carried out before, and said so again"),
+    ("downlink_unknown", "a gateway could not learn what waits for its vehicles"),
+    ("report_dropped", "a gateway gave up saying what a tracker had said"),
+    ("commands_cut", "a tracker found the beginning of a record at the end of its journal of commands"),
     ("batch_given_up", "an agent gave up rows for which nobody waited any longer"),
     ("called_dead", "a health agent called a node dead"),
     ("node_state", "a health agent called a node something else"),

@@ -18,6 +18,13 @@ pub struct Orders {
     /// Share of the orders of which the driver is told by a message, 0 to 1. Default 0.5.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub message_share: f64,
+    /// Share of the messages that are of use for a quarter of a minute, and not for an hour, 0 to 1: a vehicle that can not be reached
+    /// gets them too late. Default 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub short_message_share: f64,
+    /// Share of the orders for which the vehicle gets a route, 0 to 1; half of those routes are changed a moment later. Default 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub route_share: f64,
     /// Share of the orders that nobody takes at the door, 0 to 1. Default 0.1.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub failed_share: f64,
@@ -42,6 +49,8 @@ impl Default for Orders {
         Self {
             trip_share: 1.0,
             message_share: 0.5,
+            short_message_share: 0.0,
+            route_share: 0.0,
             failed_share: 0.1,
             cancelled_share: 0.05,
             repeat_share: 0.1,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use drover_bus::{NodeAddr, Pool, PoolConfig, Route, live_topic};
 use drover_env::real::{self, Metrics};
 use drover_env::{ByteStream, Env, SeedTree, Task};
-use drover_hub::{Config, Denied, Door, FLEET_VIEW, Hub, MAP_VIEW, Principal, Role, Visible};
+use drover_hub::{Config, Denied, Door, FLEET_VIEW, Hub, MAP_VIEW, Peer, Principal, Role, Visible};
 use drover_model::{Epoch, Fix, NodeKind, NodeName, Position, TenantId, VehicleId, WallTime};
 use drover_quic::{Ca, Identity, Profile, Shown, Trust};
 use drover_wire::{VehicleBatch, mcp};
@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const HUB: NodeName = NodeName::new(NodeKind::Hub, 0);
+/// Who answers questions.
+pub(crate) const AGENT: NodeName = NodeName::new(NodeKind::Agent, 0);
 /// The way to the hub.
 pub(crate) const AT_HUB: Route = Route::Node(HUB);
 
@@ -74,11 +76,20 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn start(config: Config) -> Self {
-        Self::start_with(config, false).await
+        Self::start_beside(config, false, |_, _, _| None).await
     }
 
-    /// `secure`: it ends TLS.
-    pub(crate) async fn start_with(config: Config, secure: bool) -> Self {
+    /// The same, ending TLS.
+    pub(crate) async fn start_secure(config: Config) -> Self {
+        Self::start_beside(config, true, |_, _, _| None).await
+    }
+
+    /// The same, beside an agent that answers questions; `secure`: it ends TLS.
+    pub(crate) async fn start_beside(
+        config: Config,
+        secure: bool,
+        agent: impl FnOnce(&Env, Identity, &Trust) -> Option<Peer>,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let metrics = Arc::new(Metrics::default());
         let env = real::env("hub/0", folder.path(), metrics.clone()).expect("an env");
@@ -89,7 +100,9 @@ impl Bench {
             (ca.issue(&who, &seeds).expect("a certificate"), ca.trust().expect("a root"))
         };
         let (identity, trust) = issue(HUB);
-        let config = Config { listen: ANY, bus_listen: ANY, ..config };
+        let (own, root) = issue(AGENT);
+        let agents = agent(&env, own, &root).into_iter().collect();
+        let config = Config { listen: ANY, bus_listen: ANY, bus_bind: ANY, agents, ..config };
         let hub = Hub::bind(env.clone(), config, &identity, &trust, Arc::new(Tokens)).await.expect("a hub");
         let (shown, quic) = (hub.shown(), hub.quic_addr().expect("an address"));
         let certificate = drover_quic::local_cert(&seeds, env.wall()).expect("a certificate");

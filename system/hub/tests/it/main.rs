@@ -1,5 +1,6 @@
 //! The hub on real sockets: a gateway publishes, clients see it; whoever breaks the protocol or does not belong is told so.
 
+mod asking;
 mod bench;
 mod quic;
 mod tcp;

@@ -81,7 +81,7 @@ async fn secured(bench: &Bench, certificate: &[u8]) -> Option<Client> {
 
 #[tokio::test]
 async fn browsers_come_by_tls_and_whoever_does_not_is_sent_there() {
-    let bench = Bench::start_with(Config::default(), true).await;
+    let bench = Bench::start_secure(Config::default()).await;
     let certificate = |seed: u64| {
         let seeds = drover_env::SeedTree::from_number(seed);
         drover_quic::local_cert(&seeds, bench.env.wall()).expect("a certificate")

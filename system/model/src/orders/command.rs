@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::passage::PassageState;
 use super::states::{MessageState, OrderState, RouteState, StopState};
 use crate::{
     CommandId, GeofenceId, MessageId, OrderId, Position, RouteId, ShareHash, ShareLinkId, StopId, TenantId,
@@ -92,6 +93,26 @@ pub enum Action {
         from: MessageState,
         /// The state that it is to be in.
         to: MessageState,
+    },
+    /// What a vehicle's tracker has said of a message, or how the message ended without it.
+    PassMessage {
+        /// Which.
+        message: MessageId,
+        /// Whose tracker.
+        vehicle: VehicleId,
+        /// How far it has come; never [`PassageState::Queued`].
+        to: PassageState,
+    },
+    /// What a vehicle's tracker has said of a version of a route.
+    PassRoute {
+        /// Which.
+        route: RouteId,
+        /// Which version of it.
+        version: u32,
+        /// Whose tracker.
+        vehicle: VehicleId,
+        /// How far it has come; never [`PassageState::Queued`].
+        to: PassageState,
     },
     /// A link that shows one order to whoever has its secret.
     ShareOrder {
@@ -216,7 +237,13 @@ impl Command {
                     many => Err(format!("a path of {many} points: it has none, or 2 to {POINTS_MAX}")),
                 }
             }
-            Action::ChangeOrder { .. }
+            Action::PassMessage { to: PassageState::Queued, .. }
+            | Action::PassRoute { to: PassageState::Queued, .. } => {
+                Err("to: what is queued is so from the beginning".to_owned())
+            }
+            Action::PassMessage { .. }
+            | Action::PassRoute { .. }
+            | Action::ChangeOrder { .. }
             | Action::ChangeStop { .. }
             | Action::ChangeMessage { .. }
             | Action::RevokeShareLink { .. }

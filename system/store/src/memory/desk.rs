@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use drover_model::orders::{
-    Action, Change, Command, Cursor, Geofence, Message, MessageState, Order, OrderState, Route, RouteState,
-    ShareLink, Stop, StopState, Verdict,
+    Action, Change, Command, Cursor, Geofence, Message, MessageState, Order, OrderState, Passage,
+    PassageState, ROUTE_GOOD_FOR, Route, RouteState, ShareLink, Stop, StopState, Verdict,
 };
 use drover_model::{
     CommandId, GeofenceId, MessageId, OrderId, RouteId, ShareHash, ShareLinkId, StopId, TenantId, VehicleId,
+    WallTime,
 };
 
-use crate::{OrdersError, Outcome, Which};
+use crate::orders::in_turn;
+use crate::{OrdersError, Outcome, Waiting, Which};
 
 /// A command and what became of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,6 +98,15 @@ impl Desk {
             Action::ChangeRoute { route, version, from, to } => {
                 let is = self.routes.get(&(tenant, *route, *version)).map(|route| route.state);
                 self.step(is, *from, *to, RouteState::may_become)
+            }
+            Action::PassMessage { message, vehicle, to } => {
+                let it = self.messages.get(&(tenant, *message));
+                let its = it.filter(|it| it.vehicle == *vehicle && it.to_vehicle);
+                pass(its.map(|it| it.passage), *to)
+            }
+            Action::PassRoute { route, version, vehicle, to } => {
+                let it = self.routes.get(&(tenant, *route, *version));
+                pass(it.filter(|it| it.vehicle == *vehicle).map(|it| it.passage), *to)
             }
             Action::ShareOrder { link, order, secret, .. } => {
                 let taken = self.links.contains_key(&(tenant, *link))
@@ -200,17 +211,34 @@ impl Desk {
                     state: MessageState::Queued,
                     created: at,
                     changed: at,
+                    passage: Passage::default(),
                 };
                 self.messages.insert((tenant, *message), sent);
             }
             Action::ChangeMessage { message, to, .. } => {
                 if let Some(message) = self.messages.get_mut(&(tenant, *message)) {
                     (message.state, message.changed) = (*to, at);
+                    if *to == MessageState::Expired && message.to_vehicle {
+                        message.passage.note(PassageState::Expired, at);
+                    }
                 }
             }
             Action::ChangeRoute { route, version, to, .. } => {
                 if let Some(route) = self.routes.get_mut(&(tenant, *route, *version)) {
                     (route.state, route.changed) = (*to, at);
+                    if *to == RouteState::Expired {
+                        route.passage.note(PassageState::Expired, at);
+                    }
+                }
+            }
+            Action::PassMessage { message, to, .. } => {
+                if let Some(message) = self.messages.get_mut(&(tenant, *message)) {
+                    message.passage.note(*to, at);
+                }
+            }
+            Action::PassRoute { route, version, to, .. } => {
+                if let Some(route) = self.routes.get_mut(&(tenant, *route, *version)) {
+                    route.passage.note(*to, at);
                 }
             }
             Action::ShareOrder { link, order, secret, expires } => {
@@ -234,6 +262,7 @@ impl Desk {
                 let of_tenant = self.routes.iter_mut().filter(|((of, ..), _)| *of == tenant);
                 of_tenant.map(|(_, route)| route).filter(over).for_each(|route| {
                     (route.state, route.changed) = (RouteState::Expired, at);
+                    route.passage.note(PassageState::Expired, at);
                 });
                 let planned = Route {
                     id: *route,
@@ -245,6 +274,8 @@ impl Desk {
                     state: RouteState::Queued,
                     created: at,
                     changed: at,
+                    expires: at.plus(ROUTE_GOOD_FOR),
+                    passage: Passage::default(),
                 };
                 self.routes.insert((tenant, *route, *version), planned);
             }
@@ -312,6 +343,27 @@ impl Desk {
         routes
     }
 
+    pub(super) fn waiting(
+        &self,
+        tenant: TenantId,
+        vehicles: &[VehicleId],
+        now: WallTime,
+        each: usize,
+    ) -> Vec<Waiting> {
+        let open = |passage: &Passage, expires: WallTime| !passage.state().is_final() && expires > now;
+        let messages = self.messages.iter().filter(|((of, _), message)| {
+            *of == tenant
+                && message.to_vehicle
+                && vehicles.contains(&message.vehicle)
+                && open(&message.passage, message.expires)
+        });
+        let routes = self.routes.iter().filter(|((of, ..), route)| {
+            *of == tenant && vehicles.contains(&route.vehicle) && open(&route.passage, route.expires)
+        });
+        let messages = messages.map(|(_, message)| Waiting::Message(message.clone()));
+        in_turn(messages.chain(routes.map(|(_, route)| Waiting::Route(route.clone()))).collect(), each)
+    }
+
     /// The place of an entry is its number in the log.
     pub(super) fn changes(&self, tenant: TenantId, after: Cursor) -> impl Iterator<Item = Change> {
         let entries = (1..).zip(&self.log).filter(move |(number, settled)| {
@@ -335,5 +387,16 @@ impl Desk {
         of_tenant
             .map(|(_, message)| message)
             .filter(move |message| vehicle.is_none_or(|of| message.vehicle == of))
+    }
+}
+
+/// Whether something changes if a tracker says that it got so far.
+fn pass(is: Option<Passage>, to: PassageState) -> Verdict {
+    match is {
+        None => Verdict::Missing,
+        Some(mut passage) => match passage.note(to, WallTime::UNIX_EPOCH) {
+            true => Verdict::Applied,
+            false => Verdict::Elsewhere,
+        },
     }
 }

@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::types::Json;
 
 use super::error::describe_any;
-use super::orders::parsed;
+use super::orders::{parsed, passage};
 use super::reading::{get, one_more, time, time_if_any};
 
 const LINK: &str = "tenant_id::text, share_link_id::text, order_id::text, (extract(epoch FROM created_at) * 1000000)::bigint AS created_us, \
@@ -17,12 +17,16 @@ const LINKS_OF: &str =
 const GEOFENCES: &str = "SELECT geofence_id::text, title, lons, lats FROM public.geofences, LATERAL (SELECT \
      array_agg(ST_X(geom) ORDER BY path) AS lons, array_agg(ST_Y(geom) ORDER BY path) AS lats \
      FROM ST_DumpPoints(ST_ExteriorRing(ST_GeometryN(area, 1)))) AS corners WHERE tenant_id = $1 ORDER BY geofence_id LIMIT $2";
-const ROUTES: &str = "SELECT route_id::text, version, stops::text[] AS stops, reason, state, \
-     lons, lats, \
-     (extract(epoch FROM created_at) * 1000000)::bigint AS created_us, \
-     (extract(epoch FROM changed_at) * 1000000)::bigint AS changed_us \
+/// What is read of a route, and where from.
+pub(super) const ROUTE: &str = "route_id::text, version, vehicle_id::text, stops::text[] AS stops, reason, state, lons, lats, \
+     (extract(epoch FROM created_at) * 1000000)::bigint AS created_us, (extract(epoch FROM changed_at) * 1000000)::bigint AS changed_us, \
+     (extract(epoch FROM coalesce(expires_at, created_at)) * 1000000)::bigint AS expires_us, \
+     (extract(epoch FROM delivered_at) * 1000000)::bigint AS delivered_us, (extract(epoch FROM applied_at) * 1000000)::bigint AS applied_us, \
+     (extract(epoch FROM expired_at) * 1000000)::bigint AS expired_us, (extract(epoch FROM refused_at) * 1000000)::bigint AS refused_us \
      FROM public.routes, LATERAL (SELECT array_agg(ST_X(geom) ORDER BY dump.path) AS lons, \
-     array_agg(ST_Y(geom) ORDER BY dump.path) AS lats FROM ST_DumpPoints(routes.path) AS dump) AS points WHERE tenant_id = $1 AND vehicle_id = $2 ORDER BY created_at DESC, version DESC, route_id DESC LIMIT $3";
+     array_agg(ST_Y(geom) ORDER BY dump.path) AS lats FROM ST_DumpPoints(routes.path) AS dump) AS points";
+const ROUTES: &str =
+    "WHERE tenant_id = $1 AND vehicle_id = $2 ORDER BY created_at DESC, version DESC, route_id DESC LIMIT $3";
 /// As far as every transaction that began before has ended.
 const CHANGES: &str = "SELECT xid::text AS began, number, action, (extract(epoch FROM at) * 1000000)::bigint AS at_us FROM public.commands \
      WHERE tenant_id = $1 AND verdict = 'applied' AND (xid, number) > ($2::text::xid8, $3) \
@@ -96,32 +100,35 @@ pub(super) async fn routes(
     vehicle: VehicleId,
     limit: usize,
 ) -> Result<Vec<Route>, String> {
-    let rows = sqlx::query(ROUTES)
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {ROUTE} {ROUTES}")))
         .bind(tenant.as_str())
         .bind(vehicle.as_str())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(connection)
         .await
         .map_err(|error| describe_any(&error))?;
-    let route = |row: &PgRow| {
-        let stops: Vec<String> = get(row, "stops")?;
-        let stops = stops.iter().map(|stop| stop.parse());
-        let version: i32 = get(row, "version")?;
-        Ok(Route {
-            id: parsed(row, "route_id")?,
-            version: version.unsigned_abs(),
-            vehicle,
-            stops: stops
-                .collect::<Result<Vec<StopId>, _>>()
-                .map_err(|error: drover_model::UuidError| error.to_string())?,
-            path: points(row)?,
-            reason: get(row, "reason")?,
-            state: parsed(row, "state")?,
-            created: time(row, "created_us")?,
-            changed: time(row, "changed_us")?,
-        })
-    };
     rows.iter().map(route).collect()
+}
+
+pub(super) fn route(row: &PgRow) -> Result<Route, String> {
+    let stops: Vec<String> = get(row, "stops")?;
+    let stops = stops.iter().map(|stop| stop.parse());
+    let version: i32 = get(row, "version")?;
+    Ok(Route {
+        id: parsed(row, "route_id")?,
+        version: version.unsigned_abs(),
+        vehicle: parsed(row, "vehicle_id")?,
+        stops: stops
+            .collect::<Result<Vec<StopId>, _>>()
+            .map_err(|error: drover_model::UuidError| error.to_string())?,
+        path: points(row)?,
+        reason: get(row, "reason")?,
+        state: parsed(row, "state")?,
+        created: time(row, "created_us")?,
+        changed: time(row, "changed_us")?,
+        expires: time(row, "expires_us")?,
+        passage: passage(row)?,
+    })
 }
 
 /// None of a line that is not there.

@@ -5,18 +5,18 @@ use std::str::FromStr;
 
 use drover_env::BoxFuture;
 use drover_model::orders::{
-    Change, Command, Cursor, Geofence, Message, NewStop, Order, Route, ShareLink, Stop, Verdict,
+    Change, Command, Cursor, Geofence, Message, NewStop, Order, Passage, Route, ShareLink, Stop, Verdict,
 };
-use drover_model::{OrderId, ShareHash, TenantId, VehicleId};
+use drover_model::{OrderId, ShareHash, TenantId, VehicleId, WallTime};
 use sqlx::postgres::{PgConnection, PgRow};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{Failure, Stage, describe_any};
 use super::reading::{get, one_more, place, time, time_if_any, within};
 use super::replicated;
-use super::{PostgresStore, desk};
-use crate::history::Answer;
-use crate::{Orders, OrdersError, Outcome, StoreError, Which};
+use super::{PostgresStore, desk, waiting};
+use crate::history::{Answer, HistoryError};
+use crate::{Orders, OrdersError, Outcome, StoreError, Waiting, Which};
 
 const CARRY_OUT: &str = "SELECT verdict, is_repeat FROM public.carry_out($1, $2::uuid, $3::jsonb, $4)";
 /// The stops of an order stand beside each other, in the order in which they are driven.
@@ -30,10 +30,14 @@ const ORDERS: &str = "SELECT o.order_id::text, o.customer, o.state, o.vehicle_id
            AND (NOT $3 OR state IN ('planned', 'assigned', 'under_way')) AND ($5::uuid IS NULL OR order_id = $5::uuid) \
            AND ($6::uuid IS NULL OR order_id > $6::uuid) ORDER BY order_id LIMIT $4) AS o \
      LEFT JOIN public.stops s ON s.tenant_id = o.tenant_id AND s.order_id = o.order_id ORDER BY o.order_id, s.place";
-const MESSAGES: &str = "SELECT message_id::text, vehicle_id::text, to_vehicle, body, state, \
+/// What is read of a message.
+pub(super) const MESSAGE: &str = "message_id::text, vehicle_id::text, to_vehicle, body, state, \
      (extract(epoch FROM expires_at) * 1000000)::bigint AS expires_us, \
      (extract(epoch FROM created_at) * 1000000)::bigint AS created_us, \
-     (extract(epoch FROM changed_at) * 1000000)::bigint AS changed_us FROM public.messages \
+     (extract(epoch FROM changed_at) * 1000000)::bigint AS changed_us, \
+     (extract(epoch FROM delivered_at) * 1000000)::bigint AS delivered_us, (extract(epoch FROM applied_at) * 1000000)::bigint AS applied_us, \
+     (extract(epoch FROM expired_at) * 1000000)::bigint AS expired_us, (extract(epoch FROM refused_at) * 1000000)::bigint AS refused_us";
+const MESSAGES: &str = "FROM public.messages \
      WHERE tenant_id = $1 AND ($2::text IS NULL OR vehicle_id = $2) ORDER BY message_id LIMIT $3";
 
 impl PostgresStore {
@@ -138,6 +142,20 @@ impl Orders for PostgresStore {
         })
     }
 
+    fn waiting(
+        &self,
+        tenant: TenantId,
+        vehicles: Vec<VehicleId>,
+        now: WallTime,
+        each: usize,
+    ) -> Answer<'_, Waiting> {
+        Box::pin(async move {
+            let found =
+                self.reading(async |link| waiting::waiting(link, tenant, &vehicles, now, each).await).await;
+            found.map_err(|detail| HistoryError::Unavailable { detail })
+        })
+    }
+
     fn changes(&self, tenant: TenantId, after: Cursor, limit: usize) -> Answer<'_, Change> {
         Box::pin(async move {
             within(self.reading(async |link| desk::changes(link, tenant, after, limit).await).await, limit)
@@ -213,26 +231,37 @@ async fn messages(
     vehicle: Option<VehicleId>,
     limit: usize,
 ) -> Result<Vec<Message>, String> {
-    let rows = sqlx::query(MESSAGES)
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {MESSAGE} {MESSAGES}")))
         .bind(tenant.as_str())
         .bind(vehicle.map(|vehicle| vehicle.to_string()))
         .bind(one_more(limit))
         .fetch_all(connection)
         .await
         .map_err(|error| describe_any(&error))?;
-    let message = |row: &PgRow| {
-        Ok(Message {
-            id: parsed(row, "message_id")?,
-            vehicle: parsed(row, "vehicle_id")?,
-            to_vehicle: get(row, "to_vehicle")?,
-            body: get(row, "body")?,
-            expires: time(row, "expires_us")?,
-            state: parsed(row, "state")?,
-            created: time(row, "created_us")?,
-            changed: time(row, "changed_us")?,
-        })
-    };
     rows.iter().map(message).collect()
+}
+
+pub(super) fn message(row: &PgRow) -> Result<Message, String> {
+    Ok(Message {
+        id: parsed(row, "message_id")?,
+        vehicle: parsed(row, "vehicle_id")?,
+        to_vehicle: get(row, "to_vehicle")?,
+        body: get(row, "body")?,
+        expires: time(row, "expires_us")?,
+        state: parsed(row, "state")?,
+        created: time(row, "created_us")?,
+        changed: time(row, "changed_us")?,
+        passage: passage(row)?,
+    })
+}
+
+pub(super) fn passage(row: &PgRow) -> Result<Passage, String> {
+    Ok(Passage {
+        delivered: time_if_any(row, "delivered_us")?,
+        applied: time_if_any(row, "applied_us")?,
+        expired: time_if_any(row, "expired_us")?,
+        refused: time_if_any(row, "refused_us")?,
+    })
 }
 
 pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(row: &PgRow, column: &str) -> Result<T, String> {

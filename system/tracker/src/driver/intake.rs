@@ -68,6 +68,7 @@ impl Driver {
         }
         if let Some(fix) = self.fixes.last() {
             self.newest.set(fix);
+            self.downlink.hear_time(fix.time, at);
         }
         let now = Instant::now();
         let mut unrecorded = 0;

@@ -22,6 +22,8 @@ enum Violation {
     Frame(#[from] FrameError),
     #[error("take an answer")]
     Answer(#[from] NeverSent),
+    #[error("a command without an identity")]
+    Nameless,
 }
 
 impl Driver {
@@ -75,6 +77,7 @@ impl Driver {
             self.tell_disconnected(Loss::Switched);
         }
         self.doubt = None;
+        self.downlink.end_session();
         self.dialer.connected(now);
         self.liveness.begin();
         let hellos = self.session.begin(self.spool.holdings());
@@ -93,6 +96,7 @@ impl Driver {
             return;
         }
         self.session.end();
+        self.downlink.end_session();
         self.doubt = None;
         self.dialer.lost(Instant::now(), loss.is_final());
         info!(reason = loss.name(), "disconnected");
@@ -147,9 +151,16 @@ impl Driver {
                     let ignored = self.env.planted("credit_ignored");
                     self.session.credit(if ignored { u64::MAX } else { credit.fixes.unwrap_or_default() });
                 }
-                // Reserved: nothing on board carries out commands yet.
-                Frame::Command(_) => self.env.event("tracker.command_ignored", &[]),
-                Frame::Credit(_) | Frame::Hello(_) | Frame::Batch(_) | Frame::CommandAck(_) => {
+                Frame::Command(command) if channel == Channel::Live => {
+                    if !self.take_command(command) {
+                        return Err(Violation::Nameless);
+                    }
+                }
+                Frame::Command(_)
+                | Frame::Credit(_)
+                | Frame::Hello(_)
+                | Frame::Batch(_)
+                | Frame::CommandAck(_) => {
                     return Err(frame.unexpected().into());
                 }
             }

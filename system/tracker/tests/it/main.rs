@@ -246,6 +246,54 @@ async fn a_draining_gateway_is_left_for_another() {
 }
 
 #[tokio::test]
+async fn commands_are_answered_to_the_end_and_carried_out_once_whatever_is_sent_again() {
+    let world = World::new();
+    let gateway = world.gateway(Manner::Commands);
+    let [words, unknown, late] = gateway::COMMANDS;
+    let expected = [(words, 1), (unknown, 1), (late, 1), (words, 2), (unknown, 4), (late, 3)];
+    let summary = world.run(World::config(&[gateway.addr]), 0..10).await;
+    assert_eq!((summary.durable, summary.pending), (10, 0));
+    let mut acks = gateway.acks();
+    let said = |acks: &[(u64, u32)]| expected.iter().all(|ack| acks.contains(ack));
+    assert!(said(&acks), "{acks:?}");
+    assert_eq!(world.events("tracker.command_applied"), 1);
+    // After a restart it is sent again, and known.
+    world.run(World::config(&[gateway.addr]), 10..20).await;
+    acks = gateway.acks();
+    assert!(said(&acks), "{acks:?}");
+    assert_eq!(world.events("tracker.command_recovered"), 1);
+    assert_eq!((world.events("tracker.command_applied"), world.events("tracker.protocol_error")), (1, 0));
+}
+
+#[tokio::test]
+async fn what_a_command_says_is_shown_while_the_tracker_runs_and_after_a_restart() {
+    let world = World::new();
+    let gateway = world.gateway(Manner::Commands);
+    world.run(World::config(&[gateway.addr]), 0..10).await;
+    let (_port, gps) = mpsc::channel(1);
+    // Nobody listens there: it shows what it has written down.
+    let config = World::config(&[SocketAddr::from((Ipv4Addr::LOCALHOST, 9))]);
+    let tracker = Tracker::bind(world.env.clone(), config, world.vehicle(), world.trust.clone(), gps);
+    let tracker = tracker.expect("it binds");
+    let told = tracker.told();
+    let cancel = CancellationToken::new();
+    cancel.cancel();
+    tracker.run(cancel).await.expect("the spool opens");
+    let on_board = told.get();
+    let texts: Vec<_> = on_board.messages.iter().map(|message| message.text.as_str()).collect();
+    assert_eq!((texts, on_board.route, on_board.commands), (vec!["gate 4"], None, 1));
+}
+
+#[tokio::test]
+async fn a_command_without_an_identity_ends_the_session() {
+    let world = World::new();
+    let (nameless, well) = (world.gateway(Manner::Nameless), world.gateway(Manner::Well));
+    let summary = world.run(World::config(&[nameless.addr, well.addr]), 0..40).await;
+    assert_eq!((summary.durable, summary.pending), (40, 0));
+    assert_eq!(world.events("tracker.command_applied"), 0);
+}
+
+#[tokio::test]
 async fn a_hostile_gateway_settles_nothing() {
     for manner in [Manner::Garbage, Manner::AcknowledgesTheFuture] {
         let world = World::new();

@@ -1,5 +1,5 @@
 /** What ages and states mean for the eye: words, freshness, lateness. Pure. */
-import type { Order, OrderState, Status, Stop } from './types'
+import type { Order, OrderState, Status, Stop, TrackerStates } from './types'
 
 export const ALL_STATUSES: readonly Status[] = ['moving', 'idling', 'stopped', 'silent']
 
@@ -77,4 +77,18 @@ export const ORDER_STEPS: Record<OrderState, readonly OrderState[]> = {
   delivered: [],
   failed: ['planned'],
   cancelled: [],
+}
+
+export type TrackerState = 'queued' | 'delivered' | 'applied' | 'expired' | 'refused'
+
+/** How far it is: a tracker that has applied it has the last word. */
+export function trackerState(states: TrackerStates | null | undefined): TrackerState | null {
+  if (!states) return null
+  return (['applied', 'refused', 'expired', 'delivered'] as const).find((state) => states[state]) ?? 'queued'
+}
+
+/** What is known, with what a change says: a change names only the moments that it sets, a new thing all of them. */
+export function mergedStates(known: TrackerStates | null | undefined, said: TrackerStates | null | undefined, isNew: boolean): TrackerStates | null {
+  if (isNew || !known) return said ?? known ?? null
+  return said ? { ...known, ...said } : known
 }

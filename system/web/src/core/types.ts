@@ -110,6 +110,15 @@ export interface Order {
   stops: Stop[]
 }
 
+/** When a message or a route got how far on its way to the vehicle's tracker: apart from what its driver does with it. */
+export interface TrackerStates {
+  queued?: string | null
+  delivered?: string | null
+  applied?: string | null
+  expired?: string | null
+  refused?: string | null
+}
+
 export type MessageState = 'queued' | 'delivered' | 'read' | 'expired'
 export interface Message {
   id: string
@@ -120,6 +129,8 @@ export interface Message {
   created: string
   expires?: string | null
   changed: string
+  /** Absent of one that the vehicle has sent. */
+  states?: TrackerStates | null
 }
 
 export type RouteState = 'queued' | 'delivered' | 'applied' | 'expired'
@@ -132,6 +143,7 @@ export interface Route {
   reason?: string | null
   state: RouteState
   previous?: number | null
+  states?: TrackerStates | null
 }
 
 export type TrackPoint = [timeMs: number, lon: number, lat: number, speedKmh: number]

@@ -5,7 +5,7 @@ import { de } from '../../src/core/de'
 import { en } from '../../src/core/en'
 import { inRouteOrder, whatChanged } from '../../src/core/route'
 import { positionAt, trackMeters } from '../../src/core/scrub'
-import { ageText, board, freshness, lateBy, nextStop, orderLateBy } from '../../src/core/status'
+import { ageText, board, freshness, lateBy, mergedStates, nextStop, orderLateBy, trackerState } from '../../src/core/status'
 import { Streets } from '../../src/core/streets'
 import { choose, setLanguage, t } from '../../src/core/text'
 import type { Order, Stop, TrackPoint } from '../../src/core/types'
@@ -18,6 +18,22 @@ import { timeOf } from '../../src/pages/dispatcher/draft'
 
 const stop = (id: string, more: Partial<Stop> = {}): Stop => ({ id, sequence: 0, position: { lon: 25, lat: 60 }, state: 'planned', due_from: null, due_until: null, ...more })
 const order = (id: string, more: Partial<Order> = {}): Order => ({ id, customer: id, state: 'planned', vehicle: null, created: '', changed: '', stops: [stop(`${id}1`)], ...more })
+
+describe('what a tracker says', () => {
+  it('has the last word when it has applied something', () => {
+    expect(trackerState(null)).toBeNull()
+    expect(trackerState({ queued: 'a' })).toBe('queued')
+    expect(trackerState({ queued: 'a', delivered: 'b', applied: null })).toBe('delivered')
+    expect(trackerState({ queued: 'a', expired: 'c', delivered: 'b' })).toBe('expired')
+    expect(trackerState({ queued: 'a', expired: 'c', applied: 'b' })).toBe('applied')
+  })
+  it('adds to what is known, and begins anew with a new thing', () => {
+    expect(mergedStates({ queued: 'a', applied: null }, { applied: 'b' }, false)).toEqual({ queued: 'a', applied: 'b' })
+    expect(mergedStates({ queued: 'a', applied: 'b' }, { queued: 'c' }, true)).toEqual({ queued: 'c' })
+    expect(mergedStates({ queued: 'a' }, undefined, false)).toEqual({ queued: 'a' })
+    expect(mergedStates(undefined, undefined, false)).toBeNull()
+  })
+})
 
 describe('time scrub', () => {
   const track: TrackPoint[] = [[0, 25, 60, 36], [10_000, 25.001, 60, 36], [20_000, 25.001, 60, 0], [200_000, 25.002, 60, 0]]

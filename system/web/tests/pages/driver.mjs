@@ -22,6 +22,14 @@ export const tests = {
     await driver.page.waitForSelector('.news')
     const news = await driver.page.locator('.news').innerText()
     check(news.includes('Bridge closed'), `the reason is said: ${news}`)
+    // The vehicle's tracker has it too, and says so itself.
+    const tracked = await until(async () => {
+      const route = await world.api('dispatcher', 'GET', `/vehicles/${vehicle}/route`)
+      return route.reason === 'Bridge closed' && route.states?.applied ? route : null
+    }, 'the tracker has applied it')
+    check(tracked.states.queued <= tracked.states.applied && tracked.states.delivered <= tracked.states.applied, 'each state has its time')
+    check(!tracked.states.expired && !tracked.states.refused, 'nothing else became of it')
+    await until(async () => (await page.locator('.panel .tracker').innerText()).includes('vehicle has it'), 'the dispatcher sees that')
     await driver.page.click('.news .button')
     await driver.page.waitForSelector('.news', { state: 'detached' })
     await driver.page.reload()

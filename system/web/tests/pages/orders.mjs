@@ -83,6 +83,7 @@ export const tests = {
     await page.keyboard.press('Enter')
     await page.waitForSelector(`.bubble:has-text("${body}")`)
     const found = await until(async () => (await world.api('driver', 'GET', '/messages?limit=1000')).items.find((each) => each.body === body), 'the driver can fetch it')
+    await until(async () => (await page.locator(`.bubble:has-text("${body}") .tracker`).innerText()).includes('vehicle has it'), 'the tracker has it')
     if (found.state === 'queued') await world.api('driver', 'POST', `/messages/${found.id}/state`, { from: 'queued', to: 'delivered' })
     await world.api('driver', 'POST', `/messages/${found.id}/state`, { from: 'delivered', to: 'read' })
     await until(async () => (await page.locator(`.bubble:has-text("${body}")`).innerText()).includes('Read'), 'it is said to be read')

@@ -19,6 +19,7 @@ const TARGETS: [Target; 11] = [
     ("record_batch", checks::record_batch),
     ("record_outcome", checks::record_outcome),
     ("geostream_frames", checks::geostream_frames),
+    ("command_bodies", checks::command_bodies),
     ("mcp_frames", checks::mcp_frames),
     ("frame_decoder", checks::frame_decoder),
     ("fix_conversion", checks::fix_conversion),
@@ -59,6 +60,14 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "ack" => messages("Ack"),
         "record_batch" => messages("RecordBatch"),
         "record_outcome" => messages("RecordOutcome"),
+        "command_bodies" => {
+            let [message, route] = ["MessageBody", "RouteBody"].map(|schema| messages(schema).remove(0));
+            let cut = |bytes: &[u8]| bytes[..bytes.len() - 1].to_vec();
+            // A field of 33 bits, and half a point.
+            let wide = [&route[..], &[0x10, 0xff, 0xff, 0xff, 0xff, 0x1f]].concat();
+            let half = [&route[..], &[0x32, 1, 2]].concat();
+            vec![cut(&message), cut(&route), message, route, wide, half]
+        }
         "geostream_frames" => golden::geostream_frames().map(unframed).collect(),
         "mcp_frames" => golden::mcp_frames().map(unframed).collect(),
         "frame_decoder" => {

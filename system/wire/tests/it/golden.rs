@@ -132,6 +132,7 @@ fn the_contracts_messages_have_the_contracts_bytes() {
 
 #[test]
 fn golden_messages_stay_the_same() {
+    use drover_wire::downlink::{MessageBody, RouteBody};
     use drover_wire::{RecordBatch, RecordOutcome};
     fn reread<M: Iibin>(bytes: &[u8]) -> Vec<u8> {
         decode::<M>(bytes).expect("a golden message").encode_to_vec()
@@ -143,6 +144,19 @@ fn golden_messages_stay_the_same() {
         epoch: Some(42),
         fixes: vec![spooled_fix(0), spooled_fix(1)],
     };
+    let words = MessageBody {
+        message_id: Some("67e55044-10b1-426f-9247-bb680e5fe0c8".to_owned()),
+        text: Some("gate 4".to_owned()),
+        sent_us: Some(1_772_434_800_000_000),
+    };
+    let way = RouteBody {
+        route_id: Some("67e55044-10b1-426f-9247-bb680e5fe0c8".to_owned()),
+        version: Some(2),
+        planned_us: Some(1_772_434_800_000_000),
+        stop_ids: vec!["7d444840-9dc0-11d1-b245-5ffdce74fad2".to_owned()],
+        reason: Some("a jam".to_owned()),
+        path: vec![60_169_900, 24_938_400, 100, -1_600],
+    };
     let outcome = RecordOutcome { stored: Some(2), duplicates: Some(0), refused: vec![refused_fix()] };
     let expected = [
         ("GeoTelemetry contracts", contracts_fix().encode_to_vec()),
@@ -152,11 +166,15 @@ fn golden_messages_stay_the_same() {
         ("RecordBatch two", batch.encode_to_vec()),
         ("RecordOutcome mixed", outcome.encode_to_vec()),
         ("RefusedFix alone", refused_fix().encode_to_vec()),
+        ("MessageBody words", words.encode_to_vec()),
+        ("RouteBody changed", way.encode_to_vec()),
     ];
     check_lines(MESSAGES, &expected, Clone::clone, <[u8]>::to_vec);
     assert_eq!(decode(&expected[1].1), Ok(full_fix()));
     assert_eq!(decode(&expected[4].1), Ok(batch));
     assert_eq!(decode(&expected[5].1), Ok(outcome));
+    assert_eq!(decode(&expected[7].1), Ok(words));
+    assert_eq!(decode(&expected[8].1), Ok(way));
     for (schema, bytes) in messages() {
         let again = match schema {
             "GeoTelemetry" => reread::<GeoTelemetry>(&bytes),
@@ -164,6 +182,8 @@ fn golden_messages_stay_the_same() {
             "RecordBatch" => reread::<RecordBatch>(&bytes),
             "RecordOutcome" => reread::<RecordOutcome>(&bytes),
             "RefusedFix" => reread::<RefusedFix>(&bytes),
+            "MessageBody" => reread::<MessageBody>(&bytes),
+            "RouteBody" => reread::<RouteBody>(&bytes),
             other => panic!("no schema is named {other}"),
         };
         assert_eq!(again, bytes, "{schema}");

@@ -16,7 +16,7 @@ fn a_fault_names_nodes_of_the_cluster() {
     check_fault(
         "at_s = 1\nkill = \"gatway/0\"",
         &[
-            "8:8: `kill`: \"gatway/0\" names no node: write kind/index, such as gateway/0 (or kind/* where a group is allowed), with a kind of router, gateway, persistence, hub, dns, health, db, vehicle, watcher",
+            "8:8: `kill`: \"gatway/0\" names no node: write kind/index, such as gateway/0 (or kind/* where a group is allowed), with a kind of router, gateway, persistence, hub, dns, health, db, vehicle, watcher, agent",
         ],
     );
     check_fault(

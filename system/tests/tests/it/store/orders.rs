@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use drover_model::orders::{
-    Action, Command, Cursor, MessageState, NewStop, OrderState, RouteState, StopState, Verdict,
+    Action, Command, Cursor, MessageState, NewStop, OrderState, PassageState, RouteState, StopState, Verdict,
 };
 use drover_model::{
     CommandId, GeofenceId, MessageId, OrderId, Position, RouteId, ShareHash, ShareLinkId, StopId, TenantId,
@@ -110,7 +110,23 @@ fn any_other_action() -> impl Strategy<Value = Action> {
             to,
         },
     );
-    prop_oneof![2 => share, 1 => revoke, 2 => draw, 1 => remove, 3 => plan, 4 => change]
+    prop_oneof![2 => share, 1 => revoke, 2 => draw, 1 => remove, 3 => plan, 4 => change, 4 => any_passage()]
+}
+
+/// What trackers say, in any order, of things that are theirs and of others.
+fn any_passage() -> impl Strategy<Value = Action> {
+    let vehicle = || select(vec![van("V"), van("TRUCK-042")]);
+    let message = (0u128..3, vehicle(), select(PassageState::ALL.to_vec()))
+        .prop_map(|(id, vehicle, to)| Action::PassMessage { message: MessageId::from_bits(id), vehicle, to });
+    let route = (0u128..3, 1u32..4, vehicle(), select(PassageState::ALL.to_vec())).prop_map(
+        |(id, version, vehicle, to)| Action::PassRoute {
+            route: RouteId::from_bits(id),
+            version,
+            vehicle,
+            to,
+        },
+    );
+    prop_oneof![message, route]
 }
 
 /// Most often another wish; sometimes one that was here before, with the same words or others.
@@ -148,6 +164,13 @@ async fn content(store: &dyn Orders) -> String {
             assert!(routes.is_sorted_by_key(|route| std::cmp::Reverse(route.created)));
             routes.sort_by_key(|route| (route.id, route.version));
             text += &format!("{routes:?}\n");
+        }
+        // When all of it waits, when some messages are over, and when the last is.
+        for (later, each) in [(-1, ALL), (0, ALL), (1, ALL), (-1, 1), (-1, 2)] {
+            let now = WallTime::from_micros(START.as_micros() + later);
+            let vehicles = vec![van("TRUCK-042"), van("V"), van("NOBODY")];
+            let waiting = store.waiting(tenant(name), vehicles, now, each).await.expect("what waits");
+            text += &format!("{later} {each}: {waiting:?}\n");
         }
         for order in 0..3 {
             let links = store.share_links(tenant(name), OrderId::from_bits(order), ALL).await.expect("links");

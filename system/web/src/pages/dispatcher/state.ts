@@ -10,10 +10,10 @@ import { toSignIn } from '../../api/sign-in'
 import { AGE_MAX_MS } from '../../core/binary'
 import { Fleet, FLAG_SELECTED } from '../../core/fleet'
 import type { LinkState } from '../../core/session'
-import { AGEING_AFTER_MS, ALL_STATUSES } from '../../core/status'
+import { AGEING_AFTER_MS, ALL_STATUSES, mergedStates } from '../../core/status'
 import { Streets } from '../../core/streets'
 import { t } from '../../core/text'
-import type { Change, Config, Message, Order, OrderState, Principal, Route, Status, Stop, Vehicle } from '../../core/types'
+import type { Change, Config, Message, Order, OrderState, Principal, Route, Status, Stop, TrackerStates, Vehicle } from '../../core/types'
 import type { MapView } from '../../map/view'
 
 export type Tab = 'vehicles' | 'orders' | 'messages'
@@ -291,20 +291,28 @@ export function refresh(): void {
 let filtered = ''
 
 export function onChange(change: Change): void {
-  const { kind, id } = change
+  const { kind } = change
   missed?.push(change)
   if (kind === 'order') patch(orders, change, 'stops')
   else if (kind === 'message') patch(messages, change, 'body')
   else if (kind === 'stop') patchStop(change)
-  else if (kind === 'route') {
-    const vehicle = typeof change['vehicle'] === 'string' ? change['vehicle'] : [...routes.value.values()].find((route) => route.id === id)?.vehicle
-    if (vehicle) routes.value = new Map(routes.value).set(vehicle, { ...routes.value.get(vehicle), ...(change as unknown as Route), vehicle })
-  }
+  else if (kind === 'route') patchRoute(change)
+}
+
+function patchRoute(change: Change): void {
+  const vehicle = typeof change['vehicle'] === 'string' ? change['vehicle'] : [...routes.value.values()].find((route) => route.id === change.id)?.vehicle
+  if (!vehicle) return
+  const said = change as unknown as Route
+  const known = routes.value.get(vehicle)
+  // What a tracker says of a route comes late, and there may be a newer one.
+  if (known && known.id === said.id && said.revision < known.revision) return
+  routes.value = new Map(routes.value).set(vehicle, { ...known, ...said, vehicle, states: mergedStates(known?.states, said.states, 'stops' in change) })
 }
 
 /** A change names only what it set, but for a new thing, which has `whole` among its fields. */
 function patch<T extends { id: string }>(where: { value: Map<string, T> }, change: Change, whole: string): void {
-  const known = where.value.get(change.id)
+  const known = where.value.get(change.id) as (T & { states?: TrackerStates | null }) | undefined
+  if ('states' in change) change = { ...change, states: mergedStates(known?.states, change['states'] as TrackerStates | null, whole in change) }
   if (whole in change) put(where, { ...known, ...(change as unknown as T) })
   else if (known) put(where, { ...known, ...(change as unknown as Partial<T>) })
   else reloadSoon()

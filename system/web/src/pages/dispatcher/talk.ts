@@ -1,4 +1,23 @@
-/** The vehicle to which somebody writes. */
+/** The vehicle to which somebody writes, and what its tracker said. */
 import { ref } from 'vue'
 
+import { trackerState } from '../../core/status'
+import { clock, t } from '../../core/text'
+import type { TrackerStates } from '../../core/types'
+
 export const messageTo = ref<string | null>(null)
+
+/** How far it is on its way to the tracker; nothing of what does not go there. */
+export function trackerText(states: TrackerStates | null | undefined): string {
+  const state = trackerState(states)
+  return state ? t(`tr.${state}`) : ''
+}
+
+/** When the tracker got how far, for whoever points at it. */
+export function trackerTimes(states: TrackerStates | null | undefined): string {
+  const moments = (['queued', 'delivered', 'applied', 'expired', 'refused'] as const).flatMap((state) => {
+    const at = states?.[state]
+    return at ? [`${t(`tr.${state}`)} ${clock(at)}`] : []
+  })
+  return moments.join(', ')
+}
