@@ -155,7 +155,7 @@ impl AsyncRead for Ahead {
 
 /// What is written goes through `$inner` as it is.
 macro_rules! writes_through {
-    ($stream:ty, $inner:ident) => {
+    ($stream:ty, $inner:tt) => {
         impl AsyncWrite for $stream {
             fn poll_write(
                 mut self: Pin<&mut Self>,

@@ -216,7 +216,7 @@ async fn a_client_that_does_not_read_is_let_go() {
 async fn a_browser_has_its_session_by_web_transport() {
     let origins = vec!["https://map.example.com".to_owned()];
     let bench = Bench::start(with_quic(Config { origins, ..Config::default() })).await;
-    let ask = async |path: &str, origin: &str| Browser::ask(&bench, path, origin).await;
+    let ask = async |path: &str, origin: &'static str| Browser::ask(&bench, path, origin).await;
     assert_eq!(ask("/nothing", "https://map.example.com").await.err(), Some(404));
     assert_eq!(ask("/live-map", "https://evil.example.com").await.err(), Some(403));
     assert_eq!(bench.counted("hub.refused"), 1, "the origin");
