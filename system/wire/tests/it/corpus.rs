@@ -13,7 +13,7 @@ mod checks;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 11] = [
+const TARGETS: [Target; 12] = [
     ("geo_telemetry", checks::geo_telemetry),
     ("ack", checks::ack),
     ("record_batch", checks::record_batch),
