@@ -126,10 +126,6 @@ impl Attached {
         let (shared, key) = (&self.shared, self.key);
         let planted = to == PassageState::Delivered && shared.env.planted("delivered_taken_as_applied");
         let to = if planted { PassageState::Applied } else { to };
-        // As if the gateway died now.
-        if shared.env.buggify("gateway.report_lost") {
-            return;
-        }
         let report = Report { key, thing, to, at: shared.env.wall(), give_up: Instant::now() + REPORT_FOR };
         let len = {
             let mut state = shared.lock();
