@@ -155,7 +155,7 @@ impl AsyncRead for Ahead {
 
 /// What is written goes through `$inner` as it is.
 macro_rules! writes_through {
-    ($stream:ty, $inner:ident) => {
+    ($stream:ty, $inner:tt) => {
         impl AsyncWrite for $stream {
             fn poll_write(
                 mut self: Pin<&mut Self>,
@@ -246,7 +246,8 @@ mod tests {
         let (mut client, server) = tokio::io::duplex(4096);
         let writes = async {
             for piece in pieces {
-                client.write_all(piece).await.expect("room");
+                // Who is refused is not read to the end.
+                let _ = client.write_all(piece).await;
                 tokio::task::yield_now().await;
             }
             drop(client);
