@@ -246,7 +246,8 @@ mod tests {
         let (mut client, server) = tokio::io::duplex(4096);
         let writes = async {
             for piece in pieces {
-                client.write_all(piece).await.expect("room");
+                // Who is refused is not read to the end.
+                let _ = client.write_all(piece).await;
                 tokio::task::yield_now().await;
             }
             drop(client);

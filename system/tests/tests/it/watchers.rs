@@ -10,13 +10,13 @@ use drover_env::{Env, SeedTree, Task};
 use drover_hub::{Config, Denied, Door, Hub, MAP_VIEW, Principal, ProxyConfig, QuicConfig, Role, Visible};
 use drover_model::{NodeKind, NodeName, TenantId, WallTime};
 use drover_quic::{
-    Ca, ClusterKeys, ClusterSecret, Principal as Node, Profile, Routers, Trust, client, client_through,
+    Ca, ClusterKeys, ClusterSecret, Principal as Node, Profile, Routers, client, client_through,
     guest_config, server_name,
 };
 use drover_router::{LiveConfig, Router, Server, State, TcpConfig};
 use drover_wire::FrameDecoder;
 use drover_wire::live_map::{self, FRAME_BYTES_MAX, Frame};
-use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -53,7 +53,8 @@ impl Door for Open {
 /// Routers before a hub, in one process.
 struct Edge {
     env: Env,
-    trust: Trust,
+    /// How watchers connect: one for all, so that no two choose the same first id.
+    guest: ClientConfig,
     metrics: Arc<Metrics>,
     /// Where each takes TCP, and QUIC.
     routers: Vec<(SocketAddr, SocketAddr, Task<()>)>,
@@ -90,7 +91,8 @@ impl Edge {
         let tcp = at(hub.local_addr().expect("an address"));
         let live = at(hub.quic_addr().expect("an address").expect("it has one"));
         drop(env.spawn("hub", hub.run(CancellationToken::new())));
-        let mut edge = Self { env, trust, metrics, routers: Vec::new(), _folder: folder };
+        let guest = guest_config(&env, &trust, live_map::ALPN, &Profile::watching()).expect("a config");
+        let mut edge = Self { env, guest, metrics, routers: Vec::new(), _folder: folder };
         for inner in inner {
             let gateway = Server {
                 node: NodeName::new(NodeKind::Gateway, 0),
@@ -155,8 +157,7 @@ struct Watcher {
 
 impl Watcher {
     async fn connect(edge: &Edge, endpoint: Endpoint, to: SocketAddr) -> Self {
-        let config = guest_config(&edge.env, &edge.trust, live_map::ALPN, &Profile::watching());
-        let connecting = endpoint.connect_with(config.expect("a config"), to, server_name(NodeKind::Hub));
+        let connecting = endpoint.connect_with(edge.guest.clone(), to, server_name(NodeKind::Hub));
         let connection = connecting.expect("an address").await.expect("a connection");
         let (send, recv) = connection.open_bi().await.expect("a stream");
         let decoder = FrameDecoder::new(FRAME_BYTES_MAX);
