@@ -1,6 +1,6 @@
 //! When what watchers see was due to be sent, and how long they were without their hub. Holds no clock and no socket.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,12 @@ impl Known {
         let is_older = self.0.len() == KNOWN_MAX && day_ms < *oldest;
         found.map(|(_, due)| *due).or(is_older.then_some(*due))
     }
+
+    /// When those were due that came after one that was due at `last`, and before the one due at `due`.
+    fn between(&self, last: Duration, due: Duration) -> impl Iterator<Item = Duration> {
+        let between = move |(_, of): &&(u32, Duration)| last < *of && *of < due;
+        self.0.iter().filter(between).map(|(_, due)| *due)
+    }
 }
 
 /// One watcher.
@@ -45,6 +51,9 @@ struct Watcher {
     healthy: bool,
     /// When its session began: what was due before waited for it, and for nobody else.
     since: Duration,
+    /// It wants to see every fix, and not those of a part of the map; when the newest was due that it saw of each vehicle.
+    every: bool,
+    newest: BTreeMap<u32, Duration>,
     /// When it lost its hub, if it has seen nothing since.
     lost: Option<Duration>,
 }
@@ -92,8 +101,11 @@ impl Watched {
             _ => 0,
         };
         match name {
-            "watcher.connected" => (watcher.healthy, watcher.since) = (number("healthy") == 1, at),
-            "watcher.subscribed" => watcher.since = at,
+            "watcher.connected" => {
+                (watcher.healthy, watcher.since, watcher.every) = (number("healthy") == 1, at, false);
+                watcher.newest.clear();
+            }
+            "watcher.subscribed" => (watcher.since, watcher.every) = (at, true),
             "watcher.lost" if watcher.healthy && number("left") == 0 => {
                 watcher.lost.get_or_insert(at);
             }
@@ -105,18 +117,39 @@ impl Watched {
                     Value::Vehicle(vehicle) => self.index.get(vehicle),
                     _ => None,
                 });
-                let Some(known) = vehicle.and_then(|vehicle| self.vehicles.get(*vehicle as usize)) else {
+                let Some((index, known)) =
+                    vehicle.and_then(|index| Some((*index, self.vehicles.get(*index as usize)?)))
+                else {
                     return;
                 };
-                let due = lock(known).due((number("time_ms") % DAY_MS) as u32);
-                let counts = number("live") == 1 && watcher.healthy;
-                if let Some(due) = due.filter(|due| counts && *due >= watcher.since) {
-                    // A generator that was early has its own figure.
-                    let waited = at.saturating_sub(due).as_micros() as u64;
-                    lock(&self.to_watcher).saturating_record(waited);
-                }
+                self.seen(
+                    at,
+                    &mut watcher,
+                    index,
+                    &lock(known),
+                    (number("time_ms") % DAY_MS) as u32,
+                    number("live"),
+                );
             }
             _ => {}
+        }
+    }
+
+    /// A watcher saw a fix: that one waited until now, and so did those in whose place it came.
+    fn seen(&self, at: Duration, watcher: &mut Watcher, vehicle: u32, known: &Known, day_ms: u32, live: u64) {
+        let Some(due) = known.due(day_ms) else { return };
+        let last = watcher.newest.get(&vehicle).copied().filter(|_| watcher.every);
+        let newest = watcher.newest.entry(vehicle).or_insert(due);
+        *newest = due.max(*newest);
+        if live == 0 || !watcher.healthy {
+            return;
+        }
+        let mut latencies = lock(&self.to_watcher);
+        // With nothing seen before there is no gap.
+        let overtaken = known.between(last.unwrap_or(due), due);
+        for due in overtaken.chain([due]).filter(|due| *due >= watcher.since) {
+            // A generator that was early has its own figure.
+            latencies.saturating_record(at.saturating_sub(due).as_micros() as u64);
         }
     }
 
@@ -179,6 +212,28 @@ mod tests {
         story.sees(7_500, 5_000, 0);
         story.sees(7_500, 5_500, 1);
         assert_eq!(story.found()[0], (1, 120));
+    }
+
+    #[test]
+    fn fixes_that_were_overtaken_waited_for_the_one_in_their_place() {
+        let due = |story: &Story| {
+            for second in 5..=8 {
+                story.0.given(0, second * 1_000, MS * (second * 1_000 + 1_000));
+            }
+        };
+        let all = Story::new(1);
+        all.tell(100, "watcher.subscribed", &[]);
+        due(&all);
+        all.sees(6_100, 5_000, 1);
+        assert_eq!(all.found()[0], (1, 100));
+        all.sees(9_050, 8_000, 1);
+        assert_eq!(all.found()[0], (4, 2_050), "two that were due at 7 s and 8 s, and the one that came");
+        // Whoever looks at a part of the map did not want what was outside of it.
+        let part = Story::new(1);
+        due(&part);
+        part.sees(6_100, 5_000, 1);
+        part.sees(9_050, 8_000, 1);
+        assert_eq!(part.found()[0], (2, 100));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub const LATENCIES: [(&str, &str); 5] = [
     ),
     (
         "fix_to_watcher",
-        "until a watcher that takes what it is told saw it; what it began with does not count. With real processes from when the vehicle \
+        "until a watcher that takes what it is told saw it, or a newer one in its place; what it began with does not count. With real processes from when the vehicle \
          was due to send it, of fixes that were due after the watcher came",
     ),
 ];

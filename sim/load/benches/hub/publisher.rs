@@ -53,13 +53,13 @@ impl Publisher {
         Self { pool, sequence: 0, _env: env }
     }
 
-    /// Publishes to a hub for a while.
+    /// Publishes to a hub for a while: each vehicle at a moment of its own, as vehicles send.
     pub(crate) async fn window(&mut self, to: u32, window: Window) {
-        let begun = Instant::now();
-        for round in 0..window.rate * window.seconds {
-            sleep_until(begun + Duration::from_secs(1) * round as u32 / window.rate as u32).await;
-            let (first, count) = window.vehicles;
-            (first..first + count).for_each(|vehicle| self.publish(to, vehicle));
+        let (begun, (first, count)) = (Instant::now(), window.vehicles);
+        let each = Duration::from_secs(1).div_f64((window.rate * count as u64) as f64);
+        for step in 0..(window.rate * window.seconds) as usize * count {
+            sleep_until(begun + each * step as u32).await;
+            self.publish(to, first + step % count);
         }
     }
 

@@ -62,7 +62,7 @@ impl Server {
             &format!(
                 "[tls]\ncertificate = \"hub.pem\"\nkey = \"hub.key\"\nca = \"ca.pem\"\n\
                  [process]\nstate_dir = \"state\"\nlog = \"warn\"\nthreads = 1\n[access]\nkeys = \"tokens.jwks\"\n\
-                 [hub]\nlisten = \"{addr}\"\nbus_listen = \"{bus}\"\nbus_bind = \"127.0.0.1:0\"\ntick_ms = {tick_ms}\n"
+                 [hub]\nlisten = \"{addr}\"\nbus_listen = \"{bus}\"\nbus_bind = \"127.0.0.1:0\"\ntick_ms = {tick_ms}\nsessions_per_token_max = 1000\n"
             ),
         );
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/release/drover");
