@@ -5,7 +5,8 @@
 
 use bytes::{Bytes, BytesMut};
 use drover_wire::{
-    Ack, DecodeError, GeoTelemetry, Iibin, RecordBatch, RecordOutcome, RefusedFix, decode, geostream, mcp,
+    Ack, DecodeError, GeoTelemetry, Iibin, RecordBatch, RecordOutcome, RefusedFix, decode, downlink,
+    geostream, mcp,
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -94,6 +95,8 @@ bodies! {
     mcp::Progress, "Progress" { 1 id, 2 fraction, 3 body }
     mcp::Publish, "Publish" { 1 topic, 2 body, 11 trace_context, 12 tenant, 13 version }
     mcp::Credit, "BusCredit" { 1 messages }
+    downlink::MessageBody, "MessageBody" { 1 message_id, 2 text, 3 sent_us }
+    downlink::RouteBody, "RouteBody" { 1 route_id, 2 version, 3 planned_us, 4 stop_ids, 5 reason, 6 path }
 }
 
 /// Where the frame bodies begin in [`KINDS`]: kind 1 of each protocol.
@@ -193,6 +196,15 @@ impl Value for u32 {
     }
     fn append(&self, out: &mut Vec<u8>) {
         u64::from(*self).append(out);
+    }
+}
+
+impl Value for i32 {
+    fn any(rng: &mut ChaCha8Rng) -> Self {
+        u32::any(rng).cast_signed()
+    }
+    fn append(&self, out: &mut Vec<u8>) {
+        out.extend(i64::from(*self).to_le_bytes());
     }
 }
 

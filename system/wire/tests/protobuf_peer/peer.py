@@ -23,11 +23,13 @@ TYPES = {
     "double": FIELD.TYPE_DOUBLE,
     "float": FIELD.TYPE_FLOAT,
     "bool": FIELD.TYPE_BOOL,
+    "sint32": FIELD.TYPE_SINT32,
     "uint32": FIELD.TYPE_UINT32,
     "uint64": FIELD.TYPE_UINT64,
 }
 U32 = struct.Struct("<I")
 U64 = struct.Struct("<Q")
+I64 = struct.Struct("<q")
 F32 = struct.Struct("<f")
 F64 = struct.Struct("<d")
 
@@ -104,6 +106,8 @@ def load(path):
 def flat_value(kind, inside, value):
     if kind in (FIELD.TYPE_UINT32, FIELD.TYPE_UINT64):
         return U64.pack(value)
+    if kind == FIELD.TYPE_SINT32:
+        return I64.pack(value)
     if kind == FIELD.TYPE_DOUBLE:
         return F64.pack(value)
     if kind == FIELD.TYPE_FLOAT:
@@ -165,6 +169,8 @@ EDGES = [0.0, -0.0, float("inf"), float("-inf"), float("nan"), 5e-324, 1.7976931
 def make_value(rng, kind, inside):
     if kind == FIELD.TYPE_UINT32:
         return rng.getrandbits(rng.randrange(33))
+    if kind == FIELD.TYPE_SINT32:
+        return rng.getrandbits(rng.randrange(32)) * rng.choice((1, -1))
     if kind == FIELD.TYPE_UINT64:
         return rng.getrandbits(rng.randrange(65))
     if kind == FIELD.TYPE_DOUBLE:
