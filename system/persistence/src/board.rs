@@ -124,11 +124,12 @@ mod tests {
         board.tell(tenant, vehicle);
         let news = answer(&board, ask(7, 0)).await;
         assert_eq!((told(&news), news.any), (vec!["A"], Some(false)));
-        let later = board.clone();
-        let waiting = tokio::spawn(async move { answer(&later, ask(7, 2)).await });
-        tokio::task::yield_now().await;
-        board.tell(names("B").0, names("B").1);
-        assert_eq!(told(&waiting.await.expect("an answer")), ["B"]);
+        let tells = async {
+            tokio::task::yield_now().await;
+            board.tell(names("B").0, names("B").1);
+        };
+        let (news, ()) = tokio::join!(answer(&board, ask(7, 2)), tells);
+        assert_eq!(told(&news), ["B"]);
         assert_eq!(answer(&board, ask(6, 3)).await.any, Some(true), "of another life nothing is known");
         assert_eq!(answer(&board, ask(7, 9)).await.any, Some(true), "nor of what has not come yet");
         board.stop.cancel();

@@ -84,8 +84,7 @@ pub(crate) fn open_alone(
     reset_key: [u8; 32],
 ) -> Result<Endpoint, QuicError> {
     let (socket, seeds) = plain_socket(env, bind)?;
-    let own = seeds.clone();
-    let ids = move || Box::new(SeededIds::new(&own)) as Box<dyn ConnectionIdGenerator>;
+    let ids = move || Box::new(SeededIds::new(&seeds)) as Box<dyn ConnectionIdGenerator>;
     open(env, bind, Parts { socket, seeds, reset_key, ids, server: Some(config) })
 }
 

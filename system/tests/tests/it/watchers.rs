@@ -1,5 +1,7 @@
 //! Whoever watches the live map through routers: over TCP, and over QUIC, by routers that die.
 
+#![expect(clippy::disallowed_types, reason = "a browser is no node: it comes from an address of its own")]
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
