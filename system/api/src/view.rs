@@ -194,7 +194,7 @@ pub fn event(info: &ChangeInfo) -> Option<(Value, Option<VehicleId>)> {
 pub enum Ended {
     /// A link: it was taken back.
     Link(ShareLinkId),
-    /// An order: it is not, or no longer, under way.
+    /// An order: it is no longer under way.
     Order(OrderId),
 }
 
@@ -202,7 +202,8 @@ pub enum Ended {
 pub fn ended(info: &ChangeInfo) -> Option<Ended> {
     match serde_json::from_str(info.action.as_deref()?).ok()? {
         Action::RevokeShareLink { link } => Some(Ended::Link(link)),
-        Action::ChangeOrder { order, to, .. } if to != OrderState::UnderWay => Some(Ended::Order(order)),
+        // Nobody sees it before, and no step leads back.
+        Action::ChangeOrder { order, from: OrderState::UnderWay, .. } => Some(Ended::Order(order)),
         _ => None,
     }
 }
@@ -210,6 +211,21 @@ pub fn ended(info: &ChangeInfo) -> Option<Ended> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_share_link_shows_ends_with_it_and_with_the_way_of_its_order() {
+        let (order, link) = (OrderId::from_bits(12), ShareLinkId::from_bits(7));
+        let entry = |action: Action| ChangeInfo {
+            action: serde_json::to_string(&action).ok(),
+            ..ChangeInfo::default()
+        };
+        let step = |from, to| entry(Action::ChangeOrder { order, from, to, vehicle: None });
+        assert_eq!(ended(&entry(Action::RevokeShareLink { link })), Some(Ended::Link(link)));
+        assert_eq!(ended(&step(OrderState::UnderWay, OrderState::Delivered)), Some(Ended::Order(order)));
+        assert_eq!(ended(&step(OrderState::UnderWay, OrderState::Failed)), Some(Ended::Order(order)));
+        assert_eq!(ended(&step(OrderState::Assigned, OrderState::UnderWay)), None, "it begins");
+        assert_eq!(ended(&step(OrderState::Planned, OrderState::Assigned)), None);
+    }
 
     #[test]
     fn times_have_milliseconds_always() {

@@ -5,7 +5,7 @@ const carrier = (page) => page.evaluate(() => document.documentElement.dataset.c
 const offered = async (world) => ((await world.config()).web_transport ? null : 'this server offers no WebTransport')
 
 async function moves(page) {
-  await until(() => page.evaluate(() => window.drover.link() === 'live'), 'a link')
+  await until(() => page.evaluate(() => window.drover?.link() === 'live'), 'a link')
   const seen = await page.evaluate(() => Object.fromEntries(window.drover.ids().map((id) => [id, window.drover.position(id)])))
   await until(() => page.evaluate((before) => window.drover.ids().some((id) => {
     const now = window.drover.position(id)
