@@ -32,7 +32,9 @@ use crate::registry::Registry;
 /// How often the agent looks who is late: a small part of what it takes for death.
 const TICK: Duration = Duration::from_millis(50);
 /// Probes of one node under way at once; no more are begun then.
-const PROBES_MAX: usize = 8;
+const PROBES_MAX: usize = 12;
+/// Probes that are begun at once while an earlier one is not answered.
+const PROBES_AGAIN: usize = 2;
 /// Longest that a question for news may hang.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Nodes in an answer to whoever does not say how many he wants (contracts, section 8).
@@ -315,8 +317,9 @@ impl Shared {
                     let Some(said) = self.lock().registry.said(name).cloned() else { return };
                     let Some(target) = Target::of(name.kind, &said) else { continue };
                     let incarnation = said.proof.incarnation;
-                    let asked = self.prober.ask(name, target, within);
-                    if under_way.len() < PROBES_MAX {
+                    let count = if under_way.is_empty() { 1 } else { PROBES_AGAIN };
+                    for _ in 0..count.min(PROBES_MAX - under_way.len()) {
+                        let asked = self.prober.ask(name, target, within);
                         under_way.push(async move { (incarnation, timeout(within, asked).await) });
                     }
                 }
