@@ -66,6 +66,10 @@ bench-twin *args:
 bench-peers *args:
     .ci/bench-peers {{args}}
 
+# How surely `live_cost` tells a build that is slower by 15 % from an unchanged one: just creep 30
+creep *runs:
+    .ci/creep {{runs}}
+
 # A hundred thousand connections at once: memory, handshakes and messages of the gateway against a bare QUIC server
 bench-connections *args:
     cargo build --release --locked -p drover
