@@ -15,7 +15,9 @@ export const tests = {
     const order = await underWay(world)
     const link = await world.api('dispatcher', 'POST', `/orders/${order.id}/share-links`, { expires_s: 3600 })
     const frames = []
-    const { page } = await open('/sign-in', null, phone)
+    const { page, context } = await open('/sign-in', null, phone)
+    // What is said over a WebSocket can be listened to.
+    await context.addInitScript(() => delete window.WebTransport)
     page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => frames.push(String(payload))))
     await page.goto(link.url)
     await page.waitForSelector('.status')
