@@ -32,7 +32,7 @@ pub const BODY_BYTES_MAX: usize = 2 << 20;
 /// Requests that one address may make for each one that a caller may: people share addresses.
 const CALLERS_PER_ADDRESS: u32 = 10;
 
-/// What a secret or token that is none costs, in requests: who guesses may guess twenty times a second less often than others ask.
+/// What a secret or token that is none costs, in requests: who guesses may do so a twentieth as often as others ask.
 const GUESS_COSTS: u32 = 20;
 
 /// How the API behaves.
