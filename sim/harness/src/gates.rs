@@ -120,7 +120,13 @@ fn reckon(limit: &Limit, metric: &str, report: &Value) -> Option<f64> {
             report["live"]["baseline"][metric].as_f64().map(|value| value * factor)
         }
         (Limit::Times(_), Some((factor, name))) => {
-            report["live"]["calibration"][name]["median"].as_f64().map(|value| value * factor)
+            let live = &report["live"];
+            // The limit that the value would reach if it were so many times the loop's, window by window.
+            let by_windows = || {
+                let multiple = live["multiples"][metric][name]["median"].as_f64()?;
+                Some(lookup(report, metric)? / multiple)
+            };
+            by_windows().or_else(|| live["calibration"][name]["median"].as_f64()).map(|value| value * factor)
         }
         (Limit::Times(_), None) => None,
     }
@@ -198,7 +204,9 @@ mod tests {
             "ledger": { "recorded": 100 },
             "cpu_us_per_fix": { "gateway": 9.0 },
             "live": {
-                "calibration": { "bare_quic_sink": { "median": 6.0 } },
+                "calibration": { "bare_quic_sink": { "median": 6.0 }, "bare_forward": { "median": 1.0 } },
+                // Its windows were not alike.
+                "multiples": { "cpu_us_per_fix.gateway": { "bare_forward": { "median": 4.0 } } },
                 "baseline": { "cpu_us_per_fix.gateway": 8.0 },
             },
         });
@@ -212,6 +220,9 @@ mod tests {
         assert_eq!(result.outcome, GateOutcome::Fail);
         let expected = "cpu_us_per_fix.gateway is 9, should be at most 8.4 (1.4 x bare_quic_sink)";
         assert_eq!(result.to_string(), expected);
+        let result = judged("5 x bare_forward");
+        assert_eq!((result.limit, result.outcome), (Some(11.25), GateOutcome::Pass));
+        assert_eq!(judged("3.9 x bare_forward").outcome, GateOutcome::Fail);
         assert_eq!(judged("1.13 x baseline").outcome, GateOutcome::Pass);
         assert_eq!(judged("1.1 x baseline").outcome, GateOutcome::Fail);
         let unmeasured = judged("1.1 x fsync");

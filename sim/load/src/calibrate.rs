@@ -1,5 +1,5 @@
 //! Reference loops: the least that forwarding a datagram, taking a message, telling a client, writing a row and syncing a disk cost on
-//! this machine, in this run. A slice of each runs between two windows of the load, so that what disturbs one disturbs the other.
+//! this machine, in this run. Slices of them run all through the windows of the load, so that what disturbs one disturbs the other.
 
 mod copy;
 mod disk;
@@ -19,8 +19,55 @@ use crate::problem::LoadError;
 
 /// The loops, on a thread of their own.
 pub(crate) struct Calibration {
-    slices: Option<Sender<()>>,
-    thread: Option<JoinHandle<BTreeMap<&'static str, Vec<f64>>>>,
+    slices: Option<Sender<Slice>>,
+    thread: Option<JoinHandle<Windows>>,
+}
+
+/// What is to be run now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slice {
+    /// A window begins: all loops.
+    Window,
+    /// In the midst of one: those that need no disk.
+    Within,
+}
+
+/// What the slices of each window gave.
+type Windows = Vec<BTreeMap<&'static str, Vec<f64>>>;
+
+/// What the loops gave: of each window and loop, the mean of its slices.
+#[derive(Debug, Default)]
+pub(crate) struct Measured(Vec<BTreeMap<&'static str, f64>>);
+
+impl Measured {
+    fn of(windows: Windows) -> Self {
+        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+        let means = |window: BTreeMap<_, Vec<f64>>| {
+            window.into_iter().map(|(name, values)| (name, mean(values))).collect()
+        };
+        Self(windows.into_iter().map(means).collect())
+    }
+
+    /// Over all windows.
+    pub(crate) fn spreads(&self) -> BTreeMap<String, Spread> {
+        let mut all: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for (name, value) in self.0.iter().flatten() {
+            all.entry(name).or_default().push(*value);
+        }
+        spreads(all)
+    }
+
+    /// How often each loop's figure goes into `figures`, which has one of each window, window by window.
+    pub(crate) fn multiples(&self, figures: &[Option<f64>]) -> BTreeMap<String, Spread> {
+        let mut all: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for (figure, loops) in figures.iter().zip(&self.0) {
+            let Some(figure) = figure else { continue };
+            for (name, value) in loops {
+                all.entry(name).or_default().push(figure / value);
+            }
+        }
+        spreads(all)
+    }
 }
 
 /// What the loops imitate.
@@ -31,6 +78,10 @@ pub(crate) struct Shape {
     /// Clients are told something.
     pub(crate) watched: bool,
     pub(crate) database: postgres::Config,
+}
+
+fn spreads(all: BTreeMap<&str, Vec<f64>>) -> BTreeMap<String, Spread> {
+    all.into_iter().filter_map(|(name, values)| Some((name.to_owned(), Spread::of(values)?))).collect()
 }
 
 impl Calibration {
@@ -45,31 +96,42 @@ impl Calibration {
         Ok(Self { slices: Some(slices), thread: Some(thread) })
     }
 
-    /// Runs one slice of each loop.
-    pub(crate) fn slice(&self) {
+    /// A window begins.
+    pub(crate) fn window(&self) {
+        self.run(Slice::Window);
+    }
+
+    /// Some of a window has passed.
+    pub(crate) fn within(&self) {
+        self.run(Slice::Within);
+    }
+
+    fn run(&self, slice: Slice) {
         if let Some(slices) = &self.slices {
-            let _ = slices.send(());
+            let _ = slices.send(slice);
         }
     }
 
     /// What all slices gave.
-    pub(crate) fn finish(mut self) -> BTreeMap<String, Spread> {
+    pub(crate) fn finish(mut self) -> Measured {
         self.slices = None;
-        let measured = self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        let spread = |(name, values): (&str, Vec<f64>)| Some((name.to_owned(), Spread::of(values)?));
-        measured.into_iter().filter_map(spread).collect()
+        Measured::of(self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default())
     }
 }
 
 /// Runs slices until nobody wants any more. A loop that fails has no value; a gate on it then has no samples.
-fn measure(shape: &Shape, due: &Receiver<()>) -> BTreeMap<&'static str, Vec<f64>> {
-    let mut values: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
+fn measure(shape: &Shape, due: &Receiver<Slice>) -> Windows {
+    let mut windows = Windows::new();
     let mut forward = said("bare_forward", forward::Forward::new());
     let mut sink = said("bare_quic_sink", sink::Sink::new());
     let mut fan_out = shape.watched.then(|| said("bare_fan_out", fan_out::FanOut::new())).flatten();
     let mut copy = said("bare_copy", copy::Copying::new(&shape.database));
     let mut disk = said("fsync", disk::Disk::new());
-    while due.recv().is_ok() {
+    while let Ok(slice) = due.recv() {
+        if slice == Slice::Window {
+            windows.push(BTreeMap::new());
+        }
+        let Some(values) = windows.last_mut() else { continue };
         let mut keep = |name: &'static str, value: Option<f64>| {
             if let Some(value) = value {
                 values.entry(name).or_default().push(value);
@@ -79,6 +141,9 @@ fn measure(shape: &Shape, due: &Receiver<()>) -> BTreeMap<&'static str, Vec<f64>
         let per_message = sink.as_mut().and_then(|sink| said("bare_quic_sink", sink.slice()));
         keep("bare_quic_sink", per_message.map(|us| us / shape.fixes_per_message.max(1.0)));
         keep("bare_fan_out", fan_out.as_mut().and_then(|fan_out| said("bare_fan_out", fan_out.slice())));
+        if slice == Slice::Within {
+            continue;
+        }
         let copied = copy.as_mut().and_then(|copy| said("bare_copy", copy.slice()));
         keep("bare_copy", copied.map(|copied| copied.rows_per_s));
         keep("bare_copy_cpu", copied.and_then(|copied| copied.cpu_us_per_row));
@@ -87,9 +152,25 @@ fn measure(shape: &Shape, due: &Receiver<()>) -> BTreeMap<&'static str, Vec<f64>
     if let Some(copy) = copy {
         said("bare_copy", copy.close());
     }
-    values
+    windows
 }
 
 fn said<T>(name: &str, result: Result<T, String>) -> Option<T> {
     result.map_err(|error| warn!(name, error, "a reference loop does not run")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_held_against_what_ran_in_its_own_window() {
+        let window = |values: &[f64]| BTreeMap::from([("bare", values.to_vec())]);
+        // In the second window the machine was half as fast, and in the third nothing was counted.
+        let measured = Measured::of(vec![window(&[1.0, 3.0]), window(&[4.0]), window(&[2.0]), window(&[])]);
+        let multiples = measured.multiples(&[Some(14.0), Some(28.0), None]);
+        assert_eq!(multiples["bare"], Spread { windows: 2, min: 7.0, median: 7.0, max: 7.0 });
+        assert_eq!(measured.spreads()["bare"], Spread { windows: 3, min: 2.0, median: 2.0, max: 4.0 });
+        assert!(Measured::default().multiples(&[Some(1.0)]).is_empty());
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Vehicles send at moments that are set before the run. They are spread over the interval, and each lies between two ticks
 //! of the world, late in the gap: whatever a receiver gave with a tick is sent at the next moment after it, unless the
-//! generator itself is late by more than [`SLACK`].
+//! generator itself is late by more than [`SLACK`]. All receivers write soon after a whole second of UTC, and one process reads
+//! for all vehicles what on the road each reads for itself: so no moment lies in [`BURST`], in which that is done.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,6 +13,9 @@ use drover_world::TICK;
 
 /// From a tick to the earliest moment that sends what the tick brought.
 pub(crate) const SLACK: Duration = Duration::from_millis(50);
+/// When, in each second, what receivers write is read; they write in its first 0.3 s. Runs begin with a whole second.
+const BURST: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_millis(500);
+const SECOND: Duration = Duration::from_secs(1);
 /// How far behind [`SLACK`] moments are spread: then the next tick comes.
 const SPREAD: Duration = Duration::from_millis(40);
 /// Fixes that are due and not yet recorded, per vehicle: more than a vehicle can be behind.
@@ -36,8 +40,13 @@ impl Moments {
 
     /// Those of vehicle `index` of `count`. `tick` is the world's, and divides `interval`.
     pub(crate) fn of(index: u32, count: u32, interval: Duration, tick: Duration) -> Self {
-        let share = |of: Duration| of.mul_f64(f64::from(index) / f64::from(count.max(1)));
-        let even = share(interval);
+        let mut even = interval.mul_f64(f64::from(index) / f64::from(count.max(1)));
+        if interval.subsec_nanos() == 0 {
+            // Onto the rest of the same second, and the start of the next.
+            let within = Duration::from_nanos(u64::from(even.subsec_nanos()));
+            let rest = SECOND - (BURST.end - BURST.start);
+            even = even - within + BURST.end + within.mul_f64(rest.as_secs_f64());
+        }
         // Onto the tick before, then into the gap after it.
         let on_tick = tick * (even.as_micros() / tick.as_micros().max(1)) as u32;
         let within = (even - on_tick).div_f64(tick.as_secs_f64()).as_secs_f64().min(1.0);
@@ -98,7 +107,6 @@ mod tests {
     use super::*;
 
     const TICK: Duration = Duration::from_millis(100);
-    const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn moments_are_spread_evenly_and_lie_in_the_gaps_between_ticks() {
@@ -108,8 +116,23 @@ mod tests {
             assert!((50_000..=90_000).contains(&in_gap), "{moments:?}");
         }
         for second in 0..5 {
-            let within = |moments: &&Moments| moments.first.as_secs() == second;
+            let within = |moments: &&Moments| (moments.first - BURST.start).as_secs() == second;
             assert_eq!(all.iter().filter(within).count(), 200);
+        }
+    }
+
+    #[test]
+    fn nothing_is_sent_while_what_all_receivers_wrote_is_read() {
+        let in_burst = |moments: &Moments| {
+            let within = Duration::from_nanos(u64::from(moments.first.subsec_nanos()));
+            BURST.contains(&within)
+        };
+        for interval in [SECOND, 5 * SECOND] {
+            assert!(
+                !(0..1000)
+                    .map(|index| Moments::of(index, 1000, interval, TICK))
+                    .any(|moments| in_burst(&moments))
+            );
         }
     }
 

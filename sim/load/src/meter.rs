@@ -72,25 +72,25 @@ impl Meter {
         now.cpu.iter().map(used).collect()
     }
 
-    /// CPU time per durable fix by service, in microseconds.
-    pub(crate) fn cpu_us_per_fix(&self) -> BTreeMap<String, Spread> {
-        let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-        for pair in self.marks.windows(2) {
+    /// CPU time per durable fix by service, in microseconds, window by window: nothing for one in which no fix became durable.
+    pub(crate) fn cpu_us_per_fix(&self) -> BTreeMap<String, Vec<Option<f64>>> {
+        let names = self.marks.last().into_iter().flat_map(|mark| mark.cpu.keys());
+        let mut all: BTreeMap<String, Vec<Option<f64>>> = names
+            .map(|name| (name.clone(), self.per_fix(|mark| mark.cpu.get(name).copied().unwrap_or_default())))
+            .collect();
+        let total =
+            |mark: &Mark| mark.cpu.iter().filter(|(name, _)| *name != GENERATOR).map(|(_, used)| used).sum();
+        all.insert(TOTAL.to_owned(), self.per_fix(total));
+        all
+    }
+
+    fn per_fix(&self, used: impl Fn(&Mark) -> Duration) -> Vec<Option<f64>> {
+        let of_window = |pair: &[Mark]| {
             let fixes = pair[1].durable - pair[0].durable;
-            if fixes == 0 {
-                continue;
-            }
-            let mut total = Duration::ZERO;
-            for (name, cpu) in &pair[1].cpu {
-                let used = cpu.saturating_sub(pair[0].cpu.get(name).copied().unwrap_or_default());
-                if name != GENERATOR {
-                    total += used;
-                }
-                values.entry(name.clone()).or_default().push(used.as_secs_f64() * 1e6 / fixes as f64);
-            }
-            values.entry(TOTAL.to_owned()).or_default().push(total.as_secs_f64() * 1e6 / fixes as f64);
-        }
-        values.into_iter().filter_map(|(name, values)| Some((name, Spread::of(values)?))).collect()
+            let us = used(&pair[1]).saturating_sub(used(&pair[0])).as_secs_f64() * 1e6;
+            (fixes > 0).then(|| us / fixes as f64)
+        };
+        self.marks.windows(2).map(of_window).collect()
     }
 
     /// Fixes that became durable, a second.
@@ -164,9 +164,9 @@ mod tests {
         let meter = Meter { marks, ..Meter::default() };
         let cpu = meter.cpu_us_per_fix();
         // Nothing became durable in the window between: it says nothing.
-        assert_eq!(cpu["gateway"], Spread { windows: 2, min: 2.0, median: 2.0, max: 2.0 });
-        assert_eq!(cpu[TOTAL], Spread { windows: 2, min: 3.0, median: 3.0, max: 3.0 });
-        assert_eq!(cpu[GENERATOR].max, 3.0);
+        assert_eq!(cpu["gateway"], [Some(2.0), None, Some(2.0)]);
+        assert_eq!(cpu[TOTAL], [Some(3.0), None, Some(3.0)]);
+        assert_eq!(cpu[GENERATOR], [Some(1.0), None, Some(3.0)]);
         assert_eq!(meter.durable_per_s().map(|rate| rate.median), Some(100_000.0));
         assert_eq!(meter.foreign_cores().map(|cores| cores.median), Some(0.1));
         assert_eq!(meter.cores()["gateway"], 0.4);

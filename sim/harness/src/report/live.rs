@@ -28,6 +28,10 @@ pub struct LiveFacts {
     pub foreign_cores: Option<Spread>,
     /// Reference loops of the same machine in the same run.
     pub calibration: BTreeMap<String, Spread>,
+    /// Of a metric, by its dotted key, and a reference loop: how often the loop's figure goes into it, each window's into that window's.
+    /// What makes the machine slower for a while makes both slower.
+    #[serde(default)]
+    pub multiples: BTreeMap<String, BTreeMap<String, Spread>>,
     /// The kind of machine, as baselines are kept for it.
     pub machine_class: String,
     /// The metrics of the baseline that was accepted for this kind of machine, by their dotted keys; empty without one.

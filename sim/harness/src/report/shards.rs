@@ -202,6 +202,7 @@ fn live(shards: &[&LiveFacts]) -> LiveFacts {
     merged.shard = None;
     merged.simplified.push(format!("{} generators drove it together", shards.len()));
     merged.cpu_us_per_fix = BTreeMap::new();
+    merged.multiples = BTreeMap::new();
     merged.histograms = BTreeMap::new();
     merged.memory_bytes = BTreeMap::new();
     merged.degraded = Vec::new();

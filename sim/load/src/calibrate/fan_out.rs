@@ -15,7 +15,7 @@ use crate::cpu::of_thread;
 /// Clients: more than fit into a cache.
 const CLIENTS: usize = 200;
 /// Messages of a slice to each: all of them fit into a socket's buffer, and are read behind.
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 3;
 /// Bytes of a message: a feature.
 const MESSAGE: usize = 300;
 /// A frame's head in front of so many (RFC 6455 section 5.2).

@@ -9,7 +9,7 @@ const BYTES: usize = 200;
 /// Datagrams that wait at once: less than any socket's default holds.
 const BATCH: usize = 64;
 /// Batches of a slice.
-const BATCHES: usize = 32;
+const BATCHES: usize = 8;
 
 pub(super) struct Forward {
     from: UdpSocket,

@@ -16,7 +16,7 @@ const ALPN: &[u8] = b"bare";
 /// Connections: more than fit into a cache.
 const CONNECTIONS: usize = 200;
 /// Messages of a slice, on each connection.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 1;
 /// Bytes of a message: five fixes.
 const MESSAGE: usize = 300;
 const ANSWER: usize = 10;

@@ -11,7 +11,7 @@ use drover_world::TICK;
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
-use super::{LAST_FIX, LOOK_EVERY, Options, Progress, Run, WINDOWS};
+use super::{LAST_FIX, LOOK_EVERY, Options, Progress, Run, SLICE_EVERY, WINDOWS};
 use crate::calibrate::Calibration;
 use crate::faults::Saboteur;
 use crate::problem::LoadError;
@@ -87,8 +87,11 @@ impl Run<'_> {
             if now >= next_mark && now <= parking {
                 let told = self.tally.as_ref().map(|tally| tally.read()).unwrap_or_default();
                 self.meter.mark(now, self.witness.history.totals().durable, told);
-                calibration.slice();
+                calibration.window();
                 next_mark += window;
+            }
+            if now > warm && now < parking && step.is_multiple_of(SLICE_EVERY) {
+                calibration.within();
             }
             if now >= parking && !settling {
                 settling = true;
@@ -117,9 +120,10 @@ impl Run<'_> {
         self.scenario.vehicles.iter().map(|group| group.send_interval).max().unwrap_or_default()
     }
 
-    /// Length of a window.
+    /// Length of a window: whole seconds, since within each receivers write once and vehicles send in one part of it.
     pub(super) fn window(&self) -> Duration {
-        (self.scenario.driven().saturating_sub(self.warm()) / WINDOWS).max(Duration::from_secs(1))
+        let even = self.scenario.driven().saturating_sub(self.warm()) / WINDOWS;
+        Duration::from_secs(even.as_secs().max(1))
     }
 
     fn end_second(&mut self, options: &mut Options<'_>, now: Duration, settling: bool) {

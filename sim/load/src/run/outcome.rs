@@ -11,6 +11,7 @@ use drover_harness::scenario::Mode;
 
 use super::{LAG_LIMIT, Options, Outcome, Run};
 use crate::baseline::machine_class;
+use crate::calibrate::Measured;
 use crate::problem::LoadError;
 
 impl Run<'_> {
@@ -18,7 +19,7 @@ impl Run<'_> {
         mut self,
         options: Options<'_>,
         version: String,
-        (calibration, degraded): (BTreeMap<String, Spread>, Vec<Degraded>),
+        (calibration, degraded): (Measured, Vec<Degraded>),
     ) -> Result<Outcome, LoadError> {
         let history = self.witness.history.clone();
         let pending = self.fleet.pending()?;
@@ -42,7 +43,11 @@ impl Run<'_> {
             report.oracles.push(oracles::watchers_never_go_back(&watching));
         }
         self.commit_facts(&mut report, &options);
-        let cpu = self.meter.cpu_us_per_fix();
+        let windows = self.meter.cpu_us_per_fix();
+        let spread = |(name, values): (&String, &Vec<Option<f64>>)| {
+            Some((name.clone(), Spread::of(values.iter().flatten().copied().collect())?))
+        };
+        let cpu: BTreeMap<String, Spread> = windows.iter().filter_map(spread).collect();
         report.cpu_us_per_fix = cpu.iter().map(|(name, spread)| (name.clone(), spread.median)).collect();
         report.live = Some(LiveFacts {
             program: version,
@@ -53,7 +58,11 @@ impl Run<'_> {
             cpu_us_per_fix: cpu,
             watching: self.meter.watching(),
             foreign_cores: self.meter.foreign_cores(),
-            calibration,
+            calibration: calibration.spreads(),
+            multiples: windows
+                .iter()
+                .map(|(name, values)| (format!("cpu_us_per_fix.{name}"), calibration.multiples(values)))
+                .collect(),
             machine_class: machine_class(),
             baseline: options.baseline.clone(),
             memory_bytes: self.meter.memory_bytes(),
