@@ -266,6 +266,9 @@ pub(crate) enum BaselineCommand {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) which: Which,
+    /// Judges the run too, by its gates and invariants, as `run` does.
+    #[arg(long)]
+    pub(crate) judge: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use drover_harness::check::{Comparison, Difference};
-use drover_harness::report::{Suite, Verdict, markdown, plan_text, summary};
+use drover_harness::report::{Report, Suite, Verdict, markdown, plan_text, summary};
 use drover_harness::run::{Options, Progress, RunError};
 use drover_harness::scenario::{Mode, Scenario};
 use drover_harness::{check as harness_check, run as harness_run};
@@ -62,11 +62,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Stop> {
     files::write_for_others(&args.others, &Suite::of(report), &markdown(report))?;
     remember(report);
     if args.quiet && report.verdict == Verdict::Pass {
-        show(&format!("{} {} seed {}\n", report.verdict, report.name, report.seed));
+        show(&passed(report));
     } else {
         show(&format!("{}report    {}\n", summary(report, colour()), page.display()));
     }
     Ok(report.verdict.exit_code())
+}
+
+/// All that is to be said of a run that passed, if nobody wants more.
+fn passed(report: &Report) -> String {
+    format!("{} {} seed {}\n", report.verdict, report.name, report.seed)
 }
 
 /// Runs a scenario twice and says whether both were the same. Returns the exit code.
@@ -104,9 +109,16 @@ pub(crate) fn check(args: &CheckArgs) -> Result<u8, Stop> {
     }
     match difference {
         None => {
-            let hash = outcome.report.trace_hash.unwrap_or_default();
-            show(&format!("SAME  {name} seed {seed}: {seconds} virtual seconds, trace {hash}\n"));
-            Ok(Verdict::Pass.exit_code())
+            let hash = outcome.report.trace_hash.clone().unwrap_or_default();
+            let same = format!("SAME  {name} seed {seed}: {seconds} virtual seconds, trace {hash}\n");
+            let report = &outcome.report;
+            let (verdict, said) = match report.verdict {
+                _ if !args.judge => (Verdict::Pass, String::new()),
+                Verdict::Pass => (Verdict::Pass, passed(report)),
+                verdict => (verdict, summary(report, colour())),
+            };
+            show(&format!("{same}{said}"));
+            Ok(verdict.exit_code())
         }
         Some(Difference { second, first, second_run }) => {
             show(&format!(
