@@ -183,6 +183,7 @@ pub(crate) fn prepare(
     let database = if links.database { behind(proxies, database)? } else { database.clone() };
     let nodes = Nodes { scenario, configs, ports: &ports };
     let peers = nodes.agents(links, proxies)?;
+    let edge = nodes.edge(links, proxies)?;
     let access = hubs::access(folder, scenario, seeds)?;
     let parts = |postgres, cluster| Parts { postgres, cluster, access: None };
     write(
@@ -190,8 +191,16 @@ pub(crate) fn prepare(
         "persistence.toml",
         &config("persistence", &nodes.persistence(), parts(Some(&database), None))?,
     )?;
-    write(folder, "gateway.toml", &config("gateway", &nodes.gateway(peers), parts(None, shared.as_ref()))?)?;
-    write(folder, "router.toml", &config("router", &nodes.router(), parts(None, shared.as_ref()))?)?;
+    write(
+        folder,
+        "gateway.toml",
+        &config("gateway", &nodes.gateway(peers, edge.routers), parts(None, shared.as_ref()))?,
+    )?;
+    write(
+        folder,
+        "router.toml",
+        &config("router", &nodes.router(&edge.gateways), parts(None, shared.as_ref()))?,
+    )?;
     write(folder, "dns.toml", &config("dns", &nodes.dns(), parts(None, shared.as_ref()))?)?;
     write(folder, "health.toml", &config("health", &nodes.health(), parts(None, None))?)?;
     let of_hubs = Parts { postgres: None, cluster: None, access: access.as_ref().map(Access::table) };
@@ -227,6 +236,14 @@ fn shared(folder: &Path, scenario: &Scenario) -> Result<Option<toml::Table>, Loa
     table.insert("secret".to_owned(), "cluster.secret".into());
     table.insert("rotate_s".to_owned(), (scenario.cluster.rotate.as_secs() as i64).into());
     Ok(Some(table))
+}
+
+/// Routers and gateways as they find each other: behind proxies where the links between them are impaired.
+struct Edge {
+    /// From where gateways hear routers.
+    routers: Vec<SocketAddr>,
+    /// Where routers find gateways, by their numbers.
+    gateways: Vec<SocketAddr>,
 }
 
 /// The configs of a cluster's services, with the addresses of this run.
@@ -267,11 +284,31 @@ impl Nodes<'_> {
         }
     }
 
-    fn gateway(&self, persistence: Vec<drover_gateway::Peer>) -> drover_gateway::Config {
+    /// Routers and gateways as they find each other.
+    fn edge(&self, links: &Links, proxies: &mut Proxies) -> Result<Edge, LoadError> {
+        let routers = self.ports.all(Place::RouterInner, self.scenario.cluster.router);
+        let gateways = self.ports.all(Place::Gateway, self.scenario.cluster.gateway);
+        if !links.edge {
+            return Ok(Edge { routers, gateways });
+        }
+        let mut behind = Edge { routers: Vec::new(), gateways: Vec::new() };
+        for (node, addr) in self.names(NodeKind::Gateway).zip(gateways) {
+            let (by, from) = proxies.datagrams_of(proxy::any(NodeKind::Router), node, addr, &routers)?;
+            behind.gateways.push(by);
+            behind.routers.extend(from);
+        }
+        Ok(behind)
+    }
+
+    fn gateway(
+        &self,
+        persistence: Vec<drover_gateway::Peer>,
+        routers: Vec<SocketAddr>,
+    ) -> drover_gateway::Config {
         drover_gateway::Config {
             listen: self.ports.of(Place::Gateway, 0),
             bus_bind: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
-            routers: self.ports.all(Place::RouterInner, self.scenario.cluster.router),
+            routers,
             persistence,
             live: self.hubs(),
             discovery: self.discovery(),
@@ -279,16 +316,16 @@ impl Nodes<'_> {
         }
     }
 
-    fn router(&self) -> drover_router::Config {
-        let server = |node: NodeName| drover_router::Server {
+    fn router(&self, gateways: &[SocketAddr]) -> drover_router::Config {
+        let server = |(node, addr): (NodeName, &SocketAddr)| drover_router::Server {
             node,
-            addr: self.ports.of(Place::Gateway, node.index),
+            addr: *addr,
             state: drover_router::State::Serving,
         };
         drover_router::Config {
             listen: self.ports.of(Place::Router, 0),
             inner: self.ports.of(Place::RouterInner, 0),
-            gateways: self.names(NodeKind::Gateway).map(server).collect(),
+            gateways: self.names(NodeKind::Gateway).zip(gateways).map(server).collect(),
             discovery: self.discovery(),
             ..self.configs.router.clone()
         }

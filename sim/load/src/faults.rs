@@ -21,8 +21,8 @@ use crate::proxy::{self, Link};
 
 /// Verbs that can be carried out on processes, for messages.
 const VERBS: &str = "kill, pause, restart, drain and rolling (of all services but the database), cordon (of gateways), kill and \
-                     db_away (of the database), what happens to links between vehicles and whom they speak to, gateways and agents, \
-                     and those and the database, rebind of vehicles, and gps_jump, gps_freeze, gps_lie of receivers";
+                     db_away (of the database), what happens to links between vehicles and whom they speak to, routers and gateways, \
+                     gateways and agents, and those and the database, rebind of vehicles, and gps_jump, gps_freeze, gps_lie of receivers";
 
 /// What of a cluster is the run's own: nobody else's is stopped.
 #[derive(Debug, Clone, Copy)]

@@ -21,7 +21,9 @@ pub(crate) struct Group {
 #[derive(Debug, Clone)]
 pub(crate) struct Links {
     pub(crate) groups: Vec<Group>,
-    /// Links between gateways and persistence agents are impaired at some time.
+    /// Links between routers and gateways are impaired at some time.
+    pub(crate) edge: bool,
+    /// So are those between gateways and persistence agents.
     pub(crate) bus: bool,
     /// So are those between persistence agents and the database.
     pub(crate) database: bool,
@@ -31,7 +33,7 @@ impl Links {
     /// Nothing is ever impaired.
     pub(crate) fn none(vehicles: u32) -> Self {
         let groups = vec![Group { vehicles: (0..vehicles).collect(), is_impaired: false }];
-        Self { groups, bus: false, database: false }
+        Self { groups, edge: false, bus: false, database: false }
     }
 
     pub(crate) fn of(scenario: &Scenario) -> Self {
@@ -60,6 +62,7 @@ impl Links {
         };
         Self {
             groups: groups.into_iter().map(group).collect(),
+            edge: joins(NodeKind::Router, NodeKind::Gateway),
             bus: joins(NodeKind::Gateway, NodeKind::Persistence),
             database: joins(NodeKind::Persistence, NodeKind::Db),
         }
@@ -86,8 +89,11 @@ pub(crate) fn refusal(rule: &Rule, has_health: bool) -> Option<&'static str> {
         [Health, _] | [_, Health] => {
             Some("health agents call and are called on ways of which a proxy sees half")
         }
+        [Router, Gateway] | [Gateway, Router] if has_health => Some(
+            "routers hear of health agents where gateways are, and go there directly: leave out `health`",
+        ),
         [Router, Gateway] | [Gateway, Router] => {
-            Some("routers and gateways take datagrams from each other's own addresses alone")
+            is_one(of(Router)).then_some("all routers share a link to a gateway: name router/*")
         }
         [Gateway, Persistence] | [Persistence, Gateway] if has_health => {
             Some("gateways hear of health agents where agents are, and go there directly: leave out `health`")
@@ -121,9 +127,13 @@ mod tests {
     use super::*;
 
     fn scenario(faults: &str) -> Scenario {
+        scenario_of("gateway = 2", faults)
+    }
+
+    fn scenario_of(front: &str, faults: &str) -> Scenario {
         let text = format!(
             "name = \"l\"\nquestion = \"?\"\nduration_s = 60\nmodes = [\"live\"]\n[[vehicles]]\ncount = 4\n\
-             [cluster]\ngateway = 2\npersistence = 1\n\
+             [cluster]\n{front}\npersistence = 1\n\
              [world]\nroads = {{ grid = {{ columns = 3, rows = 3, block_m = 120 }} }}\n{faults}"
         );
         Scenario::parse(&text, "l.toml").unwrap_or_else(|errors| panic!("{errors}"))
@@ -137,7 +147,7 @@ mod tests {
     fn links_without_faults_are_direct() {
         let links = Links::of(&scenario(""));
         assert_eq!(groups(&links), [(vec![0, 1, 2, 3], false)]);
-        assert!(!links.bus && !links.database);
+        assert!(!links.edge && !links.bus && !links.database);
     }
 
     #[test]
@@ -148,7 +158,9 @@ mod tests {
              [[faults]]\nat_s = 5\ndelay = \"gateway/* <-> persistence/*\"\ndelay_ms = 10\nfor_s = 5\n",
         ));
         assert_eq!(groups(&links), [(vec![0, 3], false), (vec![2], true), (vec![1], true)]);
-        assert!(links.bus && !links.database);
+        assert!(links.bus && !links.edge && !links.database);
+        let loss = "[[faults]]\nat_s = 5\nloss = \"gateway/1 -> router/*\"\nprobability = 0.1\nfor_s = 5\n";
+        assert!(Links::of(&scenario_of("gateway = 2\nrouter = 1", loss)).edge);
     }
 
     #[test]
@@ -161,12 +173,13 @@ mod tests {
         assert_eq!(rule("db/0", "persistence/*", Effect::Partition), None);
         assert_eq!(rule("vehicle/*", "router/0", Effect::Partition), None);
         assert_eq!(rule("dns/1", "vehicle/*", Effect::Loss(0.5)), None);
+        assert_eq!(rule("gateway/1", "router/*", Effect::Loss(0.5)), None);
         let refused = [
             rule("gateway/0", "persistence/0", Effect::Partition),
             rule("persistence/0", "db/0", Effect::Partition),
             rule("persistence/*", "db/0", Effect::Loss(0.1)),
             rule("vehicle/*", "db/0", Effect::Partition),
-            rule("router/*", "gateway/0", Effect::Partition),
+            rule("router/1", "gateway/0", Effect::Partition),
             rule("health/0", "gateway/*", Effect::Partition),
         ];
         let expected = [
@@ -174,7 +187,7 @@ mod tests {
             "name persistence/*",
             "TCP repairs that",
             "no such link to break",
-            "own addresses",
+            "name router/*",
             "sees half",
         ];
         for (refused, expected) in refused.into_iter().zip(expected) {

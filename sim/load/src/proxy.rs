@@ -126,8 +126,23 @@ impl Proxies {
         server: NodeName,
         to: SocketAddr,
     ) -> Result<SocketAddr, LoadError> {
+        self.datagrams_of(client, server, to, &[]).map(|(addr, _)| addr)
+    }
+
+    /// The same for clients that the server knows by their addresses, and which are at `known`. Returns, beside where it is reached,
+    /// from where the server then hears each of them.
+    ///
+    /// # Errors
+    /// As [`Self::datagrams`].
+    pub(crate) fn datagrams_of(
+        &mut self,
+        client: NodeName,
+        server: NodeName,
+        to: SocketAddr,
+        known: &[SocketAddr],
+    ) -> Result<(SocketAddr, Vec<SocketAddr>), LoadError> {
         let link = self.link(client, server);
-        let started = self.runtime.block_on(udp::start(link, to));
+        let started = self.runtime.block_on(udp::start(link, to, known));
         started.map_err(LoadError::machine("open a proxy for datagrams"))
     }
 

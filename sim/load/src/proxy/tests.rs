@@ -114,3 +114,18 @@ fn bytes_of_tcp_stand_still_and_all_come_in_order() {
     drop(client);
     assert_eq!(server.read(&mut three).expect("ended"), 0);
 }
+
+#[test]
+fn a_server_hears_known_clients_from_ports_that_it_was_told() {
+    let mut proxies = Proxies::new(&SeedTree::from_number(1)).expect("a thread");
+    let (one, other, server) = (socket(), socket(), socket());
+    let known = [&one, &other].map(|client| client.local_addr().expect("an address"));
+    let to = server.local_addr().expect("an address");
+    let (addr, from) = proxies.datagrams_of(any(NodeKind::Router), GATEWAY, to, &known).expect("a proxy");
+    other.send_to(b"there", addr).expect("sent");
+    assert_eq!(receive(&server), Some((b"there".to_vec(), from[1])));
+    server.send_to(b"again", from[1]).expect("sent");
+    assert_eq!(receive(&other), Some((b"again".to_vec(), addr)));
+    one.send_to(b"one", addr).expect("sent");
+    assert_eq!(receive(&server), Some((b"one".to_vec(), from[0])));
+}

@@ -17,12 +17,25 @@ use super::{Direction, HELD_MAX, Link};
 const DATAGRAM_MAX: usize = 65_535;
 const ANY: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 
-/// Passes datagrams on to `to` from now on. Returns where clients send them.
-pub(super) async fn start(link: Arc<Link>, to: SocketAddr) -> io::Result<SocketAddr> {
+/// Ports towards the server that are not their clients' to change, by client.
+type Known = BTreeMap<SocketAddr, Arc<UdpSocket>>;
+
+/// Passes datagrams on to `to` from now on. Returns where clients send them, and from where those of `known` clients arrive.
+pub(super) async fn start(
+    link: Arc<Link>,
+    to: SocketAddr,
+    known: &[SocketAddr],
+) -> io::Result<(SocketAddr, Vec<SocketAddr>)> {
     let front = Arc::new(UdpSocket::bind(ANY).await?);
     let addr = front.local_addr()?;
-    tokio::spawn(run(link, front, to));
-    Ok(addr)
+    let (mut ports, mut from) = (Known::new(), Vec::new());
+    for client in known {
+        let socket = UdpSocket::bind(ANY).await?;
+        from.push(socket.local_addr()?);
+        ports.insert(*client, Arc::new(socket));
+    }
+    tokio::spawn(run(link, front, to, ports));
+    Ok((addr, from))
 }
 
 /// A client's port towards the server, and the task that brings what the server answers.
@@ -37,7 +50,7 @@ impl Drop for Behind {
     }
 }
 
-async fn run(link: Arc<Link>, front: Arc<UdpSocket>, to: SocketAddr) {
+async fn run(link: Arc<Link>, front: Arc<UdpSocket>, to: SocketAddr, known: Known) {
     let mut clients: BTreeMap<SocketAddr, Behind> = BTreeMap::new();
     let mut held = Vec::new();
     let mut buffer = vec![0; DATAGRAM_MAX];
@@ -63,7 +76,7 @@ async fn run(link: Arc<Link>, front: Arc<UdpSocket>, to: SocketAddr) {
                 let socket = match clients.get(&client) {
                     Some(behind) => behind.socket.clone(),
                     None => {
-                        let Ok(behind) = open(&link, &front, client).await else { continue };
+                        let Ok(behind) = open(&link, &front, client, known.get(&client)).await else { continue };
                         let socket = behind.socket.clone();
                         clients.insert(client, behind);
                         socket
@@ -75,8 +88,16 @@ async fn run(link: Arc<Link>, front: Arc<UdpSocket>, to: SocketAddr) {
     }
 }
 
-async fn open(link: &Arc<Link>, front: &Arc<UdpSocket>, client: SocketAddr) -> io::Result<Behind> {
-    let socket = Arc::new(UdpSocket::bind(ANY).await?);
+async fn open(
+    link: &Arc<Link>,
+    front: &Arc<UdpSocket>,
+    client: SocketAddr,
+    known: Option<&Arc<UdpSocket>>,
+) -> io::Result<Behind> {
+    let socket = match known {
+        Some(socket) => socket.clone(),
+        None => Arc::new(UdpSocket::bind(ANY).await?),
+    };
     let answers = tokio::spawn(answers(link.clone(), socket.clone(), front.clone(), client));
     Ok(Behind { socket, answers })
 }
