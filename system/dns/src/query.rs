@@ -133,15 +133,17 @@ pub fn read(message: &[u8]) -> Result<Query<'_>, Refusal<'_>> {
         edns: None,
     };
     let records = usize::from(word(6)) + usize::from(word(8)) + usize::from(word(10));
-    let mut query = match word(4) {
+    let query = match word(4) {
         // A client may ask for nothing but a cookie (RFC 7873 section 5.4).
-        0 => empty,
-        1 => question(message, empty).ok_or(Refusal::Answer(Code::FormErr, empty))?,
-        _ => return Err(Refusal::Answer(Code::FormErr, empty)),
+        0 => Some(empty),
+        1 => question(message, empty),
+        _ => None,
     };
+    // What another operation may carry, nobody knows here: nothing of it is ill-formed (RFC 8906 section 8.1.4).
     if flags & flags::OPCODE != 0 {
-        return Err(Refusal::Answer(Code::NotImp, query));
+        return Err(Refusal::Answer(Code::NotImp, query.unwrap_or(empty)));
     }
+    let mut query = query.ok_or(Refusal::Answer(Code::FormErr, empty))?;
     if records > RECORDS_MAX {
         return Err(Refusal::Answer(Code::FormErr, query));
     }
@@ -371,6 +373,8 @@ mod tests {
         let asked = |flags, counts, rest: &[u8]| [&header(flags, counts)[..], rest].concat();
         assert_eq!(read(&asked(0x8000, [1, 0, 0, 0], QUESTION)), Err(Refusal::Drop(Cause::Response)));
         assert_eq!(code(&asked(0x2800, [1, 0, 0, 0], QUESTION)), Some(Code::NotImp));
+        assert_eq!(code(&asked(0x4000, [2, 0, 0, 0], QUESTION)), Some(Code::NotImp));
+        assert_eq!(code(&asked(0x4000, [1, 0, 0, 0], &QUESTION[1..])), Some(Code::NotImp));
         assert_eq!(code(&asked(0, [0, 0, 0, 0], &[])), Some(Code::FormErr));
         assert_eq!(code(&asked(0, [2, 0, 0, 0], QUESTION)), Some(Code::FormErr));
         assert_eq!(code(&asked(0, [1, 0, 0, 1], QUESTION)), Some(Code::FormErr), "the record is missing");
