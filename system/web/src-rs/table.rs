@@ -83,12 +83,12 @@ pub(crate) const ENTRIES: &[Entry] = &[
         etag: "\"d8bb45db93528369\"",
     },
     Entry {
-        name: "assets/index-Dj9lHips.js",
-        identity: include_bytes!("../dist/assets/index-Dj9lHips.js"),
-        brotli: Some(include_bytes!("../dist/assets/index-Dj9lHips.js.br")),
-        gzip: Some(include_bytes!("../dist/assets/index-Dj9lHips.js.gz")),
+        name: "assets/index-D6xm4yVB.js",
+        identity: include_bytes!("../dist/assets/index-D6xm4yVB.js"),
+        brotli: Some(include_bytes!("../dist/assets/index-D6xm4yVB.js.br")),
+        gzip: Some(include_bytes!("../dist/assets/index-D6xm4yVB.js.gz")),
         mime: "text/javascript; charset=utf-8",
-        etag: "\"eba59c6aac0f442e\"",
+        etag: "\"bfef8ed4355ac7ac\"",
     },
     Entry {
         name: "assets/link-xCPShbNV.js",
@@ -208,7 +208,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
         brotli: Some(include_bytes!("../dist/index.html.br")),
         gzip: Some(include_bytes!("../dist/index.html.gz")),
         mime: "text/html; charset=utf-8",
-        etag: "\"4df591b999b55356\"",
+        etag: "\"8eaf18702df97ef1\"",
     },
     Entry {
         name: "licences.txt",
