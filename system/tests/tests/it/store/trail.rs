@@ -59,14 +59,13 @@ async fn both_stores_keep_each_note_once_and_give_the_same_pages() {
             assert_eq!(said, (Ok(()), Ok(())));
         }
     }
-    let of = |which| async { (pages(&store, which).await, pages(&memory, which).await) };
-    let (kept, in_memory) = of(&Noted::default()).await;
+    let (kept, in_memory) = (pages(&store, &Noted::default()).await, pages(&memory, &Noted::default()).await);
     assert_eq!((kept.len(), &kept), (30, &in_memory), "each once, those of one tenant");
     let key = |entry: &AuditEntry| (entry.at, entry.id);
     assert!(kept.windows(2).all(|pair| key(&pair[0]) > key(&pair[1])), "newest first");
     let narrow =
         Noted { actor: Some("O'Neil \\ é".to_owned()), action: Some("refused".to_owned()), before: None };
-    let (kept, in_memory) = of(&narrow).await;
+    let (kept, in_memory) = (pages(&store, &narrow).await, pages(&memory, &narrow).await);
     assert!(!kept.is_empty() && kept == in_memory, "{kept:?}");
     assert_eq!(server.sql(DATABASE, "SELECT count(*) FROM audit WHERE tenant_id IS NULL"), "15");
 }
