@@ -1,6 +1,6 @@
 //! Config files: `[tls]` and `[process]` for what every process needs, and the service's own table.
 
-mod site;
+pub(crate) mod site;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::Stop;
 use crate::cli::Placement;
 use crate::commented::Described;
-pub(crate) use site::{Access, Provider, Site};
+pub(crate) use site::{Access, Site};
 
 /// Table of the service that has a database.
 pub(crate) const PERSISTENCE: &str = "persistence";

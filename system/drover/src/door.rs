@@ -55,7 +55,7 @@ pub(crate) fn site(site: &Site, access: &Access) -> Result<SiteConfig, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Provider;
+    use crate::config::site::Provider;
 
     #[test]
     fn keys_are_read_and_what_is_wrong_is_named() {

@@ -54,7 +54,7 @@ impl Away {
     ) -> Answer<'_, T> {
         Box::pin(async move {
             if self.is_there().await {
-                ask(&*self.store).await
+                ask(&self.store).await
             } else {
                 Err(HistoryError::Unavailable { detail: AWAY.to_owned() })
             }
