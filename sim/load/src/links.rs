@@ -30,12 +30,6 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// Nothing is ever impaired.
-    pub(crate) fn none(vehicles: u32) -> Self {
-        let groups = vec![Group { vehicles: (0..vehicles).collect(), is_impaired: false }];
-        Self { groups, edge: false, bus: false, database: false }
-    }
-
     pub(crate) fn of(scenario: &Scenario) -> Self {
         let rules = rules(scenario);
         let rebinds: Vec<NodePattern> = scenario

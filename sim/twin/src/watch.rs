@@ -40,7 +40,9 @@ pub(crate) fn watch(args: &WatchArgs) -> Result<(), Stop> {
                 scenario.name
             ));
         }
-        show("Everything is in this process and in memory; faults of the scenario do not happen here.\n");
+        show(
+            "Everything is in this process and in memory. Faults happen when the dispatcher strikes them, on the page.\n",
+        );
     };
     let live = !args.quiet && std::io::stderr().is_terminal();
     let progress = |seen: &Seen| {

@@ -24,8 +24,8 @@ use crate::traffic::{self, Day, Traffic};
 use crate::truth::{EngineLog, Log};
 use crate::wear::Parts;
 use crate::{
-    Action, Cell, ClockError, Conduct, DriverShares, DrivingEvent, EngineTruth, Fading, FixTruth, Fleet,
-    PartTruth, TimelineEntry, TrafficCounts, Truth, VehicleKind, WorldSpec, faults,
+    Action, Cell, ClockError, Conduct, DriverShares, DrivingEvent, EngineTruth, Fading, Fault, FixTruth,
+    Fleet, PartTruth, TimelineEntry, TrafficCounts, Truth, VehicleKind, WorldSpec, faults,
 };
 
 /// A world under way. The same spec gives the same outputs, step by step.
@@ -109,6 +109,20 @@ impl World {
             }
         });
         actions
+    }
+
+    /// Breaks something that no schedule names: `at` of this fault counts from the next step. Gives its place in
+    /// [`Self::timeline`]: the last one, whatever else is still to come.
+    pub fn strike(&mut self, fault: &Fault) -> u32 {
+        let fault = Fault { at: self.now() + tick::TICK + fault.at, ..fault.clone() };
+        self.ecs
+            .resource_scope(|ecs, mut schedule: ecs::Mut<'_, faults::Schedule>| schedule.strike(ecs, &fault))
+    }
+
+    /// Ends the fault at this place of [`Self::timeline`] with the next step; one that is over stays over.
+    pub fn mend(&mut self, id: u32) {
+        let at = self.now() + tick::TICK;
+        self.ecs.resource_mut::<faults::Schedule>().mend(id, at);
     }
 
     /// Every fault with the nodes it affects, by its start. [`Action::AddRule`] counts in this order.

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::arguments::{Query, happened_at};
+use crate::notes::Notes;
 use crate::problem::Problem;
 use crate::rates::Rates;
 use crate::routes::{self, Handler, Table};
@@ -92,6 +93,7 @@ pub struct Api {
     rng: Arc<Mutex<ChaCha8Rng>>,
     callers: Arc<Mutex<Rates<(TenantId, String)>>>,
     addresses: Arc<Mutex<Rates<IpAddr>>>,
+    pub(crate) notes: Notes,
 }
 
 /// A request that somebody may make.
@@ -102,6 +104,8 @@ pub(crate) struct Asked {
     pub(crate) headers: HeaderMap,
     /// The parts of the path that have names.
     pub(crate) path: Vec<String>,
+    /// From where.
+    pub(crate) peer: IpAddr,
 }
 
 impl Asked {
@@ -141,6 +145,7 @@ impl Api {
         config: Config,
     ) -> Self {
         let rng = Arc::new(Mutex::new(env.rng("api")));
+        let notes = Notes::new(env.clone());
         let (per_s, burst) = (config.requests_per_s, config.requests_burst);
         let of_address = |most: u32| most.saturating_mul(CALLERS_PER_ADDRESS);
         Self {
@@ -154,6 +159,7 @@ impl Api {
             rng,
             callers: Arc::new(Mutex::new(Rates::new(per_s, burst))),
             addresses: Arc::new(Mutex::new(Rates::new(of_address(per_s), of_address(burst)))),
+            notes,
         }
     }
 
@@ -167,7 +173,9 @@ impl Api {
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
-        let answered = self.try_answer(request, peer).await;
+        let path = request.uri().path().to_owned();
+        let mut who = None;
+        let answered = self.try_answer(request, peer, &mut who).await;
         let status = match &answered {
             Ok(answer) => answer.status(),
             Err(problem) => problem.status,
@@ -176,9 +184,10 @@ impl Api {
         if let Err(problem) = &answered
             && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
         {
-            let peer = peer.to_string();
-            let fields = [("reason", Value::Str(problem.code)), ("peer", Value::Str(&peer))];
+            let text = peer.to_string();
+            let fields = [("reason", Value::Str(problem.code)), ("peer", Value::Str(&text))];
             self.env.event("api.refused", &fields);
+            self.notes.refused(who.as_ref(), &path, problem.code, peer);
         }
         if let Err(Problem { code: "too_many", .. }) = &answered {
             self.env.event("api.held_back", &[]);
@@ -186,7 +195,13 @@ impl Api {
         answered.unwrap_or_else(Into::into)
     }
 
-    async fn try_answer<B>(&self, request: Request<B>, peer: IpAddr) -> Result<Answer, Problem>
+    /// `who` becomes whoever asks, once their token is believed.
+    async fn try_answer<B>(
+        &self,
+        request: Request<B>,
+        peer: IpAddr,
+        who: &mut Option<Principal>,
+    ) -> Result<Answer, Problem>
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
@@ -204,6 +219,7 @@ impl Api {
                 })?;
                 let answered = handle(self.clone(), secret).await;
                 if let Err(Problem { status: StatusCode::NOT_FOUND, .. }) = answered {
+                    self.notes.refused(None, parts.uri.path(), "unknown_link", peer);
                     self.guessed(peer);
                 }
                 answered
@@ -217,8 +233,11 @@ impl Api {
                     }
                 })?;
                 held_back(&self.callers, (principal.tenant, principal.subject.clone()))?;
+                self.notes.seen(&principal, peer);
+                *who = Some(principal.clone());
                 let body = read(&parts.method, body).await?;
-                handle(self.clone(), Asked { principal, query, body, headers: parts.headers, path }).await
+                let asked = Asked { principal, query, body, headers: parts.headers, path, peer };
+                handle(self.clone(), asked).await
             }
         }
     }
@@ -258,6 +277,7 @@ impl Api {
             ("verdict", Value::Str(verdict.map_or("unknown", Verdict::as_str))),
         ];
         self.env.event("api.change", &fields);
+        self.notes.changed(asked, &command.action, verdict.map_or("unknown", Verdict::as_str));
         let conflict = |code, detail: &str| Err(Problem::new(StatusCode::CONFLICT, code, detail));
         match verdict {
             Some(Verdict::Applied) => Ok(()),

@@ -8,6 +8,8 @@
 mod answer;
 mod api;
 mod arguments;
+mod arrival;
+mod notes;
 mod openapi;
 mod problem;
 mod rates;

@@ -20,6 +20,8 @@ fn meaning(parameter: &str) -> &'static str {
         "status" => "Only vehicles that are moving, idling, stopped or silent.",
         "state" => "Only those in this state.",
         "vehicle" => "Only those of this vehicle.",
+        "actor" => "Only what somebody of this name did.",
+        "action" => "Only this: signed_in, refused, or the kind of a change, such as share_order.",
         "since" => "The place in the feed that was read up to.",
         "wait_s" => "Seconds to wait for something to change, at most 25.",
         _ => "",

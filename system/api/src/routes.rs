@@ -1,5 +1,7 @@
 //! Every path, what it takes, and who answers it.
 
+mod arrivals;
+mod audit;
 mod changes;
 mod deliveries;
 mod geofences;
@@ -76,9 +78,11 @@ pub(crate) fn all() -> Vec<Endpoint> {
     all.extend(orders::endpoints());
     all.extend(messages::endpoints());
     all.extend(plans::endpoints());
+    all.extend(arrivals::endpoints());
     all.extend(geofences::endpoints());
     all.extend(deliveries::endpoints());
     all.extend(changes::endpoints());
+    all.extend(audit::endpoints());
     all
 }
 

@@ -53,6 +53,8 @@ names! {
         MessagesWrite = "messages:write",
         /// Making and taking back share links.
         ShareWrite = "share:write",
+        /// Reading who did what.
+        AuditRead = "audit:read",
         /// Driving: the orders, messages and route of one's own vehicle, and the steps of its stops.
         Drive = "drive",
         /// Sending telemetry; for vehicles that have a token and no certificate.
@@ -103,6 +105,7 @@ impl Role {
                 Scope::OrdersWrite,
                 Scope::MessagesWrite,
                 Scope::ShareWrite,
+                Scope::AuditRead,
             ]
             .into_iter()
             .collect(),

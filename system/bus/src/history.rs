@@ -143,6 +143,10 @@ message! {
         moving_s: f64 = double "5",
         /// Its highest speed, in metres per second.
         speed_max_mps: f64 = double "6",
+        /// Time in which it stood with its engine running, in seconds, if it tells how fast that turns.
+        idling_s: f64 = double "7",
+        /// What it burnt, in litres, if it tells that.
+        fuel_l: f64 = double "8",
     } &[]
 }
 

@@ -25,6 +25,7 @@ pub mod revocations;
 mod serve;
 mod tool;
 pub mod tools;
+pub mod trail;
 
 pub use agent::{Agent, AgentBuilder, CallContext, Message};
 pub use balance::{Route, Standing};

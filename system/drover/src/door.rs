@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use drover_auth::{Issuer, Signer, Tickets, Verifier};
 use drover_env::Chain;
-use drover_hub::SiteConfig;
+use drover_hub::{Oidc, SiteConfig};
 use drover_streets::Streets;
 
 use crate::config::{Access, Site};
@@ -35,8 +35,8 @@ fn read_tickets(path: &Path) -> Result<Tickets, String> {
     Tickets::new(signer).map_err(|error| wrong(&Chain(&error)))
 }
 
-/// Reads the street map of `[site]`.
-pub(crate) fn site(site: &Site) -> Result<SiteConfig, String> {
+/// Reads the street map of `[site]`, and who it is that people sign in at.
+pub(crate) fn site(site: &Site, access: &Access) -> Result<SiteConfig, String> {
     let streets = match &site.streets {
         Some(path) => {
             let name = path.display().to_string();
@@ -45,12 +45,17 @@ pub(crate) fn site(site: &Site) -> Result<SiteConfig, String> {
         }
         None => None,
     };
-    Ok(SiteConfig { name: site.name.clone(), streets, demo: Vec::new() })
+    let oidc = site.oidc.as_ref().map(|provider| {
+        Oidc::new(&access.issuer, &provider.client_id, &provider.scope, &provider.origins)
+            .map_err(|error| format!("oidc: {error} (the provider is the issuer of [access])"))
+    });
+    Ok(SiteConfig { name: site.name.clone(), streets, oidc: oidc.transpose()?, ..SiteConfig::default() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::site::Provider;
 
     #[test]
     fn keys_are_read_and_what_is_wrong_is_named() {
@@ -63,6 +68,13 @@ mod tests {
         assert!(said(Access { keys: at("nothing"), ..good.clone() }).contains("drover pki tokens DIR makes"));
         assert!(said(Access { tickets: Some(at("tokens.jwks")), ..good }).starts_with("tickets: "));
         let map = Site { streets: Some(at("tokens.jwks")), ..Site::default() };
-        assert!(site(&map).err().unwrap_or_default().contains("is no OpenStreetMap extract"));
+        let said = |of: &Site, access: &Access| site(of, access).err().unwrap_or_default();
+        assert!(said(&map, &Access::default()).contains("is no OpenStreetMap extract"));
+        let provider =
+            Provider { client_id: "drover".to_owned(), scope: "openid".to_owned(), origins: Vec::new() };
+        let signs_in = Site { oidc: Some(provider), ..Site::default() };
+        assert!(said(&signs_in, &Access::default()).contains("the provider is the issuer of [access]"));
+        let issuer = Access { issuer: "https://id.example.com/fleet".to_owned(), ..Access::default() };
+        assert!(site(&signs_in, &issuer).is_ok_and(|site| site.oidc.is_some()));
     }
 }

@@ -296,11 +296,17 @@ impl Kept {
         match self {
             Self::Memory(store) => {
                 let store = Arc::new(store.clone());
-                agent.with_history(store.clone()).with_orders(store.clone()).with_revocations(store)
+                agent
+                    .with_history(store.clone())
+                    .with_orders(store.clone())
+                    .with_revocations(store.clone())
+                    .with_trail(store)
             }
-            Self::Postgres(store) => {
-                agent.with_history(store.clone()).with_orders(store.clone()).with_revocations(store.clone())
-            }
+            Self::Postgres(store) => agent
+                .with_history(store.clone())
+                .with_orders(store.clone())
+                .with_revocations(store.clone())
+                .with_trail(store.clone()),
         }
     }
 

@@ -73,6 +73,8 @@ pub enum BindError {
 pub struct Hub {
     live: Arc<Live>,
     pages: Arc<dyn Pages>,
+    /// Whose notes of who did what are to be handed to agents.
+    noting: Option<Api>,
     listener: Box<dyn Listener>,
     /// Live maps over QUIC, and whose word on clients' addresses is taken there.
     quic: Option<(Endpoint, Believed)>,
@@ -195,8 +197,22 @@ impl Hub {
         let herald = Herald::new(live.clone(), others);
         let (reach, trusted) = (Arc::new(Reach::new(shown, port)), Trusted::new(&live.config.proxy.from));
         let pages = Arc::new(NoPages);
-        let tls = None;
-        Ok(Self { live, pages, listener, quic, reach, tls, trusted, endpoint, member, pool, herald, life })
+        let (tls, noting) = (None, None);
+        Ok(Self {
+            live,
+            pages,
+            noting,
+            listener,
+            quic,
+            reach,
+            tls,
+            trusted,
+            endpoint,
+            member,
+            pool,
+            herald,
+            life,
+        })
     }
 
     /// Ends TLS on the clients' port for TCP, with the certificate of [`Self::shown`]. Without it that port is plain, and browsers are
@@ -228,8 +244,10 @@ impl Hub {
     ) -> Self {
         let fleet = Arc::new(LiveFleet(self.live.clone()));
         let api = Api::new(self.live.env.clone(), self.pool.clone(), verifier, tickets, fleet, api);
-        let reach = self.reach.clone();
-        self.with_pages(Arc::new(Site::new(api, site, reach)))
+        let (reach, noting) = (self.reach.clone(), api.clone());
+        let mut hub = self.with_pages(Arc::new(Site::new(api, site, reach)));
+        hub.noting = Some(noting);
+        hub
     }
 
     /// Answers what is no session with `pages`.
@@ -306,6 +324,10 @@ impl Hub {
             env.spawn("hub.news", following)
         });
         let feeding = env.spawn("hub.feed", feed::follow(live.clone(), self.pool.clone()));
+        let noting = self.noting.map(|api| {
+            let stop = stop.clone();
+            env.spawn("hub.notes", async move { api.keep_notes(stop).await })
+        });
         let drain = live.config.drain;
         let ends = async {
             match &self.member {
@@ -327,6 +349,10 @@ impl Hub {
             stop.cancel();
         };
         tokio::join!(agent.serve(env.clone(), self.endpoint, stop.clone()), ends);
+        if let Some(noting) = noting {
+            // Lost means that the node itself is going down.
+            let _ = noting.await;
+        }
         ticking.abort();
         feeding.abort();
         if let Some(following) = following {

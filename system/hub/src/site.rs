@@ -21,6 +21,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::live::Live;
+use crate::oidc::Oidc;
 use crate::reach::Reach;
 use crate::server::{Body, Pages, problem};
 
@@ -50,6 +51,10 @@ pub struct SiteConfig {
     pub streets: Option<Streets>,
     /// Ready-made sign-ins; none in production.
     pub demo: Vec<Demo>,
+    /// Where people sign in, if at an identity provider.
+    pub oidc: Option<Oidc>,
+    /// Where dispatchers break things, on this machine; nowhere in production.
+    pub faults: Option<SocketAddr>,
 }
 
 /// Answers everything that is no session.
@@ -58,6 +63,8 @@ pub(crate) struct Site {
     config: Value,
     reach: Arc<Reach>,
     map: Map,
+    /// Other origins that pages connect to.
+    elsewhere: Vec<String>,
 }
 
 /// The street map, ready to be sent.
@@ -70,8 +77,14 @@ struct Map {
 impl Site {
     pub(crate) fn new(api: Api, config: SiteConfig, reach: Arc<Reach>) -> Self {
         let map = Map::new(config.streets.clone().unwrap_or_default());
-        let config = described(&config, &map);
-        Self { api, config, reach, map }
+        let faults = config.faults.map(|addr| format!("http://{addr}"));
+        let of_provider = config.oidc.iter().flat_map(|oidc| oidc.origins().iter().cloned());
+        let elsewhere = faults.iter().cloned().chain(of_provider).collect();
+        let mut config = described(&config, &map);
+        if let Some(faults) = &faults {
+            config["faults"] = json!(faults);
+        }
+        Self { api, config, reach, map, elsewhere }
     }
 
     /// What the pages are told; of certificates what is so now.
@@ -93,9 +106,16 @@ impl Site {
             }
             "/streets.geojson" => self.map.answer(request.headers()),
             path if path.starts_with("/tiles/") => self.tile(path),
-            path => asset(path, request.headers(), &self.reach)
+            path => asset(path, request.headers(), &self.elsewhere(request.headers()))
                 .unwrap_or_else(|| problem(StatusCode::NOT_FOUND, &format!("there is no {path}"))),
         }
+    }
+
+    /// Where pages connect to beside their own origin.
+    fn elsewhere(&self, headers: &HeaderMap) -> Vec<String> {
+        // WebTransport's port is another origin.
+        let web_transport = self.reach.origin(header(headers, HOST));
+        web_transport.into_iter().chain(self.elsewhere.iter().cloned()).collect()
     }
 
     /// `/tiles/ZOOM/X/Y.mvt`.
@@ -145,7 +165,12 @@ fn described(config: &SiteConfig, map: &Map) -> Value {
         "streets": streets,
         "center": [f64::midpoint(west, east), f64::midpoint(south, north)],
         "bounds": bounds,
-        "sign_in": if demo.is_empty() { "token" } else { "demo" },
+        "sign_in": match (&config.oidc, demo.is_empty()) {
+            (_, false) => "demo",
+            (Some(_), true) => "oidc",
+            (None, true) => "token",
+        },
+        "oidc": config.oidc.as_ref().map(Oidc::described),
         "demo": demo,
     })
 }
@@ -174,8 +199,7 @@ impl Map {
 }
 
 /// A file of the pages.
-fn asset(path: &str, headers: &HeaderMap, reach: &Reach) -> Option<Response<Body>> {
-    let elsewhere = reach.origin(header(headers, HOST));
+fn asset(path: &str, headers: &HeaderMap, elsewhere: &[String]) -> Option<Response<Body>> {
     let asset = drover_web::asset(path)?.accepting(header(headers, ACCEPT_ENCODING));
     let mut answer = if asset.is_known(header(headers, IF_NONE_MATCH)) {
         bytes(StatusCode::NOT_MODIFIED, asset.mime, Bytes::new())
@@ -192,9 +216,9 @@ fn asset(path: &str, headers: &HeaderMap, reach: &Reach) -> Option<Response<Body
     for (name, value) in drover_web::HEADERS {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    // WebTransport's port is another origin.
-    let policy = elsewhere.map(|origin| HeaderValue::try_from(drover_web::content_security_policy(&origin)));
-    if let Some(Ok(policy)) = policy {
+    if !elsewhere.is_empty()
+        && let Ok(policy) = HeaderValue::try_from(drover_web::content_security_policy(&elsewhere.join(" ")))
+    {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
     Some(answer)

@@ -2,6 +2,7 @@
 //!
 //! Holds no I/O, no async, no clock and no randomness.
 
+mod audit;
 mod fault;
 mod fix;
 mod ids;
@@ -13,6 +14,7 @@ mod time;
 mod units;
 mod uuids;
 
+pub use audit::{AUDIT_TEXT_BYTES_MAX, AuditEntry};
 pub use fault::FaultCode;
 pub use fix::{Engine, Fix, FixFlags};
 pub use ids::{
@@ -24,6 +26,6 @@ pub use sequences::SequenceSet;
 pub use time::{TimeError, WallTime};
 pub use units::{Degrees, Meters, MetersPerSecond, OutOfRange, Position};
 pub use uuids::{
-    CommandId, GeofenceId, MessageId, OrderId, RouteId, ShareHash, ShareHashError, ShareLinkId, StopId,
-    UuidError,
+    AuditId, CommandId, GeofenceId, MessageId, OrderId, RouteId, ShareHash, ShareHashError, ShareLinkId,
+    StopId, UuidError,
 };

@@ -112,6 +112,10 @@ uuid! {
     /// A link that shows one order.
     ShareLinkId
 }
+uuid! {
+    /// A note of who did what.
+    AuditId
+}
 
 /// What is kept of a secret: its SHA-256, written in hexadecimal. A store that is read by strangers opens no link.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

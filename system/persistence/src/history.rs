@@ -107,6 +107,8 @@ async fn daily_totals(history: Arc<dyn History>, query: SpanQuery) -> Result<Tot
         fixes: Some(total.fixes),
         distance_m: Some(total.distance_m),
         moving_s: Some(total.moving_s),
+        idling_s: total.idling_s,
+        fuel_l: total.fuel_l,
         speed_max_mps: total.speed_max.map(MetersPerSecond::value),
     };
     Ok(TotalList { totals: totals.iter().map(info).collect() })

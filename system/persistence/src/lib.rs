@@ -14,6 +14,7 @@ mod orders;
 mod planner;
 mod revocations;
 mod service;
+mod trail;
 mod writer;
 
 pub use commit::{Patience, RowVerdict, commit_rows};

@@ -9,7 +9,7 @@ use drover_bus::{Agent, CallContext, CallError, Policy, ProbeStore, RecordTeleme
 use drover_env::Env;
 use drover_model::{Epoch, NodeKind, Refusal, TenantId, VehicleId};
 use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
-use drover_store::{History, Orders, Origin, Revoking, Row, Store};
+use drover_store::{History, Orders, Origin, Revoking, Row, Store, Trail};
 use drover_wire::{Ack, GeoTelemetry, RecordBatch, RecordOutcome, RefusedFix, VehicleBatch, fix_from_wire};
 use quinn::Endpoint;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use crate::Config;
 use crate::board::Board;
 use crate::commit::RowVerdict;
 use crate::writer::{Inbox, writer};
-use crate::{history, orders, revocations};
+use crate::{history, orders, revocations, trail};
 
 /// Why the agent can not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,7 @@ struct Offers {
     history: Option<Arc<dyn History>>,
     orders: Option<Arc<dyn Orders>>,
     revoking: Option<Arc<dyn Revoking>>,
+    trail: Option<Arc<dyn Trail>>,
 }
 
 impl Persistence {
@@ -124,6 +125,13 @@ impl Persistence {
         self
     }
 
+    /// Offers the audit trail to be written and read, by hubs.
+    #[must_use]
+    pub fn with_trail(mut self, trail: Arc<dyn Trail>) -> Self {
+        self.offers.trail = Some(trail);
+        self
+    }
+
     /// Where the agent listens.
     ///
     /// # Errors
@@ -171,6 +179,7 @@ fn agent(env: &Env, inbox: Inbox, drain: Duration, offers: &Offers, board: Board
         .allow(NodeKind::Gateway, "PersistenceService.downlink.")
         .allow(NodeKind::Hub, "PersistenceService.history.")
         .allow(NodeKind::Hub, "PersistenceService.orders.")
+        .allow(NodeKind::Hub, "PersistenceService.trail.")
         .allow(NodeKind::Health, "PersistenceService.probe");
     let mut agent = Agent::builder("PersistenceService")
         .policy(policy)
@@ -186,6 +195,9 @@ fn agent(env: &Env, inbox: Inbox, drain: Duration, offers: &Offers, board: Board
     }
     if let Some(revoking) = &offers.revoking {
         agent = revocations::with_tool(agent, revoking);
+    }
+    if let Some(trail) = &offers.trail {
+        agent = trail::with_tools(agent, trail);
     }
     agent.build()
 }

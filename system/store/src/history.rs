@@ -105,6 +105,10 @@ pub struct DailyTotal {
     pub distance_m: f64,
     /// Time in which it moved, in seconds.
     pub moving_s: f64,
+    /// Time in which it stood with its engine running, in seconds, if it tells how fast that turns.
+    pub idling_s: Option<f64>,
+    /// What it burnt, in litres, if it tells that.
+    pub fuel_l: Option<f64>,
     /// Its highest speed.
     pub speed_max: Option<MetersPerSecond>,
 }

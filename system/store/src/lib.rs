@@ -11,6 +11,7 @@ pub mod postgres;
 mod revoking;
 mod row;
 mod simplify;
+mod trail;
 
 pub use history::{Answer, Area, Bounds, DailyTotal, History, HistoryError, Ring, Seen, Span, Trip, Visit};
 #[cfg(feature = "bite")]
@@ -20,6 +21,7 @@ pub use orders::{Orders, OrdersError, Outcome, Waiting, Which};
 pub use revoking::{Revoked, Revoking};
 pub use row::{DeadLetter, Origin, OutboxEvent, Row, RowKey};
 pub use simplify::simplified;
+pub use trail::{Noted, Trail};
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@
 
 mod desk;
 mod reading;
+mod trail;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,6 +46,7 @@ struct State {
     outbox: Vec<OutboxEvent>,
     dead_letters: Vec<DeadLetter>,
     desk: Desk,
+    trail: trail::Kept,
     /// Serial numbers, in the order in which they were revoked.
     revoked: Vec<String>,
     /// A planted bug: rows are not compared with those that are there.

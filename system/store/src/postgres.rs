@@ -25,6 +25,7 @@ mod retention;
 mod schema;
 mod seal;
 mod staged;
+mod trail;
 mod upkeep;
 mod url;
 mod waiting;

@@ -1,5 +1,9 @@
 /** The HTTP API of the development server: the same paths, bodies and problems as the hub's. */
 import { Refusal } from './desk.mjs'
+import { createPublicKey, verify } from 'node:crypto'
+
+import { arrivals, expectedAt } from './foretold.mjs'
+import { days, trips, visits } from './past.mjs'
 import { feature } from './session.mjs'
 
 const DISPATCHER = ['map:view', 'route:read', 'fleet:view', 'orders:write', 'messages:write', 'share:write']
@@ -12,6 +16,8 @@ export function principalOf(world, token) {
   if (token === 'dev-viewer') return { ...base, sub: 'Vera', role: 'viewer', scopes: ['map:view'] }
   const driver = /^dev-driver:(.+)$/.exec(token ?? '')?.[1]
   if (driver && world.vehicles.has(driver)) return { ...base, sub: `driver of ${driver}`, role: 'driver', scopes: ['drive'], vehicle: driver }
+  const signed = world.provider && signedBy(world.provider, token ?? '')
+  if (signed) return { ...base, sub: signed.sub, role: 'dispatcher', scopes: DISPATCHER }
   const link = world.desk.links.get(token?.replace(/^dev-ticket:/, ''))
   if (link && !link.revoked && Date.parse(link.expires) > Date.now()) {
     return { ...base, sub: 'customer', role: 'customer', scopes: ['delivery'], expires: link.expires, link }
@@ -19,12 +25,23 @@ export function principalOf(world, token) {
   return null
 }
 
+/** Claims of a token (ES256) of the identity provider that a test has set up; null if it is none. */
+function signedBy(provider, token) {
+  const [head, claims, signature] = token.split('.')
+  if (!signature) return null
+  const key = createPublicKey({ key: provider.jwk, format: 'jwk' })
+  if (!verify('sha256', Buffer.from(`${head}.${claims}`), { key, dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url'))) return null
+  const said = JSON.parse(Buffer.from(claims, 'base64url'))
+  return said.iss === provider.issuer && said.exp > Date.now() / 1000 && said.role === 'dispatcher' ? said : null
+}
+
 export function config(world) {
   const [w, s, e, n] = world.roads.bounds
   return {
     name: 'Helsinki', attribution: '© OpenStreetMap contributors', streets: '/streets.geojson', center: [(w + e) / 2, (s + n) / 2],
-    bounds: [w, s, e, n], sign_in: 'demo',
-    demo: [
+    bounds: [w, s, e, n], sign_in: world.provider ? 'oidc' : 'demo',
+    oidc: world.provider ? { issuer: world.provider.issuer, client_id: world.provider.client_id, scope: world.provider.scope } : null,
+    demo: world.provider ? [] : [
       { name: 'Dispatcher', role: 'dispatcher', token: 'dev-dispatcher' },
       { name: 'Driver of VAN-0001', role: 'driver', token: 'dev-driver:VAN-0001' },
       { name: 'Viewer', role: 'viewer', token: 'dev-viewer' },
@@ -49,8 +66,13 @@ on('GET', '/vehicles', 'map:view', ({ world, query }) => {
 })
 on('GET', '/vehicles/([^/]+)', 'map:view', ({ world, parts }) => shownVehicle(world, vehicleOf(world, parts[0]), true))
 on('GET', '/vehicles/([^/]+)/track', 'map:view', ({ world, parts, query }) => track(vehicleOf(world, parts[0]), query))
-on('GET', '/vehicles/([^/]+)/trips', 'map:view', () => ({ items: [], next: null }))
-on('GET', '/vehicles/([^/]+)/days', 'map:view', () => ({ items: [], next: null }))
+on('GET', '/vehicles/([^/]+)/trips', 'map:view', ({ world, parts, query }) => ({ items: trips(vehicleOf(world, parts[0]), query), next: null }))
+on('GET', '/vehicles/([^/]+)/days', 'map:view', ({ world, parts, query }) => ({ items: days(vehicleOf(world, parts[0]), query), next: null }))
+on('GET', '/vehicles/([^/]+)/arrivals', 'any', ({ world, parts, principal }) => {
+  own(principal, parts[0])
+  return arrivals(world, vehicleOf(world, parts[0]))
+})
+on('GET', '/visits', 'route:read', ({ world, query }) => ({ items: visits(world, query), next: null }))
 on('GET', '/vehicles/([^/]+)/route', 'any', ({ world, parts, principal }) => {
   own(principal, parts[0])
   return world.desk.routes.get(parts[0]) ?? refuse(404, 'No route', `${parts[0]} has no route`)
@@ -112,7 +134,10 @@ on('POST', '/geofences', 'orders:write', ({ world, body }) => {
   world.desk.fences.set(fence.id, fence)
   return fence
 })
-on('DELETE', '/geofences/([^/]+)', 'orders:write', ({ world, parts }) => void world.desk.fences.delete(parts[0]))
+on('DELETE', '/geofences/([^/]+)', 'orders:write', ({ world, parts }) => {
+  if (!world.desk.fences.delete(parts[0])) refuse(404, 'Not found', `there is no geofence ${parts[0]}`)
+  return { id: parts[0], removed: true }
+})
 on('POST', '/orders/([^/]+)/share-links', 'share:write', ({ world, parts, body }) => {
   const { id, token, url, expires } = world.desk.share(parts[0], body.expires_s ?? 86_400)
   return { id, token, url, expires }
@@ -211,7 +236,7 @@ function delivery(world, link) {
   const status = ended ? { delivered: 'done', failed: 'failed', cancelled: 'over' }[order.state]
     : last.state === 'arrived' ? 'arrived' : order.state !== 'under_way' ? 'planned' : near ? 'near' : 'under_way'
   return {
-    status, window: { from: last.due_from, until: last.due_until }, stops_before: Math.max(0, place), destination: last.position,
+    status, window: { from: last.due_from, until: last.due_until }, stops_before: Math.max(0, place), expected: order.state === 'under_way' && last.state === 'planned' ? expectedAt(world, vehicle, last) : null, destination: last.position,
     session: status === 'over' || ended || order.state !== 'under_way' ? null : `dev-ticket:${link.token}`, customer: order.customer, updated: vehicle?.fix ? iso(vehicle.fix.time) : order.changed, timeline: world.desk.timelines.get(order.id),
   }
 }

@@ -23,7 +23,8 @@ export function fileOf(path) {
   return null
 }
 
-export function serveFile(request, response, path) {
+/** `connect` is another origin that pages may connect to. */
+export function serveFile(request, response, path, connect = '') {
   const name = fileOf(path)
   const file = name && join(DIST, name)
   if (!file || !file.startsWith(DIST) || !existsSync(file)) {
@@ -31,7 +32,7 @@ export function serveFile(request, response, path) {
     return
   }
   const headers = {
-    'content-type': MIME[extname(file)] ?? 'application/octet-stream', 'content-security-policy': CSP, 'x-content-type-options': 'nosniff',
+    'content-type': MIME[extname(file)] ?? 'application/octet-stream', 'content-security-policy': CSP.replace("connect-src 'self'", `connect-src 'self' ${connect}`.trim()), 'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer', 'cache-control': path.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
   }
   const accepts = request.headers['accept-encoding'] ?? ''

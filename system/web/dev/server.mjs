@@ -13,6 +13,7 @@ import { gzipSync } from 'node:zlib'
 import { WebSocketServer } from 'ws'
 
 import { answer, config, principalOf, shareOpen } from './api.mjs'
+import { Faults } from './faults.mjs'
 import { serveFile } from './files.mjs'
 import { Sessions } from './session.mjs'
 import { World } from './world.mjs'
@@ -24,6 +25,7 @@ export class DevServer {
   constructor(options = {}) {
     this.world = new World(options)
     this.world.shareOpen = (link) => shareOpen(this.world, link)
+    this.faults = new Faults()
     this.streets = gzipSync(this.world.roads.bytes)
   }
 
@@ -59,12 +61,14 @@ export class DevServer {
       response.writeHead(status, { 'content-type': status >= 400 ? 'application/problem+json' : type, 'cache-control': 'no-store' })
       response.end(body === undefined ? '' : JSON.stringify(body))
     }
-    if (url.pathname === '/api/v1/config.json' || url.pathname === '/config.json') return json(200, config(this.world))
+    if (url.pathname === '/api/v1/config.json' || url.pathname === '/config.json') return json(200, { ...config(this.world), faults: this.url })
     if (url.pathname === '/streets.geojson' || url.pathname === '/api/v1/streets.geojson') {
       response.writeHead(200, { 'content-type': 'application/geo+json', 'content-encoding': 'gzip', 'cache-control': 'public, max-age=3600' })
       return response.end(this.streets)
     }
-    if (!url.pathname.startsWith('/api/')) return serveFile(request, response, url.pathname)
+    const faults = this.faults.answer(request.method, url.pathname, bearer(request))
+    if (faults) return json(faults.status, faults.body)
+    if (!url.pathname.startsWith('/api/')) return serveFile(request, response, url.pathname, this.world.provider ? new URL(this.world.provider.issuer).origin : '')
     const chunks = []
     let bytes = 0
     for await (const chunk of request) {

@@ -129,8 +129,8 @@ pub fn asset(path: &str) -> Option<Asset> {
     })
 }
 
-/// [`CONTENT_SECURITY_POLICY`] with one more place to connect to, for example `https://map.example.org:4433` for WebTransport,
-/// which counts as another origin where its port differs.
+/// [`CONTENT_SECURITY_POLICY`] with more places to connect to, apart by spaces, for example `https://map.example.org:4433` for
+/// WebTransport, which counts as another origin where its port differs.
 pub fn content_security_policy(connect: &str) -> String {
     CONTENT_SECURITY_POLICY.replace("connect-src 'self'", &format!("connect-src 'self' {connect}"))
 }

@@ -13,6 +13,9 @@ const phone = { width: 390, height: 844, touch: true }
 const DISPATCHER = { token: 'dev-dispatcher' }
 const underWay = [...server.world.desk.orders.values()].find((order) => order.state === 'under_way')
 const link = server.world.desk.share(underWay.id, 3600)
+const [lon, lat] = [underWay.stops[0].position.lon, underWay.stops[0].position.lat]
+const around = [[-0.008, -0.004], [0.008, -0.004], [0.006, 0.004], [-0.006, 0.005], [-0.008, -0.004]].map(([x, y]) => [lon + x, lat + y])
+server.world.desk.fences.set('depot', { type: 'Feature', id: 'depot', properties: { name: 'Depot Kallio' }, geometry: { type: 'Polygon', coordinates: [around] } })
 const settle = (page, ms = 2500) => page.waitForTimeout(ms)
 
 const SHOTS = {
@@ -40,6 +43,28 @@ const SHOTS = {
   scrub: ['/', DISPATCHER, async (page) => {
     for (let i = 0; i < 12; i++) await page.keyboard.press('[')
     await page.waitForTimeout(1500)
+  }],
+  trips: ['/', DISPATCHER, async (page) => {
+    await page.evaluate((id) => window.drover.select(id), underWay.vehicle)
+    await page.click('.panel >> text=Trips')
+    await page.waitForSelector('.days')
+    await page.waitForTimeout(600)
+    await page.locator('.trip').first().click().catch(() => {})
+  }],
+  areas: ['/', DISPATCHER, async (page) => {
+    await page.click('.tab:nth-child(4)')
+    await page.locator('.side .vehicle').first().click()
+  }],
+  draw: ['/', DISPATCHER, async (page) => {
+    await page.click('.tab:nth-child(4)')
+    await page.click('text=New area')
+    const box = await page.locator('.map').boundingBox()
+    for (const [x, y] of [[0.3, 0.1], [0.7, 0.12], [0.6, 0.25]]) await page.mouse.click(box.x + box.width * x, box.y + box.height * y)
+  }],
+  faults: ['/', DISPATCHER, async (page) => {
+    await page.click('.tab:nth-child(5)')
+    await page.locator('.fault button').first().click()
+    await page.locator('.node button').nth(2).click()
   }],
   help: ['/', DISPATCHER, async (page) => page.keyboard.press('?')],
   driver: ['/driver', { token: 'dev-driver:VAN-0001' }, async () => {}],

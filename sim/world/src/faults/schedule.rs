@@ -84,6 +84,8 @@ pub(crate) struct Breakage {
 #[derive(Debug, Clone, Default, Resource)]
 pub(crate) struct Schedule {
     pub(crate) timeline: Vec<TimelineEntry>,
+    /// What faults can name.
+    nodes: Vec<(NodeName, Entity)>,
     /// Entities of the timeline's faults, in its order.
     breakages: Vec<Entity>,
     /// Changes in the order of their time: at equal times ends come first, then the timeline's order.
@@ -107,37 +109,65 @@ enum ChangeKind {
 impl Schedule {
     /// Makes entities of nodes and faults, and a timeline of what will happen.
     pub(crate) fn new(world: &mut World, nodes: &[NodeName], faults: &[Fault]) -> Self {
-        let entities: Vec<(NodeName, Entity)> =
-            nodes.iter().map(|&name| (name, world.spawn(Node::new(name)).id())).collect();
+        let nodes = nodes.iter().map(|&name| (name, world.spawn(Node::new(name)).id())).collect();
+        let mut schedule = Self { nodes, ..Self::default() };
         let mut faults: Vec<&Fault> = faults.iter().collect();
         // Stable: faults of the same moment keep the scenario's order.
         faults.sort_by_key(|fault| fault.at);
-        let mut schedule = Self::default();
-        for (id, fault) in (0..).zip(faults) {
-            let affected = || entities.iter().filter(|(name, _)| fault.verb.names(*name));
-            let breakage = Breakage {
-                id,
-                verb: fault.verb.clone(),
-                nodes: affected().map(|(_, entity)| *entity).collect(),
-                link: None,
-                in_force: false,
-            };
-            let entry = TimelineEntry {
-                at: fault.at,
-                until: until(fault),
-                verb: fault.verb.clone(),
-                nodes: affected().map(|(name, _)| *name).collect(),
-            };
-            schedule.changes.push(Change { at: entry.at, kind: ChangeKind::Begin, id });
-            if !fault.verb.is_instant() {
-                let end = entry.until.map(|at| Change { at, kind: ChangeKind::End, id });
-                schedule.changes.extend(end);
-            }
-            schedule.breakages.push(world.spawn(breakage).id());
-            schedule.timeline.push(entry);
+        for fault in faults {
+            schedule.add(world, fault);
         }
         schedule.changes.sort_unstable();
         schedule
+    }
+
+    /// Puts a fault at the timeline's end, and its changes behind all others. Gives its place.
+    fn add(&mut self, world: &mut World, fault: &Fault) -> u32 {
+        let id = self.timeline.len() as u32;
+        let affected = || self.nodes.iter().filter(|(name, _)| fault.verb.names(*name));
+        let breakage = Breakage {
+            id,
+            verb: fault.verb.clone(),
+            nodes: affected().map(|(_, entity)| *entity).collect(),
+            link: None,
+            in_force: false,
+        };
+        let entry = TimelineEntry {
+            at: fault.at,
+            until: until(fault),
+            verb: fault.verb.clone(),
+            nodes: affected().map(|(name, _)| *name).collect(),
+        };
+        self.changes.push(Change { at: entry.at, kind: ChangeKind::Begin, id });
+        if !fault.verb.is_instant() {
+            let end = entry.until.map(|at| Change { at, kind: ChangeKind::End, id });
+            self.changes.extend(end);
+        }
+        self.breakages.push(world.spawn(breakage).id());
+        self.timeline.push(entry);
+        id
+    }
+
+    /// Adds a fault that begins after all that has happened. Gives its place in the timeline, which is its end.
+    pub(crate) fn strike(&mut self, world: &mut World, fault: &Fault) -> u32 {
+        let id = self.add(world, fault);
+        self.changes[self.done..].sort_unstable();
+        id
+    }
+
+    /// Ends a fault at `at`, whenever it was to end. One that is over, or was never there, stays as it is.
+    pub(crate) fn mend(&mut self, id: u32, at: Duration) {
+        let Some(entry) = self.timeline.get_mut(id as usize) else { return };
+        if entry.until.is_some_and(|until| until <= at) {
+            return;
+        }
+        entry.until = Some(at);
+        // What is still to come of it never does.
+        let to_come = self.changes.split_off(self.done);
+        self.changes.extend(to_come.into_iter().filter(|change| change.id != id));
+        self.changes.push(Change { at, kind: ChangeKind::End, id });
+        let done = self.done;
+        self.changes[done..].sort_unstable();
     }
 
     fn next_due(&mut self, now: Duration) -> Option<Change> {

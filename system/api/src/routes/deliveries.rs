@@ -17,6 +17,7 @@ use crate::answer::{Answer, json};
 use crate::api::{Api, Asked, Endpoint};
 use crate::arguments::{body, idempotency_key, parsed};
 use crate::problem::Problem;
+use crate::routes::arrivals::{self, outlook};
 use crate::routes::orders::made_by;
 use crate::routes::{Handler, known};
 use crate::view;
@@ -25,6 +26,8 @@ use crate::view;
 const EXPIRES_S_MAX: u64 = 30 * 24 * 3600;
 /// Nearer than this the vehicle is near, in metres.
 const NEAR_M: f64 = 800.0;
+/// Times that are foretold to customers are rounded to such steps, outwards: nobody is sure to the minute.
+const EXPECTED_STEP: Duration = Duration::from_secs(5 * 60);
 /// Metres of one degree of latitude.
 const DEGREE_M: f64 = 111_195.0;
 
@@ -137,6 +140,13 @@ async fn delivery(api: Api, secret: ShareSecret) -> Result<Answer, Problem> {
         Some(vehicle) if under_way => Some(stops_before(&api, tenant, &order, stop, vehicle).await?),
         _ => None,
     };
+    let expected = match vehicle {
+        // Before it has set out, and once it is there, nothing is foretold.
+        Some(vehicle) if under_way && stop.state.as_deref() == Some("planned") => {
+            expected(&api, tenant, vehicle, stop).await
+        }
+        _ => Value::Null,
+    };
     let session = vehicle
         .filter(|_| under_way)
         .and_then(|vehicle| ticket(&api, &link, tenant, vehicle, &order, expires));
@@ -144,6 +154,7 @@ async fn delivery(api: Api, secret: ShareSecret) -> Result<Answer, Problem> {
         "status": status,
         "window": { "from": stop.due_from_us.map(view::time), "until": stop.due_until_us.map(view::time) },
         "stops_before": before,
+        "expected": expected,
         "destination": { "lon": stop.lon, "lat": stop.lat },
         "customer": order.customer,
         "updated": seen.as_ref().and_then(|feature| feature["properties"]["time_ms"].as_u64()).map(|millis| view::time(millis * 1_000)),
@@ -207,6 +218,20 @@ async fn stops_before(
         return Ok(own);
     };
     Ok(place)
+}
+
+/// Between when and when the vehicle will be there, in whole steps of [`EXPECTED_STEP`], and whether that is after the window; null where
+/// nothing can be said. No distance, and nothing of other stops: whoever has a link sees its delivery alone.
+async fn expected(api: &Api, tenant: TenantId, vehicle: VehicleId, stop: &StopInfo) -> Value {
+    // What is foretold is extra: the rest is told without it.
+    let Ok(outlook) = outlook(api, tenant, vehicle).await else { return Value::Null };
+    let Some(arrival) = outlook.at(stop) else { return Value::Null };
+    let step = i64::try_from(EXPECTED_STEP.as_micros()).unwrap_or(1);
+    let down = |time: WallTime| time.as_micros().div_euclid(step) * step;
+    let (from, until) = (down(arrival.earliest), down(arrival.latest) + step);
+    let late = stop.due_until_us.is_some_and(|due| arrival.expected > time_of(Some(due)));
+    let time = |micros| arrivals::time(WallTime::from_micros(micros));
+    json!({ "from": time(from), "until": time(until), "late": late })
 }
 
 /// A token for the live map that shows this vehicle alone, from when it set out, and not for long: whoever goes on asks again.

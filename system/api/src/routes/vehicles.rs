@@ -258,7 +258,7 @@ async fn days(api: Api, asked: Asked) -> Result<Answer, Problem> {
         .map(|total| {
             json!({
                 "day": total.day_us.map(view::time), "fixes": total.fixes, "distance_m": total.distance_m,
-                "moving_s": total.moving_s, "speed_max_mps": total.speed_max_mps,
+                "moving_s": total.moving_s, "idling_s": total.idling_s, "fuel_l": total.fuel_l, "speed_max_mps": total.speed_max_mps,
             })
         })
         .collect();

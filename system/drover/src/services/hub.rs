@@ -25,7 +25,7 @@ pub(crate) fn hub(args: &ServiceArgs) -> Result<(), Stop> {
         door::open(&loaded.access).map_err(|problem| usage(path, &format!("[access]: {problem}")))?;
     let wrong_site = |problem: String| usage(path, &format!("[site]: {problem}"));
     let certificate = shown::Source::of(&loaded.site).map_err(wrong_site)?;
-    let site = door::site(&loaded.site).map_err(wrong_site)?;
+    let site = door::site(&loaded.site, &loaded.access).map_err(wrong_site)?;
     if args.check_config {
         return checked(path);
     }

@@ -114,18 +114,31 @@ impl History for MemoryStore {
                     fixes: 0,
                     distance_m: 0.0,
                     moving_s: 0.0,
+                    idling_s: None,
+                    fuel_l: None,
                     speed_max: None,
                 });
                 total.fixes += 1;
                 if total.speed_max < row.fix.speed {
                     total.speed_max = row.fix.speed;
                 }
+                let (rpm, rate) = (row.fix.engine.engine_speed_rpm, row.fix.engine.fuel_rate_l_per_h);
+                // Who tells it once has told it of the day.
+                total.idling_s = total.idling_s.or(rpm.map(|_| 0.0));
+                total.fuel_l = total.fuel_l.or(rate.map(|_| 0.0));
                 let Some(before) = place.checked_sub(1).map(|before| &way[before]) else { continue };
                 let step = Step::of(before, row);
                 if step.micros() <= GAP_MAX {
                     total.distance_m += step.metres;
                     if step.metres > MOVING_MIN_MPS * step.seconds() {
                         total.moving_s += step.seconds();
+                    } else if let (Some(idling), Some(rpm)) = (&mut total.idling_s, rpm)
+                        && rpm > 0.0
+                    {
+                        *idling += step.seconds();
+                    }
+                    if let (Some(fuel), Some(rate)) = (&mut total.fuel_l, rate) {
+                        *fuel += f64::from(rate) * step.seconds() / 3_600.0;
                     }
                 }
             }

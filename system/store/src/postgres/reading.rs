@@ -240,7 +240,7 @@ async fn daily_totals(
     span: Span,
     limit: usize,
 ) -> Result<Vec<DailyTotal>, String> {
-    const TEXT: &str = "SELECT vehicle_id, (day - date '1970-01-01')::bigint AS day, fixes, distance_m, moving_s, speed_max_mps \
+    const TEXT: &str = "SELECT vehicle_id, (day - date '1970-01-01')::bigint AS day, fixes, distance_m, moving_s, idling_s, fuel_l, speed_max_mps \
          FROM public.tenant_totals($3, date '1970-01-01' + ceil($1::float8 / 86400000000)::int, \
                                    date '1970-01-01' + ceil($2::float8 / 86400000000)::int)";
     let rows = ask!(connection, span, tenant, limit, TEXT)?;
@@ -253,6 +253,8 @@ async fn daily_totals(
             fixes: fixes.unsigned_abs(),
             distance_m: number(row, "distance_m")?,
             moving_s: number(row, "moving_s")?,
+            idling_s: get(row, "idling_s")?,
+            fuel_l: get(row, "fuel_l")?,
             speed_max: speed(row, "speed_max_mps")?,
         })
     };

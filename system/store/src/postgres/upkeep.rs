@@ -75,6 +75,10 @@ pub(super) async fn round(connection: &mut PgConnection) -> Result<Upkeep, Strin
         .fetch_one(&mut *connection)
         .await
         .map_err(failed("forget old commands"))?;
+    sqlx::query_scalar::<_, i64>("SELECT public.forget_audit()")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed("forget old notes"))?;
     let mut done = Upkeep { made, sealed: 0, dropped: i64::from(dropped), derived: 0 };
     done.sealed = seal::past_partitions(connection).await?;
     while done.derived < DAYS_MAX {

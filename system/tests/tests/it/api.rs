@@ -1,5 +1,8 @@
 //! The HTTP API over a real persistence agent on the bus: what dispatchers, drivers, customers and strangers are told.
 
+mod arrivals;
+mod audit;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -53,6 +56,11 @@ impl Office {
     }
 
     fn open_with(config: Config) -> Self {
+        Self::open_before(config, Arc::new(OneVan))
+    }
+
+    /// With these vehicles in front of the door.
+    fn open_before(config: Config, fleet: Arc<dyn Fleet>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let env = real::env("hub/0", folder.path(), Arc::new(Metrics::default())).expect("an env");
         let signer = Signer::from_seed([1; 32]);
@@ -61,8 +69,7 @@ impl Office {
         let tickets = Tickets::new(Signer::from_seed([2; 32])).expect("a key");
         let config = Config { public_url: "https://map.example.com/".to_owned(), ..config };
         let verifier = Arc::new(Verifier::new(vec![issuer]));
-        let api =
-            Api::new(env.clone(), pool(&env), verifier, Some(Arc::new(tickets)), Arc::new(OneVan), config);
+        let api = Api::new(env.clone(), pool(&env), verifier, Some(Arc::new(tickets)), fleet, config);
         Self { api, signer, env, _folder: folder }
     }
 
@@ -145,7 +152,7 @@ fn pool(env: &Env) -> Pool {
     let store = Arc::new(MemoryStore::new());
     let own = identity(NodeKind::Persistence);
     let agent = Persistence::bind(env.clone(), config, &own, &trust, store.clone()).expect("an agent");
-    let agent = agent.with_history(store.clone()).with_orders(store);
+    let agent = agent.with_history(store.clone()).with_orders(store.clone()).with_trail(store);
     let addr = agent.local_addr().expect("an address");
     drop(env.spawn("agent", async move { agent.run(CancellationToken::new()).await }));
     let config =

@@ -8,6 +8,7 @@ mod reading;
 mod replicated;
 mod schema;
 mod tenants;
+mod trail;
 
 use std::sync::Arc;
 

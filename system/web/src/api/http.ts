@@ -1,7 +1,8 @@
 /** The HTTP API, typed. One function per call; errors are `ApiError` with the server's own words. */
+import { ringOf } from '../core/history'
 import type {
-  Change, Config, Delivery, Message, Order, OrderState, Page, Principal, Problem, Route, ShareLink, Stop, StopState, Track,
-  Vehicle,
+  AreaVisit, Arrivals, Change, Config, DayTotal, Delivery, Geofence, LonLat, Message, Order, OrderState, Page, Principal, Problem, Route,
+  ShareLink, Stop, StopState, Track, Trip, Vehicle,
 } from '../core/types'
 
 /** Longest wait for an answer. */
@@ -62,6 +63,10 @@ export async function loadConfig(): Promise<Config> {
   throw new ApiError(404, { title: 'no config.json' })
 }
 
+function span(fromMs: number, untilMs: number): string {
+  return new URLSearchParams({ from: new Date(fromMs).toISOString(), until: new Date(untilMs).toISOString() }).toString()
+}
+
 export class Api {
   constructor(readonly token: string | null, private readonly signedOut: () => void = () => undefined) {}
 
@@ -77,11 +82,28 @@ export class Api {
   shareLinks = (order: string): Promise<ShareLink[]> => this.all(`/orders/${order}/share-links`, SHARE_LINKS_MAX)
   revoke = (id: string): Promise<unknown> => this.call('DELETE', `/share-links/${id}`, undefined, { 'Idempotency-Key': newKey() })
 
+  arrivals = (vehicle: string): Promise<Arrivals> => this.call('GET', `/vehicles/${encodeURIComponent(vehicle)}/arrivals`)
+  geofences = async (): Promise<Geofence[]> => (await this.call<Page<Geofence>>('GET', '/geofences')).items
+  removeGeofence = (id: string): Promise<unknown> => this.call('DELETE', `/geofences/${id}`, undefined, { 'Idempotency-Key': newKey() })
+
+  drawGeofence(name: string, corners: readonly LonLat[]): Promise<Geofence> {
+    return this.change('/geofences', { type: 'Feature', properties: { name }, geometry: { type: 'Polygon', coordinates: [ringOf(corners)] } })
+  }
+
+  async visits(geofence: string, fromMs: number, untilMs: number): Promise<AreaVisit[]> {
+    return (await this.call<Page<AreaVisit>>('GET', `/visits?geofence=${geofence}&${span(fromMs, untilMs)}`)).items
+  }
+
+  async trips(vehicle: string, fromMs: number, untilMs: number): Promise<Trip[]> {
+    return (await this.call<Page<Trip>>('GET', `/vehicles/${encodeURIComponent(vehicle)}/trips?${span(fromMs, untilMs)}`)).items
+  }
+
+  async days(vehicle: string, fromMs: number, untilMs: number): Promise<DayTotal[]> {
+    return (await this.call<Page<DayTotal>>('GET', `/vehicles/${encodeURIComponent(vehicle)}/days?${span(fromMs, untilMs)}`)).items
+  }
+
   track(vehicle: string, fromMs: number, untilMs: number, points: number): Promise<Track> {
-    const query = new URLSearchParams({
-      from: new Date(fromMs).toISOString(), until: new Date(untilMs).toISOString(), points: String(points),
-    })
-    return this.call('GET', `/vehicles/${encodeURIComponent(vehicle)}/track?${query}`)
+    return this.call('GET', `/vehicles/${encodeURIComponent(vehicle)}/track?${span(fromMs, untilMs)}&points=${points}`)
   }
 
   createOrder(order: { customer: string; stops: { lon: number; lat: number; due_from: string | null; due_until: string | null }[] }): Promise<Order> {

@@ -3,6 +3,7 @@ import { de } from './de'
 import { en, type Dictionary, type Key } from './en'
 import { ageText } from './status'
 
+export type { Key }
 const LANGUAGES: Record<string, Dictionary> = { en, de }
 let language = 'en'
 
@@ -38,6 +39,19 @@ export function age(ms: number): string {
 export function clock(time: string | number | null | undefined): string {
   if (time === null || time === undefined) return ''
   return new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, { hour: '2-digit', minute: '2-digit' }).format(new Date(time))
+}
+
+/** "Mon 30 Nov", in UTC, as the server counts days. */
+export function dayName(ms: number): string {
+  const words = { weekday: 'short', day: 'numeric', month: 'short', timeZone: 'UTC' } as const
+  return new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, words).format(new Date(ms))
+}
+
+/** "1 h 05 min", "12 min", "40 s". */
+export function duration(seconds: number): string {
+  const minutes = Math.round(seconds / 60)
+  if (seconds < 60) return `${Math.round(seconds)} s`
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`
 }
 
 /** "14:05 – 14:35", or that any time will do. */

@@ -149,6 +149,48 @@ export interface Route {
 export type TrackPoint = [timeMs: number, lon: number, lat: number, speedKmh: number]
 export interface Track { vehicle: string; from: string; until: string; points: TrackPoint[]; simplified: boolean }
 
+/** A drive between two stops. */
+export interface Trip { started: string; ended: string; distance_m: number | null; from: Position; to: Position }
+/** What a vehicle did on a day of UTC. Idling and fuel are known of vehicles that tell engine values. */
+export interface DayTotal {
+  day: string
+  fixes: number | null
+  distance_m: number | null
+  moving_s: number | null
+  idling_s?: number | null
+  fuel_l?: number | null
+  speed_max_mps: number | null
+}
+
+/** When a vehicle will be at a stop: an estimate, with a range. */
+export interface Arrival {
+  stop: string
+  order: string
+  /** False while its driver has not set out: then it is from now on. */
+  under_way: boolean
+  expected: string
+  earliest: string
+  latest: string
+  distance_m: number
+  /** How much after the end of its window; null if in time. */
+  late_s: number | null
+}
+export interface Arrivals {
+  vehicle: string
+  items: Arrival[]
+  /** Why there are none. */
+  none: 'no_stops' | 'unheard' | 'silent' | null
+}
+
+/** An area that has a name. */
+export interface Geofence {
+  type: 'Feature'
+  id: string
+  properties: { name: string }
+  geometry: { type: 'Polygon'; coordinates: LonLat[][] }
+}
+export interface AreaVisit { vehicle: string; entered: string; last_inside: string }
+
 export interface ShareLink { id?: string; token?: string; url?: string; expires: string; revoked?: string | null }
 
 export type DeliveryStatus = 'planned' | 'under_way' | 'near' | 'arrived' | 'done' | 'failed' | 'over'
@@ -156,6 +198,8 @@ export interface Delivery {
   status: DeliveryStatus
   window: { from: string | null; until: string | null } | null
   stops_before?: number | null
+  /** Between when and when it is expected now; null where nothing can be said. */
+  expected?: { from: string; until: string; late: boolean } | null
   destination?: Position | null
   customer?: string
   updated?: string | null
@@ -171,9 +215,12 @@ export interface Config {
   center: LonLat
   bounds: [west: number, south: number, east: number, north: number]
   sign_in: 'token' | 'oidc' | 'demo'
+  oidc?: { issuer: string; client_id: string; scope: string } | null
   demo?: { name: string; role: Role; token: string }[]
   /** Where the live map is over QUIC, and SHA-256 of the certificates that no CA has signed. */
   web_transport?: { port: number; hashes: string[] } | null
+  /** Where faults are struck, of a town that runs on the reader's own machine. */
+  faults?: string
 }
 
 /** RFC 9457. `state` is what a thing is now, where a step was refused. */

@@ -2,6 +2,7 @@
 import type { GeoJSONSource, Map as MapLibreMap } from 'maplibre-gl'
 
 import type { Camera } from '../core/camera'
+import { ringOf } from '../core/history'
 import { mercatorX, mercatorY } from '../core/mercator'
 import type { Config, LonLat } from '../core/types'
 import type { NamedLine } from './labels'
@@ -9,6 +10,9 @@ import { EMPTY, layers, mapStyle, ROAD_LAYERS } from './style'
 import { MAP_THEMES, type ThemeName } from './theme'
 
 const RANKS: Record<string, number> = { motorway: 0, trunk: 1, primary: 2, secondary: 3, tertiary: 4, residential: 5, footway: 6, service: 7 }
+
+/** An area on the map: its corners, and whether it is the chosen one or being drawn. */
+export interface AreaMark { ring: readonly LonLat[]; chosen: boolean; draft: boolean }
 
 export class BaseMap {
   private constructor(readonly map: MapLibreMap, private readonly tiled: boolean) {}
@@ -48,6 +52,13 @@ export class BaseMap {
     const data: GeoJSON.GeoJSON =
       line && line.length > 1 ? { type: 'Feature', properties: {}, geometry: { type: 'LineString', coordinates: line as LonLat[] } } : EMPTY
     ;(this.map.getSource(source) as GeoJSONSource | undefined)?.setData(data)
+  }
+
+  setAreas(areas: readonly AreaMark[]): void {
+    const features = areas.filter(({ ring }) => ring.length > 1).map(({ ring, chosen, draft }): GeoJSON.Feature => ({
+      type: 'Feature', properties: { chosen, draft }, geometry: ring.length > 2 ? { type: 'Polygon', coordinates: [ringOf(ring)] } : { type: 'LineString', coordinates: [...ring] },
+    }))
+    ;(this.map.getSource('areas') as GeoJSONSource | undefined)?.setData({ type: 'FeatureCollection', features })
   }
 
   /** The named streets in view, for the labels. */

@@ -55,6 +55,14 @@ export function layers(theme: MapTheme, tiled: boolean): LayerSpecification[] {
       line(`road-${classes[0]}`, classes, classes[0] === 'footway' ? theme.path : major ? theme.roadMajor : theme.road, widths, 0),
     ),
     {
+      id: 'areas-fill', type: 'fill', source: 'areas',
+      paint: { 'fill-color': theme.accent, 'fill-opacity': ['case', ['get', 'chosen'], 0.22, 0.1] },
+    },
+    {
+      id: 'areas-edge', type: 'line', source: 'areas', layout: { 'line-join': 'round' },
+      paint: { 'line-color': theme.accent, 'line-width': ['case', ['get', 'chosen'], 2.5, 1.5] },
+    },
+    {
       id: 'trail', type: 'line', source: 'trail', layout: { 'line-cap': 'round', 'line-join': 'round' },
       paint: {
         'line-width': ['interpolate', ['linear'], ['zoom'], 11, 2, 17, 4.5],
@@ -75,6 +83,7 @@ export function mapStyle(config: Config, theme: ThemeName): StyleSpecification {
       streets: source(config),
       trail: { type: 'geojson', data: EMPTY, lineMetrics: true },
       route: { type: 'geojson', data: EMPTY },
+      areas: { type: 'geojson', data: EMPTY },
     },
     layers: layers(MAP_THEMES[theme], typeof config.streets !== 'string'),
   }

@@ -8,7 +8,7 @@ import { cluster, CLUSTER_LIMITS, type Cluster } from '../core/cluster'
 import { Fleet, FLAG_HIDDEN, FLAG_HOVERED, FLAG_SELECTED } from '../core/fleet'
 import { latOf, lonOf } from '../core/mercator'
 import type { Config, LonLat } from '../core/types'
-import { BaseMap } from './base'
+import { BaseMap, type AreaMark } from './base'
 import { FrameMeter } from './frames'
 import { joined, LABELS_FROM_ZOOM, StreetLabels } from './labels'
 import { clusterRadius, drawClusters, drawStops, type StopMark } from './marks'
@@ -54,6 +54,7 @@ export class MapView {
   private camera: Camera
   private trail: readonly LonLat[] | null = null
   private route: readonly LonLat[] | null = null
+  private areas: readonly AreaMark[] = []
   /** Vehicles drawn one by one within the view, as last counted. */
   private inView = 0
   private covered = { right: 0, bottom: 0 }
@@ -106,6 +107,7 @@ export class MapView {
     map.once('load', () => {
       this.base!.setLine('trail', this.trail)
       this.base!.setLine('route', this.route)
+      this.base!.setAreas(this.areas)
     })
     this.takeCamera()
     this.drawAll()
@@ -185,6 +187,11 @@ export class MapView {
   setRoute(line: readonly LonLat[] | null): void {
     this.route = line
     this.base?.setLine('route', line)
+  }
+
+  setAreas(areas: readonly AreaMark[]): void {
+    this.areas = areas
+    this.base?.setAreas(areas)
   }
 
   setStops(stops: StopMark[]): void {

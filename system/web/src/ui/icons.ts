@@ -33,5 +33,9 @@ export const ICONS = {
   undo: 'M9 7L4 12l5 5M4 12h10a6 6 0 0 1 6 6',
   offline: 'M3 3l18 18M8.5 15.5a5 5 0 0 1 7 0M5 12a10 10 0 0 1 4-2.4M19 12a10 10 0 0 0-5-2.7M12 19h.01',
   follow: 'M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8ZM12 2v4M12 18v4M2 12h4M18 12h4',
+  bolt: 'M13 2.5L5 14h6l-1 7.5L18.5 10H12Z',
+  area: 'M4 7l8-3 8 4-2 10-9 2ZM4 7h.01M12 4h.01M20 8h.01M18 18h.01M9 20h.01',
+  chart: 'M4 20h16M7 20v-7M12 20V6M17 20v-10',
+  pencil: 'M4 20l1-4.5L16.5 4 20 7.5 8.5 19ZM14 6.5l3.5 3.5',
 } as const
 export type IconName = keyof typeof ICONS

@@ -52,6 +52,25 @@ async function dispatcher(page) {
     await page.locator('.scroll .vehicle').first().click()
     await clean(page, 'thread')
   }
+  await page.click('.tab:nth-child(4)')
+  await page.waitForSelector('.side h2')
+  await clean(page, 'areas')
+  if (await page.locator('text=New area').count()) {
+    await page.click('text=New area')
+    for (let n = 0; n < 2; n++) await page.click('text=Add corner at map centre')
+    await clean(page, 'new area')
+    await page.click('.side button[aria-label="Cancel"]')
+  }
+  if (await page.locator('.tab:nth-child(5)').count()) {
+    await page.click('.tab:nth-child(5)')
+    await page.waitForSelector('.node')
+    await clean(page, 'faults')
+  }
+  await page.evaluate((each) => window.drover.select(each), id)
+  await page.click('.panel >> text=Trips')
+  await page.waitForSelector('.days')
+  await clean(page, 'trips')
+  await page.keyboard.press('Escape')
   await page.keyboard.press('?')
   await page.waitForSelector('dialog[open]')
   await clean(page, 'keyboard help')

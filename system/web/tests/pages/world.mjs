@@ -12,7 +12,9 @@ class Tested {
 
   /** Opens a page that the runner closes. `who` is dispatcher, driver, viewer or null. */
   async open(browser, opened, path, who = null, options = {}) {
-    const each = await openPage(browser, this.url, path, { ...options, token: who === null ? null : this.token(who) })
+    // A town that runs here names another place, for its faults.
+    const { faults } = await this.config()
+    const each = await openPage(browser, this.url, path, { ...options, others: faults ? [faults] : [], token: who === null ? null : this.token(who) })
     opened.push(each)
     return each
   }

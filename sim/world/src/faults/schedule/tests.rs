@@ -236,3 +236,33 @@ fn sleep_is_counted_drift_and_lost_answers_have_degrees_and_a_rebind_is_over_at_
     );
     check(&[fault(1, Some(9), Verb::Rebind(pattern("vehicle/*")))], &["1.0 rebind vehicle/0"], &[]);
 }
+
+#[test]
+fn what_is_struck_meanwhile_begins_and_ends_beside_the_schedule() {
+    let mut world = world(&[fault(3, Some(4), kill("gateway/0"))]);
+    let strike = |world: &mut World, fault: &Fault| {
+        world.resource_scope(|world, mut schedule: Mut<'_, Schedule>| schedule.strike(world, fault))
+    };
+    let (first, second) = (fault(1, Some(3), kill("gateway/0")), fault(5, None, kill("gateway/1")));
+    assert_eq!([strike(&mut world, &first), strike(&mut world, &second)], [1, 2]);
+    let said = run(&mut world, 8);
+    assert_eq!(said, ["1.0 crash gateway/0", "5.0 crash gateway/1", "7.0 start gateway/0"], "held by both");
+    world.resource_mut::<Schedule>().mend(2, Duration::from_secs(9));
+    world.resource_mut::<Schedule>().mend(1, Duration::from_secs(9));
+    world.resource_mut::<Schedule>().mend(7, Duration::from_secs(9));
+    assert_eq!(world.resource::<Schedule>().timeline[1].until, Some(Duration::from_secs(4)), "it was over");
+    let mut later = Vec::new();
+    for tick in 81..=200 {
+        world.insert_resource(Tick(tick));
+        world.run_system_once(break_and_heal).expect("its resources are there");
+        later.extend(world.resource_mut::<Outputs>().actions.drain(..).map(|action| text(&action)));
+    }
+    assert_eq!(later, ["start gateway/1"]);
+}
+
+#[test]
+fn a_fault_that_is_mended_before_it_begins_never_happens() {
+    let mut world = world(&[fault(3, Some(4), kill("gateway/0"))]);
+    world.resource_mut::<Schedule>().mend(0, Duration::from_secs(1));
+    assert_eq!(run(&mut world, 10), Vec::<String>::new());
+}

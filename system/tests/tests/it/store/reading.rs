@@ -58,6 +58,9 @@ fn drive(day: WallTime, from_s: u64) -> Vec<Row> {
         let mut row = row("V", from_s + second);
         row.fix.time = after(day, from_s + second);
         row.fix.position = place(24.0 + moved_s as f64 * 10.0 / DEGREE_M);
+        // It idles while it stands, but for the last minute.
+        row.fix.engine.engine_speed_rpm = Some(if (1141..=1200).contains(&second) { 0.0 } else { 800.0 });
+        row.fix.engine.fuel_rate_l_per_h = Some(6.0);
         row.fix.speed = MetersPerSecond::new(if (600..1200).contains(&second) { 0.0 } else { 10.0 }).ok();
         row
     };
@@ -115,6 +118,8 @@ async fn a_drive_has_its_trips_its_visits_its_totals_and_its_newest_place() {
     assert_eq!(totals.len(), 1);
     assert_eq!((totals[0].day, totals[0].fixes, totals[0].moving_s), (day, 1501, 900.0));
     assert!((totals[0].distance_m - 9000.0).abs() < 10.0, "{totals:?}");
+    assert_eq!(totals[0].idling_s, Some(540.0), "{totals:?}");
+    assert!(totals[0].fuel_l.is_some_and(|litres| (litres - 2.5).abs() < 1e-9), "{totals:?}");
 
     let trips = store.trips(acme(), vehicle(), span, ALL).await.expect("trips");
     let times: Vec<_> = trips.iter().map(|trip| (trip.started, trip.ended)).collect();

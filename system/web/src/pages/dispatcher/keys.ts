@@ -6,6 +6,7 @@ import { ALL_STATUSES } from '../../core/status'
 import type { Status } from '../../core/types'
 import { nextChoice } from '../../ui/theme'
 import { assigning } from './actions'
+import { stage } from './faults'
 import { at, scrubTo, SCRUB_MS } from './scrub'
 import { can, hiddenStatuses, map, panel, refresh, rows, selectedVehicle, selectVehicle, tab } from './state'
 
@@ -20,7 +21,7 @@ export function setSingleKeys(on: boolean): void {
 
 export const KEYS: { keys: string[]; text: Key }[] = [
   { keys: ['/'], text: 'k.search' }, { keys: ['J', 'K'], text: 'k.list' }, { keys: ['Enter'], text: 'k.open' }, { keys: ['Esc'], text: 'k.close' },
-  { keys: ['V', 'O', 'M'], text: 'k.tabs' }, { keys: ['1', '2', '3', '4'], text: 'k.status' }, { keys: ['F'], text: 'k.fit' }, { keys: ['W'], text: 'k.follow' },
+  { keys: ['V', 'O', 'M', 'G'], text: 'k.tabs' }, { keys: ['X'], text: 'k.faults' }, { keys: ['1', '2', '3', '4'], text: 'k.status' }, { keys: ['F'], text: 'k.fit' }, { keys: ['W'], text: 'k.follow' },
   { keys: ['N'], text: 'k.new' }, { keys: ['A'], text: 'k.assign' }, { keys: ['[', ']'], text: 'k.scrub' }, { keys: ['L'], text: 'k.live' },
   { keys: ['T'], text: 'k.theme' }, { keys: ['?'], text: 'k.help' },
 ]
@@ -53,6 +54,10 @@ const ACTIONS: Record<string, () => void> = {
   v: () => (tab.value = 'vehicles'),
   o: () => (tab.value = 'orders'),
   m: () => (tab.value = 'messages'),
+  g: () => (tab.value = 'areas'),
+  x: () => {
+    if (stage.value !== null) tab.value = 'faults'
+  },
   f: () => map.value?.fit(),
   w: () => map.value?.follow(!map.value.isFollowing),
   n: () => {

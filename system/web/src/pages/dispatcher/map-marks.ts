@@ -28,7 +28,7 @@ export function showOnMap(panel: Panel): void {
   view.setTrail(null)
   view.setRoute(null)
   view.setStops([])
-  if (panel === null || panel.kind === 'new') return
+  if (panel === null || panel.kind === 'new' || panel.kind === 'history') return
   if (panel.kind === 'order') return showOrder(panel.id)
   const open = openStops(panel.id)
   view.setStops(open.map(({ stop }, at) => ({ ...stop.position, label: String(at + 1), done: false, late: lateBy(stop, Date.now()) > 0 })))

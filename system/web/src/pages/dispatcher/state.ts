@@ -16,8 +16,8 @@ import { t } from '../../core/text'
 import type { Change, Config, Message, Order, OrderState, Principal, Route, Status, Stop, TrackerStates, Vehicle } from '../../core/types'
 import type { MapView } from '../../map/view'
 
-export type Tab = 'vehicles' | 'orders' | 'messages'
-export type Panel = { kind: 'vehicle'; id: string } | { kind: 'order'; id: string } | { kind: 'route'; id: string } | { kind: 'new' } | null
+export type Tab = 'vehicles' | 'orders' | 'messages' | 'areas' | 'faults'
+export type Panel = { kind: 'vehicle'; id: string } | { kind: 'order'; id: string } | { kind: 'route'; id: string } | { kind: 'history'; id: string } | { kind: 'new' } | null
 
 const REFRESH_MS = 1000
 const RELOAD_AFTER_MS = 400
@@ -47,6 +47,8 @@ export const routes = shallowRef(new Map<string, Route>())
 export const streets = shallowRef<Streets | null>(null)
 export const toast = ref<{ text: string; bad: boolean; n: number } | null>(null)
 export const loaded = ref(false)
+/** Grows whenever somebody draws or removes an area. */
+export const areasChanged = ref(0)
 
 let api: Api
 let session: Link
@@ -55,11 +57,11 @@ export function theApi(): Api {
 }
 
 export const groups = computed(() => [...new Set([...vehicles.value.values()].map((vehicle) => vehicle.group).filter((name) => name !== null))].sort())
-export const selectedVehicle = computed(() => (panel.value?.kind === 'vehicle' || panel.value?.kind === 'route' ? panel.value.id : null))
+export const selectedVehicle = computed(() => (panel.value?.kind === 'vehicle' || panel.value?.kind === 'route' || panel.value?.kind === 'history' ? panel.value.id : null))
 export const unread = computed(() => [...messages.value.values()].filter((message) => !message.to_vehicle && message.state !== 'read').length)
 export const can = computed(() => {
   const scopes = new Set(me.value?.scopes ?? [])
-  return { orders: scopes.has('orders:write'), messages: scopes.has('messages:write'), share: scopes.has('share:write'), engine: scopes.has('fleet:view') }
+  return { orders: scopes.has('orders:write'), messages: scopes.has('messages:write'), share: scopes.has('share:write'), engine: scopes.has('fleet:view'), routes: scopes.has('route:read') }
 })
 
 let toasts = 0
@@ -297,6 +299,7 @@ export function onChange(change: Change): void {
   else if (kind === 'message') patch(messages, change, 'body')
   else if (kind === 'stop') patchStop(change)
   else if (kind === 'route') patchRoute(change)
+  else if (kind === 'geofence') areasChanged.value++
 }
 
 function patchRoute(change: Change): void {

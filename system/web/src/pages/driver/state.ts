@@ -42,6 +42,9 @@ export const streets = shallowRef<Streets | null>(null)
 export const seenRoute = shallowRef<{ revision: number; stops: string[] } | null>(null)
 
 let api: Api
+export function theApi(): Api {
+  return api
+}
 let store: DriverStore | null = null
 let outbox: OfflineQueue
 let link: Link
