@@ -185,6 +185,7 @@ impl Hub {
         let planted = Planted {
             older_wins: env.planted("older_fix_wins"),
             slow_blocks: env.planted("slow_client_blocks"),
+            wide_links: env.planted("share_link_too_wide"),
         };
         let core =
             Core::new(env.node(), config.clone(), door, env.rng("hub sessions"), planted, Instant::now());
