@@ -32,7 +32,7 @@ use crate::live::Live;
 use crate::reach::Reach;
 use crate::server::{NoPages, Pages, Server};
 use crate::site::{LiveFleet, Site, SiteConfig};
-use crate::{directory, feed, intake, quic, tools};
+use crate::{directory, feed, intake, quic, recall, tools};
 
 /// How often the core looks after what is due where each fix is told at once.
 const TICK_WITHOUT: Duration = Duration::from_millis(100);
@@ -307,6 +307,9 @@ impl Hub {
             env.spawn("hub.news", following)
         });
         let feeding = env.spawn("hub.feed", feed::follow(live.clone(), self.pool.clone()));
+        let forgets = env.planted("stored_never_asked");
+        let recalling =
+            (!forgets).then(|| env.spawn("hub.recall", recall::follow(live.clone(), self.pool.clone())));
         let drain = live.config.drain;
         let ends = async {
             match &self.member {
@@ -330,6 +333,9 @@ impl Hub {
         tokio::join!(agent.serve(env.clone(), self.endpoint, stop.clone()), ends);
         ticking.abort();
         feeding.abort();
+        if let Some(recalling) = recalling {
+            recalling.abort();
+        }
         if let Some(following) = following {
             following.abort();
         }

@@ -1,3 +1,5 @@
+mod recalled;
+
 use std::collections::BTreeSet;
 
 use drover_bus::hub::Key;
@@ -549,7 +551,6 @@ async fn planted_bugs_do_what_they_are_called() {
     bench.read(good);
     bench.pass(1_000);
     assert!(bench.read(good).is_empty());
-}
     for (wide_links, expected) in [(false, vec![1_001]), (true, vec![999, 1_001])] {
         let mut bench = Bench::new(Config::default(), Planted { wide_links, ..Planted::default() });
         let customer = bench.open("customer:VAN-1/7/12", Encoding::Json);
@@ -563,3 +564,4 @@ async fn planted_bugs_do_what_they_are_called() {
         bench.pass(100);
         assert_eq!(times(&bench.read(customer)[0]), expected, "{wide_links}");
     }
+}
