@@ -1,9 +1,10 @@
 //! The cluster of a run: every node with its address, certificate and service, started, crashed and drained.
 
+mod addresses;
 mod vehicles;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,8 +33,11 @@ use crate::dispatch::Dispatch;
 use crate::door::{TwinDoor, customer_token, dispatcher_token};
 use crate::links::Links;
 use crate::observer;
+use crate::questions::{self, Questions};
 use crate::scenario::Scenario;
 use crate::watcher::{self, Crowd, Entrances};
+use addresses::service_ip;
+pub(crate) use addresses::{clients_addr, inner_addr, live_addr, live_inner_addr, service_addr};
 use vehicles::Translation;
 
 /// The live path's observer. The hub takes its place when there is one.
@@ -41,6 +45,11 @@ pub(crate) const OBSERVER: NodeName = NodeName::new(NodeKind::Hub, 0);
 /// The dispatcher of a scenario with orders: what asks for changes of them is a hub's to ask, and comes after the others.
 pub(crate) fn dispatcher(scenario: &Scenario) -> NodeName {
     NodeName::new(NodeKind::Hub, scenario.cluster.hub.max(1))
+}
+
+/// Those who ask questions, in a scenario with some: they ask as a hub does, and come after the dispatcher.
+pub(crate) fn asker(scenario: &Scenario) -> NodeName {
+    NodeName::new(NodeKind::Hub, dispatcher(scenario).index + 1)
 }
 
 /// The database.
@@ -87,6 +96,7 @@ pub(crate) struct Cluster {
     started_before: BTreeMap<NodeName, u64>,
     pub(crate) db: Db,
     pub(crate) dispatch: Dispatch,
+    pub(crate) questions: Questions,
     gps: Vec<Option<mpsc::Sender<Arrived<Bytes>>>>,
     /// Of each vehicle whose tracker hears its bus.
     can: Vec<Option<mpsc::Sender<Arrived<Vec<CanFrame>>>>>,
@@ -103,8 +113,11 @@ pub(crate) struct Cluster {
     /// Nodes that a fault keeps down, and devices that sleep: neither is started before both are over.
     down: BTreeSet<NodeName>,
     asleep: BTreeSet<NodeName>,
-    /// The node that asks for changes of orders.
+    /// The node that asks for changes of orders, and the one that asks questions.
     dispatcher: NodeName,
+    asker: NodeName,
+    /// Hubs, as who calls them has them.
+    called_hubs: Vec<NodeAddr>,
     /// True if hubs are hubs, and not the observer.
     hubs: bool,
     crowd: Crowd,
@@ -145,6 +158,7 @@ impl Cluster {
             started_before: BTreeMap::new(),
             db,
             dispatch: Dispatch::new(scenario.orders.unwrap_or_default()),
+            questions: Questions::new(scenario.questions.unwrap_or_default()),
             gps: (0..scenario.vehicles_len()).map(|_| None).collect(),
             can: (0..scenario.vehicles_len()).map(|_| None).collect(),
             hears_bus: hears_bus.collect(),
@@ -157,6 +171,10 @@ impl Cluster {
             down: BTreeSet::new(),
             asleep: BTreeSet::new(),
             dispatcher: dispatcher(scenario),
+            asker: asker(scenario),
+            called_hubs: nodes(NodeKind::Hub, scenario.cluster.hub)
+                .map(|name| NodeAddr { name, addr: service_addr(name) })
+                .collect(),
             hubs: scenario.cluster.hub > 0,
             crowd: Crowd::new(scenario, entrances, tenant()),
             power_cut: scenario.groups().map(|(first, group)| (first, group.device.power_cut)).collect(),
@@ -175,6 +193,7 @@ impl Cluster {
         let of = |kind, count| (0..count).map(move |index| NodeName::new(kind, index));
         [DB].into_iter()
             .chain((scenario.cluster.hub == 0).then_some(OBSERVER))
+            .chain(of(NodeKind::Agent, scenario.cluster.agent))
             .chain(of(NodeKind::Hub, scenario.cluster.hub))
             .chain(of(NodeKind::Health, scenario.cluster.health))
             .chain(of(NodeKind::Persistence, scenario.cluster.persistence))
@@ -182,6 +201,7 @@ impl Cluster {
             .chain(of(NodeKind::Router, scenario.cluster.router))
             .chain(of(NodeKind::Dns, scenario.cluster.dns))
             .chain(scenario.orders.map(|_| dispatcher(scenario)))
+            .chain(scenario.questions.map(|_| asker(scenario)))
             .chain(of(NodeKind::Watcher, scenario.watchers_len()))
             .collect()
     }
@@ -362,6 +382,13 @@ impl Cluster {
                     dispatch.run(env, identity, trust, bind, agents, cancel).await.map_err(|e| text(&e))
                 })
             }
+            NodeKind::Hub if node == self.asker => {
+                let (asking, bind, hubs) =
+                    (self.questions.clone(), service_addr(node), self.called_hubs.clone());
+                Box::pin(async move {
+                    asking.run(env, identity, trust, bind, hubs, cancel).await.map_err(|e| text(&e))
+                })
+            }
             NodeKind::Hub if self.hubs => {
                 let mut config = self.configs.hub.clone();
                 (config.listen, config.bus_listen) = (clients_addr(node), service_addr(node));
@@ -375,11 +402,16 @@ impl Cluster {
                     Ok(())
                 })
             }
-            // No scenario has any.
-            NodeKind::Agent => Box::pin(std::future::ready(Ok(()))),
+            NodeKind::Agent => {
+                let listen = service_addr(node);
+                Box::pin(async move {
+                    questions::run_agent(env, listen, &identity, &trust, cancel).await.map_err(|e| text(&e))
+                })
+            }
             NodeKind::Watcher => {
+                let bounds = self.crowd.bounds(node.index);
                 let plan = self.crowd.plan(node.index, |vehicle| match vehicle {
-                    Some(vehicle) => customer_token(node.index, vehicle),
+                    Some(vehicle) => customer_token(node.index, vehicle, bounds),
                     None => dispatcher_token(node.index),
                 });
                 Box::pin(async move { watcher::run(env, plan, trust, cancel).await })
@@ -397,7 +429,7 @@ impl Cluster {
                 Box::pin(async move {
                     let agent = Persistence::bind(env, config, &identity, &trust, store.clone())
                         .map_err(|e| text(&e))?;
-                    let agent = agent.with_orders(store);
+                    let agent = agent.with_history(store.clone()).with_orders(store);
                     agent.run(cancel).await;
                     Ok(())
                 })
@@ -510,44 +542,6 @@ pub fn frame_of(frame: &drover_world::CanFrame) -> CanFrame {
     let id = if frame.extended { CanId::extended(frame.id) } else { CanId::standard(frame.id as u16) };
     let id = id.expect("the world keeps to 11 and 29 bits");
     CanFrame::new(id, &frame.data[..usize::from(frame.len)]).expect("the world's frames have 8 bytes at most")
-}
-
-/// Address of a service's node: a subnet per kind.
-fn service_ip(node: NodeName) -> IpAddr {
-    let [_, _, high, low] = node.index.to_be_bytes();
-    Ipv4Addr::new(10, node.kind as u8 + 1, high, low + 1).into()
-}
-
-/// Where a service listens, by the contracts' ports.
-pub(crate) fn service_addr(node: NodeName) -> SocketAddr {
-    let port = match node.kind {
-        NodeKind::Gateway | NodeKind::Router => 443,
-        NodeKind::Persistence => 9601,
-        NodeKind::Dns => 53,
-        NodeKind::Health => 9998,
-        _ => 9801,
-    };
-    SocketAddr::new(service_ip(node), port)
-}
-
-/// Where a hub's clients connect: over TCP, which routers pass on, and over QUIC.
-pub(crate) fn clients_addr(node: NodeName) -> SocketAddr {
-    SocketAddr::new(service_ip(node), 4433)
-}
-
-/// Where clients of hubs come to a router over QUIC.
-pub(crate) fn live_addr(router: NodeName) -> SocketAddr {
-    SocketAddr::new(service_ip(router), 4433)
-}
-
-/// Where hubs answer to a router.
-pub(crate) fn live_inner_addr(router: NodeName) -> SocketAddr {
-    SocketAddr::new(service_ip(router), 9444)
-}
-
-/// Where gateways answer to a router.
-pub(crate) fn inner_addr(router: NodeName) -> SocketAddr {
-    SocketAddr::new(service_ip(router), 9443)
 }
 
 /// What routers and gateways of a run share; nothing without routers.

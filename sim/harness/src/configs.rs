@@ -22,11 +22,14 @@ pub(crate) const DNS_SET: [(&str, &str); 3] = [
     ("discovery", "`health` in [cluster]"),
 ];
 /// Keys of `[hub]` that the runner sets, and from what.
-pub(crate) const HUB_SET: [(&str, &str); 5] = [
+pub(crate) const HUB_SET: [(&str, &str); 8] = [
     ("listen", "the simulated network"),
     ("bus_listen", "the simulated network"),
     ("proxy", "`via_routers` in [[watchers]]"),
     ("quic", "`transport` in [[watchers]]"),
+    ("bus_bind", "the simulated network"),
+    ("persistence", "`persistence` in [cluster]"),
+    ("agents", "`agent` in [cluster]"),
     ("discovery", "`health` in [cluster]"),
 ];
 /// Keys of `[health]` that the runner sets, and from what.
@@ -120,6 +123,10 @@ impl Configs {
                 ..config
             });
         let health = table::<drover_health::Config>(&scenario.health, "health");
+        let called = |kind, count| {
+            let peer = |node| drover_hub::Peer { node, addr: service_addr(node) };
+            of(kind, count).map(peer).collect()
+        };
         let hub = table(&scenario.hub, "hub").map(|config: drover_hub::Config| drover_hub::Config {
             proxy: drover_hub::ProxyConfig {
                 from: routers()
@@ -131,6 +138,8 @@ impl Configs {
                 routers: routers().filter(|_| watched_by.quic_by_routers).map(live_inner_addr).collect(),
                 ..Default::default()
             }),
+            persistence: called(NodeKind::Persistence, scenario.cluster.persistence),
+            agents: called(NodeKind::Agent, scenario.cluster.agent),
             discovery: discovery(),
             ..config
         });

@@ -5,10 +5,12 @@ mod commands;
 mod drains;
 mod events;
 mod fixes;
+mod links;
 mod moves;
 mod news;
 mod packets;
 mod quiet;
+mod recalls;
 mod restarts;
 mod state;
 mod vehicle;
@@ -30,9 +32,11 @@ use crate::report::{Latency, Series, TimelineEvent};
 pub use causes::{Causes, TimeBounds};
 pub use commands::Commands;
 pub use drains::Drains;
+pub use links::{ENDED_WITHIN, Links, PlaceE7};
 pub use news::News;
 pub use packets::Packets;
 use quiet::Quiet;
+pub use recalls::Recalls;
 pub use restarts::Restart;
 use state::State;
 pub use state::{HighWater, Totals};
@@ -61,6 +65,7 @@ impl History {
         let Origin::Spool(epoch) = row.origin else { return };
         let mut guard = self.lock();
         let state = &mut *guard;
+        state.recalls.stored(row.vehicle, row.fix.time.as_micros().max(0) as u64 / 1_000);
         let waited = self.start.plus(at).since(row.fix.time);
         state.to_stored.saturating_record(micros(waited));
         let (vehicle, sequence) = (state.index(row.vehicle), row.fix.sequence);
@@ -151,6 +156,7 @@ impl History {
         let mut state = self.lock();
         state.news.set_hindered(at, node, how, hindered);
         state.watching.set_hindered(at, node, how, hindered);
+        state.recalls.set_hindered(at, node, how, hindered);
         if hindered {
             state.moves.touch(node);
         }
@@ -162,10 +168,11 @@ impl History {
     }
 
     /// A link is impaired from now on.
-    pub fn add_rule(&self, id: u32, rule: &LinkRule) {
+    pub fn add_rule(&self, at: Duration, id: u32, rule: &LinkRule) {
         let mut state = self.lock();
         state.news.add_rule(id, rule);
         state.watching.add_rule(id, rule.from.kind, rule.to.kind);
+        state.recalls.add_rule(at, id, rule.from.kind, rule.to.kind);
     }
 
     /// It is as ever.
@@ -173,6 +180,7 @@ impl History {
         let mut state = self.lock();
         state.news.remove_rule(at, id);
         state.watching.remove_rule(id);
+        state.recalls.remove_rule(at, id);
     }
 
     /// What was told of commands for vehicles.
@@ -190,11 +198,28 @@ impl History {
         self.lock().watching.set_asked_for();
     }
 
+    /// What customers are shown will be held against what is stored: it is kept.
+    pub fn judge_links(&self) {
+        self.lock().links.set_judged();
+    }
+
+    /// What customers were shown by share links.
+    pub fn links(&self) -> Links {
+        self.lock().links.clone()
+    }
+
     /// What watchers saw; the run has ended at `end`.
     pub fn watching(&self, end: Duration) -> Watching {
         let mut watching = self.lock().watching.clone();
         watching.end(end);
         watching
+    }
+
+    /// What watchers were owed of what is stored; the run has ended at `end`.
+    pub fn recalls(&self, end: Duration) -> Recalls {
+        let mut recalls = self.lock().recalls.clone();
+        recalls.end(end);
+        recalls
     }
 
     /// How soon a vehicle that has recorded a fix has sent it and been answered, where nothing hinders it.

@@ -19,6 +19,7 @@ pub mod live;
 pub mod model;
 mod observer;
 pub mod oracles;
+mod questions;
 pub mod record;
 pub mod report;
 pub mod run;

@@ -218,6 +218,7 @@ impl<'a> Run<'a> {
         let drover_gateway::Config { future_max, age_max, drain, .. } = configs.gateway;
         history.set_time_bounds(TimeBounds { future_max, age_max });
         history.set_drain(drain);
+        history.judge_links();
         if configs.gateway.delivery == Delivery::Directory && scenario.cluster.hub > 0 {
             history.set_asked_for();
         }
@@ -313,6 +314,7 @@ impl<'a> Run<'a> {
             if now >= parking && !settling {
                 settling = true;
                 self.world.stop_sampling();
+                self.cluster.questions.close();
                 self.delivered = Some(self.history.delivered());
             }
             if now >= duration && !healed {
@@ -326,6 +328,7 @@ impl<'a> Run<'a> {
             if rest
                 && self.history.totals().backlog() == 0
                 && self.cluster.dispatch.is_idle()
+                && self.cluster.questions.is_idle()
                 && self.is_told(now)
             {
                 self.settled_after = Some(now - parking);
@@ -425,12 +428,18 @@ impl<'a> Run<'a> {
             oracles::watchers_never_go_back(&watching),
             oracles::watchers_stay_fresh(&watching),
             oracles::hubs_get_what_they_want(&watching),
+            oracles::watchers_see_what_is_stored(&self.history.recalls(ended)),
+            oracles::links_show_one_delivery(&self.history.links(), &self.cluster.db.store),
         ];
         if self.scenario.orders.is_some() {
             let (dispatch, settled) = (&self.cluster.dispatch, !self.interrupted);
             let store = &self.cluster.db.store;
             report.oracles.push(oracles::orders_kept(&dispatch.asked(), dispatch.broken(), store, settled));
             report.oracles.push(self.commands_are_applied_once(ended));
+        }
+        if self.scenario.questions.is_some() {
+            let (asked, settled) = (self.cluster.questions.asked(), self.settled_after.is_some());
+            report.oracles.push(oracles::answers_are_whole(&asked, settled));
         }
         report.judge(self.interrupted);
         let (timeline, _) = self.history.timeline();
@@ -550,7 +559,7 @@ fn apply(history: &History, now: Duration, cluster: &mut Cluster, action: &Actio
             history.set_hindered(now, *node, "slow", !by.is_zero());
         }
         Action::Cordon(node, closed) => history.set_closed(now, *node, *closed),
-        Action::AddRule { id, rule } => history.add_rule(*id, rule),
+        Action::AddRule { id, rule } => history.add_rule(now, *id, rule),
         Action::RemoveRule { id } => history.remove_rule(now, *id),
         _ => {}
     }

@@ -13,6 +13,7 @@ mod link;
 mod orders;
 mod problem;
 mod quantity;
+mod questions;
 mod radio;
 mod shape;
 mod traffic;
@@ -35,6 +36,7 @@ pub use gate::{Comparison, GateSpec, Limit};
 pub use link::{Link, LinkError};
 pub use orders::Orders;
 pub use problem::{Problem, ScenarioErrors};
+pub use questions::Questions;
 pub use radio::{Border, BurstLoss, Crowd, Radio, Zone};
 pub use shape::nearest;
 pub use traffic::{Curve, Drivers, GroupDemand, Traffic};
@@ -150,6 +152,9 @@ pub struct Scenario {
     /// Orders that vans bring while they drive. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orders: Option<Orders>,
+    /// Questions that dispatchers ask of the cluster's agents. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub questions: Option<Questions>,
     /// What breaks, when, and for how long: exactly one verb each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultSpec>,
@@ -325,8 +330,7 @@ impl Scenario {
             NodeKind::Db => self.cluster.db,
             NodeKind::Vehicle => self.vehicles_len(),
             NodeKind::Watcher => self.watchers_len(),
-            // None yet: what they would be asked is asked by people.
-            NodeKind::Agent => 0,
+            NodeKind::Agent => self.cluster.agent,
         }
     }
 

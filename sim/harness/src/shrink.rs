@@ -164,8 +164,8 @@ impl<'a> Work<'a> {
                 });
             }
         }
-        use NodeKind::{Dns, Gateway, Health, Persistence, Router};
-        for kind in [Dns, Router, Gateway, Persistence, Health] {
+        use NodeKind::{Agent, Dns, Gateway, Health, Persistence, Router};
+        for kind in [Dns, Router, Gateway, Persistence, Health, Agent] {
             while self.smallest.nodes_len(kind) > 1
                 && self.with(|scenario| {
                     match kind {
@@ -173,6 +173,7 @@ impl<'a> Work<'a> {
                         NodeKind::Router => scenario.cluster.router -= 1,
                         NodeKind::Gateway => scenario.cluster.gateway -= 1,
                         NodeKind::Health => scenario.cluster.health -= 1,
+                        NodeKind::Agent => scenario.cluster.agent -= 1,
                         _ => scenario.cluster.persistence -= 1,
                     }
                     fit(scenario);

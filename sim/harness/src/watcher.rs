@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use drover_bus::hub::home_of;
 use drover_env::{Chain, Env};
-use drover_model::{NodeKind, NodeName, TenantId, VehicleId};
+use drover_model::{NodeKind, NodeName, TenantId, VehicleId, WallTime};
 use drover_quic::Trust;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::vehicle_id;
+use crate::door::LinkBounds;
 use crate::scenario::{Role, Scenario, Transport, Watchers};
 use link::Caller;
 use session::{Ended, Known};
@@ -68,6 +69,8 @@ pub struct Crowd {
     /// Where each router takes those of a WebSocket, and those of QUIC.
     routers: Arc<[(SocketAddr, SocketAddr)]>,
     vehicles: u32,
+    /// When the run begins.
+    start: WallTime,
     tenant: TenantId,
     tally: Arc<Tally>,
 }
@@ -76,6 +79,8 @@ pub struct Crowd {
 pub struct Plan {
     index: u32,
     group: Watchers,
+    /// What a customer's link shows, in time.
+    bounds: LinkBounds,
     /// The vehicle that a customer waits for.
     vehicle: Option<VehicleId>,
     token: String,
@@ -101,6 +106,7 @@ impl Crowd {
             hubs: entrances.hubs.into(),
             routers: entrances.routers.into(),
             vehicles: scenario.vehicles_len(),
+            start: scenario.world.start,
             tenant,
             tally: Arc::default(),
         }
@@ -111,8 +117,7 @@ impl Crowd {
     /// # Panics
     /// There is none of that number.
     pub fn plan(&self, index: u32, token: impl FnOnce(Option<VehicleId>) -> String) -> Plan {
-        let found = self.groups.iter().rev().find(|(first, _)| *first <= index);
-        let (begins, group) = *found.expect("the runner starts watchers that there are");
+        let (begins, group) = self.group(index);
         let vehicle =
             (group.role == Role::Customer).then(|| vehicle_id((index - begins) % self.vehicles.max(1)));
         let hubs = (0..self.hubs.len() as u32).map(|hub| NodeName::new(NodeKind::Hub, hub));
@@ -127,7 +132,23 @@ impl Crowd {
         };
         let first = home.filter(|_| ways.is_empty()).map_or(index, |hub| hub.index);
         let (token, hubs, tally) = (token(vehicle), self.hubs.clone(), self.tally.clone());
-        Plan { index, group, vehicle, token, hubs, ways, first, tally }
+        Plan { index, group, bounds: self.bounds(index), vehicle, token, hubs, ways, first, tally }
+    }
+
+    /// The group of the watcher of this number, and the number of its first.
+    fn group(&self, index: u32) -> (u32, Watchers) {
+        let found = self.groups.iter().rev().find(|(first, _)| *first <= index);
+        *found.expect("the runner starts watchers that there are")
+    }
+
+    /// What the link of the customer of this number shows, in time.
+    ///
+    /// # Panics
+    /// There is none of that number.
+    pub(crate) fn bounds(&self, index: u32) -> LinkBounds {
+        let (_, group) = self.group(index);
+        let at = |second: Option<Duration>| second.map(|second| self.start.plus(second));
+        LinkBounds { from: at(group.link_from), until: at(group.link_until) }
     }
 
     /// What all of them were told.
@@ -145,6 +166,15 @@ impl Plan {
         }
         let hub = at.checked_rem(self.hubs.len() as u32)?;
         Some((Some(NodeName::new(NodeKind::Hub, hub)), self.hubs[hub as usize]))
+    }
+
+    /// What it asks for. Half of the customers name their vehicle; the others ask for all that they may see, as the page of a share link
+    /// does, which knows no name.
+    fn topic(&self) -> String {
+        match self.vehicle {
+            Some(vehicle) if (self.index / 2).is_multiple_of(2) => format!("vehicle:{vehicle}"),
+            _ => "live_updates:all".to_owned(),
+        }
     }
 
     /// Half of them say who they are in the request, if there is one, the others in the first message.

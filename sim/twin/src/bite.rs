@@ -94,13 +94,16 @@ const BUGS_OF_NAMES: [(&str, &str); 1] = [("dead_node_answered", "a DNS server n
 const WITH_NAMES: &str = "dns_loss";
 
 /// Bugs of hubs, each looked for in the scenario of [`WITH_HUBS`] that has what it needs.
-const BUGS_OF_HUBS: [(&str, &str); 3] = [
+const BUGS_OF_HUBS: [(&str, &str); 5] = [
     ("older_fix_wins", "a hub shows the fix that came last, however old it is"),
     ("lease_never_expires", "a gateway sends a hub for ever what an earlier life of it wanted"),
     ("slow_client_blocks", "a hub tells nobody anything while one client does not read"),
+    ("share_link_too_wide", "a hub shows whoever comes by a share link what a dispatcher sees"),
+    ("stored_never_asked", "a hub does not ask what is stored of a vehicle that somebody comes to watch"),
 ];
-/// Scenarios in which what was published comes late, in which a hub comes back without its clients, and in which clients do not read.
-const WITH_HUBS: [&str; 3] = ["hub_loss", "hub_loss", "lunch_rush"];
+/// Scenarios in which what was published comes late, in which a hub comes back without its clients, in which clients do not read, in
+/// which share links begin and end, and in which vehicles stand.
+const WITH_HUBS: [&str; 5] = ["hub_loss", "hub_loss", "lunch_rush", "lunch_rush", "parked"];
 
 /// What became of one bug.
 enum Outcome {
@@ -136,8 +139,8 @@ pub(crate) fn bite(args: &BiteArgs) -> Result<u8, Stop> {
     let with_names = Ground::read(Path::new(WITH_NAMES))?;
     let [lost, closed] = WITH_NEWS.map(|name| Ground::read(Path::new(name)));
     let with_news = [lost?, closed?];
-    let [late, back, crowd] = WITH_HUBS.map(|name| Ground::read(Path::new(name)));
-    let with_hubs = [late?, back?, crowd?];
+    let with_hubs = WITH_HUBS.iter().map(|name| Ground::read(Path::new(name)));
+    let with_hubs = with_hubs.collect::<Result<Vec<_>, _>>()?;
     watch_interrupt();
     let (mut rows, mut missed) = (String::new(), 0);
     for &(name, what) in &bugs {

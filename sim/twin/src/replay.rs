@@ -97,7 +97,7 @@ fn known(scenario: &Scenario, node: NodeName, path: &Path) -> Result<(), Stop> {
         NodeKind::Hub => cluster.hub,
         NodeKind::Db => 1,
         NodeKind::Watcher => scenario.watchers_len(),
-        NodeKind::Agent => 0,
+        NodeKind::Agent => cluster.agent,
     };
     if node.index < count {
         return Ok(());

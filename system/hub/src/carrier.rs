@@ -76,6 +76,11 @@ pub(crate) async fn write(
     }
 }
 
+/// Counts a client that broke the rules of its carrier, and is let go for it.
+pub(crate) fn count_breach(live: &Live, key: SessionKey, reason: &'static str) {
+    live.env.event("hub.let_go", &[("reason", Value::Str(reason)), ("session", Value::U64(key.0))]);
+}
+
 /// Asks the core for a session; `over` is what carries it.
 pub(crate) fn open(
     live: &Live,

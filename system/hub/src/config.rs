@@ -134,7 +134,8 @@ pub struct Config {
     pub groups: Vec<Group>,
     /// Own address of the connections to persistence agents.
     pub bus_bind: SocketAddr,
-    /// Persistence agents, whom the HTTP API asks, in turn. With [hub.discovery]: until there is news of them.
+    /// Persistence agents, whom the HTTP API asks, in turn, and the live map about vehicles that the hub has not heard of. With
+    /// [hub.discovery]: until there is news of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub persistence: Vec<Peer>,
     /// Agents that answer questions, by turns. With [hub.discovery] those that have registered to, and until there is news of one

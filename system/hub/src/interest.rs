@@ -44,6 +44,8 @@ pub(crate) struct Interest {
     changes: VecDeque<(u64, Key, bool)>,
     /// When a key was given up last.
     given_up: Option<Instant>,
+    /// Keys that came to be wanted: what happened before nobody has told the hub. Asked for once, by [`Self::take_fresh`].
+    fresh: BTreeSet<Key>,
 }
 
 impl Interest {
@@ -88,6 +90,12 @@ impl Interest {
     }
 
     fn changed(&mut self, key: Key, added: bool) {
+        let covered = !matches!(key, Key::Tenant(_)) && self.keys.contains_key(&tenant_of(key));
+        if added && !covered {
+            self.fresh.insert(key);
+        } else {
+            self.fresh.remove(&key);
+        }
         self.version += 1;
         self.changes.push_back((self.version, key, added));
         if self.changes.len() > CHANGES_MAX {
@@ -151,6 +159,23 @@ impl Interest {
         keys.any(|key| self.keys.contains_key(&key))
     }
 
+    /// Keys of which what happened before is to be asked for, by tenant: each is given once. One whose whole tenant is wanted already is
+    /// none of them.
+    pub(crate) fn take_fresh(&mut self) -> BTreeMap<TenantId, BTreeSet<Key>> {
+        let mut by_tenant: BTreeMap<TenantId, BTreeSet<Key>> = BTreeMap::new();
+        for key in std::mem::take(&mut self.fresh) {
+            if let Key::Tenant(tenant) = tenant_of(key) {
+                by_tenant.entry(tenant).or_default().insert(key);
+            }
+        }
+        by_tenant
+    }
+
+    /// What was to be asked for got no answer: it is to be asked for again, as far as it is still wanted.
+    pub(crate) fn keep_fresh(&mut self, keys: BTreeSet<Key>) {
+        self.fresh.extend(keys.into_iter().filter(|key| self.keys.contains_key(key)));
+    }
+
     /// When it last gave up something that it had asked for.
     pub(crate) const fn given_up(&self) -> Option<Instant> {
         self.given_up
@@ -174,6 +199,13 @@ impl Interest {
         }
         let newer = self.changes.iter().filter(|(changed, ..)| *changed > version);
         Some(newer.map(|(_, key, added)| (*key, *added)).collect())
+    }
+}
+
+/// The key of all that belongs to a key's tenant.
+const fn tenant_of(key: Key) -> Key {
+    match key {
+        Key::Tenant(tenant) | Key::Vehicle(tenant, _) | Key::Cell(tenant, _) => Key::Tenant(tenant),
     }
 }
 
@@ -266,6 +298,32 @@ mod tests {
             interest.remove(now(), &want(), SessionKey(1), &[]);
         }
         assert_eq!(interest.changes_since(first), None, "too long ago");
+    }
+
+    #[test]
+    fn what_came_to_be_wanted_is_asked_for_once_and_again_without_an_answer() {
+        let mut interest = Interest::default();
+        let (vehicle, all) = (Key::Vehicle(tenant(), van()), Key::Tenant(tenant()));
+        let want = || Want::Vehicle(tenant(), van());
+        let fresh =
+            |keys: &[Key]| BTreeMap::from([(tenant(), keys.iter().copied().collect::<BTreeSet<_>>())]);
+        interest.add(want(), SessionKey(1), &[]);
+        interest.add(want(), SessionKey(2), &[]);
+        assert_eq!(interest.take_fresh(), fresh(&[vehicle]));
+        assert_eq!(interest.take_fresh(), BTreeMap::new(), "once");
+        interest.keep_fresh([vehicle].into());
+        assert_eq!(interest.take_fresh(), fresh(&[vehicle]), "nobody has answered");
+        for session in [1, 2] {
+            interest.remove(now(), &want(), SessionKey(session), &[]);
+        }
+        interest.keep_fresh([vehicle].into());
+        assert_eq!(interest.take_fresh(), BTreeMap::new(), "nobody wants it any more");
+        interest.add(want(), SessionKey(1), &[]);
+        assert_eq!(interest.take_fresh(), fresh(&[vehicle]), "what happened meanwhile nobody has told");
+        interest.remove(now(), &want(), SessionKey(1), &[]);
+        interest.add(Want::All(tenant()), SessionKey(3), &[]);
+        interest.add(want(), SessionKey(1), &[]);
+        assert_eq!(interest.take_fresh(), fresh(&[all]), "with all of them this one, too");
     }
 
     #[test]

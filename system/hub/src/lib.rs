@@ -25,6 +25,7 @@ mod outbox;
 mod protocol;
 mod quic;
 mod reach;
+mod recall;
 mod render;
 mod server;
 mod service;

@@ -32,7 +32,7 @@ use crate::live::Live;
 use crate::reach::Reach;
 use crate::server::{NoPages, Pages, Server};
 use crate::site::{LiveFleet, Site, SiteConfig};
-use crate::{directory, feed, intake, quic, tools};
+use crate::{directory, feed, intake, quic, recall, tools};
 
 /// How often the core looks after what is due where each fix is told at once.
 const TICK_WITHOUT: Duration = Duration::from_millis(100);
@@ -187,6 +187,7 @@ impl Hub {
         let planted = Planted {
             older_wins: env.planted("older_fix_wins"),
             slow_blocks: env.planted("slow_client_blocks"),
+            wide_links: env.planted("share_link_too_wide"),
         };
         let core =
             Core::new(env.node(), config.clone(), door, env.rng("hub sessions"), planted, Instant::now());
@@ -328,6 +329,9 @@ impl Hub {
             let stop = stop.clone();
             env.spawn("hub.notes", async move { api.keep_notes(stop).await })
         });
+        let forgets = env.planted("stored_never_asked");
+        let recalling =
+            (!forgets).then(|| env.spawn("hub.recall", recall::follow(live.clone(), self.pool.clone())));
         let drain = live.config.drain;
         let ends = async {
             match &self.member {
@@ -355,6 +359,9 @@ impl Hub {
         }
         ticking.abort();
         feeding.abort();
+        if let Some(recalling) = recalling {
+            recalling.abort();
+        }
         if let Some(following) = following {
             following.abort();
         }

@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -19,6 +20,9 @@ use crate::live::Live;
 
 /// Bytes that are read at once, and kept for each client.
 const READ_BYTES: usize = 1024;
+
+/// What a client is told that broke a rule which has no code of its own.
+const PROTOCOL: (u16, &str) = (1002, "protocol");
 
 /// A stream as the server has it after the upgrade.
 type Stream = Box<dyn ByteStream>;
@@ -71,21 +75,38 @@ async fn carry(live: &Arc<Live>, key: SessionKey, socket: &mut Socket, woken: &N
             }
             Some(Ok(Message::Binary(_))) => live.decide(|core| core.let_go(now, key, Farewell::Unsupported)),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => live.decide(|core| core.heard(now, key)),
-            Some(Ok(Message::Close(_))) => return Ended::ByClient,
+            Some(Ok(Message::Close(frame))) => {
+                if frame.is_some_and(|frame| was_corrected(&frame)) {
+                    carrier::count_breach(live, key, PROTOCOL.1);
+                }
+                return Ended::ByClient;
+            }
             Some(Ok(Message::Frame(_))) | None => return Ended::Gone,
-            Some(Err(error)) => return refusal_of(&error),
+            Some(Err(error)) => {
+                let Some((code, reason)) = breach_of(&error) else { return Ended::Gone };
+                carrier::count_breach(live, key, reason);
+                return Ended::Closed(code, reason);
+            }
         }
     }
 }
 
-/// The close code of what a client did wrong (RFC 6455 section 7.4.1).
-const fn refusal_of(error: &Error) -> Ended {
+/// Close code and reason of what a client did wrong (RFC 6455 section 7.4.1); `None` if it is gone.
+const fn breach_of(error: &Error) -> Option<(u16, &'static str)> {
     match error {
-        Error::Capacity(_) => Ended::Closed(1009, "too_large"),
-        Error::Utf8(_) => Ended::Closed(1007, "not_utf8"),
-        Error::Protocol(_) => Ended::Closed(1002, "protocol"),
-        _ => Ended::Gone,
+        Error::Capacity(_) => Some((Farewell::TooLarge.code(), Farewell::TooLarge.name())),
+        Error::Utf8(_) => Some((1007, "not_utf8")),
+        // It went away without a goodbye: there is nobody to tell what was wrong.
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Protocol(_) => Some(PROTOCOL),
+        _ => None,
     }
+}
+
+/// True if the client's close frame had a code that nobody may send (RFC 6455 section 7.4.2): the library answers it by itself, and
+/// shows its answer in the place of what came.
+fn was_corrected(frame: &CloseFrame) -> bool {
+    frame.code == CloseCode::Protocol && frame.reason.as_str() == "Protocol violation"
 }
 
 /// A WebSocket as a session writes to it.

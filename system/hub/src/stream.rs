@@ -104,11 +104,17 @@ async fn carry<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send>(
             Some(Ok(Frame::Pong)) => live.decide(|core| core.heard(now, key)),
             Some(Ok(Frame::Close { .. })) => return Ended::ByClient,
             // A client asks by a message whether its hub is there.
-            Some(Ok(Frame::Open(_) | Frame::Ping)) => return Ended::Closed(1002, "protocol"),
-            Some(Err(error)) => return closed(&error),
+            Some(Ok(Frame::Open(_) | Frame::Ping)) => return broken(live, key, (1002, "protocol")),
+            Some(Err(error)) => return broken(live, key, error.close()),
             None => return Ended::Gone,
         }
     }
+}
+
+/// A client broke a rule of the stream.
+fn broken(live: &Live, key: SessionKey, (code, reason): (u16, &'static str)) -> Ended {
+    carrier::count_breach(live, key, reason);
+    Ended::Closed(code, reason)
 }
 
 const fn closed(error: &LiveMapError) -> Ended {

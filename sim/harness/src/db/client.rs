@@ -8,8 +8,8 @@ use drover_model::orders::{Change, Command, Cursor, Geofence, Message, Order, Ro
 use drover_model::{NodeName, OrderId, ShareHash, TenantId, VehicleId, WallTime};
 use drover_simnet::{Effect, Sim};
 use drover_store::{
-    Answer as Looked, HistoryError, MemoryStore, Orders, OrdersError, Outcome, Store, StoreError,
-    Transaction, Waiting, Which,
+    Answer as Looked, Area, Bounds, DailyTotal, History, HistoryError, MemoryStore, Orders, OrdersError,
+    Outcome, Seen, Span, Store, StoreError, Transaction, Trip, Visit, Waiting, Which,
 };
 use futures_util::FutureExt;
 use rand::RngExt;
@@ -156,6 +156,38 @@ impl DbClient {
                 HistoryError::Unavailable { detail: detail.to_owned() }
             })
         })
+    }
+}
+
+impl History for DbClient {
+    fn newest_in(&self, tenant: TenantId, bounds: Bounds, limit: usize) -> Looked<'_, Seen> {
+        Box::pin(
+            async move { self.look(move |store| at_once(store.newest_in(tenant, bounds, limit))).await? },
+        )
+    }
+
+    fn track(&self, tenant: TenantId, vehicle: VehicleId, span: Span, limit: usize) -> Looked<'_, Seen> {
+        Box::pin(
+            async move { self.look(move |store| at_once(store.track(tenant, vehicle, span, limit))).await? },
+        )
+    }
+
+    fn visits(&self, tenant: TenantId, area: Area, span: Span, limit: usize) -> Looked<'_, Visit> {
+        Box::pin(
+            async move { self.look(move |store| at_once(store.visits(tenant, area, span, limit))).await? },
+        )
+    }
+
+    fn trips(&self, tenant: TenantId, vehicle: VehicleId, span: Span, limit: usize) -> Looked<'_, Trip> {
+        Box::pin(
+            async move { self.look(move |store| at_once(store.trips(tenant, vehicle, span, limit))).await? },
+        )
+    }
+
+    fn daily_totals(&self, tenant: TenantId, span: Span, limit: usize) -> Looked<'_, DailyTotal> {
+        Box::pin(
+            async move { self.look(move |store| at_once(store.daily_totals(tenant, span, limit))).await? },
+        )
     }
 }
 

@@ -18,8 +18,6 @@ use crate::scenario;
 const AGAIN_MIN_MS: u64 = 100;
 /// Longest wait.
 const AGAIN_MAX_MS: u64 = 2_000;
-/// How long a short message is of use: some send intervals.
-const SHORT_MESSAGE_LASTS: Duration = Duration::from_secs(15);
 /// How long a message is of use.
 const MESSAGE_LASTS: Duration = Duration::from_secs(3600);
 
@@ -86,7 +84,7 @@ impl Desk {
         let message = message.map(MessageId::from_bits);
         if let Some(message) = message {
             let short = self.downlink_rng.random_bool(self.config.short_message_share);
-            let lasts = if short { SHORT_MESSAGE_LASTS } else { MESSAGE_LASTS };
+            let lasts = if short { self.config.short_message } else { MESSAGE_LASTS };
             let expires = self.service.env.wall().plus(lasts);
             let body = format!("next stop: {:.5} {:.5}", to.lat(), to.lon());
             let (vehicle, to_vehicle) = (self.vehicle, true);

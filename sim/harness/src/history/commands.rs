@@ -7,9 +7,9 @@ use drover_model::WallTime;
 
 use super::events::Fields;
 
-/// A command may be carried out so much after it was over: what the receiver says of the time is as old as its newest fix, and the disk
-/// takes its time to write it down.
-const LATE_BY: Duration = Duration::from_secs(15);
+/// A command may be carried out so much after it was over: a tracker without a receiver's time goes by its own, and the disk takes its
+/// time to write it down.
+const LATE_BY: Duration = Duration::from_secs(5);
 
 /// Commands of all vehicles, by the vehicle's index.
 #[derive(Debug, Clone, Default)]

@@ -15,7 +15,7 @@ use crate::report::TimelineEvent;
 const TIMELINE_MAX: usize = 50_000;
 
 /// Events that are counted and have no line in the timeline: there are too many.
-const UNTOLD: [&str; 11] = [
+const UNTOLD: [&str; 12] = [
     "duplicate_dropped",
     "credit_withheld",
     "persist_failed",
@@ -27,6 +27,7 @@ const UNTOLD: [&str; 11] = [
     "news_old",
     "watcher_connect",
     "watcher_move",
+    "vehicle_recalled",
 ];
 
 /// The fields of an event, by position.
@@ -73,6 +74,8 @@ impl Observer for History {
         state.packets.event(at, now, node, name, &values);
         state.news.event(at, node, name, &values);
         state.watching.event(at, now, node, name, &values);
+        state.links.event(at, node, name, &values);
+        state.recalls.event(at, node, name, &values);
         if node.kind == NodeKind::Vehicle {
             state.vehicle_event(at, now, node, name, &values);
             state.commands.event(at, now, node.index as usize, name, &values);
@@ -143,6 +146,10 @@ fn counted_as(name: &str, values: &Fields<'_>) -> Option<(&'static str, u64)> {
         "watcher.moved" => ("watcher_move", 1),
         "watcher.refused" => ("watcher_refused", 1),
         "hub.let_go" if values.text("reason") == "slow" => ("slow_let_go", 1),
+        "hub.recalled" => ("vehicle_recalled", 1),
+        "question.answered" => ("question_answered", 1),
+        "question.unanswered" if values.number("steps") > 0 => ("question_broken_off", 1),
+        "question.unanswered" => ("question_unanswered", 1),
         "node.crashed" => ("node_crash", 1),
         "db.failed_over" => ("store_failover", 1),
         "disk.spoilt" => ("disk_spoilt", 1),

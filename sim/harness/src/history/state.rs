@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use super::moves::Moves;
 use super::quiet::Quiet;
 use super::restarts::Restarts;
-use super::{Causes, Commands, Drains, News, Packets, VehicleHistory, Watching};
+use super::{Causes, Commands, Drains, Links, News, Packets, Recalls, VehicleHistory, Watching};
 use crate::model::Model;
 use crate::report::{Latency, Series, TimelineEvent, metrics};
 
@@ -41,6 +41,8 @@ pub(super) struct State {
     pub(super) packets: Packets,
     pub(super) news: News,
     pub(super) watching: Watching,
+    pub(super) links: Links,
+    pub(super) recalls: Recalls,
     pub(super) moves: Moves,
     /// Sessions that each gateway has open.
     pub(super) sessions: BTreeMap<NodeName, u64>,
@@ -103,6 +105,8 @@ impl State {
             packets: Packets::default(),
             news: News::new(),
             watching: Watching::new(),
+            links: Links::default(),
+            recalls: Recalls::default(),
             moves: Moves::default(),
             sessions: BTreeMap::new(),
             events: metrics::EVENTS.iter().map(|(name, _)| (*name, 0)).collect(),

@@ -1,6 +1,7 @@
 //! What watchers saw of vehicles, held against what hubs had.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use drover_model::{NodeKind, NodeName, VehicleId, WallTime};
@@ -19,7 +20,7 @@ pub const HEARD_WITHIN: Duration = Duration::from_secs(3);
 const ROUTERS_SETTLE: Duration = Duration::from_secs(15);
 
 /// What one watcher sees in its present session.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Watcher {
     hub: Option<NodeName>,
     healthy: bool,
@@ -27,10 +28,26 @@ struct Watcher {
     routed: bool,
     /// All vehicles, or one; `None` of one that looks at a part of the map.
     wants: Option<Option<VehicleId>>,
+    /// Times of fixes that it may be shown, in Unix milliseconds.
+    may_see: RangeInclusive<u64>,
     /// Newest time seen of each vehicle, in milliseconds.
     newest: BTreeMap<VehicleId, u64>,
     /// Of each vehicle the oldest fix that its hub has and it has not seen: since when, and of what time.
     waits: BTreeMap<VehicleId, (Duration, u64)>,
+}
+
+impl Default for Watcher {
+    fn default() -> Self {
+        Self {
+            hub: None,
+            healthy: false,
+            routed: false,
+            wants: None,
+            may_see: 0..=u64::MAX,
+            newest: BTreeMap::new(),
+            waits: BTreeMap::new(),
+        }
+    }
 }
 
 /// What was seen, judged.
@@ -39,6 +56,8 @@ pub struct Watching {
     watchers: BTreeMap<NodeName, Watcher>,
     /// Newest time that a hub has of each vehicle, in its present life.
     hubs: BTreeMap<(NodeName, VehicleId), u64>,
+    /// What hubs know by what is stored: it is no news, however soon it is seen. Times in Unix milliseconds.
+    recalled: BTreeSet<(NodeName, VehicleId, u64)>,
     /// What is between hubs and watchers, or hinders either.
     rules: BTreeSet<u32>,
     hindered: BTreeSet<(NodeName, &'static str)>,
@@ -72,6 +91,7 @@ impl Watching {
         Self {
             watchers: BTreeMap::new(),
             hubs: BTreeMap::new(),
+            recalled: BTreeSet::new(),
             rules: BTreeSet::new(),
             hindered: BTreeSet::new(),
             routers_away: BTreeSet::new(),
@@ -171,6 +191,12 @@ impl Watching {
                 self.delivered += u64::from(self.asked_for);
                 self.hub_has(at, node, values);
             }
+            (NodeKind::Hub, "hub.recalled") => {
+                if let Some(vehicle) = values.vehicle() {
+                    self.recalled.insert((node, vehicle, values.number("time_us") / 1_000));
+                }
+                self.hub_has(at, node, values);
+            }
             (NodeKind::Hub, "hub.unwanted") => self.judge_unwanted(at, node, values),
             (NodeKind::Hub, "node.crashed" | "node.stopped" | "node.draining" | "node.started_again") => {
                 self.hubs.retain(|(hub, _), _| *hub != node);
@@ -190,7 +216,12 @@ impl Watching {
                 self.watchers.insert(node, watcher);
             }
             (NodeKind::Watcher, "watcher.subscribed") => {
-                self.watchers.entry(node).or_default().wants = Some(values.vehicle());
+                let watcher = self.watchers.entry(node).or_default();
+                watcher.wants = Some(values.vehicle());
+                // A dispatcher has no share link, and no bounds.
+                if values.vehicle().is_some() {
+                    watcher.may_see = values.number("from_ms")..=values.number("until_ms");
+                }
             }
             (NodeKind::Watcher, _) => {
                 if matches!(name, "watcher.lost" | "watcher.let_go" | "node.crashed" | "node.stopped") {
@@ -234,7 +265,7 @@ impl Watching {
                 Some(Some(one)) => one == vehicle,
                 None => false,
             };
-            if wants && watcher.healthy && watcher.hub == Some(hub) {
+            if wants && watcher.healthy && watcher.hub == Some(hub) && watcher.may_see.contains(&time_ms) {
                 watcher.waits.entry(vehicle).or_insert((at, time_ms));
             }
         }
@@ -254,6 +285,7 @@ impl Watching {
         }
         *newest = (*newest).max(time_ms);
         let healthy = watcher.healthy;
+        let recalled = watcher.hub.is_some_and(|hub| self.recalled.contains(&(hub, vehicle, time_ms)));
         if let Some((since, of_ms)) = watcher.waits.get(&vehicle).copied()
             && time_ms >= of_ms
         {
@@ -261,7 +293,7 @@ impl Watching {
             self.awaited += 1;
             self.judge_wait(node, vehicle, since, at);
         }
-        if values.number("live") == 1 && healthy {
+        if values.number("live") == 1 && healthy && !recalled {
             let fix_at = WallTime::from_micros(time_ms as i64 * 1_000);
             self.to_watcher.saturating_record(now.since(fix_at).as_micros() as u64);
         }

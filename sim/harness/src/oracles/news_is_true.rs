@@ -96,9 +96,9 @@ mod tests {
             both_ways: true,
             effect: LinkEffect::Partition,
         };
-        assert_eq!(judge(&|history| history.add_rule(0, &cut)), OracleOutcome::NotChecked);
+        assert_eq!(judge(&|history| history.add_rule(Duration::ZERO, 0, &cut)), OracleOutcome::NotChecked);
         let borne = LinkRule { effect: LinkEffect::Loss(0.2), ..cut };
-        assert_eq!(judge(&|history| history.add_rule(0, &borne)), OracleOutcome::Fail);
+        assert_eq!(judge(&|history| history.add_rule(Duration::ZERO, 0, &borne)), OracleOutcome::Fail);
         let agents_gone = |history: &History| {
             for index in 0..2 {
                 history.event(ms(21_000), NodeName::new(NodeKind::Health, index), "node.crashed", &[]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use drover_model::{NodeKind, NodeName};
 
 use super::result;
-use crate::cluster::dispatcher;
+use crate::cluster::{asker, dispatcher};
 use crate::history::History;
 use crate::report::OracleResult;
 use crate::scenario::Scenario;
@@ -25,6 +25,7 @@ pub fn tasks_given_back(
     let sessions = history.sessions();
     // Each agent is called twice over, and each calls and probes everybody.
     let agents = u64::from(scenario.nodes_len(NodeKind::Health));
+    let askers = scenario.questions.map_or(0, |questions| u64::from(questions.askers));
     let nodes = [NodeKind::Dns, NodeKind::Router, NodeKind::Gateway, NodeKind::Persistence, NodeKind::Hub]
         .map(|kind| scenario.nodes_len(kind));
     judge(tasks, |node| match node.kind {
@@ -43,10 +44,15 @@ pub fn tasks_given_back(
         _ if node == dispatcher(scenario) => {
             u64::from(scenario.vehicles_len() + scenario.nodes_len(NodeKind::Persistence))
         }
-        _ => {
+        // A connection to each hub, and whoever asks by it.
+        _ if node == asker(scenario) => u64::from(scenario.nodes_len(NodeKind::Hub)) + askers,
+        NodeKind::Agent => u64::from(scenario.nodes_len(NodeKind::Hub)) + askers,
+        NodeKind::Dns | NodeKind::Persistence | NodeKind::Hub => {
             let callers =
-                u64::from(scenario.nodes_len(NodeKind::Gateway)) + u64::from(scenario.orders.is_some());
-            callers + 2 * agents + u64::from(scenario.watchers_len())
+                u64::from(scenario.nodes_len(NodeKind::Gateway) + scenario.nodes_len(NodeKind::Hub))
+                    + u64::from(scenario.orders.is_some());
+            let called = scenario.nodes_len(NodeKind::Persistence) + scenario.nodes_len(NodeKind::Agent);
+            callers + u64::from(called) + askers + 2 * agents + u64::from(scenario.watchers_len())
         }
     })
 }

@@ -1,7 +1,7 @@
-//! Invariants 24, 25 and 26.
+//! Invariants 24, 25, 26 and 30.
 
 use super::result;
-use crate::history::{FRESH_WITHIN, HEARD_WITHIN, Watching};
+use crate::history::{FRESH_WITHIN, HEARD_WITHIN, Recalls, Watching};
 use crate::report::OracleResult;
 
 /// Per vehicle, no session ever shows an older fix after a newer one (design's oracle 3): judged by what watchers read.
@@ -27,13 +27,24 @@ pub fn hubs_get_what_they_want(watching: &Watching) -> OracleResult {
     result("hubs_get_what_they_want", &statement, watching.delivered, watching.first_unwanted.clone())
 }
 
+/// Whoever comes to watch a vehicle is soon shown where it was last, by what was stored then, or something newer: one that stands says
+/// nothing, and its hub may never have heard of it. Judged of those who take what they are told, while hub, agents and database work and
+/// nothing is between them.
+pub fn watchers_see_what_is_stored(recalls: &Recalls) -> OracleResult {
+    let within_s = FRESH_WITHIN.as_secs();
+    let statement =
+        format!("Whoever comes to watch a vehicle sees within {within_s} s what was stored of it, or newer.");
+    result("watchers_see_what_is_stored", &statement, recalls.checks, recalls.first_missing.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use drover_env::Value;
-    use drover_model::{NodeKind, NodeName, VehicleId, WallTime};
+    use drover_model::{Epoch, Fix, NodeKind, NodeName, Position, TenantId, VehicleId, WallTime};
     use drover_simnet::Observer;
+    use drover_store::{Origin, Row};
 
     use super::*;
     use crate::history::History;
@@ -90,6 +101,43 @@ mod tests {
         assert_eq!(story.judged(2_000)[0], Pass, "another hub may know less");
         story.sees(1_400, 799);
         assert_eq!(story.judged(2_000)[0], Fail);
+    }
+
+    /// A customer of VAN-1, of which a fix of second 20 was stored, comes at 30 s to a hub; `then` is what happens until 40 s.
+    fn check_recall(expected: OracleOutcome, then: impl Fn(&Story)) {
+        let story = Story::new(true);
+        let (van, watcher) = (VehicleId::new("VAN-1").expect("a name"), NodeName::new(NodeKind::Watcher, 4));
+        let row = Row {
+            tenant: TenantId::new("acme").expect("a name"),
+            vehicle: van,
+            origin: Origin::Spool(Epoch::new(1).expect("small")),
+            fix: Fix::bare(1, WallTime::from_secs(20), Position::new(60.17, 24.94).expect("a place")),
+        };
+        story.0.stored(Duration::from_secs(21), &row);
+        let connected = [("hub", Value::U64(1)), ("healthy", Value::U64(1))];
+        story.tell(30_000, watcher, "watcher.connected", &connected);
+        let asked = [("vehicle", Value::Vehicle(van)), ("until_ms", Value::U64(u64::MAX))];
+        story.tell(30_000, watcher, "watcher.subscribed", &asked);
+        then(&story);
+        let found = watchers_see_what_is_stored(&story.0.recalls(Duration::from_secs(40)));
+        assert_eq!(found.outcome, expected, "{:?}", found.violation);
+    }
+
+    #[test]
+    fn who_comes_is_shown_what_is_stored_unless_something_hinders_that() {
+        use OracleOutcome::{Fail, NotChecked, Pass};
+        let agent = NodeName::new(NodeKind::Persistence, 0);
+        check_recall(Pass, |story| story.sees(32_900, 20_000));
+        check_recall(Pass, |story| story.sees(32_900, 32_000));
+        check_recall(Fail, |story| story.sees(33_100, 20_000));
+        check_recall(Fail, |story| story.sees(31_000, 19_999));
+        check_recall(Fail, |_| {});
+        check_recall(NotChecked, |story| story.tell(31_000, agent, "node.crashed", &[]));
+        check_recall(NotChecked, |story| story.tell(31_000, HUB, "node.crashed", &[]));
+        check_recall(NotChecked, |story| story.tell(31_000, agent, "db.error", &[]));
+        check_recall(NotChecked, |story| story.tell(31_000, WATCHER, "watcher.lost", &[]));
+        let other = NodeName::new(NodeKind::Hub, 7);
+        check_recall(Fail, |story| story.tell(31_000, other, "node.crashed", &[]));
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub const FANOUT: [(&str, &str); 3] = [
 ];
 
 /// Recovery paths and their causes: how often each was taken.
-pub const EVENTS: [(&str, &str); 60] = [
+pub const EVENTS: [(&str, &str); 64] = [
     ("connect", "a vehicle's first session was set up"),
     ("reconnect", "a vehicle set up a session after it had lost one"),
     ("reconnect_most", "sessions that one vehicle lost, at most"),
@@ -158,6 +158,10 @@ pub const EVENTS: [(&str, &str); 60] = [
     ("watcher_move", "a watcher moved to another port"),
     ("watcher_refused", "a hub refused what a watcher asked"),
     ("slow_let_go", "a hub let a watcher go that took too little of what it had asked for"),
+    ("vehicle_recalled", "a hub showed where a vehicle is by what is stored, because it had not heard of it"),
+    ("question_answered", "a question got its whole answer"),
+    ("question_unanswered", "a question ended without a word of an answer"),
+    ("question_broken_off", "a question ended after some steps of its answer"),
     ("news_old", "a service went on for a second with news that was more than two seconds old"),
 ];
 

@@ -163,6 +163,7 @@ fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
         let message = "[hub] means nothing without hubs: add `hub` to [cluster]".to_owned();
         shape.problem_at("hub", message);
     }
+    check_questions(scenario, shape);
     for (index, group) in scenario.watchers.iter().enumerate() {
         if group.role == Role::Customer && group.pan_every.is_some() {
             let message = "`pan_every_s` is for dispatchers: a customer sees one vehicle".to_owned();
@@ -173,6 +174,25 @@ fn check_cluster(scenario: &Scenario, shape: &mut Shape<'_>) {
                 shape.problem_at(&format!("watchers[{index}].{key}"), message.to_owned());
             }
         };
+        for (key, bound) in [("link_from_s", group.link_from), ("link_until_s", group.link_until)] {
+            ways(
+                bound.is_some() && group.role != Role::Customer,
+                key,
+                &format!("`{key}` is of a share link, and dispatchers have none: it is for customers"),
+            );
+            ways(
+                bound.is_some() && scenario.modes.contains(&Mode::Live),
+                key,
+                &format!(
+                    "`{key}` is kept in virtual time alone: take \"live\" out of `modes`, or leave it out"
+                ),
+            );
+        }
+        ways(
+            group.link_from.zip(group.link_until).is_some_and(|(from, until)| from >= until),
+            "link_until_s",
+            "`link_until_s`: the link ends before it begins",
+        );
         let (routed, quic) = (group.via_routers, group.transport == Transport::Quic);
         ways(
             routed && scenario.cluster.router == 0,
@@ -280,6 +300,28 @@ fn node_problem(scenario: &Scenario, verb: &str, pattern: NodePattern) -> Option
     })
 }
 
+/// Questions go by hubs, and agents answer nothing else; both are of virtual time alone.
+fn check_questions(scenario: &Scenario, shape: &mut Shape<'_>) {
+    let live = scenario.modes.contains(&Mode::Live);
+    let asked = [
+        ("questions", scenario.questions.is_some(), "[questions]"),
+        ("cluster.agent", scenario.cluster.agent > 0, "`agent`"),
+    ];
+    for (path, given, name) in asked {
+        if !given || shape.is_broken(path) {
+            continue;
+        }
+        if scenario.cluster.hub == 0 {
+            shape.problem_at(path, format!("{name}: questions go by hubs: add `hub` to [cluster]"));
+        } else if live {
+            let message = format!(
+                "{name}: questions are asked in virtual time alone: take \"live\" out of `modes`, or leave it out"
+            );
+            shape.problem_at(path, message);
+        }
+    }
+}
+
 /// A link over which nothing goes, or on which the verb does nothing.
 fn link_problem(scenario: &Scenario, verb: &str, link: Link) -> Option<String> {
     let (from, to) = (link.from.kind, link.to.kind);
@@ -293,7 +335,8 @@ fn link_problem(scenario: &Scenario, verb: &str, link: Link) -> Option<String> {
         };
         return Some(format!(
             "`{verb}`: nothing goes between {from} and {to}; links are {first}, gateway and persistence, \
-             persistence and db, gateway and hub, hub and watcher, health and each of dns, router, gateway, hub and persistence"
+             persistence and db, gateway and hub, hub and persistence, hub and agent, hub and watcher, health and each of dns, router, \
+             gateway, hub and persistence"
         ));
     }
     let db = from == NodeKind::Db || to == NodeKind::Db;

@@ -29,6 +29,9 @@ pub struct Cluster {
     /// Health agents, which tell everybody of everybody; with 0, everybody keeps to the list of all. Default 0.
     #[schemars(range(min = 0, max = 8))]
     pub health: u32,
+    /// Agents that answer questions in words; with 0, nobody does. Default 0.
+    #[schemars(range(min = 0, max = 64))]
+    pub agent: u32,
     /// Databases: 1.
     #[schemars(range(min = 1, max = 1))]
     pub db: u32,
@@ -41,7 +44,7 @@ pub struct Cluster {
 impl Default for Cluster {
     fn default() -> Self {
         let rotate = Duration::from_secs(24 * 3600);
-        Self { router: 0, gateway: 1, persistence: 1, hub: 0, dns: 0, health: 0, db: 1, rotate }
+        Self { router: 0, gateway: 1, persistence: 1, hub: 0, dns: 0, health: 0, agent: 0, db: 1, rotate }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::quantity::millis;
+use super::quantity::{millis, seconds};
 
 /// A dispatcher gives vans orders, and their real trips drive them: an order is made, assigned and begun when its van sets off,
 /// its stop is where the trip leads, and it is done when the van drives on.
@@ -18,10 +18,14 @@ pub struct Orders {
     /// Share of the orders of which the driver is told by a message, 0 to 1. Default 0.5.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub message_share: f64,
-    /// Share of the messages that are of use for a quarter of a minute, and not for an hour, 0 to 1: a vehicle that can not be reached
-    /// gets them too late. Default 0.
+    /// Share of the messages that are of use for `short_message_s`, and not for an hour, 0 to 1: a vehicle that can not be reached gets
+    /// them too late. Default 0.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub short_message_share: f64,
+    /// How long those are of use, in seconds. Default 15: some send intervals.
+    #[serde(rename = "short_message_s", with = "seconds")]
+    #[schemars(with = "f64", range(min = 0.1, max = 3_600.0))]
+    pub short_message: Duration,
     /// Share of the orders for which the vehicle gets a route, 0 to 1; half of those routes are changed a moment later. Default 0.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub route_share: f64,
@@ -50,6 +54,7 @@ impl Default for Orders {
             trip_share: 1.0,
             message_share: 0.5,
             short_message_share: 0.0,
+            short_message: Duration::from_secs(15),
             route_share: 0.0,
             failed_share: 0.1,
             cancelled_share: 0.05,

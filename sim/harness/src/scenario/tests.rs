@@ -265,9 +265,43 @@ fn kinds_and_modes_of_later_versions_are_refused() {
             "[cluster]\nrouter = 1\n[[faults]]\nat_s = 1\nfor_s = 1\npartition = \"vehicle/* -> gateway/0\"\n",
         ),
         &[
-            "11:13: `partition`: nothing goes between vehicle and gateway; links are vehicle and router, router and gateway, gateway and persistence, persistence and db, gateway and hub, hub and watcher, health and each of dns, router, gateway, hub and persistence",
+            "11:13: `partition`: nothing goes between vehicle and gateway; links are vehicle and router, router and gateway, gateway and persistence, persistence and db, gateway and hub, hub and persistence, hub and agent, hub and watcher, health and each of dns, router, gateway, hub and persistence",
         ],
     );
+}
+
+#[test]
+fn share_links_are_of_customers_and_end_after_they_begin() {
+    let watchers = |lines: &str| small(&format!("[cluster]\nhub = 1\n[[watchers]]\ncount = 2\n{lines}\n"));
+    check(
+        &watchers("link_until_s = 5"),
+        &["10:16: `link_until_s` is of a share link, and dispatchers have none: it is for customers"],
+    );
+    check(
+        &watchers("role = \"customer\"\nlink_from_s = 5\nlink_until_s = 5"),
+        &["12:16: `link_until_s`: the link ends before it begins"],
+    );
+    let customers = parse(&watchers("role = \"customer\"\nlink_from_s = 4.5")).watchers;
+    assert_eq!(customers[0].link_from, Some(Duration::from_millis(4_500)));
+}
+
+#[test]
+fn questions_go_by_hubs_in_virtual_time() {
+    check(
+        &small("[questions]\n[cluster]\nagent = 1\n"),
+        &[
+            "6:1: [questions]: questions go by hubs: add `hub` to [cluster]",
+            "8:9: `agent`: questions go by hubs: add `hub` to [cluster]",
+        ],
+    );
+    check(
+        &format!("modes = [\"live\"]\n{}", small("[cluster]\nhub = 1\n[questions]\naskers = 2\n")),
+        &[
+            "9:1: [questions]: questions are asked in virtual time alone: take \"live\" out of `modes`, or leave it out",
+        ],
+    );
+    let asked = parse(&small("[cluster]\nhub = 1\nagent = 2\n[questions]\naskers = 2\n"));
+    assert_eq!(asked.questions.map(|questions| questions.askers), Some(2));
 }
 
 #[test]

@@ -74,6 +74,24 @@ pub struct Watchers {
     )]
     #[schemars(with = "Option<f64>", range(min = 1.0, max = 86_400.0))]
     pub rebind_every: Option<Duration>,
+    /// A customer's share link shows nothing from before this second of the run. Absent: it has no beginning.
+    #[serde(
+        rename = "link_from_s",
+        with = "seconds::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<f64>", range(min = 0.0, max = 604_800.0))]
+    pub link_from: Option<Duration>,
+    /// A customer's share link ends at this second of the run. Absent: it is good for the whole run.
+    #[serde(
+        rename = "link_until_s",
+        with = "seconds::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<f64>", range(min = 1.0, max = 604_800.0))]
+    pub link_until: Option<Duration>,
     /// True if each is sent to the home hub of its vehicle, as share links do; of dispatchers it means nothing. Default false: the
     /// hubs in turn.
     #[serde(default)]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use drover_env::{Env, Value};
-use drover_model::{NodeKind, NodeName, VehicleId};
+use drover_model::{NodeKind, NodeName, VehicleId, WallTime};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -123,11 +123,7 @@ impl Attending<'_> {
         // Sequences begin anew with the session.
         self.known.seq = 0;
         if self.plan.group.pan_every.is_none() {
-            let topic = match self.plan.vehicle {
-                Some(vehicle) => format!("vehicle:{vehicle}"),
-                None => "live_updates:all".to_owned(),
-            };
-            link.say(&json!({"action": "SUBSCRIBE", "topic": topic, "id": 2})).await?;
+            link.say(&json!({"action": "SUBSCRIBE", "topic": self.plan.topic(), "id": 2})).await?;
             self.tell_subscribed();
         }
         Some(())
@@ -144,7 +140,15 @@ impl Attending<'_> {
 
     fn tell_subscribed(&self) {
         match self.plan.vehicle {
-            Some(vehicle) => self.env.event("watcher.subscribed", &[("vehicle", Value::Vehicle(vehicle))]),
+            Some(vehicle) => {
+                let millis = |at: WallTime| at.as_micros().max(0) as u64 / 1_000;
+                let fields = [
+                    ("vehicle", Value::Vehicle(vehicle)),
+                    ("from_ms", Value::U64(self.plan.bounds.from.map_or(0, millis))),
+                    ("until_ms", Value::U64(self.plan.bounds.until.map_or(u64::MAX, millis))),
+                ];
+                self.env.event("watcher.subscribed", &fields);
+            }
             None if self.plan.group.pan_every.is_none() => self.env.event("watcher.subscribed", &[]),
             None => {}
         }
@@ -298,6 +302,10 @@ impl Attending<'_> {
                 let [lon, lat] = place.geometry.coordinates;
                 self.saw(vehicle, place.properties.time_ms, (lon, lat), live);
             }
+            // A customer must not learn whose vehicle it is.
+            None if place.is_some() && self.plan.vehicle.is_some() => {
+                self.env.event("watcher.told_name", &[])
+            }
             None => self.env.event("watcher.malformed", &[]),
         }
     }
@@ -308,10 +316,13 @@ impl Attending<'_> {
         if self.plan.group.pan_every.is_some() {
             self.known.places.insert(vehicle, place);
         }
+        let e7 = |degrees: f64| Value::I64((degrees * 1e7).round() as i64);
         let fields = [
             ("vehicle", Value::Vehicle(vehicle)),
             ("time_ms", Value::U64(time_ms)),
             ("live", Value::U64(u64::from(live))),
+            ("lon_e7", e7(place.0)),
+            ("lat_e7", e7(place.1)),
         ];
         self.env.event("watcher.seen", &fields);
     }

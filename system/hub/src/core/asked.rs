@@ -1,6 +1,6 @@
 //! What the core is asked by what stands around it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
 use drover_bus::hub::Key;
@@ -67,6 +67,16 @@ impl Core {
     /// Keys that changed after `version`, and whether they are wanted now; `None` if that is too long ago.
     pub fn keys_since(&self, version: u64) -> Option<BTreeMap<Key, bool>> {
         self.interest.changes_since(version)
+    }
+
+    /// What came to be wanted, and of which nobody has told the hub what happened before: each is given once.
+    pub(crate) fn take_fresh(&mut self) -> BTreeMap<TenantId, BTreeSet<Key>> {
+        self.interest.take_fresh()
+    }
+
+    /// What was to be asked for got no answer.
+    pub(crate) fn keep_fresh(&mut self, keys: BTreeSet<Key>) {
+        self.interest.keep_fresh(keys);
     }
 
     /// Tenants of which somebody wants to hear what else happens.

@@ -24,6 +24,33 @@ impl Core {
     ) -> bool {
         self.newest_fix = self.newest_fix.max(Some(fix.time));
         let taken = self.fleet.take(now, tenant, vehicle, epoch, fix);
+        self.tell_of(now, wall, tenant, taken)
+    }
+
+    /// Takes what is stored as the newest of a vehicle, if somebody wants it and nothing newer is known: whatever is heard of the same
+    /// moment overrules it.
+    pub fn take_stored(
+        &mut self,
+        now: Instant,
+        wall: WallTime,
+        (tenant, vehicle): (TenantId, VehicleId),
+        fix: Fix,
+    ) -> bool {
+        if !self.interest.wants(tenant, vehicle, &[directory_cell(cell_of(fix.position))]) {
+            return false;
+        }
+        let age = wall.since(fix.time);
+        let taken = self.fleet.take(now, tenant, vehicle, 0, fix);
+        if let Taken::Newest { place, .. } = taken
+            && age >= self.config.silent_after
+        {
+            self.fleet.silence(place);
+        }
+        self.tell_of(now, wall, tenant, taken)
+    }
+
+    /// Puts before whoever wants it what became of a fix. Returns false if it is not the newest.
+    fn tell_of(&mut self, now: Instant, wall: WallTime, tenant: TenantId, taken: Taken) -> bool {
         let Taken::Newest { place, from, was_silent } = taken else { return false };
         if from.is_none() || was_silent {
             self.silences.insert(now + self.config.silent_after, place);

@@ -1,3 +1,5 @@
+mod recalled;
+
 use std::collections::BTreeSet;
 
 use drover_bus::hub::Key;
@@ -540,7 +542,8 @@ async fn a_hub_knows_what_it_did_not_ask_for() {
 
 #[tokio::test(start_paused = true)]
 async fn planted_bugs_do_what_they_are_called() {
-    let mut bench = Bench::new(Config::default(), Planted { older_wins: true, slow_blocks: true });
+    let mut bench =
+        Bench::new(Config::default(), Planted { older_wins: true, slow_blocks: true, wide_links: false });
     assert!(bench.fix(1, 1_900) && bench.fix(1, 1_899));
     let [slow, good] = ["dispatcher", "driver"].map(|token| bench.open(token, Encoding::Json));
     bench.core.collect(bench.now, slow);
@@ -548,4 +551,17 @@ async fn planted_bugs_do_what_they_are_called() {
     bench.read(good);
     bench.pass(1_000);
     assert!(bench.read(good).is_empty());
+    for (wide_links, expected) in [(false, vec![1_001]), (true, vec![999, 1_001])] {
+        let mut bench = Bench::new(Config::default(), Planted { wide_links, ..Planted::default() });
+        let customer = bench.open("customer:VAN-1/7/12", Encoding::Json);
+        bench.say(customer, &subscribe("live_updates:all"));
+        for _ in 0..2 {
+            bench.read(customer);
+            bench.pass(100);
+        }
+        bench.read(customer);
+        assert!(bench.fix(2, 999) && bench.fix(1, 1_001));
+        bench.pass(100);
+        assert_eq!(times(&bench.read(customer)[0]), expected, "{wide_links}");
+    }
 }

@@ -188,6 +188,12 @@ impl Bench {
         self.metrics.counts().iter().filter(|(event, ..)| *event == name).map(|(.., count)| count).sum()
     }
 
+    /// How often an event occurred for this reason.
+    pub(crate) fn counted_as(&self, name: &str, reason: &str) -> u64 {
+        let all = self.metrics.counts();
+        all.iter().filter(|(event, of, _)| *event == name && of == reason).map(|(.., count)| count).sum()
+    }
+
     /// Tells the hub to stop, and waits until it has.
     pub(crate) async fn stop(&mut self) {
         self.cancel.cancel();

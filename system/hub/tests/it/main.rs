@@ -1,8 +1,9 @@
-//! The hub on real sockets: a gateway publishes, clients see it; whoever breaks the protocol or does not belong is told so.
+//! The hub on real sockets: a gateway publishes, clients see it; whoever breaks the protocol or does not belong is told so, and counted.
 
 mod asking;
 mod bench;
 mod quic;
+mod rfc6455;
 mod tcp;
 
 use std::time::Duration;
@@ -88,46 +89,6 @@ async fn what_is_no_session_is_answered_by_the_pages() {
     assert!(bench.raw(&get("/live-map/probe")).await.starts_with("HTTP/1.1 200"));
     assert!(!missing.to_lowercase().contains("\r\ndate:"), "its clock is no env's");
     assert!(bench.raw("NONSENSE\r\n\r\n").await.starts_with("HTTP/1.1 400"));
-}
-
-/// A frame as a client must send it: masked (RFC 6455 section 5.3).
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mask = [1, 2, 3, 4];
-    let mut bytes = vec![first, 0x80 | payload.len() as u8];
-    bytes.extend(mask);
-    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    bytes
-}
-
-#[tokio::test]
-async fn whoever_breaks_the_protocol_gets_its_close_code() {
-    let config = Config { message_bytes_max: 1_000, ..Config::default() };
-    let bench = Bench::start(config).await;
-    let code = async |bytes: &[u8]| {
-        let mut client = bench.client(Some("dispatcher"), None).await;
-        client.write_raw(bytes).await;
-        client.closed().await
-    };
-    assert_eq!(code(&[0x81, 1, b'x']).await, 1002, "not masked");
-    assert_eq!(code(&frame(0x83, b"x")).await, 1002, "an opcode that is reserved");
-    assert_eq!(code(&frame(0xc1, b"x")).await, 1002, "an extension that was not agreed on");
-    assert_eq!(code(&frame(0x81, &[0xc3, 0x28])).await, 1007, "not UTF-8");
-    assert_eq!(code(&frame(0x82, b"x")).await, 1003, "a binary message");
-    assert_eq!(code(&[0x81, 0xfe, 0x10, 0, 1, 2, 3, 4]).await, 1009, "four thousand bytes");
-    assert_eq!(code(&frame(0x09, b"x")).await, 1002, "a ping in fragments");
-    assert_eq!(code(&frame(0x88, &[])).await, 1005, "a close without a code is answered with one");
-}
-
-#[tokio::test]
-async fn fragments_are_joined_and_pings_between_them_answered() {
-    let bench = Bench::start(Config::default()).await;
-    let mut client = bench.client(Some("dispatcher"), None).await;
-    client.write_raw(&frame(0x01, br#"{"action":"#)).await;
-    client.write_raw(&frame(0x89, b"hi")).await;
-    client.write_raw(&frame(0x80, br#""PING","id":3}"#)).await;
-    assert_eq!(client.next("pong").await.expect("told")["id"], 3);
-    client.say("{").await;
-    assert_eq!(client.next("error").await.expect("told")["code"], "bad_json");
 }
 
 #[tokio::test]

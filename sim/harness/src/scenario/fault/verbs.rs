@@ -254,8 +254,10 @@ pub(in crate::scenario) const DB_LINK_VERBS: [&str; 5] = ["partition", "loss", "
 
 /// True if nodes of these kinds speak with each other.
 pub(in crate::scenario) fn speak(one: NodeKind, other: NodeKind) -> bool {
-    use NodeKind::{Db, Dns, Gateway, Health, Hub, Persistence, Router, Vehicle, Watcher};
+    use NodeKind::{Agent, Db, Dns, Gateway, Health, Hub, Persistence, Router, Vehicle, Watcher};
     let pairs = [
+        (Hub, Agent),
+        (Hub, Persistence),
         (Gateway, Hub),
         (Hub, Watcher),
         (Hub, Health),

@@ -53,7 +53,7 @@ fn a_fault_that_would_do_nothing_is_refused() {
     check_fault(
         "at_s = 1\npartition = \"vehicle/* -> persistence/0\"",
         &[
-            "8:13: `partition`: nothing goes between vehicle and persistence; links are vehicle and gateway, gateway and persistence, persistence and db, gateway and hub, hub and watcher, health and each of dns, router, gateway, hub and persistence",
+            "8:13: `partition`: nothing goes between vehicle and persistence; links are vehicle and gateway, gateway and persistence, persistence and db, gateway and hub, hub and persistence, hub and agent, hub and watcher, health and each of dns, router, gateway, hub and persistence",
         ],
     );
     for verb in ["delay = \"db/0 -> persistence/*\"\ndelay_ms = 5", "clog = \"persistence/0 <-> db/0\""] {
