@@ -425,11 +425,11 @@ impl<'a> Run<'a> {
             oracles::new_go_to_the_living(&self.history),
             oracles::the_living_are_not_called_dead(&self.history),
             oracles::names_lead_to_the_living(&self.history),
+            oracles::links_show_one_delivery(&self.history.links(), &self.cluster.db.store),
             oracles::watchers_never_go_back(&watching),
             oracles::watchers_stay_fresh(&watching),
             oracles::hubs_get_what_they_want(&watching),
             oracles::watchers_see_what_is_stored(&self.history.recalls(ended)),
-            oracles::links_show_one_delivery(&self.history.links(), &self.cluster.db.store),
         ];
         if self.scenario.orders.is_some() {
             let (dispatch, settled) = (&self.cluster.dispatch, !self.interrupted);

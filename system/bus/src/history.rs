@@ -33,6 +33,22 @@ message! {
     } &[]
 }
 
+/// Which vehicles.
+#[derive(Clone, PartialEq, Eq, Message, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct VehiclesQuery {
+    /// Whose.
+    #[prost(string, optional, tag = "1")]
+    pub tenant: Option<String>,
+    /// Which ones, [`ROWS_MAX`] at most.
+    #[prost(string, repeated, tag = "2")]
+    pub vehicle_ids: Vec<String>,
+}
+
+impl Iibin for VehiclesQuery {
+    const SCHEMA: &'static Schema = &schema(&[]);
+}
+
 message! {
     /// Which vehicle, from when to before when.
     VehicleQuery {
@@ -191,6 +207,13 @@ reader!(
     AreaQuery,
     FixList,
     "Newest position of every vehicle in an area, by vehicle."
+);
+reader!(
+    NewestOf,
+    "newestOf",
+    VehiclesQuery,
+    FixList,
+    "Newest position of each of some vehicles, by vehicle; of one that has none, nothing."
 );
 reader!(
     Track,

@@ -1,13 +1,14 @@
 //! Asks what is stored of vehicles that clients come to watch: a hub hears of a vehicle when it moves next, and one that stands may be
 //! silent for hours. What is heard meanwhile is never overruled by what is stored.
 //!
-//! A question is of a part of the map, not of a vehicle: where the answer would be too long the part is asked for in quarters.
+//! Who wants vehicles asks for those; all else is a question of a part of the map, and where its answer would be too long the part is
+//! asked for in quarters.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_bus::history::{AreaQuery, NewestPositions};
+use drover_bus::history::{AreaQuery, FixList, NewestOf, NewestPositions, ROWS_MAX, VehiclesQuery};
 use drover_bus::hub::Key;
 use drover_bus::{CallError, CallOptions, Pool, Route};
 use drover_env::Value;
@@ -43,17 +44,18 @@ struct Part {
 impl Part {
     const EARTH: Self = Self { south: -90.0, west: -180.0, north: 90.0, east: 180.0 };
 
-    /// The part that has all of these keys: where a vehicle is nobody knows.
-    fn of(keys: &BTreeSet<Key>) -> Self {
-        let cells = keys.iter().map(|key| match key {
-            Key::Cell(_, cell) => CellIndex::try_from(*cell).ok(),
-            Key::Tenant(_) | Key::Vehicle(..) => None,
+    /// The part that has all of these keys; `None` if they are of vehicles alone.
+    fn of(keys: &BTreeSet<Key>) -> Option<Self> {
+        let cells = keys.iter().filter_map(|key| match key {
+            Key::Cell(_, cell) => Some(CellIndex::try_from(*cell).ok()),
+            Key::Tenant(_) => Some(None),
+            Key::Vehicle(..) => None,
         });
-        let Some(cells) = cells.collect::<Option<Vec<_>>>() else { return Self::EARTH };
+        let Some(cells) = cells.collect::<Option<Vec<_>>>() else { return Some(Self::EARTH) };
         let corners = cells.iter().flat_map(|cell| cell.boundary().iter().copied().collect::<Vec<_>>());
-        let around = corners.map(Self::at).reduce(Self::and).unwrap_or(Self::EARTH);
+        let around = corners.map(Self::at).reduce(Self::and)?;
         // Cells on both sides of the antimeridian, or at a pole.
-        if around.east - around.west > 180.0 { Self::EARTH } else { around }
+        Some(if around.east - around.west > 180.0 { Self::EARTH } else { around })
     }
 
     fn at(corner: LatLng) -> Self {
@@ -120,12 +122,16 @@ pub(crate) async fn follow(live: Arc<Live>, pool: Pool) {
 
 /// Asks for all that is in these keys of a tenant, and takes it.
 async fn recall(live: &Live, pool: &Pool, tenant: TenantId, keys: &BTreeSet<Key>) -> Result<(), CallError> {
-    let mut parts = vec![Part::of(keys)];
+    let options = || CallOptions::within(ANSWER_WITHIN);
+    let take_all = |list: FixList| list.fixes.iter().for_each(|fix| take(live, tenant, fix));
+    for vehicles in of_vehicles(tenant, keys) {
+        take_all(pool.call::<NewestOf>(Route::RoundRobin, &vehicles, options()).await?);
+    }
+    let mut parts: Vec<Part> = Part::of(keys).into_iter().collect();
     for _ in 0..QUESTIONS_MAX {
         let Some(part) = parts.pop() else { return Ok(()) };
-        let options = CallOptions::within(ANSWER_WITHIN);
-        match pool.call::<NewestPositions>(Route::RoundRobin, &part.query(tenant), options).await {
-            Ok(list) => list.fixes.iter().for_each(|fix| take(live, tenant, fix)),
+        match pool.call::<NewestPositions>(Route::RoundRobin, &part.query(tenant), options()).await {
+            Ok(list) => take_all(list),
             // More than one answer holds.
             Err(CallError::Refused(_)) => parts.extend(part.quarters().into_iter().flatten()),
             Err(error) => return Err(error),
@@ -133,6 +139,21 @@ async fn recall(live: &Live, pool: &Pool, tenant: TenantId, keys: &BTreeSet<Key>
     }
     live.env.event("hub.recall_failed", &[("reason", Value::Str("too_many"))]);
     Ok(())
+}
+
+/// Questions of the vehicles among these keys: none if they are asked for with all others of their tenant.
+fn of_vehicles(tenant: TenantId, keys: &BTreeSet<Key>) -> Vec<VehiclesQuery> {
+    if keys.contains(&Key::Tenant(tenant)) {
+        return Vec::new();
+    }
+    let ids = keys.iter().filter_map(|key| match key {
+        Key::Vehicle(_, vehicle) => Some(vehicle.to_string()),
+        Key::Tenant(_) | Key::Cell(..) => None,
+    });
+    let ids: Vec<String> = ids.collect();
+    let query =
+        |ids: &[String]| VehiclesQuery { tenant: Some(tenant.to_string()), vehicle_ids: ids.to_vec() };
+    ids.chunks(ROWS_MAX).map(query).collect()
 }
 
 fn take(live: &Live, tenant: TenantId, stored: &GeoTelemetry) {
@@ -172,15 +193,24 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_asked_for_by_what_is_around_them_and_all_else_everywhere() {
-        let helsinki = Part::of(&[cell(60.17, 24.94), cell(60.25, 25.1)].into());
+    fn cells_are_asked_for_by_what_is_around_them_and_tenants_everywhere() {
+        let helsinki = Part::of(&[cell(60.17, 24.94), cell(60.25, 25.1)].into()).expect("a part");
         assert!(helsinki.south < 60.17 && helsinki.north > 60.25, "{helsinki:?}");
         assert!(helsinki.west < 24.94 && helsinki.east > 25.1, "{helsinki:?}");
         assert!(helsinki.north - helsinki.south < 0.4 && helsinki.east - helsinki.west < 0.8, "{helsinki:?}");
-        assert_eq!(Part::of(&[cell(0.0, 179.999), cell(0.0, -179.999)].into()), Part::EARTH);
-        assert_eq!(Part::of(&[cell(60.17, 24.94), Key::Tenant(tenant())].into()), Part::EARTH);
-        let van = VehicleId::new("VAN-1").expect("a name");
-        assert_eq!(Part::of(&[Key::Vehicle(tenant(), van)].into()), Part::EARTH);
+        assert_eq!(Part::of(&[cell(0.0, 179.999), cell(0.0, -179.999)].into()), Some(Part::EARTH));
+        assert_eq!(Part::of(&[cell(60.17, 24.94), Key::Tenant(tenant())].into()), Some(Part::EARTH));
+    }
+
+    #[test]
+    fn vehicles_are_asked_for_by_their_names() {
+        let van = Key::Vehicle(tenant(), VehicleId::new("VAN-1").expect("a name"));
+        assert_eq!(Part::of(&[van].into()), None);
+        let asked = of_vehicles(tenant(), &[van, cell(60.17, 24.94)].into());
+        let expected =
+            VehiclesQuery { tenant: Some("acme".to_owned()), vehicle_ids: vec!["VAN-1".to_owned()] };
+        assert_eq!(asked, [expected]);
+        assert_eq!(of_vehicles(tenant(), &[van, Key::Tenant(tenant())].into()), [], "with all others");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use drover_bus::history::{
-    AreaQuery, DailyTotals, FixList, NewestPositions, ROWS_MAX, SpanQuery, TotalInfo, TotalList, Track,
-    TripInfo, TripList, Trips, VehicleQuery, VisitInfo, VisitList, VisitQuery, Visits,
+    AreaQuery, DailyTotals, FixList, NewestOf, NewestPositions, ROWS_MAX, SpanQuery, TotalInfo, TotalList,
+    Track, TripInfo, TripList, Trips, VehicleQuery, VehiclesQuery, VisitInfo, VisitList, VisitQuery, Visits,
 };
 use drover_bus::{AgentBuilder, CallError};
 use drover_model::MetersPerSecond;
@@ -36,6 +36,7 @@ pub(crate) fn with_tools(agent: AgentBuilder, history: &Arc<dyn History>) -> Age
     }
     agent
         .tool::<NewestPositions, _, _>(on(history, newest))
+        .tool::<NewestOf, _, _>(on(history, newest_of))
         .tool::<Track, _, _>(on(history, track))
         .tool::<Visits, _, _>(on(history, visits))
         .tool::<Trips, _, _>(on(history, trips))
@@ -47,6 +48,17 @@ async fn newest(history: Arc<dyn History>, query: AreaQuery) -> Result<FixList, 
     let min = place(query.south, query.west)?;
     let bounds = Bounds { min, max: place(query.north, query.east)? };
     let seen = history.newest_in(tenant, bounds, ROWS_MAX).await.map_err(away)?;
+    Ok(FixList { fixes: seen.iter().map(fix).collect() })
+}
+
+async fn newest_of(history: Arc<dyn History>, query: VehiclesQuery) -> Result<FixList, CallError> {
+    let tenant = tenant(query.tenant.as_deref())?;
+    if query.vehicle_ids.len() > ROWS_MAX {
+        let many = format!("vehicle_ids has {} entries, at most {ROWS_MAX} may be", query.vehicle_ids.len());
+        return Err(CallError::BadArguments(many));
+    }
+    let vehicles = query.vehicle_ids.iter().map(|id| vehicle(Some(id))).collect::<Result<_, _>>()?;
+    let seen = history.newest_of(tenant, vehicles).await.map_err(away)?;
     Ok(FixList { fixes: seen.iter().map(fix).collect() })
 }
 

@@ -1,5 +1,7 @@
 //! What is asked of stored fixes, apart from any database.
 
+use std::collections::BTreeSet;
+
 use drover_env::BoxFuture;
 use drover_model::{Degrees, GeofenceId, Meters, MetersPerSecond, Position, TenantId, VehicleId, WallTime};
 
@@ -152,6 +154,9 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<Vec<T>, HistoryError>>;
 pub trait History: Send + Sync {
     /// Newest position of every vehicle within `bounds`, by vehicle.
     fn newest_in(&self, tenant: TenantId, bounds: Bounds, limit: usize) -> Answer<'_, Seen>;
+
+    /// Newest position of each of `vehicles` that has one, by vehicle.
+    fn newest_of(&self, tenant: TenantId, vehicles: BTreeSet<VehicleId>) -> Answer<'_, Seen>;
 
     /// Where a vehicle was, in the order of event time: late fixes in their place.
     fn track(&self, tenant: TenantId, vehicle: VehicleId, span: Span, limit: usize) -> Answer<'_, Seen>;

@@ -1,5 +1,6 @@
 //! An agent's way to the database and back.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -164,6 +165,10 @@ impl History for DbClient {
         Box::pin(
             async move { self.look(move |store| at_once(store.newest_in(tenant, bounds, limit))).await? },
         )
+    }
+
+    fn newest_of(&self, tenant: TenantId, vehicles: BTreeSet<VehicleId>) -> Looked<'_, Seen> {
+        Box::pin(async move { self.look(move |store| at_once(store.newest_of(tenant, vehicles))).await? })
     }
 
     fn track(&self, tenant: TenantId, vehicle: VehicleId, span: Span, limit: usize) -> Looked<'_, Seen> {

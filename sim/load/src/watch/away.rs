@@ -1,5 +1,6 @@
 //! A store in memory that can be away, or answer nobody, as a database can.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use drover_env::{BoxFuture, Watched};
@@ -93,6 +94,10 @@ impl Trail for Away {
 impl History for Away {
     fn newest_in(&self, tenant: TenantId, bounds: Bounds, limit: usize) -> Answer<'_, Seen> {
         self.look(move |store| store.newest_in(tenant, bounds, limit))
+    }
+
+    fn newest_of(&self, tenant: TenantId, vehicles: BTreeSet<VehicleId>) -> Answer<'_, Seen> {
+        self.look(move |store| store.newest_of(tenant, vehicles))
     }
 
     fn track(&self, tenant: TenantId, vehicle: VehicleId, span: Span, limit: usize) -> Answer<'_, Seen> {

@@ -2,7 +2,7 @@
 //!
 //! The definitions are those of the functions in `migrations/`, written a second time; a suite holds both to the same answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
 
 use drover_model::{FixFlags, GeofenceId, Meters, Position, TenantId, VehicleId, WallTime};
@@ -24,16 +24,27 @@ const MOVING_MIN_MPS: f64 = 1.0;
 /// Radius of the sphere that PostGIS measures on.
 const EARTH_M: f64 = 6_371_008.771_415_059;
 
+/// The newest of each vehicle's fixes.
+fn newest(rows: impl IntoIterator<Item = Row>) -> BTreeMap<VehicleId, Row> {
+    let mut newest: BTreeMap<VehicleId, Row> = BTreeMap::new();
+    for row in rows {
+        match newest.get(&row.vehicle) {
+            Some(there) if there.fix.time >= row.fix.time => {}
+            _ => drop(newest.insert(row.vehicle, row)),
+        }
+    }
+    newest
+}
+
 impl History for MemoryStore {
     fn newest_in(&self, tenant: TenantId, bounds: Bounds, limit: usize) -> Answer<'_, Seen> {
-        let mut newest: BTreeMap<VehicleId, Row> = BTreeMap::new();
-        for row in self.of_tenant(tenant) {
-            match newest.get(&row.vehicle) {
-                Some(there) if there.fix.time >= row.fix.time => {}
-                _ => drop(newest.insert(row.vehicle, row)),
-            }
-        }
+        let newest = newest(self.of_tenant(tenant));
         answer(newest.values().filter(|row| bounds.contains(row.fix.position)).map(seen), limit)
+    }
+
+    fn newest_of(&self, tenant: TenantId, vehicles: BTreeSet<VehicleId>) -> Answer<'_, Seen> {
+        let of_these = self.of_tenant(tenant).into_iter().filter(|row| vehicles.contains(&row.vehicle));
+        answer(newest(of_these).values().map(seen), vehicles.len())
     }
 
     fn track(&self, tenant: TenantId, vehicle: VehicleId, span: Span, limit: usize) -> Answer<'_, Seen> {

@@ -3,8 +3,8 @@
 //! Not in the transaction of a batch: a row per vehicle and batch would cost as much as the batch, and two batches with the same
 //! vehicles would wait for each other. What an agent has not written when it ends is found again in the fixes of the last hour.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use drover_model::{Degrees, MetersPerSecond, TenantId, VehicleId, WallTime};
@@ -109,6 +109,26 @@ impl Newest {
             }
         }
         all.into_values().filter(|seen| bounds.contains(seen.position)).collect()
+    }
+
+    /// The same of some of a tenant's vehicles.
+    pub(super) fn complete_of(
+        &self,
+        tenant: TenantId,
+        vehicles: &BTreeSet<VehicleId>,
+        written: Vec<Seen>,
+    ) -> Vec<Seen> {
+        let mut all: BTreeMap<VehicleId, Seen> =
+            written.into_iter().map(|seen| (seen.vehicle, seen)).collect();
+        for vehicle in vehicles {
+            let held = self.of_vehicles.get(&(tenant, *vehicle)).map(|place| &place.seen);
+            if let Some(held) =
+                held.filter(|held| all.get(vehicle).is_none_or(|there| there.time < held.time))
+            {
+                all.insert(*vehicle, held.clone());
+            }
+        }
+        all.into_values().collect()
     }
 }
 

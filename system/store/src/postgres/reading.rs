@@ -1,5 +1,7 @@
 //! What services ask of the stored fixes: each question is a function of the schema (migration 4).
 
+use std::collections::BTreeSet;
+
 use drover_model::{
     Degrees, GeofenceId, Meters, MetersPerSecond, OutOfRange, Position, TenantId, VehicleId, WallTime,
 };
@@ -51,6 +53,14 @@ impl History for PostgresStore {
             let written = self.reading(async |link| newest_in(link, tenant, bounds, limit).await).await;
             let written = within(written, limit)?;
             within(Ok(self.newest().complete(tenant, bounds, written)), limit)
+        })
+    }
+
+    fn newest_of(&self, tenant: TenantId, vehicles: BTreeSet<VehicleId>) -> Answer<'_, Seen> {
+        Box::pin(async move {
+            let written = self.reading(async |link| newest_of(link, tenant, &vehicles).await).await;
+            let written = within(written, vehicles.len())?;
+            Ok(self.newest().complete_of(tenant, &vehicles, written))
         })
     }
 
@@ -137,6 +147,24 @@ async fn newest_in(
         .bind(bounds.max.lon())
         .bind(bounds.max.lat())
         .bind(one_more(limit))
+        .fetch_all(connection)
+        .await
+        .map_err(|error| describe_any(&error))?;
+    rows.iter().map(|row| seen(row, vehicle(row)?)).collect()
+}
+
+/// Newest position of each of these vehicles.
+async fn newest_of(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    vehicles: &BTreeSet<VehicleId>,
+) -> Result<Vec<Seen>, String> {
+    let text = format!(
+        "SELECT vehicle_id, {SEEN} FROM public.newest_positions WHERE tenant_id = $1 AND vehicle_id = ANY($2) ORDER BY vehicle_id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(text))
+        .bind(tenant.as_str())
+        .bind(vehicles.iter().map(VehicleId::as_str).collect::<Vec<_>>())
         .fetch_all(connection)
         .await
         .map_err(|error| describe_any(&error))?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_bus::history::{
-    AreaQuery, Corner, DailyTotals, NewestPositions, SpanQuery, Track, Trips, VehicleQuery, VisitQuery,
-    Visits,
+    AreaQuery, Corner, DailyTotals, NewestOf, NewestPositions, ROWS_MAX, SpanQuery, Track, Trips,
+    VehicleQuery, VehiclesQuery, VisitQuery, Visits,
 };
 use drover_bus::{CallOptions, NodeAddr, Pool, PoolConfig, Route};
 use drover_env::real::{self, Metrics};
@@ -152,6 +152,10 @@ async fn a_drive_has_its_trips_its_visits_its_totals_and_its_newest_place() {
     assert_eq!(store.newest_in(acme(), bounds(23.0, 24.1), ALL).await.expect("positions"), []);
     let nobody = TenantId::new("rival").expect("a valid name");
     assert_eq!(store.newest_in(nobody, bounds(24.0, 25.0), ALL).await.expect("positions"), []);
+    let unknown = VehicleId::new("NOBODY").expect("a valid name");
+    assert_eq!(store.newest_of(acme(), [vehicle(), unknown].into()).await.expect("positions"), newest);
+    assert_eq!(store.newest_of(acme(), [unknown].into()).await.expect("positions"), []);
+    assert_eq!(store.newest_of(nobody, [vehicle()].into()).await.expect("positions"), []);
     assert_eq!(store.track(nobody, vehicle(), span, ALL).await.expect("a track"), []);
 }
 
@@ -218,6 +222,11 @@ async fn a_newest_place_is_written_now_and_then_and_its_agent_knows_it_before() 
     put(&agent, &rows[1..2]).await;
     agent.write_newest().await.expect("not yet");
     assert_eq!((time_in(&agent).await, time_in(&other).await), (time(1), time(0)));
+    let newest_of = async |store: &PostgresStore| {
+        store.newest_of(acme(), [rows[0].vehicle].into()).await.expect("positions")[0].time
+    };
+    assert_eq!([newest_of(&agent).await], time(1)[..]);
+    assert_eq!([newest_of(&other).await], time(0)[..]);
     // Gone from where the database still has it.
     let there = Bounds { min: rows[0].fix.position, max: rows[0].fix.position };
     assert_eq!(other.newest_in(acme(), there, ALL).await.expect("positions").len(), 1);
@@ -458,6 +467,12 @@ async fn a_hub_asks_over_the_bus_and_a_gateway_may_not() {
     let newest =
         hub.call::<NewestPositions>(Route::RoundRobin, &area, options()).await.expect("positions").fixes;
     assert_eq!(newest.iter().map(|fix| fix.time_us).collect::<Vec<_>>(), [at(5100)]);
+    let by_name = VehiclesQuery { tenant: tenant.clone(), vehicle_ids: vec!["V".to_owned()] };
+    let by_name = hub.call::<NewestOf>(Route::RoundRobin, &by_name, options()).await.expect("positions");
+    assert_eq!(by_name.fixes, newest);
+    let many = VehiclesQuery { tenant: tenant.clone(), vehicle_ids: vec!["V".to_owned(); ROWS_MAX + 1] };
+    let refused = hub.call::<NewestOf>(Route::RoundRobin, &many, options()).await.expect_err("too many");
+    assert!(refused.to_string().contains("at most 10000"), "{refused}");
 
     let corner = |lat, lon| Corner { lat: Some(lat), lon: Some(lon) };
     let corners = vec![corner(59.9, 24.02), corner(60.1, 24.02), corner(60.1, 24.05), corner(59.9, 24.05)];
