@@ -304,7 +304,7 @@ impl Attending<'_> {
             }
             // A customer must not learn whose vehicle it is.
             None if place.is_some() && self.plan.vehicle.is_some() => {
-                self.env.event("watcher.told_name", &[])
+                self.env.event("watcher.told_name", &[]);
             }
             None => self.env.event("watcher.malformed", &[]),
         }
