@@ -62,7 +62,7 @@ fn a_key_in_the_wrong_table_is_sent_to_the_right_one() {
     check(
         &small("[cluster]\nzzz = 1\n"),
         &[
-            "7:1: unknown key `zzz` in [cluster]; known are `db`, `dns`, `gateway`, `health`, `hub`, `persistence`, `rotate_s`, `router`",
+            "7:1: unknown key `zzz` in [cluster]; known are `agent`, `db`, `dns`, `gateway`, `health`, `hub`, `persistence`, `rotate_s`, `router`",
         ],
     );
 }

@@ -15,6 +15,8 @@ use tracing::warn;
 
 /// Longest that a service may take to open its sockets.
 const BOUND_WITHIN: Duration = Duration::from_secs(10);
+/// A service does nothing that takes longer without giving way.
+const HOLDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Makes a service's whole life, for each time that it is started.
 pub(crate) type Make = Box<dyn Fn(Life) -> BoxFuture<'static, Result<(), String>> + Send>;
@@ -58,24 +60,41 @@ impl State {
 /// While it is shut nothing of a service runs.
 #[derive(Debug, Default)]
 struct Gate {
-    shut: Mutex<bool>,
-    opened: Condvar,
+    way: Mutex<Way>,
+    changed: Condvar,
+}
+
+/// How a gate is.
+#[derive(Debug, Default)]
+struct Way {
+    shut: bool,
+    /// Its thread stands before it.
+    holds: bool,
 }
 
 impl Gate {
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.shut.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Way> {
+        self.way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set(&self, shut: bool) {
-        *self.lock() = shut;
-        self.opened.notify_all();
+        self.lock().shut = shut;
+        self.changed.notify_all();
     }
 
     /// Blocks the thread while it is shut.
     fn pass(&self) {
-        let shut = self.opened.wait_while(self.lock(), |shut| *shut);
-        drop(shut.unwrap_or_else(PoisonError::into_inner));
+        let mut way = self.lock();
+        way.holds = true;
+        self.changed.notify_all();
+        let way = self.changed.wait_while(way, |way| way.shut);
+        way.unwrap_or_else(PoisonError::into_inner).holds = false;
+    }
+
+    /// Waits until the thread stands before it.
+    fn wait_until_it_holds(&self) {
+        let waited = self.changed.wait_timeout_while(self.lock(), HOLDS_WITHIN, |way| way.shut && !way.holds);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -107,7 +126,7 @@ impl Seat {
         match &self.running {
             None => State::Down,
             Some(running) if running.ended.load(Ordering::Relaxed) => State::Down,
-            Some(running) if *running.gate.lock() => State::Hung,
+            Some(running) if running.gate.lock().shut => State::Hung,
             Some(running) if running.cancel.is_cancelled() => State::Draining,
             Some(_) => State::Up,
         }
@@ -162,6 +181,7 @@ impl Seat {
             let gate = running.gate.clone();
             // It has one thread: whoever blocks that stops everything.
             drop(running.handle.spawn(async move { gate.pass() }));
+            running.gate.wait_until_it_holds();
         }
     }
 
