@@ -1,5 +1,5 @@
 /** What ages and states mean for the eye: words, freshness, lateness. Pure. */
-import type { Order, OrderState, Status, Stop, TrackerStates } from './types'
+import type { Message, Order, OrderState, Status, Stop, TrackerStates } from './types'
 
 export const ALL_STATUSES: readonly Status[] = ['moving', 'idling', 'stopped', 'silent']
 
@@ -85,6 +85,18 @@ export type TrackerState = 'queued' | 'delivered' | 'applied' | 'expired' | 'ref
 export function trackerState(states: TrackerStates | null | undefined): TrackerState | null {
   if (!states) return null
   return (['applied', 'refused', 'expired', 'delivered'] as const).find((state) => states[state]) ?? 'queued'
+}
+
+/** An answer about a thing, or what the feed has told of it while the answer was on its way: whichever changed last. */
+export function newer<T extends { changed: string }>(known: T | undefined, answer: T): T {
+  return known && known.changed > answer.changed ? known : answer
+}
+
+/** The same of a message, whose moments on its way to the tracker are set once each, and apart from its state. */
+export function newerMessage(known: Message | undefined, answer: Message): Message {
+  const states = { ...answer.states }
+  for (const [state, at] of Object.entries(known?.states ?? {}) as [keyof TrackerStates, string | null][]) states[state] = at ?? states[state] ?? null
+  return { ...newer(known, answer), states: known?.states || answer.states ? states : null }
 }
 
 /** What is known, with what a change says: a change names only the moments that it sets, a new thing all of them. */

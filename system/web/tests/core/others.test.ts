@@ -5,10 +5,10 @@ import { de } from '../../src/core/de'
 import { en } from '../../src/core/en'
 import { inRouteOrder, whatChanged } from '../../src/core/route'
 import { positionAt, trackMeters } from '../../src/core/scrub'
-import { ageText, board, freshness, lateBy, mergedStates, nextStop, orderLateBy, trackerState } from '../../src/core/status'
+import { ageText, board, freshness, lateBy, mergedStates, newer, newerMessage, nextStop, orderLateBy, trackerState } from '../../src/core/status'
 import { Streets } from '../../src/core/streets'
 import { choose, setLanguage, t } from '../../src/core/text'
-import type { Order, Stop, TrackPoint } from '../../src/core/types'
+import type { Message, Order, Stop, TrackPoint } from '../../src/core/types'
 import { FrameMeter } from '../../src/map/frames'
 import { joined, straightRun } from '../../src/map/labels'
 import { markerPx } from '../../src/map/markers'
@@ -32,6 +32,18 @@ describe('what a tracker says', () => {
     expect(mergedStates({ queued: 'a', applied: 'b' }, { queued: 'c' }, true)).toEqual({ queued: 'c' })
     expect(mergedStates({ queued: 'a' }, undefined, false)).toEqual({ queued: 'a' })
     expect(mergedStates(undefined, undefined, false)).toBeNull()
+  })
+
+  it('an answer that comes after the feed has told more takes nothing back', () => {
+    const order = { id: 'a', state: 'planned', changed: '2026-03-02T07:00:01Z' }
+    const later = { ...order, state: 'assigned', changed: '2026-03-02T07:00:02Z' }
+    expect([newer(later, order), newer(order, later), newer(undefined, order)]).toEqual([later, later, order])
+    const sent: Message = { id: 'm', vehicle: 'V', to_vehicle: true, body: 'hello', state: 'queued', created: 'a', changed: 'a', states: { queued: 'a', applied: null } }
+    const told: Message = { ...sent, states: { queued: 'a', delivered: 'b', applied: 'c' } }
+    expect(newerMessage(told, sent)).toEqual(told)
+    expect(newerMessage(sent, told)).toEqual(told)
+    expect(newerMessage({ ...told, state: 'read', changed: 'd' }, sent)).toEqual({ ...told, state: 'read', changed: 'd' })
+    expect(newerMessage(undefined, { ...sent, states: undefined }).states).toBeNull()
   })
 })
 

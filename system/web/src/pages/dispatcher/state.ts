@@ -10,7 +10,7 @@ import { toSignIn } from '../../api/sign-in'
 import { AGE_MAX_MS } from '../../core/binary'
 import { Fleet, FLAG_SELECTED } from '../../core/fleet'
 import type { LinkState } from '../../core/session'
-import { AGEING_AFTER_MS, ALL_STATUSES, mergedStates } from '../../core/status'
+import { AGEING_AFTER_MS, ALL_STATUSES, mergedStates, newer, newerMessage } from '../../core/status'
 import { Streets } from '../../core/streets'
 import { t } from '../../core/text'
 import type { Change, Config, Message, Order, OrderState, Principal, Route, Status, Stop, TrackerStates, Vehicle } from '../../core/types'
@@ -295,8 +295,8 @@ let filtered = ''
 export function onChange(change: Change): void {
   const { kind } = change
   missed?.push(change)
-  if (kind === 'order') patch(orders, change, 'stops')
-  else if (kind === 'message') patch(messages, change, 'body')
+  if (kind === 'order') patch(orders, change, 'stops', newer)
+  else if (kind === 'message') patch(messages, change, 'body', newerMessage)
   else if (kind === 'stop') patchStop(change)
   else if (kind === 'route') patchRoute(change)
   else if (kind === 'geofence') areasChanged.value++
@@ -313,11 +313,11 @@ function patchRoute(change: Change): void {
 }
 
 /** A change names only what it set, but for a new thing, which has `whole` among its fields. */
-function patch<T extends { id: string }>(where: { value: Map<string, T> }, change: Change, whole: string): void {
+function patch<T extends { id: string }>(where: { value: Map<string, T> }, change: Change, whole: string, merge: (known: T | undefined, item: T) => T): void {
   const known = where.value.get(change.id) as (T & { states?: TrackerStates | null }) | undefined
-  if ('states' in change) change = { ...change, states: mergedStates(known?.states, change['states'] as TrackerStates | null, whole in change) }
-  if (whole in change) put(where, { ...known, ...(change as unknown as T) })
-  else if (known) put(where, { ...known, ...(change as unknown as Partial<T>) })
+  if (whole in change) return put(where, merge(known, change as unknown as T))
+  if ('states' in change) change = { ...change, states: mergedStates(known?.states, change['states'] as TrackerStates | null, false) }
+  if (known) put(where, { ...known, ...(change as unknown as Partial<T>) })
   else reloadSoon()
 }
 
@@ -328,12 +328,12 @@ function put<T extends { id: string }>(where: { value: Map<string, T> }, item: T
 
 export function putOrder(order: Order): void {
   missed?.push({ kind: 'order', ...order })
-  put(orders, order)
+  put(orders, newer(orders.value.get(order.id), order))
 }
 
 export function putMessage(message: Message): void {
   missed?.push({ kind: 'message', ...message })
-  put(messages, message)
+  put(messages, newerMessage(messages.value.get(message.id), message))
 }
 
 function patchStop(change: Change): void {
