@@ -89,7 +89,7 @@ export function check(fact, what) {
 }
 
 /** Waits until `ask` gives something true, asking ten times a second. */
-export async function until(ask, what, ms = 15_000) {
+export async function until(ask, what, ms = 30_000) {
   const end = Date.now() + ms
   for (;;) {
     const answer = await ask()
