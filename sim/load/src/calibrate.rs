@@ -96,6 +96,11 @@ impl Calibration {
         Ok(Self { slices: Some(slices), thread: Some(thread) })
     }
 
+    /// No loops: nothing is measured.
+    pub(crate) const fn none() -> Self {
+        Self { slices: None, thread: None }
+    }
+
     /// A window begins.
     pub(crate) fn window(&self) {
         self.run(Slice::Window);

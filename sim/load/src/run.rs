@@ -79,6 +79,8 @@ pub struct Options<'a> {
     pub start: Option<WallTime>,
     /// How long vehicles take to connect, before the run begins.
     pub ramp: Option<Duration>,
+    /// Runs no reference loops beside the load.
+    pub no_reference: bool,
     /// Metrics of an accepted baseline, by their dotted keys.
     pub baseline: BTreeMap<String, f64>,
     /// Where what the services say is written.
@@ -329,7 +331,10 @@ impl<'a> Run<'a> {
         )?;
         let lag = self.watch_runtime();
         let audience = self.let_in()?;
-        let calibration = Calibration::start(self.shape())?;
+        let calibration = match options.no_reference {
+            true => Calibration::none(),
+            false => Calibration::start(self.shape())?,
+        };
         self.run_world(&mut options, &mut saboteur, &calibration);
         drop(saboteur);
         let calibration = calibration.finish();

@@ -160,6 +160,10 @@ pub(crate) struct LoadArgs {
     /// Leaves out routers, DNS servers and health agents: vehicles connect to gateways. What the way in costs is the difference.
     #[arg(long, conflicts_with = "onto")]
     pub(crate) direct: bool,
+    /// Runs no reference loops beside the load: what it costs is then not disturbed by them, and not held against them either. A gate
+    /// on a reference loop has no samples, and fails.
+    #[arg(long)]
+    pub(crate) no_reference: bool,
     /// How often vehicles send, in seconds, instead of the scenario's `send_interval_s`.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) send_interval_s: Option<u64>,

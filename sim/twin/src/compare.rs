@@ -64,6 +64,7 @@ fn by_turns(args: &CompareArgs) -> Result<(Side, Side), Stop> {
                 shard: None,
                 start: None,
                 ramp: args.ramp_s.map(Duration::from_secs),
+                no_reference: false,
                 folder: &folder,
                 quiet: args.quiet,
             };

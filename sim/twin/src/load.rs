@@ -49,6 +49,7 @@ pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
         shard: args.shard,
         start: args.start_at.map(WallTime::from_secs),
         ramp: args.ramp_s.map(Duration::from_secs),
+        no_reference: args.no_reference,
         folder: &folder,
         quiet: args.quiet,
     };
@@ -103,6 +104,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) start: Option<WallTime>,
     /// How long vehicles take to connect.
     pub(crate) ramp: Option<Duration>,
+    /// Runs no reference loops.
+    pub(crate) no_reference: bool,
     /// Where the report goes.
     pub(crate) folder: &'a Path,
     /// Shows no progress.
@@ -122,7 +125,7 @@ pub(crate) fn run_once(
             "{path} does not run with real processes: add \"live\" to its `modes`"
         )));
     }
-    let Setting { drover, database, onto, shard, start, ramp, folder, quiet } = setting;
+    let Setting { drover, database, onto, shard, start, ramp, no_reference, folder, quiet } = setting;
     let file = path.display().to_string();
     let roads = prepare(scenario, &file, quiet)?;
     watch_interrupt();
@@ -141,6 +144,7 @@ pub(crate) fn run_once(
         start,
         baseline: drover_load::baseline::load(BASELINES.as_ref(), &scenario.name).map_err(Stop::Usage)?,
         ramp,
+        no_reference,
         log: &folder.join("services.log"),
         interrupt: &INTERRUPT,
         progress: Some(&mut |progress| view.show(progress)),

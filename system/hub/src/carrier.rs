@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::core::{
-    Collected, Encoding, Farewell, Out, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON, SessionKey, Turned,
+    Collected, Encoding, Farewell, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON, SessionKey, Turned,
 };
 use crate::live::Live;
 
@@ -40,8 +39,11 @@ pub(crate) enum Written {
 
 /// Takes messages in its own frames.
 pub(crate) trait Writes: Send {
-    /// Writes these, in one piece; `None` if there is nobody any more.
-    fn write(&mut self, messages: &[Out]) -> impl Future<Output = Option<()>> + Send;
+    /// Takes what `collect` gives: it goes out next. `None`, without asking, while something is half out.
+    fn take(&mut self, collect: impl FnOnce() -> Collected) -> Option<Collected>;
+
+    /// Waits until all that was taken is out; `None` if there is nobody any more.
+    fn finish(&mut self) -> impl Future<Output = Option<()>> + Send;
 }
 
 /// Writes what the session has to say. A client that does not take it is left there when the core says so.
@@ -51,17 +53,12 @@ pub(crate) async fn write(
     carrier: &mut impl Writes,
     woken: &Notify,
 ) -> Written {
-    let mut collected = live.collect(key);
     loop {
-        let Collected { messages, farewell } = collected;
-        if messages.is_empty() {
-            return farewell.map_or(Written::All, Written::Goodbye);
-        }
-        let mut writing = pin!(carrier.write(&messages));
-        let written = loop {
+        let mut finishing = Box::pin(carrier.finish());
+        let finished = loop {
             tokio::select! {
                 biased;
-                written = &mut writing => break written,
+                finished = &mut finishing => break finished,
                 () = woken.notified() => {
                     if live.farewell(key).is_some_and(|farewell| farewell == Farewell::Slow) {
                         return Written::Gone;
@@ -69,10 +66,15 @@ pub(crate) async fn write(
                 }
             }
         };
-        if written.is_none() {
+        drop(finishing);
+        if finished.is_none() {
             return Written::Gone;
         }
-        collected = live.wrote(key);
+        if let Some(Collected { messages, farewell }) = carrier.take(|| live.wrote(key))
+            && messages.is_empty()
+        {
+            return farewell.map_or(Written::All, Written::Goodbye);
+        }
     }
 }
 
@@ -83,7 +85,7 @@ pub(crate) fn count_breach(live: &Live, key: SessionKey, reason: &'static str) {
 
 /// Asks the core for a session; `over` is what carries it.
 pub(crate) fn open(
-    live: &Live,
+    live: &Arc<Live>,
     over: &'static str,
     peer: IpAddr,
     encoding: Encoding,

@@ -53,7 +53,7 @@ async fn look(pool: &Pool, tenant: TenantId, place: Option<&str>) -> Option<Chan
     pool.call::<Changes>(Route::RoundRobin, &query, CallOptions::within(ANSWER_WITHIN)).await.ok()
 }
 
-fn tell(live: &Live, tenant: TenantId, read: &ChangeList) {
+fn tell(live: &Arc<Live>, tenant: TenantId, read: &ChangeList) {
     for info in &read.changes {
         if let Some(ended) = drover_api::ended(info) {
             live.decide(|core| core.end(Instant::now(), tenant, ended));

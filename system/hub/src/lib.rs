@@ -38,6 +38,7 @@ mod tools;
 mod view;
 mod web_transport;
 mod wheel;
+mod wire;
 
 pub use cells::{Viewport, ViewportError};
 pub use config::{Config, Group, Peer, ProxyConfig, QuicConfig};

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::BytesMut;
 use drover_env::{Env, HighWater, Value, Watched};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
@@ -9,16 +10,30 @@ use tokio::time::Instant;
 
 use crate::Config;
 use crate::core::{Collected, Core, Counts, Farewell, Note, SessionKey};
+use crate::socket::push_frames;
+use crate::wire::Wire;
 
 /// A batch passes its bound by one message at most, which has no more features than a snapshot's.
 const MESSAGE_SPARE_BYTES: u64 = 1 << 20;
+
+/// Clients that are written to in the turn of whoever has something for them; more of them are shared out among tasks, so that they are
+/// written to on all cores, and others have their turn between them.
+const AT_ONCE_MAX: usize = 32;
+
+/// The socket of a session.
+pub(crate) struct Client {
+    /// Wakes its task.
+    pub(crate) woken: Notify,
+    /// Where others than its task may write, if they may.
+    wire: Option<Arc<Wire>>,
+}
 
 /// The hub's state, shared by its tasks.
 pub(crate) struct Live {
     pub(crate) env: Env,
     pub(crate) config: Config,
     core: Mutex<Core>,
-    sockets: Mutex<FxHashMap<SessionKey, Arc<Notify>>>,
+    sockets: Mutex<FxHashMap<SessionKey, Arc<Client>>>,
     /// Counts ticks: whoever waits for the next one knows that the loop goes round.
     pub(crate) ticks: Watched<u64>,
     /// Which life of its interest the hub is in.
@@ -42,23 +57,54 @@ impl Live {
         }
     }
 
-    /// Lets the core decide something; then wakes the sockets that have something to do, and tells what happened.
-    pub(crate) fn decide<T>(&self, decide: impl FnOnce(&mut Core) -> T) -> T {
+    /// Lets the core decide something; then writes to the sockets that have something to do, and tells what happened.
+    pub(crate) fn decide<T>(self: &Arc<Self>, decide: impl FnOnce(&mut Core) -> T) -> T {
         let (decided, woken, notes, version) = {
             let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
             let decided = decide(&mut core);
             (decided, core.woken(), core.notes(), core.interest_version())
         };
-        {
-            let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-            woken.iter().filter_map(|key| sockets.get(key)).for_each(|socket| socket.notify_one());
+        if !woken.is_empty() {
+            self.share_out(woken);
         }
         notes.iter().for_each(|note| self.tell(note));
         self.interest.set(version);
         decided
     }
 
-    /// Asks the core what concerns one socket alone: nobody is woken by that, and nothing happens that is to be told.
+    fn share_out(self: &Arc<Self>, woken: Vec<SessionKey>) {
+        let clients: Vec<(SessionKey, Arc<Client>)> = {
+            let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+            woken.into_iter().filter_map(|key| Some((key, sockets.get(&key)?.clone()))).collect()
+        };
+        if clients.len() <= AT_ONCE_MAX {
+            return self.write(&clients);
+        }
+        for some in clients.chunks(AT_ONCE_MAX) {
+            let (live, some) = (self.clone(), some.to_vec());
+            drop(self.env.spawn("hub.write", async move { live.write(&some) }));
+        }
+    }
+
+    /// Writes to clients what they are to be told, as far as their streams take it; the rest is their tasks'.
+    fn write(&self, clients: &[(SessionKey, Arc<Client>)]) {
+        let mut buffer = BytesMut::new();
+        for (key, client) in clients {
+            let (mut begun, mut farewell) = (false, None);
+            let mut next = |buffer: &mut BytesMut| {
+                let collected = if begun { self.wrote(*key) } else { self.collect(*key) };
+                (begun, farewell) = (true, collected.farewell);
+                push_frames(&collected.messages, buffer);
+                !collected.messages.is_empty()
+            };
+            let written = client.wire.as_ref().is_some_and(|wire| wire.write_now(&mut buffer, &mut next));
+            if !written || farewell.is_some() {
+                client.woken.notify_one();
+            }
+        }
+    }
+
+    /// Asks the core what concerns one socket alone: nobody is told anything by that, and nothing happens that is to be told.
     fn ask<T>(&self, ask: impl FnOnce(&mut Core) -> T) -> T {
         ask(&mut self.core.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -81,23 +127,23 @@ impl Live {
         self.ask(|core| core.farewell(key))
     }
 
-    /// A socket that is to be woken for a session.
-    pub(crate) fn register(&self, key: SessionKey) -> Arc<Notify> {
-        let woken = Arc::new(Notify::new());
+    /// The socket of a session, whose task is to be woken when there is something to do. With `wire`, others write there, too.
+    pub(crate) fn register(&self, key: SessionKey, wire: Option<Arc<Wire>>) -> Arc<Client> {
+        let client = Arc::new(Client { woken: Notify::new(), wire });
         // What the session had to say before it had a socket.
-        woken.notify_one();
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).insert(key, woken.clone());
-        woken
+        client.woken.notify_one();
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).insert(key, client.clone());
+        client
     }
 
     /// The socket of a session is gone.
-    pub(crate) fn lost(&self, key: SessionKey) {
+    pub(crate) fn lost(self: &Arc<Self>, key: SessionKey) {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         self.decide(|core| core.lost(Instant::now(), key));
     }
 
     /// Time has passed.
-    pub(crate) fn tick(&self) {
+    pub(crate) fn tick(self: &Arc<Self>) {
         let wall = self.env.wall();
         let (bytes, vehicles) = self.decide(|core| {
             core.tick(Instant::now(), wall);

@@ -112,7 +112,10 @@ impl Outbox {
     /// Adds a tick's messages. Only into an idle one: then nothing but answers can be in it.
     pub(crate) fn extend(&mut self, messages: Vec<Out>) {
         self.bytes += messages.iter().map(Out::len).sum::<usize>();
-        self.messages.extend(messages);
+        match self.messages.is_empty() {
+            true => self.messages = messages,
+            false => self.messages.extend(messages),
+        }
     }
 
     /// True if all that was taken has been written.

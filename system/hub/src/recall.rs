@@ -121,7 +121,7 @@ pub(crate) async fn follow(live: Arc<Live>, pool: Pool) {
 }
 
 /// Asks for all that is in these keys of a tenant, and takes it.
-async fn recall(live: &Live, pool: &Pool, tenant: TenantId, keys: &BTreeSet<Key>) -> Result<(), CallError> {
+async fn recall(live: &Arc<Live>, pool: &Pool, tenant: TenantId, keys: &BTreeSet<Key>) -> Result<(), CallError> {
     let options = || CallOptions::within(ANSWER_WITHIN);
     let take_all = |list: FixList| list.fixes.iter().for_each(|fix| take(live, tenant, fix));
     for vehicles in of_vehicles(tenant, keys) {
@@ -156,7 +156,7 @@ fn of_vehicles(tenant: TenantId, keys: &BTreeSet<Key>) -> Vec<VehiclesQuery> {
     ids.chunks(ROWS_MAX).map(query).collect()
 }
 
-fn take(live: &Live, tenant: TenantId, stored: &GeoTelemetry) {
+fn take(live: &Arc<Live>, tenant: TenantId, stored: &GeoTelemetry) {
     let Some((vehicle, fix)) = read(stored) else {
         return live.env.event("hub.malformed", &[]);
     };

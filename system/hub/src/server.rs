@@ -172,7 +172,9 @@ impl Server {
         let parts = upgraded.ok().and_then(Result::ok).and_then(|upgraded| upgraded.downcast().ok());
         match parts {
             Some(hyper::upgrade::Parts::<TokioIo<Box<dyn ByteStream>>> { io, read_buf, .. }) => {
-                socket::serve(self.live, key, io.into_inner(), read_buf).await;
+                // In a task of its own, which is as small as a session: this one is as large as all that HTTP needs.
+                let session = socket::serve(self.live.clone(), key, io.into_inner(), read_buf);
+                drop(self.live.env.spawn("hub.session", self.tasks.track_future(session)));
             }
             None => self.live.lost(key),
         }

@@ -1,11 +1,11 @@
-//! One client's WebSocket: one task, which reads and writes by turns. It has no timer; what is due the core says on its tick.
+//! One client's WebSocket: one task, which reads, and writes what did not go out at once. It has no timer; what is due the core says on
+//! its tick.
 
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use drover_env::ByteStream;
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -15,8 +15,9 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::carrier::{self, Ended, GOODBYE_MAX, Writes, Written};
-use crate::core::{Farewell, Out, SessionKey};
+use crate::core::{Collected, Farewell, Out, SessionKey};
 use crate::live::Live;
+use crate::wire::{End, Wire};
 
 /// Bytes that are read at once, and kept for each client.
 const READ_BYTES: usize = 1024;
@@ -24,28 +25,32 @@ const READ_BYTES: usize = 1024;
 /// What a client is told that broke a rule which has no code of its own.
 const PROTOCOL: (u16, &str) = (1002, "protocol");
 
-/// A stream as the server has it after the upgrade.
-type Stream = Box<dyn ByteStream>;
-
 /// Carries a session until its client or the hub ends it.
-pub(crate) async fn serve(live: Arc<Live>, key: SessionKey, stream: Stream, read_already: Bytes) {
+pub(crate) async fn serve(live: Arc<Live>, key: SessionKey, stream: Box<dyn ByteStream>, read_already: Bytes) {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .max_message_size(Some(live.config.message_bytes_max))
         .max_frame_size(Some(live.config.message_bytes_max));
-    let socket =
-        WebSocketStream::from_partially_read(stream, read_already.to_vec(), Role::Server, Some(config));
-    let mut socket = Socket(socket.await);
-    let woken = live.register(key);
-    let ended = carry(&live, key, &mut socket, &woken).await;
+    let wire = Arc::new(Wire::new(stream));
+    let library = WebSocketStream::from_partially_read(
+        End(wire.clone()),
+        read_already.to_vec(),
+        Role::Server,
+        Some(config),
+    );
+    let mut socket = Socket { library: library.await, wire: wire.clone() };
+    // It may be a small part of a large buffer.
+    drop(read_already);
+    let client = live.register(key, Some(wire));
+    let ended = carry(&live, key, &mut socket, &client.woken).await;
     live.lost(key);
     let closing = async {
         if let Ended::Closed(code, reason) = ended {
             let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-            socket.0.close(Some(frame)).await.ok()?;
+            socket.library.close(Some(frame)).await.ok()?;
         }
         // The answer to a close frame, ours or the client's, so that what was written before is not lost with the connection.
-        while let Some(Ok(_)) = socket.0.next().await {}
+        while let Some(Ok(_)) = socket.library.next().await {}
         Some(())
     };
     if !matches!(ended, Ended::Gone) {
@@ -65,7 +70,7 @@ async fn carry(live: &Arc<Live>, key: SessionKey, socket: &mut Socket, woken: &N
                     Written::Gone => return Ended::Gone,
                 }
             }
-            message = socket.0.next() => message,
+            message = socket.library.next() => message,
         };
         let now = Instant::now();
         match message {
@@ -110,22 +115,30 @@ fn was_corrected(frame: &CloseFrame) -> bool {
 }
 
 /// A WebSocket as a session writes to it.
-struct Socket(WebSocketStream<Stream>);
+struct Socket {
+    library: WebSocketStream<End>,
+    wire: Arc<Wire>,
+}
 
 impl Writes for Socket {
-    async fn write(&mut self, messages: &[Out]) -> Option<()> {
-        let bytes = frames(messages);
-        // Answers to pings are the library's: they go first, so that no frame is cut in two.
-        self.0.flush().await.ok()?;
-        self.0.get_mut().write_all(&bytes).await.ok()?;
-        self.0.get_mut().flush().await.ok()
+    fn take(&mut self, collect: impl FnOnce() -> Collected) -> Option<Collected> {
+        self.wire.begin(|bytes| {
+            let collected = collect();
+            push_frames(&collected.messages, bytes);
+            collected
+        })
+    }
+
+    async fn finish(&mut self) -> Option<()> {
+        // Answers to pings are the library's: they go whole, too.
+        self.library.flush().await.ok()
     }
 }
 
-/// Messages as unmasked frames (RFC 6455 section 5.2), one after the other.
-fn frames(messages: &[Out]) -> BytesMut {
+/// Adds messages as unmasked frames (RFC 6455 section 5.2), one after the other.
+pub(crate) fn push_frames(messages: &[Out], bytes: &mut BytesMut) {
     let payload: usize = messages.iter().map(Out::len).sum();
-    let mut bytes = BytesMut::with_capacity(payload + 10 * messages.len());
+    bytes.reserve(payload + 10 * messages.len());
     for message in messages {
         let (opcode, payload): (u8, &[u8]) = match message {
             Out::Text(text) => (0x1, text),
@@ -146,12 +159,17 @@ fn frames(messages: &[Out]) -> BytesMut {
         }
         bytes.extend_from_slice(payload);
     }
-    bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn frames(messages: &[Out]) -> BytesMut {
+        let mut bytes = BytesMut::new();
+        push_frames(messages, &mut bytes);
+        bytes
+    }
 
     #[test]
     fn frames_have_the_shortest_length_that_holds() {

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::carrier::{self, Ended, GOODBYE_MAX, Writes, Written, encoding_named};
-use crate::core::{Farewell, Out, SessionKey, Turned};
+use crate::core::{Collected, Farewell, Out, SessionKey, Turned};
 use crate::live::Live;
 
 /// Bytes that are read at once, and kept for each client.
@@ -30,11 +30,11 @@ pub(crate) async fn serve(
     recv: impl AsyncRead + Unpin + Send,
     send: impl AsyncWrite + Unpin + Send,
 ) -> (u16, &'static str) {
-    let (mut reader, mut writer) = (Reader::new(recv, live.config.message_bytes_max), Writer(send));
+    let (mut reader, mut writer) = (Reader::new(recv, live.config.message_bytes_max), Writer { send, rest: BytesMut::new() });
     let ended = match begin(&live, over, peer, &mut reader).await {
         Ok(key) => {
-            let woken = live.register(key);
-            let ended = carry(&live, key, &mut reader, &mut writer, &woken).await;
+            let client = live.register(key, None);
+            let ended = carry(&live, key, &mut reader, &mut writer, &client.woken).await;
             live.lost(key);
             ended
         }
@@ -156,11 +156,24 @@ impl<R: AsyncRead + Unpin + Send> Reader<R> {
 }
 
 /// Writes frames.
-struct Writer<W>(W);
+struct Writer<W> {
+    send: W,
+    /// Taken, and not yet out.
+    rest: BytesMut,
+}
 
 impl<W: AsyncWrite + Unpin + Send> Writes for Writer<W> {
-    async fn write(&mut self, messages: &[Out]) -> Option<()> {
-        self.0.write_all(&frames(messages)).await.ok()
+    fn take(&mut self, collect: impl FnOnce() -> Collected) -> Option<Collected> {
+        let collected = collect();
+        push_frames(&collected.messages, &mut self.rest);
+        Some(collected)
+    }
+
+    async fn finish(&mut self) -> Option<()> {
+        self.send.write_all_buf(&mut self.rest).await.ok()?;
+        // Its memory is not kept for each client.
+        self.rest = BytesMut::new();
+        Some(())
     }
 }
 
@@ -168,22 +181,21 @@ impl<W: AsyncWrite + Unpin + Send> Writer<W> {
     async fn close<R: AsyncRead + Unpin + Send>(&mut self, code: u16, reason: &str, reader: &mut Reader<R>) {
         let mut bytes = BytesMut::new();
         Frame::Close { code, reason: reason.to_owned() }.push(&mut bytes);
-        if self.0.write_all(&bytes).await.is_ok() && self.0.shutdown().await.is_ok() {
+        if self.send.write_all(&bytes).await.is_ok() && self.send.shutdown().await.is_ok() {
             reader.drain().await;
         }
     }
 }
 
-/// Messages as frames, one after the other.
-fn frames(messages: &[Out]) -> BytesMut {
+/// Adds messages as frames, one after the other.
+fn push_frames(messages: &[Out], bytes: &mut BytesMut) {
     let payload: usize = messages.iter().map(Out::len).sum();
-    let mut bytes = BytesMut::with_capacity(payload + 6 * messages.len());
+    bytes.reserve(payload + 6 * messages.len());
     for message in messages {
         match message {
-            Out::Text(text) => live_map::push_text(text, &mut bytes),
-            Out::Binary(binary) => live_map::push_binary(binary, &mut bytes),
-            Out::Ping => Frame::Ping.push(&mut bytes),
+            Out::Text(text) => live_map::push_text(text, bytes),
+            Out::Binary(binary) => live_map::push_binary(binary, bytes),
+            Out::Ping => Frame::Ping.push(bytes),
         }
     }
-    bytes
 }
