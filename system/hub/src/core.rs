@@ -509,10 +509,10 @@ impl Core {
         }
     }
 
-    /// What a socket has to write, and whether it is to be closed then.
-    pub fn collect(&mut self, now: Instant, key: SessionKey) -> Collected {
+    /// What a socket has to write, and whether it is to be closed then. A socket that does not take it at once is [`Self::stalled`].
+    pub fn collect(&mut self, key: SessionKey) -> Collected {
         let Some(session) = self.sessions.get_mut(&key) else { return Collected::default() };
-        let messages = session.outbox.take(now);
+        let messages = session.outbox.take();
         self.counts.messages += messages.len() as u64;
         self.counts.bytes += messages.iter().map(Out::len).sum::<usize>() as u64;
         Collected { messages, farewell: session.farewell }
@@ -521,6 +521,13 @@ impl Core {
     /// Why a client is let go, if it is.
     pub fn farewell(&self, key: SessionKey) -> Option<Farewell> {
         self.sessions.get(&key).and_then(|session| session.farewell)
+    }
+
+    /// A socket is busy with what it collected.
+    pub fn stalled(&mut self, now: Instant, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(&key) {
+            session.outbox.stalled(now);
+        }
     }
 
     /// A socket has written what it collected.

@@ -90,14 +90,15 @@ impl Live {
     fn write(&self, clients: &[(SessionKey, Arc<Client>)]) {
         let mut buffer = BytesMut::new();
         for (key, client) in clients {
-            let (mut begun, mut farewell) = (false, None);
-            let mut next = |buffer: &mut BytesMut| {
-                let collected = if begun { self.wrote(*key) } else { self.collect(*key) };
-                (begun, farewell) = (true, collected.farewell);
+            let mut farewell = None;
+            let take = |buffer: &mut BytesMut| {
+                let collected = self.ask(|core| core.collect(*key));
+                farewell = collected.farewell;
                 push_frames(&collected.messages, buffer);
-                !collected.messages.is_empty()
             };
-            let written = client.wire.as_ref().is_some_and(|wire| wire.write_now(&mut buffer, &mut next));
+            let stalled = || self.ask(|core| core.stalled(Instant::now(), *key));
+            let wire = client.wire.as_ref();
+            let written = wire.is_some_and(|wire| wire.write_now(&mut buffer, take, stalled));
             if !written || farewell.is_some() {
                 client.woken.notify_one();
             }
@@ -109,16 +110,15 @@ impl Live {
         ask(&mut self.core.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What a socket has to write.
-    pub(crate) fn collect(&self, key: SessionKey) -> Collected {
-        self.ask(|core| core.collect(Instant::now(), key))
-    }
-
     /// A socket has written what it collected; gives what it has to write now.
     pub(crate) fn wrote(&self, key: SessionKey) -> Collected {
         self.ask(|core| {
             core.wrote(key);
-            core.collect(Instant::now(), key)
+            let collected = core.collect(key);
+            if !collected.messages.is_empty() {
+                core.stalled(Instant::now(), key);
+            }
+            collected
         })
     }
 

@@ -97,7 +97,10 @@ impl Out {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     messages: Vec<Out>,
+    /// Bytes of them.
     bytes: usize,
+    /// Bytes of what was taken last.
+    taken: usize,
     busy_since: Option<Instant>,
 }
 
@@ -106,7 +109,7 @@ impl Outbox {
     pub(crate) fn push(&mut self, message: Out) -> bool {
         self.bytes += message.len();
         self.messages.push(message);
-        self.bytes <= ANSWERS_BYTES_MAX
+        self.bytes() <= ANSWERS_BYTES_MAX
     }
 
     /// Adds a tick's messages. Only into an idle one: then nothing but answers can be in it.
@@ -118,7 +121,7 @@ impl Outbox {
         }
     }
 
-    /// True if all that was taken has been written.
+    /// True if the socket is not busy with what was taken.
     pub(crate) const fn is_idle(&self) -> bool {
         self.busy_since.is_none()
     }
@@ -132,21 +135,23 @@ impl Outbox {
     }
 
     /// Bytes that wait or are being written.
-    pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes + self.busy_since.map_or(0, |_| self.taken)
     }
 
-    /// Takes what waits; the socket is busy with it from now on.
-    pub(crate) fn take(&mut self, now: Instant) -> Vec<Out> {
-        if !self.messages.is_empty() {
-            self.busy_since.get_or_insert(now);
-        }
+    /// Takes what waits.
+    pub(crate) fn take(&mut self) -> Vec<Out> {
+        self.taken = std::mem::take(&mut self.bytes);
         std::mem::take(&mut self.messages)
+    }
+
+    /// The socket is busy with what was taken.
+    pub(crate) fn stalled(&mut self, now: Instant) {
+        self.busy_since.get_or_insert(now);
     }
 
     /// What was taken is written.
     pub(crate) fn wrote(&mut self) {
-        self.busy_since = None;
-        self.bytes = self.messages.iter().map(Out::len).sum();
+        (self.busy_since, self.taken) = (None, 0);
     }
 }

@@ -38,19 +38,18 @@ pub(crate) fn push_feature(out: &mut BytesMut, vehicle: &mut Vehicle, audience: 
         Audience::Plain => &mut vehicle.rendered.plain,
         Audience::Customer => &mut vehicle.rendered.customer,
     };
-    let head = match head {
-        Some(head) => head.clone(),
+    match head {
+        Some(head) => out.extend_from_slice(head),
         None => {
             let fresh = head_of(vehicle, audience);
+            out.extend_from_slice(&fresh);
             match audience {
-                Audience::Full => vehicle.rendered.full = Some(fresh.clone()),
-                Audience::Plain => vehicle.rendered.plain = Some(fresh.clone()),
-                Audience::Customer => vehicle.rendered.customer = Some(fresh.clone()),
+                Audience::Full => vehicle.rendered.full = Some(fresh),
+                Audience::Plain => vehicle.rendered.plain = Some(fresh),
+                Audience::Customer => vehicle.rendered.customer = Some(fresh),
             }
-            fresh
         }
-    };
-    out.extend_from_slice(&head);
+    }
     out.extend_from_slice(itoa::Buffer::new().format(age_ms).as_bytes());
     out.extend_from_slice(b"}}");
 }

@@ -3,7 +3,8 @@
 //! Of a vehicle the newest fix alone waits: a place in the queue, not a copy of it, so that what is sent is always what is newest
 //! then. The sequence under which each was told last is kept, so that a client that resumes gets just what it missed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -53,7 +54,7 @@ pub(crate) struct View {
     audience: Audience,
     all: bool,
     /// Vehicles that were asked for by name, and by how many topics.
-    vehicles: BTreeMap<VehicleId, u32>,
+    vehicles: FxHashMap<VehicleId, u32>,
     groups: BTreeSet<String>,
     area: Option<Area>,
     slots: FxHashMap<Place, Slot>,
@@ -83,7 +84,7 @@ impl View {
             encoding,
             audience,
             all: false,
-            vehicles: BTreeMap::new(),
+            vehicles: FxHashMap::default(),
             groups: BTreeSet::new(),
             area: None,
             slots: FxHashMap::default(),
@@ -482,14 +483,13 @@ impl Batch {
 }
 
 fn push_head(text: &mut BytesMut, kind: &str, seq: u32) {
-    text.extend_from_slice(format!(r#"{{"type":"{kind}","seq":{seq},"features":["#).as_bytes());
+    // Writing to a buffer that grows never fails.
+    let _ = write!(text, r#"{{"type":"{kind}","seq":{seq},"features":["#);
 }
 
 /// A topic was read as one, and so is of letters, digits and a few signs.
 fn push_snapshot_head(text: &mut BytesMut, topic: &str, seq: u32) {
-    text.extend_from_slice(
-        format!(r#"{{"type":"snapshot","topic":"{topic}","seq":{seq},"features":["#).as_bytes(),
-    );
+    let _ = write!(text, r#"{{"type":"snapshot","topic":"{topic}","seq":{seq},"features":["#);
 }
 
 fn push_tail(text: &mut BytesMut, more: Option<bool>) {

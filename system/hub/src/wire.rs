@@ -32,29 +32,30 @@ impl Wire {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes frames for as long as `next` gives some into the buffer, which is empty then. Returns false if something is left for the
-    /// stream's task: frames that were half out before, in which case `next` was not called, or these.
-    pub(crate) fn write_now(&self, buffer: &mut BytesMut, mut next: impl FnMut(&mut BytesMut) -> bool) -> bool {
+    /// Writes the frames that `take` puts into the buffer, as far as the stream takes them at once, and says `stalled` if it does not
+    /// take all. Returns false if something is left for the stream's task: these, or frames that were half out before, in which case
+    /// nothing was asked.
+    pub(crate) fn write_now(
+        &self,
+        buffer: &mut BytesMut,
+        take: impl FnOnce(&mut BytesMut),
+        stalled: impl FnOnce(),
+    ) -> bool {
         let mut inner = self.lock();
         if !inner.is_clear() {
             return false;
         }
+        buffer.clear();
+        take(buffer);
         // Its task has no wish to write, so it waits for no other waker.
         let mut cx = Context::from_waker(Waker::noop());
-        loop {
-            buffer.clear();
-            if !next(buffer) {
-                return true;
-            }
-            match inner.put(buffer, &mut cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) | Poll::Pending => {
-                    inner.rest.extend_from_slice(buffer);
-                    inner.unflushed = true;
-                    return false;
-                }
-            }
+        if matches!(inner.put(buffer, &mut cx), Poll::Ready(Ok(()))) {
+            return true;
         }
+        inner.rest.extend_from_slice(buffer);
+        inner.unflushed = true;
+        stalled();
+        false
     }
 
     /// Has `take` write frames into the buffer that are to go out next, when the stream's task finishes them. `None`, without asking,
@@ -74,6 +75,9 @@ impl Inner {
 
     /// Writes all of `bytes` and passes it on; what could not be written is left in it.
     fn put(&mut self, bytes: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if bytes.is_empty() && !self.unflushed {
+            return Poll::Ready(Ok(()));
+        }
         while !bytes.is_empty() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
             if written == 0 {
@@ -85,9 +89,6 @@ impl Inner {
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.rest.is_empty() && !self.unflushed {
-            return Poll::Ready(Ok(()));
-        }
         let mut rest = std::mem::take(&mut self.rest);
         let put = self.put(&mut rest, cx);
         if !rest.is_empty() {

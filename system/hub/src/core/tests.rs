@@ -102,9 +102,15 @@ impl Bench {
         self.core.take_fix(self.now, wall, (tenant(), van(index)), 1, fix)
     }
 
+    /// A client reads nothing: its socket takes what there is, and is busy with it.
+    fn stall(&mut self, key: SessionKey) {
+        self.core.collect(key);
+        self.core.stalled(self.now, key);
+    }
+
     /// What a client reads; its socket has written it then.
     fn read(&mut self, key: SessionKey) -> Vec<Value> {
-        let collected = self.core.collect(self.now, key);
+        let collected = self.core.collect(key);
         self.core.wrote(key);
         let json = |out| match out {
             Out::Text(text) => serde_json::from_slice(&text).expect("JSON"),
@@ -276,7 +282,7 @@ async fn a_slow_client_costs_nobody_else_anything_and_is_let_go() {
     bench.pass(100);
     bench.read(good);
     // The slow one takes this, and never says that it has written it.
-    bench.core.collect(bench.now, slow);
+    bench.stall(slow);
     for second in 1_801..1_950 {
         bench.fix(1, second);
         bench.pass(100);
@@ -546,7 +552,7 @@ async fn planted_bugs_do_what_they_are_called() {
         Bench::new(Config::default(), Planted { older_wins: true, slow_blocks: true, wide_links: false });
     assert!(bench.fix(1, 1_900) && bench.fix(1, 1_899));
     let [slow, good] = ["dispatcher", "driver"].map(|token| bench.open(token, Encoding::Json));
-    bench.core.collect(bench.now, slow);
+    bench.stall(slow);
     bench.say(good, &subscribe("live_updates:all"));
     bench.read(good);
     bench.pass(1_000);
