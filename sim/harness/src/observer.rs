@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use drover_bus::{Agent, Message, Policy};
 use drover_env::{Env, Value};
 use drover_model::{NodeKind, VehicleId};
-use drover_quic::{Identity, Profile, QuicError, ServerSetup, Trust};
-use drover_wire::mcp;
+use drover_quic::{Identity, QuicError, Trust};
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
@@ -18,14 +17,7 @@ pub(crate) async fn run(
     trust: &Trust,
     cancel: CancellationToken,
 ) -> Result<(), QuicError> {
-    let setup = ServerSetup {
-        identity,
-        trust,
-        alpn: mcp::ALPN,
-        profile: &Profile::service(),
-        reset_key: identity.derive_key("reset"),
-    };
-    let endpoint = drover_quic::server(&env, listen, &setup)?;
+    let endpoint = drover_bus::listen(&env, listen, identity, trust)?;
     let seen_by = env.clone();
     let agent = Agent::builder("LiveObserver")
         .policy(Policy::deny_all().allow(NodeKind::Gateway, "vehicle:"))

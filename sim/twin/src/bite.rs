@@ -2,6 +2,7 @@
 //!
 //! The sweep that looks for a bug does not know its name: it sees a run that fails, as it would for a bug of our own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,86 +25,124 @@ const REPORT: &str = "reports/bite.md";
 /// Faults that may be left of a failing run: with more of them nobody sees why it fails.
 const FAULTS_MAX: usize = 3;
 
-/// Every bug that can be planted, and what it is.
-const BUGS: [(&str, &str); 26] = [
-    ("ack_before_commit", "persistence answers before the transaction has committed"),
-    ("outage_taken_as_stored", "persistence takes a refused connection for a commit"),
-    ("unknown_taken_as_stored", "persistence takes a lost answer for a commit"),
+/// A bug that can be planted: its name, and what it is.
+type Bug = (&'static str, &'static str);
+
+/// Every bug, by the scenario that has what it needs to show. Those of the first are looked for where `--scenario` says.
+const BUGS: [(&str, &[Bug]); 10] = [
+    // Everything fails in its turn.
     (
-        "duplicate_refused",
-        "persistence refuses a fix that is stored already, as if its identity had been used again",
+        "chaos",
+        &[
+            ("ack_before_commit", "persistence answers before the transaction has committed"),
+            ("outage_taken_as_stored", "persistence takes a refused connection for a commit"),
+            ("unknown_taken_as_stored", "persistence takes a lost answer for a commit"),
+            (
+                "duplicate_refused",
+                "persistence refuses a fix that is stored already, as if its identity had been used again",
+            ),
+            ("dedupe_off", "the table has no unique index"),
+            ("deadline_taken_as_answer", "the bus takes a call that nobody answered in time for answered"),
+            (
+                "answer_to_another",
+                "the bus hands an answer to the newest call that waits, whatever it answers",
+            ),
+            ("ack_without_outcome", "the gateway acknowledges a batch that was not persisted"),
+            ("ack_off_by_one", "the gateway acknowledges the fix after the batch too"),
+            (
+                "ack_ignores_gaps",
+                "the gateway acknowledges from the first to the last, whatever is missing between",
+            ),
+            ("spool_freed_when_sent", "the tracker forgets a fix when it is sent"),
+            ("never_resent", "the tracker does not send again what was never answered"),
+            ("credit_ignored", "the tracker sends backlog without credit"),
+            ("sync_skipped", "the tracker counts a fix as recorded before it is on disk"),
+            ("good_fix_refused", "the gateway refuses one fix in a hundred as too old"),
+            ("shed_with_room", "the tracker drops its oldest segment although its spool has room"),
+            ("refusal_taken_as_ack", "the tracker takes a refusal for a durable ack"),
+            (
+                "torn_tail_accepted",
+                "the tracker leaves a half-written record where it is, and writes behind it",
+            ),
+            ("backlog_newest_first", "the tracker sends the newest of its backlog first"),
+            (
+                "random_reset_key",
+                "a gateway that comes back can not tell its vehicles that it has forgotten them",
+            ),
+            ("drain_ignored", "the gateway goes on when it is told to stop"),
+            ("servers_swapped", "a router sends each gateway's packets to the next one"),
+            ("shim_trusted_from_anyone", "a gateway believes anyone whom a packet is from, whatever the tag"),
+            ("nonce_reused", "a gateway counts its connection ids from zero each time it starts"),
+            ("snapshot_never_refreshed", "a service believes the first news of health agents for ever"),
+            ("epoch_not_changed", "a spool that may have lost its end begins anew under the same epoch"),
+        ],
     ),
-    ("dedupe_off", "the table has no unique index"),
-    ("deadline_taken_as_answer", "the bus takes a call that nobody answered in time for answered"),
-    ("answer_to_another", "the bus hands an answer to the newest call that waits, whatever it answers"),
-    ("ack_without_outcome", "the gateway acknowledges a batch that was not persisted"),
-    ("ack_off_by_one", "the gateway acknowledges the fix after the batch too"),
-    ("ack_ignores_gaps", "the gateway acknowledges from the first to the last, whatever is missing between"),
-    ("spool_freed_when_sent", "the tracker forgets a fix when it is sent"),
-    ("never_resent", "the tracker does not send again what was never answered"),
-    ("credit_ignored", "the tracker sends backlog without credit"),
-    ("sync_skipped", "the tracker counts a fix as recorded before it is on disk"),
-    ("good_fix_refused", "the gateway refuses one fix in a hundred as too old"),
-    ("shed_with_room", "the tracker drops its oldest segment although its spool has room"),
-    ("refusal_taken_as_ack", "the tracker takes a refusal for a durable ack"),
-    ("torn_tail_accepted", "the tracker leaves a half-written record where it is, and writes behind it"),
-    ("backlog_newest_first", "the tracker sends the newest of its backlog first"),
-    ("random_reset_key", "a gateway that comes back can not tell its vehicles that it has forgotten them"),
-    ("drain_ignored", "the gateway goes on when it is told to stop"),
-    ("servers_swapped", "a router sends each gateway's packets to the next one"),
-    ("shim_trusted_from_anyone", "a gateway believes anyone whom a packet is from, whatever the tag"),
-    ("nonce_reused", "a gateway counts its connection ids from zero each time it starts"),
-    ("snapshot_never_refreshed", "a service believes the first news of health agents for ever"),
-    ("epoch_not_changed", "a spool that may have lost its end begins anew under the same epoch"),
-];
-
-/// Bugs of orders, which show only where there are orders: looked for in [`WITH_ORDERS`].
-const BUGS_OF_ORDERS: [(&str, &str); 3] = [
+    // A gateway is lost for a minute.
+    ("scale_out", &[("dead_node_kept", "a health agent goes on calling healthy what is dead")]),
+    // Gateways are closed.
     (
-        "lost_command_taken_as_done",
-        "persistence takes a lost answer about an order for a change that was made",
+        "rolling_restart",
+        &[("draining_given_new", "a router gives new vehicles to gateways that take nothing new")],
     ),
-    ("command_forgotten", "the database does not know a command that was there before"),
-    ("any_step_taken", "the database lets any state of an order follow any other"),
-];
-/// Bugs of what vehicles are told, which show only where they are: looked for in [`WITH_DOWNLINK`].
-const BUGS_OF_DOWNLINK: [(&str, &str); 3] = [
-    ("applied_forgotten", "a tracker forgets in a crash which commands it has carried out"),
-    ("expiry_ignored", "a tracker carries out a command whose time is over"),
+    // Vans bring orders.
     (
-        "delivered_taken_as_applied",
-        "a gateway takes a command that a tracker has for one that it has carried out",
+        "deliveries",
+        &[
+            (
+                "lost_command_taken_as_done",
+                "persistence takes a lost answer about an order for a change that was made",
+            ),
+            ("command_forgotten", "the database does not know a command that was there before"),
+            ("any_step_taken", "the database lets any state of an order follow any other"),
+        ],
+    ),
+    // Vehicles are told something, and can not always be reached.
+    (
+        "downlink",
+        &[
+            ("applied_forgotten", "a tracker forgets in a crash which commands it has carried out"),
+            ("expiry_ignored", "a tracker carries out a command whose time is over"),
+            (
+                "delivered_taken_as_applied",
+                "a gateway takes a command that a tracker has for one that it has carried out",
+            ),
+        ],
+    ),
+    // Vehicles ask for routers.
+    ("dns_loss", &[("dead_node_answered", "a DNS server names routers that are dead")]),
+    // What was published comes late, and a hub comes back without its clients.
+    (
+        "hub_loss",
+        &[
+            ("older_fix_wins", "a hub shows the fix that came last, however old it is"),
+            ("lease_never_expires", "a gateway sends a hub for ever what an earlier life of it wanted"),
+        ],
+    ),
+    // Clients do not read, and share links begin and end.
+    (
+        "lunch_rush",
+        &[
+            ("slow_client_blocks", "a hub tells nobody anything while one client does not read"),
+            ("share_link_too_wide", "a hub shows whoever comes by a share link what a dispatcher sees"),
+        ],
+    ),
+    // Vehicles stand.
+    (
+        "parked",
+        &[(
+            "stored_never_asked",
+            "a hub does not ask what is stored of a vehicle that somebody comes to watch",
+        )],
+    ),
+    // Agents die in the middle of their answers.
+    (
+        "questions",
+        &[(
+            "asked_again",
+            "a hub asks another agent when one dies in the middle of its answer, and passes on both",
+        )],
     ),
 ];
-/// A scenario in which vehicles are told something, and can not always be reached.
-const WITH_DOWNLINK: &str = "downlink";
-
-/// Bugs of news, which show best where there is time to see them: each is looked for in a scenario that asks for the like.
-const BUGS_OF_NEWS: [(&str, &str); 2] = [
-    ("dead_node_kept", "a health agent goes on calling healthy what is dead"),
-    ("draining_given_new", "a router gives new vehicles to gateways that take nothing new"),
-];
-/// Scenarios in which a gateway is lost for a minute, and in which one is closed.
-const WITH_NEWS: [&str; 2] = ["scale_out", "rolling_restart"];
-/// A scenario in which vans bring orders.
-const WITH_ORDERS: &str = "deliveries";
-
-/// Bugs of names, which show only where vehicles ask for routers: looked for in [`WITH_NAMES`].
-const BUGS_OF_NAMES: [(&str, &str); 1] = [("dead_node_answered", "a DNS server names routers that are dead")];
-/// A scenario in which they do.
-const WITH_NAMES: &str = "dns_loss";
-
-/// Bugs of hubs, each looked for in the scenario of [`WITH_HUBS`] that has what it needs.
-const BUGS_OF_HUBS: [(&str, &str); 5] = [
-    ("older_fix_wins", "a hub shows the fix that came last, however old it is"),
-    ("lease_never_expires", "a gateway sends a hub for ever what an earlier life of it wanted"),
-    ("slow_client_blocks", "a hub tells nobody anything while one client does not read"),
-    ("share_link_too_wide", "a hub shows whoever comes by a share link what a dispatcher sees"),
-    ("stored_never_asked", "a hub does not ask what is stored of a vehicle that somebody comes to watch"),
-];
-/// Scenarios in which what was published comes late, in which a hub comes back without its clients, in which clients do not read, in
-/// which share links begin and end, and in which vehicles stand.
-const WITH_HUBS: [&str; 5] = ["hub_loss", "hub_loss", "lunch_rush", "lunch_rush", "parked"];
 
 /// What became of one bug.
 enum Outcome {
@@ -134,27 +173,19 @@ impl Ground {
 /// Plants every bug and reports what found it. Returns the exit code.
 pub(crate) fn bite(args: &BiteArgs) -> Result<u8, Stop> {
     let bugs = chosen(args.only.as_deref())?;
-    let (usual, with_orders) = (Ground::read(&args.scenario)?, Ground::read(Path::new(WITH_ORDERS))?);
-    let with_downlink = Ground::read(Path::new(WITH_DOWNLINK))?;
-    let with_names = Ground::read(Path::new(WITH_NAMES))?;
-    let [lost, closed] = WITH_NEWS.map(|name| Ground::read(Path::new(name)));
-    let with_news = [lost?, closed?];
-    let with_hubs = WITH_HUBS.iter().map(|name| Ground::read(Path::new(name)));
-    let with_hubs = with_hubs.collect::<Result<Vec<_>, _>>()?;
+    let usual = BUGS[0].0;
+    let mut grounds = BTreeMap::new();
+    for (scenario, _) in &bugs {
+        if !grounds.contains_key(scenario) {
+            let which = if *scenario == usual { &args.scenario } else { Path::new(scenario) };
+            grounds.insert(*scenario, Ground::read(which)?);
+        }
+    }
     watch_interrupt();
     let (mut rows, mut missed) = (String::new(), 0);
-    for &(name, what) in &bugs {
+    for (scenario, (name, what)) in &bugs {
         let watch = Stopwatch::start();
-        let of_news = BUGS_OF_NEWS.iter().position(|bug| *bug == (name, what));
-        let of_hubs = BUGS_OF_HUBS.iter().position(|bug| *bug == (name, what));
-        let of_hubs = of_hubs.and_then(|at| with_hubs.get(at));
-        let ground = match of_news.and_then(|at| with_news.get(at)).or(of_hubs) {
-            Some(ground) => ground,
-            None if BUGS_OF_ORDERS.contains(&(name, what)) => &with_orders,
-            None if BUGS_OF_DOWNLINK.contains(&(name, what)) => &with_downlink,
-            None if BUGS_OF_NAMES.contains(&(name, what)) => &with_names,
-            None => &usual,
-        };
+        let ground = &grounds[scenario];
         let (head, row) = match look_for(name, ground, args.seeds) {
             Outcome::Found(row) => ("FOUND ", row),
             Outcome::Missed(row) => {
@@ -167,7 +198,7 @@ pub(crate) fn bite(args: &BiteArgs) -> Result<u8, Stop> {
             }
         };
         complain(&format!("{head}  {name} | {row} {:.0} s", watch.wall().as_secs_f64()));
-        rows += &(format!("| `{name}` | {what} | {row}") + "\n");
+        rows += &(format!("| `{name}` | {what} | `{}` | {row}", ground.scenario.name) + "\n");
     }
     let found = format!("{} of {} bugs found", bugs.len() - missed, bugs.len());
     // The table of all is not overwritten with a single row of it.
@@ -176,7 +207,7 @@ pub(crate) fn bite(args: &BiteArgs) -> Result<u8, Stop> {
         Some(out) => {
             let (folder, name) =
                 (out.parent().unwrap_or(Path::new(".")), out.file_name().unwrap_or_default());
-            files::write(folder, &name.to_string_lossy(), &report(&usual.path, &rows))?;
+            files::write(folder, &name.to_string_lossy(), &report(&rows))?;
             show(&format!("{found}; {}\n", out.display()));
         }
         None => show(&format!("{found}\n")),
@@ -211,29 +242,20 @@ fn look_for(name: &str, ground: &Ground, seeds: SeedRange) -> Outcome {
     if faults > FAULTS_MAX { Outcome::Missed(row) } else { Outcome::Found(row) }
 }
 
-fn report(path: &Path, rows: &str) -> String {
+fn report(rows: &str) -> String {
     format!(
-        "# Planted bugs\n\nGenerated by `just bite`: each bug is planted in turn, `{}` (for bugs of orders `{WITH_ORDERS}`, of what vehicles are told `{WITH_DOWNLINK}`, of names\n\
-         `{WITH_NAMES}`, of news {WITH_NEWS:?}, of hubs {WITH_HUBS:?}) is run seed by seed until an oracle fails, and the run is shrunk as long as it fails for the\n\
-         same cause. At most {FAULTS_MAX} faults may be left.\n\n\
-         | bug | what it does | seeds needed | found by | left of it |\n|---|---|---|---|---|\n{rows}",
-        path.display()
+        "# Planted bugs\n\nGenerated by `just bite`: each bug is planted in turn, a scenario that has what it needs is run seed by seed until an oracle\n\
+         fails, and the run is shrunk as long as it fails for the same cause. At most {FAULTS_MAX} faults may be left.\n\n\
+         | bug | what it does | scenario | seeds needed | found by | left of it |\n|---|---|---|---|---|---|\n{rows}"
     )
 }
 
-/// All bugs, or the one that is asked for.
-fn chosen(only: Option<&str>) -> Result<Vec<(&'static str, &'static str)>, Stop> {
-    let all = || {
-        BUGS.into_iter()
-            .chain(BUGS_OF_NEWS)
-            .chain(BUGS_OF_ORDERS)
-            .chain(BUGS_OF_DOWNLINK)
-            .chain(BUGS_OF_NAMES)
-            .chain(BUGS_OF_HUBS)
-    };
-    let bugs: Vec<_> = all().filter(|(name, _)| only.is_none_or(|only| only == *name)).collect();
+/// All bugs with their scenarios, or the one that is asked for.
+fn chosen(only: Option<&str>) -> Result<Vec<(&'static str, Bug)>, Stop> {
+    let all = || BUGS.iter().flat_map(|(scenario, bugs)| bugs.iter().map(|bug| (*scenario, *bug)));
+    let bugs: Vec<_> = all().filter(|(_, (name, _))| only.is_none_or(|only| only == *name)).collect();
     if bugs.is_empty() {
-        let names = all().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+        let names = all().map(|(_, (name, _))| name).collect::<Vec<_>>().join(", ");
         return Err(Stop::Usage(format!(
             "--only {}: there is no such bug; there are {names}",
             only.unwrap_or_default()

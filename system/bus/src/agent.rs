@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use drover_env::{BoxFuture, Env};
 use drover_model::NodeName;
-use drover_wire::decode;
+use drover_quic::{Identity, Profile, QuicError, ServerSetup, Trust};
+use drover_wire::{decode, mcp};
 use prost::Message as _;
 use quinn::Endpoint;
 use tokio::time::Instant;
@@ -117,6 +119,26 @@ impl Agent {
     pub async fn serve(&self, env: Env, endpoint: Endpoint, cancel: CancellationToken) {
         serve::serve(env, self.shared.clone(), endpoint, cancel).await;
     }
+}
+
+/// Opens the endpoint on which services call an agent, for [`Agent::serve`].
+///
+/// # Errors
+/// The address can not be bound, or the certificates are unusable.
+pub fn listen(
+    env: &Env,
+    addr: SocketAddr,
+    identity: &Identity,
+    trust: &Trust,
+) -> Result<Endpoint, QuicError> {
+    let setup = ServerSetup {
+        identity,
+        trust,
+        alpn: mcp::ALPN,
+        profile: &Profile::service(),
+        reset_key: identity.derive_key("reset"),
+    };
+    drover_quic::server(env, addr, &setup)
 }
 
 impl AgentBuilder {

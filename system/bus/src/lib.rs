@@ -27,7 +27,7 @@ mod tool;
 pub mod tools;
 pub mod trail;
 
-pub use agent::{Agent, AgentBuilder, CallContext, Message};
+pub use agent::{Agent, AgentBuilder, CallContext, Message, listen};
 pub use balance::{Route, Standing};
 pub use commands::carry_out;
 pub use error::{CallError, PublishError};

@@ -14,8 +14,7 @@ use drover_bus::discovery::{
 use drover_bus::{Agent, CallContext, CallError, NodeAddr, Policy};
 use drover_env::{Chain, Env, HighWater, Task, Value};
 use drover_model::{NodeKind, NodeName};
-use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
-use drover_wire::mcp;
+use drover_quic::{Identity, Principal, QuicError, Trust};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use quinn::Endpoint;
@@ -104,15 +103,8 @@ impl Health {
             }
         }
         config.check().map_err(BindError::Config)?;
-        let setup = ServerSetup {
-            identity,
-            trust,
-            alpn: mcp::ALPN,
-            profile: &Profile::service(),
-            reset_key: identity.derive_key("reset"),
-        };
         let failed = |what| move |source| BindError::Endpoint { what, source };
-        let endpoint = drover_quic::server(&env, config.listen, &setup).map_err(failed("bus"))?;
+        let endpoint = drover_bus::listen(&env, config.listen, identity, trust).map_err(failed("bus"))?;
         let prober = Prober::new(&env, config.probe_bind, identity, trust).map_err(failed("probe"))?;
         let registry = Registry::new(config.limits, config.nodes_max);
         let news = drover_env::Watched::new((registry.version(), false));

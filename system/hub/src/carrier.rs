@@ -9,9 +9,7 @@ use drover_env::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::core::{
-    Collected, Encoding, Farewell, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON, SessionKey, Turned,
-};
+use crate::core::{Collected, Encoding, Farewell, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON, SessionKey, Turned};
 use crate::live::Live;
 
 /// How long a client may take for the end of a session and its answer.

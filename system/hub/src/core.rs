@@ -273,7 +273,7 @@ impl Core {
         }
         self.list(key);
         if self.config.tick.is_zero() {
-            self.flush_listed(now, wall);
+            self.flush_listed(wall);
         }
     }
 
@@ -414,11 +414,11 @@ impl Core {
         for key in self.looks.due(now) {
             self.look(now, wall, key);
         }
-        self.flush_listed(now, wall);
+        self.flush_listed(wall);
     }
 
     /// Tells each session that has news and room for it.
-    fn flush_listed(&mut self, now: Instant, wall: WallTime) {
+    fn flush_listed(&mut self, wall: WallTime) {
         let blocked = self.planted.slow_blocks
             && self.sessions.values().any(|session| session.detached.is_none() && !session.outbox.is_idle());
         let mut still = Vec::new();
@@ -447,7 +447,6 @@ impl Core {
             }
         }
         self.listed.append(&mut still);
-        let _ = now;
     }
 
     /// Looks whether a session is still good, and when to look again.

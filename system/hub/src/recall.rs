@@ -121,7 +121,12 @@ pub(crate) async fn follow(live: Arc<Live>, pool: Pool) {
 }
 
 /// Asks for all that is in these keys of a tenant, and takes it.
-async fn recall(live: &Arc<Live>, pool: &Pool, tenant: TenantId, keys: &BTreeSet<Key>) -> Result<(), CallError> {
+async fn recall(
+    live: &Arc<Live>,
+    pool: &Pool,
+    tenant: TenantId,
+    keys: &BTreeSet<Key>,
+) -> Result<(), CallError> {
     let options = || CallOptions::within(ANSWER_WITHIN);
     let take_all = |list: FixList| list.fixes.iter().for_each(|fix| take(live, tenant, fix));
     for vehicles in of_vehicles(tenant, keys) {

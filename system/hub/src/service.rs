@@ -11,9 +11,7 @@ use drover_bus::discovery::{About, Discovery, Member, Purpose, callable};
 use drover_bus::{Agent, NodeAddr, Policy, Pool, PoolConfig};
 use drover_env::{Env, Listener};
 use drover_model::NodeKind;
-use drover_quic::{
-    Believed, ClusterKeys, Identity, Principal, Profile, QuicError, ServerSetup, Shown, Trust,
-};
+use drover_quic::{Believed, ClusterKeys, Identity, Principal, Profile, QuicError, Shown, Trust};
 use drover_wire::mcp;
 use quinn::Endpoint;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -136,14 +134,8 @@ impl Hub {
         };
         config.check().map_err(BindError::Config)?;
         let config = config.buggified(&env);
-        let setup = ServerSetup {
-            identity,
-            trust,
-            alpn: mcp::ALPN,
-            profile: &Profile::service(),
-            reset_key: identity.derive_key("reset"),
-        };
-        let endpoint = drover_quic::server(&env, config.bus_listen, &setup).map_err(BindError::Endpoint)?;
+        let endpoint =
+            drover_bus::listen(&env, config.bus_listen, identity, trust).map_err(BindError::Endpoint)?;
         let failed = |addr| move |source| BindError::Listen { addr, source };
         let listener = env.listen(config.listen).await.map_err(failed(config.listen))?;
         let clients = listener.local_addr().map_err(failed(config.listen))?;

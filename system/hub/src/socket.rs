@@ -26,7 +26,12 @@ const READ_BYTES: usize = 1024;
 const PROTOCOL: (u16, &str) = (1002, "protocol");
 
 /// Carries a session until its client or the hub ends it.
-pub(crate) async fn serve(live: Arc<Live>, key: SessionKey, stream: Box<dyn ByteStream>, read_already: Bytes) {
+pub(crate) async fn serve(
+    live: Arc<Live>,
+    key: SessionKey,
+    stream: Box<dyn ByteStream>,
+    read_already: Bytes,
+) {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .max_message_size(Some(live.config.message_bytes_max))

@@ -30,7 +30,8 @@ pub(crate) async fn serve(
     recv: impl AsyncRead + Unpin + Send,
     send: impl AsyncWrite + Unpin + Send,
 ) -> (u16, &'static str) {
-    let (mut reader, mut writer) = (Reader::new(recv, live.config.message_bytes_max), Writer { send, rest: BytesMut::new() });
+    let (mut reader, mut writer) =
+        (Reader::new(recv, live.config.message_bytes_max), Writer { send, rest: BytesMut::new() });
     let ended = match begin(&live, over, peer, &mut reader).await {
         Ok(key) => {
             let client = live.register(key, None);

@@ -133,3 +133,114 @@ impl AsyncWrite for End {
         Pin::new(&mut inner.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::poll_fn;
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    /// Bytes that the stream holds until its other end reads.
+    const ROOM: usize = 4;
+
+    struct Small(DuplexStream);
+
+    impl ByteStream for Small {
+        fn peer_addr(&self) -> SocketAddr {
+            SocketAddr::from(([127, 0, 0, 1], 1))
+        }
+    }
+
+    impl AsyncRead for Small {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for Small {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    fn wire() -> (Arc<Wire>, End, DuplexStream) {
+        let (near, far) = duplex(ROOM);
+        let wire = Arc::new(Wire::new(Box::new(Small(near))));
+        (wire.clone(), End(wire), far)
+    }
+
+    /// Has somebody write this; returns whether it was asked for, whether the stream was found stalled, and whether all is out.
+    fn write(wire: &Wire, bytes: &[u8]) -> (bool, bool, bool) {
+        let (asked, stalled) = (Cell::new(false), Cell::new(false));
+        let take = |buffer: &mut BytesMut| {
+            asked.set(true);
+            buffer.extend_from_slice(bytes);
+        };
+        let out = wire.write_now(&mut BytesMut::new(), take, || stalled.set(true));
+        (asked.get(), stalled.get(), out)
+    }
+
+    async fn read(far: &mut DuplexStream, count: usize) -> String {
+        let mut bytes = vec![0; count];
+        far.read_exact(&mut bytes).await.expect("so many bytes");
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[tokio::test]
+    async fn what_a_stream_does_not_take_goes_before_all_that_comes_later() {
+        let (wire, mut end, mut far) = wire();
+        assert_eq!(write(&wire, b"one"), (true, false, true));
+        assert_eq!(write(&wire, b"two"), (true, true, false));
+        assert_eq!(write(&wire, b"three"), (false, false, false), "it would overtake what is half out");
+        assert_eq!(wire.begin(|_| ()), None);
+        let (written, got) = tokio::join!(end.write_all(b"pong"), read(&mut far, 10));
+        written.expect("a stream");
+        assert_eq!(got, "onetwopong");
+        assert_eq!(write(&wire, b"four"), (true, false, true));
+    }
+
+    #[tokio::test]
+    async fn a_frame_of_the_protocol_is_not_cut_in_two() {
+        let (wire, mut end, mut far) = wire();
+        let begun = poll_fn(|cx| Pin::new(&mut end).poll_write(cx, b"answer")).await;
+        assert_eq!(begun.expect("some of it"), ROOM);
+        assert_eq!(write(&wire, b"news"), (false, false, false));
+        assert_eq!(wire.begin(|_| ()), None);
+        let (written, got) = tokio::join!(end.write_all(b"er"), read(&mut far, 6));
+        written.expect("a stream");
+        assert_eq!(got, "answer");
+        assert!(wire.begin(|bytes| bytes.extend_from_slice(b"news")).is_some());
+        assert_eq!(write(&wire, b"more"), (false, false, false), "the task has something to finish");
+        let (flushed, got) = tokio::join!(end.flush(), read(&mut far, 4));
+        flushed.expect("a stream");
+        assert_eq!(got, "news");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_gone_is_its_tasks_to_find() {
+        let (wire, mut end, far) = wire();
+        drop(far);
+        assert_eq!(write(&wire, b"news"), (true, true, false));
+        assert!(end.flush().await.is_err());
+    }
+}

@@ -8,7 +8,7 @@ use drover_bus::discovery::{About, Discovery, Member, Purpose};
 use drover_bus::{Agent, CallContext, CallError, Policy, ProbeStore, RecordTelemetry, RecordTelemetryBatch};
 use drover_env::Env;
 use drover_model::{Epoch, NodeKind, Refusal, TenantId, VehicleId};
-use drover_quic::{Identity, Principal, Profile, QuicError, ServerSetup, Trust};
+use drover_quic::{Identity, Principal, QuicError, Trust};
 use drover_store::{History, Orders, Origin, Revoking, Row, Store, Trail};
 use drover_wire::{Ack, GeoTelemetry, RecordBatch, RecordOutcome, RefusedFix, VehicleBatch, fix_from_wire};
 use quinn::Endpoint;
@@ -78,14 +78,8 @@ impl Persistence {
         }
         config.check().map_err(BindError::Config)?;
         let config = config.buggified(&env);
-        let setup = ServerSetup {
-            identity,
-            trust,
-            alpn: drover_wire::mcp::ALPN,
-            profile: &Profile::service(),
-            reset_key: identity.derive_key("reset"),
-        };
-        let endpoint = drover_quic::server(&env, config.listen, &setup).map_err(BindError::Endpoint)?;
+        let endpoint =
+            drover_bus::listen(&env, config.listen, identity, trust).map_err(BindError::Endpoint)?;
         let bound = endpoint
             .local_addr()
             .map_err(|source| BindError::Endpoint(QuicError::Socket { addr: config.listen, source }))?;

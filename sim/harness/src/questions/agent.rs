@@ -6,8 +6,7 @@ use drover_bus::ask::{Answer, Question, Reply, Step};
 use drover_bus::{Agent, CallContext, CallError, Policy};
 use drover_env::Env;
 use drover_model::NodeKind;
-use drover_quic::{Identity, Profile, QuicError, ServerSetup, Trust};
-use drover_wire::mcp;
+use drover_quic::{Identity, QuicError, Trust};
 use prost::Message;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -25,14 +24,7 @@ pub(crate) async fn run(
     trust: &Trust,
     cancel: CancellationToken,
 ) -> Result<(), QuicError> {
-    let setup = ServerSetup {
-        identity,
-        trust,
-        alpn: mcp::ALPN,
-        profile: &Profile::service(),
-        reset_key: identity.derive_key("reset"),
-    };
-    let endpoint = drover_quic::server(&env, listen, &setup)?;
+    let endpoint = drover_bus::listen(&env, listen, identity, trust)?;
     let agent = Agent::builder("AgentService")
         .policy(Policy::deny_all().allow(NodeKind::Hub, "AgentService."))
         .tool::<Answer, _, _>(answer)

@@ -69,7 +69,7 @@ impl Core {
             self.show(key, place);
         }
         if self.config.tick.is_zero() {
-            self.flush_listed(now, wall);
+            self.flush_listed(wall);
         }
         true
     }
