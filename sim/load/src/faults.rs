@@ -110,11 +110,32 @@ pub(crate) struct Saboteur {
     /// Links that are impaired: at once, since a link waits for nothing.
     links: Vec<Arc<Link>>,
     actions: Option<Sender<Action>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Deeds>>,
     cluster: Cluster,
     runtime: Runtime,
     /// Rolling restarts that were begun.
-    rolls: Vec<tokio::task::JoinHandle<()>>,
+    rolls: Vec<tokio::task::JoinHandle<Result<(), String>>>,
+    deeds: Deeds,
+}
+
+/// What became of the faults that are done to services.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Deeds {
+    /// How many there were.
+    pub(crate) tried: u64,
+    /// Those that could not be done.
+    pub(crate) failed: Vec<String>,
+}
+
+impl Deeds {
+    fn add(&mut self, what: impl FnOnce() -> String, done: Result<(), String>) {
+        self.tried += 1;
+        if let Err(error) = done {
+            let failed = format!("{}: {error}", what());
+            warn!(failed, "a fault could not be carried out");
+            self.failed.push(failed);
+        }
+    }
 }
 
 impl Saboteur {
@@ -132,7 +153,8 @@ impl Saboteur {
             .name("faults".to_owned())
             .spawn(move || carry_out_all(&received, &told, &on, &server))
             .map_err(LoadError::machine("start the thread that breaks things"))?;
-        Ok(Self { links, actions: Some(actions), thread: Some(thread), cluster, runtime, rolls: Vec::new() })
+        let (actions, thread) = (Some(actions), Some(thread));
+        Ok(Self { links, actions, thread, cluster, runtime, rolls: Vec::new(), deeds: Deeds::default() })
     }
 
     /// Begins a rolling restart, beside all else that is broken.
@@ -140,9 +162,8 @@ impl Saboteur {
         let cluster = self.cluster.clone();
         self.rolls.push(self.runtime.spawn(async move {
             let wanted = |instance: &Instance| instance.node.parse().is_ok_and(|node| nodes.matches(node));
-            if let Err(error) = cluster.roll_those(wanted).await {
-                warn!(%nodes, error = %Chain(&error), "a rolling restart has ended early");
-            }
+            let rolled = cluster.roll_those(wanted).await;
+            rolled.map_err(|error| format!("rolling {nodes}: {}", Chain(&error)))
         }));
     }
 
@@ -153,15 +174,21 @@ impl Saboteur {
         }
     }
 
-    /// Waits until all that was begun is done.
-    pub(crate) fn finish(&mut self) {
+    /// Waits until all that was begun is done; says what became of it.
+    pub(crate) fn finish(&mut self) -> Deeds {
         self.actions = None;
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            let ended = || Err("the thread that breaks things has panicked".to_owned());
+            match thread.join() {
+                Ok(deeds) => self.deeds = deeds,
+                Err(_) => self.deeds.add(|| "faults".to_owned(), ended()),
+            }
         }
         for roll in std::mem::take(&mut self.rolls) {
-            let _ = self.runtime.block_on(roll);
+            let rolled = self.runtime.block_on(roll).unwrap_or_else(|error| Err(error.to_string()));
+            self.deeds.add(|| "a rolling restart".to_owned(), rolled);
         }
+        self.deeds.clone()
     }
 }
 
@@ -176,7 +203,8 @@ fn carry_out_all(
     cluster: &Cluster,
     runtime: &Runtime,
     server: &Mutex<Option<Postgres>>,
-) {
+) -> Deeds {
+    let mut deeds = Deeds::default();
     for action in actions {
         let node = match &action {
             Action::Crash(node) | Action::Start(node) | Action::Pause(node) => *node,
@@ -190,10 +218,10 @@ fn carry_out_all(
             break_database(&action, server);
             continue;
         }
-        if let Err(error) = runtime.block_on(break_service(&action, node, cluster)) {
-            warn!(%node, %error, "a fault could not be carried out");
-        }
+        let done = runtime.block_on(break_service(&action, node, cluster));
+        deeds.add(|| format!("{action:?}"), done.map_err(|error| Chain(&error).to_string()));
     }
+    deeds
 }
 
 fn break_database(action: &Action, server: &Mutex<Option<Postgres>>) {

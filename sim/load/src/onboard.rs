@@ -33,8 +33,10 @@ pub(crate) struct Witness {
     to_resumed: Mutex<Histogram<u64>>,
     /// What watchers see, if there are any.
     watched: Option<Watched>,
-    /// When a service was last seen to be gone.
-    crashed: Mutex<Option<Duration>>,
+    /// When a service was first and last seen to be gone.
+    crashed: Mutex<Option<(Duration, Duration)>>,
+    /// When what vehicles have sessions with was last seen to be gone.
+    way_in_lost: Mutex<Option<Duration>>,
 }
 
 /// Fixes of one vehicle that are not durable yet, with when they were due to be sent.
@@ -42,19 +44,22 @@ pub(crate) struct Witness {
 struct Outstanding {
     moments: Moments,
     given: Due,
+    /// Since when there was nothing to have a session with, if that ended it.
+    lost: Option<Duration>,
     recorded: std::collections::VecDeque<(u64, Duration)>,
 }
 
 impl Witness {
     pub(crate) fn new(history: History, moments: impl Iterator<Item = Moments>) -> Self {
         let vehicles = moments.map(|moments| {
-            Mutex::new(Outstanding { moments, given: Due::default(), recorded: Default::default() })
+            Mutex::new(Outstanding { moments, given: Due::default(), lost: None, recorded: Default::default() })
         });
         let vehicles = vehicles.collect();
         let histogram = || Mutex::new(Latency::histogram());
         let (to_durable, to_resumed) = (histogram(), histogram());
         let (origin, watched, crashed) = (OnceLock::new(), None, Mutex::new(None));
-        Self { history, origin, vehicles, to_durable, to_resumed, watched, crashed }
+        let way_in_lost = Mutex::new(None);
+        Self { history, origin, vehicles, to_durable, to_resumed, watched, crashed, way_in_lost }
     }
 
     /// Keeps account of what watchers see, too.
@@ -98,8 +103,8 @@ impl Witness {
         all
     }
 
-    /// When a service was last seen to be gone.
-    pub(crate) fn crashed(&self) -> Option<Duration> {
+    /// When a service was first and last seen to be gone.
+    pub(crate) fn crashed(&self) -> Option<(Duration, Duration)> {
         *lock(&self.crashed)
     }
 
@@ -107,7 +112,12 @@ impl Witness {
     pub(crate) fn service_event(&self, node: NodeName, name: &'static str) {
         // No vehicle has a session with a hub.
         if name == "node.crashed" && node.kind != NodeKind::Hub {
-            *lock(&self.crashed) = Some(self.now());
+            let (now, mut crashed) = (self.now(), lock(&self.crashed));
+            *crashed = Some((crashed.map_or(now, |(first, _)| first), now));
+            drop(crashed);
+            if matches!(node.kind, NodeKind::Gateway | NodeKind::Router) {
+                *lock(&self.way_in_lost) = Some(now);
+            }
         }
         self.history.event(self.now(), node, name, &[]);
     }
@@ -139,9 +149,12 @@ impl Witness {
                     vehicle.recorded.push_back((number("sequence"), due));
                 }
             }
+            // Another crash, before it is back, does not make its wait shorter.
+            "tracker.disconnected" => lock(vehicle).lost = *lock(&self.way_in_lost),
             "tracker.connected" if number("reconnect") > 0 => {
-                if let Some(crashed) = self.crashed() {
-                    let waited = at.saturating_sub(crashed).as_micros() as u64;
+                let lost = lock(vehicle).lost.take();
+                if let Some(lost) = lost {
+                    let waited = at.saturating_sub(lost).as_micros() as u64;
                     lock(&self.to_resumed).saturating_record(waited);
                 }
             }

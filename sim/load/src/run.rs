@@ -336,7 +336,7 @@ impl<'a> Run<'a> {
             false => Calibration::start(self.shape())?,
         };
         self.run_world(&mut options, &mut saboteur, &calibration);
-        drop(saboteur);
+        let deeds = saboteur.finish();
         let calibration = calibration.finish();
         say(&mut options, "reading the database");
         // Sessions end with the vehicles, and are not lost.
@@ -346,7 +346,7 @@ impl<'a> Run<'a> {
             let _ = self.lag.add(audience.stop());
         }
         self.runtime.block_on(self.fleet.stop());
-        self.finish(options, version, (calibration, degraded))
+        self.finish(options, version, (calibration, degraded, deeds))
     }
 
     /// Starts the watchers, if there are any.

@@ -78,6 +78,11 @@ pub trait Fleet: Send + Sync {
         may_see: &dyn Fn(VehicleId) -> bool,
         with_engine: bool,
     ) -> Option<Vec<serde_json::Value>>;
+
+    /// One vehicle of `tenant`, without its engine's values.
+    fn feature(&self, tenant: TenantId, vehicle: VehicleId) -> Option<serde_json::Value> {
+        self.features(tenant, &|other| other == vehicle, false)?.into_iter().next()
+    }
 }
 
 /// The HTTP API of one node. Clones share everything.

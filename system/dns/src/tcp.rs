@@ -1,7 +1,7 @@
 //! Queries by TCP (RFC 7766): for whoever can not have its answer by UDP. Bounded in number, in all and by address.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +47,11 @@ struct Seat {
 
 impl Seat {
     fn take(open: &Open, ip: IpAddr, config: &Config) -> Option<Self> {
+        // Who has an IPv6 address has all of its /64.
+        let ip = match ip.to_canonical() {
+            IpAddr::V4(ip) => ip.into(),
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        };
         let mut of = lock(open);
         let all: usize = of.values().sum();
         let count = of.entry(ip).or_default();

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -53,10 +54,8 @@ impl<T: Send + 'static> Task<T> {
         F: Future<Output = T> + Send + 'static,
     {
         let (send, result) = oneshot::channel();
-        let run = async move {
-            // The receiver may be gone: the task was detached.
-            let _ = send.send(future.await);
-        };
+        // Not an async block, which would hold the future twice. The receiver may be gone: the task was detached.
+        let run = future.map(|result| drop(send.send(result)));
         Self { result, abort: executor.spawn(name, Box::pin(run)) }
     }
 }

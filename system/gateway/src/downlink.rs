@@ -94,7 +94,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    agenda: Agenda<mpsc::Sender<Due>>,
+    agenda: Agenda<mpsc::Sender<Box<Due>>>,
     reports: VecDeque<Report>,
     /// What asks each agent for news.
     watching: BTreeMap<NodeName, Task<()>>,
@@ -106,7 +106,8 @@ pub(crate) struct Attached {
     shared: Arc<Shared>,
     key: Key,
     number: u64,
-    due: mpsc::Receiver<Due>,
+    /// In boxes: a channel holds room for 32 in each session, and hardly one is ever used.
+    due: mpsc::Receiver<Box<Due>>,
 }
 
 impl Drop for Attached {
@@ -118,7 +119,7 @@ impl Drop for Attached {
 impl Attached {
     /// The next command. Safe to drop while waiting.
     pub(crate) async fn next(&mut self) -> Option<Due> {
-        self.due.recv().await
+        self.due.recv().await.map(|due| *due)
     }
 
     /// Leaves what the tracker has said of a command.
@@ -206,10 +207,12 @@ impl Downlinks {
         let shared = self.shared;
         let mut wake = shared.wake.watch();
         loop {
-            while shared.lock().agenda.is_idle() {
+            while shared.lock().agenda.wanted_len() == 0 {
                 wake.changed().await;
             }
-            sleep(GATHER).await;
+            if shared.lock().agenda.wanted_len() < VEHICLES_MAX {
+                sleep(GATHER).await;
+            }
             let keys = shared.lock().agenda.take(VEHICLES_MAX);
             let vehicles = keys.iter().map(|key| key_info(*key)).collect();
             let options = CallOptions::within(ANSWER_WITHIN);
@@ -279,7 +282,7 @@ fn hand_out(shared: &Shared, list: DownlinkList) {
         if expires <= now {
             continue;
         }
-        if state.agenda.session(&key).is_some_and(|session| session.try_send(due).is_err()) {
+        if state.agenda.session(&key).is_some_and(|session| session.try_send(Box::new(due)).is_err()) {
             state.agenda.has_more(key);
         }
     }

@@ -5,7 +5,7 @@
 
 use drover_env::Value;
 use drover_model::Refusal;
-use drover_wire::{GeoTelemetry, Invalid, RecordBatch, decode, fix_from_wire};
+use drover_wire::{Ack, GeoTelemetry, Invalid, RecordBatch, decode, fix_from_wire};
 use prost::Message;
 use quinn::RecvStream;
 use tokio::time::timeout;
@@ -14,15 +14,19 @@ use tracing::debug;
 use crate::admission::{Admission, check_time};
 use crate::live::LastCell;
 use crate::session::Session;
+use crate::stream::GOODBYE_MAX;
 
 /// Longest bare report: every field at its longest is well below.
 const REPORT_BYTES_MAX: usize = 4096;
 
 pub(crate) async fn serve(session: &Session, mut recv: RecvStream) {
     let shared = &session.shared;
-    let body = match timeout(shared.config.silence_max, recv.read_to_end(REPORT_BYTES_MAX)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) | Err(_) => return refuse(session, "unreadable", "no whole report came in time"),
+    let reading = timeout(shared.config.silence_max, recv.read_to_end(REPORT_BYTES_MAX));
+    let body = match session.drain.run_until_cancelled(reading).await {
+        Some(Ok(Ok(body))) => body,
+        Some(Ok(Err(_)) | Err(_)) => return refuse(session, "unreadable", "no whole report came in time"),
+        // Half a report is nobody's loss: its vehicle says it again.
+        None => return,
     };
     let message = match read(session, &body) {
         Ok(message) => message,
@@ -32,14 +36,17 @@ pub(crate) async fn serve(session: &Session, mut recv: RecvStream) {
     match shared.persister.record_one(session.tenant, &message).await {
         Ok(ack) => {
             shared.env.event("gateway.legacy_stored", &[("vehicle", Value::Vehicle(session.vehicle))]);
-            if let Ok(mut send) = session.connection.open_uni().await {
-                // The report is durable whether or not the vehicle hears of it.
-                let _ = send.write_all(&ack.encode_to_vec()).await;
-                let _ = send.finish();
-            }
+            // The report is durable whether or not the vehicle hears of it: one that takes no acknowledgements is not waited for.
+            let _ = timeout(GOODBYE_MAX, tell(session, &ack)).await;
         }
         Err(error) => refuse(session, error.name(), &error.to_string()),
     }
+}
+
+async fn tell(session: &Session, ack: &Ack) -> Option<()> {
+    let mut send = session.connection.open_uni().await.ok()?;
+    send.write_all(&ack.encode_to_vec()).await.ok()?;
+    send.finish().ok()
 }
 
 fn read(session: &Session, body: &[u8]) -> Result<GeoTelemetry, Invalid> {

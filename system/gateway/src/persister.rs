@@ -53,7 +53,15 @@ impl Persister {
         self.see_fill();
         let options = CallOptions::within(deadline.saturating_duration_since(Instant::now()));
         let answer = self.pool.call_encoded::<RecordTelemetryBatch>(Route::RoundRobin, batch, options).await;
-        self.judge(answer)
+        let outcome = self.judge(answer)?;
+        // Whoever answers has said of each fix what became of it, or it is not known.
+        let told = outcome.stored.unwrap_or_default() + outcome.duplicates.unwrap_or_default();
+        let whole = told as usize + outcome.refused.len() == fixes;
+        if !whole && !self.env.planted("deadline_taken_as_answer") {
+            self.env.event("gateway.persist_failed", &[("reason", Value::Str("half_answer"))]);
+            return None;
+        }
+        Some(outcome)
     }
 
     /// Counts a batch for which there is no room: it is not known to be durable, and its vehicle keeps it.

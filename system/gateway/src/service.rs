@@ -204,8 +204,15 @@ impl Gateway {
                 incoming.refuse();
                 continue;
             }
-            let serve = session::serve(shared.clone(), incoming, cancel.clone());
-            drop(self.env.spawn("gateway.session", sessions.track_future(serve)));
+            if sessions.len() > self.config.sessions_max / 2 && !incoming.remote_address_validated() {
+                // Room is getting scarce: first it shows that it is where it says (RFC 9000 section 8.1.2).
+                if let Err(error) = incoming.retry() {
+                    error.into_incoming().refuse();
+                }
+                continue;
+            }
+            let serve = session::serve(shared.clone(), incoming, sessions.clone(), cancel.clone());
+            drop(self.env.spawn("gateway.handshake", sessions.track_future(serve)));
             fill.see(&self.env, sessions.len() as u64);
         }
         sessions.close();

@@ -48,11 +48,20 @@ pub(crate) struct Session {
     pub(crate) drain: CancellationToken,
 }
 
-/// Serves one connection until it ends.
-pub(crate) async fn serve(shared: Arc<Shared>, incoming: Incoming, drain: CancellationToken) {
+/// Takes one connection. Its session is a task of its own, counted by `sessions`: this one is as large as a handshake.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    incoming: Incoming,
+    sessions: TaskTracker,
+    drain: CancellationToken,
+) {
     let peer = incoming.remote_address();
     let error = match timeout(HANDSHAKE_MAX, incoming.into_future()).await {
-        Ok(Ok(connection)) => return admitted(shared, connection, drain).await,
+        Ok(Ok(connection)) => {
+            let session = admitted(shared.clone(), connection, drain);
+            drop(shared.env.spawn("gateway.session", sessions.track_future(session)));
+            return;
+        }
         Ok(Err(error)) => Chain(&error).to_string(),
         Err(_) => "not done in time".to_owned(),
     };

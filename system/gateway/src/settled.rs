@@ -60,6 +60,10 @@ impl Settled {
         for sequence in sequences {
             self.durable.insert(sequence);
         }
+    }
+
+    /// What is durable was told. Of what was told once the newest ranges alone are told again.
+    pub fn told(&mut self) {
         while self.durable.ranges_len() > RANGES_MAX {
             let Some(first) = self.durable.iter_ranges().next() else { return };
             self.durable.remove_through(*first.end());
@@ -132,6 +136,8 @@ mod tests {
     async fn only_the_newest_ranges_are_told_again() {
         let mut settled = Settled::new(Instant::now(), 100, 10, 50);
         settled.settle((0..100).map(|n| n * 2));
+        assert_eq!(settled.durable().ranges_len(), 100, "each is told once");
+        settled.told();
         assert_eq!(settled.durable().ranges_len(), RANGES_MAX);
         assert!(settled.durable().contains(198));
     }

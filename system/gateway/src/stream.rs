@@ -30,7 +30,7 @@ use crate::settled::Settled;
 const READ_BYTES: usize = 16 * 1024;
 
 /// Longest wait, at the end, for a vehicle to take the last acknowledgements.
-const GOODBYE_MAX: Duration = Duration::from_secs(2);
+pub(crate) const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
 /// Why a stream ends before its peer ends it.
 #[derive(Debug, thiserror::Error)]
@@ -143,11 +143,11 @@ impl<'a> Stream<'a> {
             }
             while let Some(Admitted { channel, batch, sequences }) = waiting.pop_front() {
                 if flights.len() < config.batches_in_flight_max {
-                    let session = session.clone();
-                    flights.push(async move {
+                    // In a box: the list keeps room for one of them even while it has none.
+                    flights.push(Box::pin(async move {
                         let outcome = session.shared.persister.record(channel, batch, sequences.len()).await;
                         Flight { sequences, outcome }
-                    });
+                    }));
                 } else if channel == Channel::Live {
                     // It is published. The stream is read on, so that what follows is, too.
                     session.shared.persister.pass_over();
@@ -341,6 +341,7 @@ impl<'a> Stream<'a> {
             self.settled.settle(first..=last);
         }
         Frame::DurableAck(DurableAck::new(epoch, self.settled.durable())).encode(&mut self.out);
+        self.settled.told();
     }
 
     /// Grants backlog credit while persistence is open.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use drover_env::Value;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::core::{Collected, Encoding, Farewell, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON, SessionKey, Turned};
 use crate::live::Live;
@@ -54,14 +54,14 @@ pub(crate) async fn write(
     loop {
         let mut finishing = Box::pin(carrier.finish());
         let finished = loop {
+            if live.farewell(key).is_some() {
+                // Whoever is let go has a moment for what is left: without a bound, one that reads nothing would never go.
+                break timeout(GOODBYE_MAX, &mut finishing).await.ok().flatten();
+            }
             tokio::select! {
                 biased;
                 finished = &mut finishing => break finished,
-                () = woken.notified() => {
-                    if live.farewell(key).is_some_and(|farewell| farewell == Farewell::Slow) {
-                        return Written::Gone;
-                    }
-                }
+                () = woken.notified() => {}
             }
         };
         drop(finishing);

@@ -9,6 +9,8 @@ use drover_model::{TenantId, VehicleId, WallTime};
 pub const FLEET_VIEW: &str = "fleet:view";
 /// Sees the map.
 pub const MAP_VIEW: &str = "map:view";
+/// Reads orders, messages and routes.
+pub const ROUTE_READ: &str = "route:read";
 /// Drives: sees its own vehicle.
 pub const DRIVE: &str = "drive";
 

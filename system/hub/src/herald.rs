@@ -31,17 +31,18 @@ pub struct Herald {
 /// Names of events that were told, the oldest first.
 #[derive(Debug, Default)]
 struct Told {
-    names: BTreeSet<String>,
-    order: VecDeque<String>,
+    names: BTreeSet<(TenantId, String)>,
+    order: VecDeque<(TenantId, String)>,
 }
 
 impl Told {
     /// True if it had not been told before.
-    fn is_new(&mut self, id: &str) -> bool {
-        if !self.names.insert(id.to_owned()) {
+    fn is_new(&mut self, tenant: TenantId, id: &str) -> bool {
+        let name = (tenant, id.to_owned());
+        if !self.names.insert(name.clone()) {
             return false;
         }
-        self.order.push_back(id.to_owned());
+        self.order.push_back(name);
         if self.order.len() > REMEMBERED_MAX
             && let Some(oldest) = self.order.pop_front()
         {
@@ -71,7 +72,9 @@ impl Herald {
 
     /// Tells the clients of this hub.
     pub fn tell_here(&self, tidings: &Tidings) -> Delivered {
-        let is_new = self.told.lock().unwrap_or_else(PoisonError::into_inner).is_new(&tidings.id);
+        let mut known = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = known.is_new(tidings.tenant, &tidings.id);
+        drop(known);
         if !is_new {
             return Delivered { sessions: Some(0), repeated: Some(true), ..Delivered::default() };
         }
@@ -123,11 +126,13 @@ mod tests {
     #[test]
     fn what_was_told_is_known_until_many_others_were() {
         let mut told = Told::default();
-        assert!(told.is_new("a") && !told.is_new("a"));
-        for other in 0..REMEMBERED_MAX {
-            assert!(told.is_new(&other.to_string()));
+        let [north, south] = ["north", "south"].map(|name| TenantId::new(name).expect("a name"));
+        assert!(told.is_new(north, "a") && !told.is_new(north, "a"));
+        assert!(told.is_new(south, "a"), "names are those of a tenant");
+        for other in 1..REMEMBERED_MAX {
+            assert!(told.is_new(north, &other.to_string()));
         }
         assert_eq!(told.names.len(), REMEMBERED_MAX);
-        assert!(told.is_new("a"), "forgotten by now");
+        assert!(told.is_new(north, "a"), "forgotten by now");
     }
 }

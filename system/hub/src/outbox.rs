@@ -99,6 +99,8 @@ pub(crate) struct Outbox {
     messages: Vec<Out>,
     /// Bytes of them.
     bytes: usize,
+    /// Bytes of answers among them.
+    answers: usize,
     /// Bytes of what was taken last.
     taken: usize,
     busy_since: Option<Instant>,
@@ -108,8 +110,9 @@ impl Outbox {
     /// Adds an answer; false if the client lets too many of them lie.
     pub(crate) fn push(&mut self, message: Out) -> bool {
         self.bytes += message.len();
+        self.answers += message.len();
         self.messages.push(message);
-        self.bytes() <= ANSWERS_BYTES_MAX
+        self.answers <= ANSWERS_BYTES_MAX
     }
 
     /// Adds a tick's messages. Only into an idle one: then nothing but answers can be in it.
@@ -142,6 +145,7 @@ impl Outbox {
     /// Takes what waits.
     pub(crate) fn take(&mut self) -> Vec<Out> {
         self.taken = std::mem::take(&mut self.bytes);
+        self.answers = 0;
         std::mem::take(&mut self.messages)
     }
 

@@ -77,6 +77,13 @@ impl Server {
                 incoming.refuse();
                 continue;
             }
+            if self.tasks.len() > most / 2 && !incoming.remote_address_validated() {
+                // Room is getting scarce: first it shows that it is where it says (RFC 9000 section 8.1.2).
+                if let Err(error) = incoming.retry() {
+                    error.into_incoming().refuse();
+                }
+                continue;
+            }
             let serve = self.clone().serve_quic(incoming);
             drop(self.live.env.spawn("hub.client", self.tasks.track_future(serve)));
         }

@@ -8,7 +8,7 @@ use drover_model::VehicleId;
 use tokio::time::Instant;
 
 use crate::cells::Area;
-use crate::door::{Principal, Role, Visible};
+use crate::door::{DRIVE, Principal, ROUTE_READ, Visible};
 use crate::fleet::{Fleet, Place};
 use crate::interest::{Interest, SessionKey, Want};
 use crate::outbox::{Farewell, Out, Outbox};
@@ -176,7 +176,8 @@ fn may(principal: &Principal, topic: &Topic) -> Result<(), Refusal> {
         Topic::Group(_) | Topic::Viewport(_) if principal.visible != Visible::All => {
             forbidden("more than its own vehicles")
         }
-        Topic::Events if principal.role == Role::Customer => forbidden("events"),
+        // They tell what the HTTP API tells of orders and messages, to those whom it tells that.
+        Topic::Events if !(principal.may(ROUTE_READ) || principal.may(DRIVE)) => forbidden("events"),
         Topic::All | Topic::Group(_) | Topic::Viewport(_) | Topic::Events => Ok(()),
     }
 }
@@ -228,8 +229,17 @@ fn register(view: &mut View, key: SessionKey, topic: &Topic, around: &mut Around
 /// The vehicles of a topic, as far as the hub has heard of them.
 fn places_of(view: &View, topic: &Topic, fleet: &Fleet) -> Vec<Place> {
     let tenant = view.tenant();
-    match topic {
-        Topic::All | Topic::Viewport(_) | Topic::Group(_) => {
+    let named = |names: &mut dyn Iterator<Item = &VehicleId>| {
+        names.filter_map(|vehicle| fleet.place(tenant, *vehicle)).collect()
+    };
+    match (topic, &view.principal.visible) {
+        // For whoever sees a few, not all are looked at.
+        (Topic::All, Visible::Only(some)) => {
+            let mut places: Vec<Place> = named(&mut some.iter());
+            places.retain(|place| view.wants(fleet.vehicle(*place)));
+            places
+        }
+        (Topic::All | Topic::Viewport(_) | Topic::Group(_), _) => {
             let wanted = |(place, vehicle): (Place, &crate::fleet::Vehicle)| {
                 let inside = match topic {
                     Topic::All => true,
@@ -240,9 +250,7 @@ fn places_of(view: &View, topic: &Topic, fleet: &Fleet) -> Vec<Place> {
             };
             fleet.of_tenant(tenant).filter_map(wanted).collect()
         }
-        Topic::Vehicles(listed) => {
-            listed.iter().filter_map(|vehicle| fleet.place(tenant, *vehicle)).collect()
-        }
-        Topic::Events => Vec::new(),
+        (Topic::Vehicles(listed), _) => named(&mut listed.iter()),
+        (Topic::Events, _) => Vec::new(),
     }
 }

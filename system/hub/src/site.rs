@@ -70,8 +70,8 @@ pub(crate) struct Site {
 /// The street map, ready to be sent.
 struct Map {
     streets: Streets,
-    document: Vec<u8>,
-    packed: Vec<u8>,
+    document: Bytes,
+    packed: Bytes,
 }
 
 impl Site {
@@ -177,17 +177,17 @@ fn described(config: &SiteConfig, map: &Map) -> Value {
 
 impl Map {
     fn new(streets: Streets) -> Self {
-        let document = streets.to_geojson().into_bytes();
+        let document = Bytes::from(streets.to_geojson());
         let mut packer = GzEncoder::new(Vec::new(), Compression::default());
         // Writing to memory never fails; what is not packed is sent as it is.
         let packed = packer.write_all(&document).and_then(|()| packer.finish()).unwrap_or_default();
-        Self { streets, document, packed }
+        Self { streets, document, packed: packed.into() }
     }
 
     fn answer(&self, headers: &HeaderMap) -> Response<Body> {
         let accepts = header(headers, ACCEPT_ENCODING).contains("gzip") && !self.packed.is_empty();
         let body = if accepts { &self.packed } else { &self.document };
-        let mut answer = bytes(StatusCode::OK, "application/geo+json", body.clone().into());
+        let mut answer = bytes(StatusCode::OK, "application/geo+json", body.clone());
         let headers = answer.headers_mut();
         if accepts {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -248,5 +248,11 @@ impl Fleet for LiveFleet {
         let wall = self.0.env.wall();
         let features = self.0.decide(|core| core.features(tenant, may_see, with_engine, wall));
         Some(features.iter().filter_map(|feature| serde_json::from_slice(feature).ok()).collect())
+    }
+
+    fn feature(&self, tenant: TenantId, vehicle: VehicleId) -> Option<Value> {
+        let wall = self.0.env.wall();
+        let feature = self.0.decide(|core| core.feature(tenant, vehicle, wall))?;
+        serde_json::from_slice(&feature).ok()
     }
 }

@@ -54,6 +54,13 @@ impl Door for Tokens {
         if self.is_revoked(&token_id) {
             return Err(Denied::Revoked);
         }
+        let sees = match who.vehicle {
+            Some(vehicle) => who.may_see(who.tenant, vehicle),
+            None => who.sees_the_fleet(),
+        };
+        if !sees {
+            return Err(Denied::Forbidden);
+        }
         let role = match who.role {
             Known::Dispatcher => Role::Dispatcher,
             Known::Viewer => Role::Viewer,
@@ -94,7 +101,11 @@ mod tests {
     }
 
     fn token(signer: &Signer, jti: Option<&str>) -> String {
-        signer.sign(&Claims {
+        signer.sign(&claims(jti))
+    }
+
+    fn claims(jti: Option<&str>) -> Claims {
+        Claims {
             iss: "drover".to_owned(),
             sub: "anna".to_owned(),
             iat: NOW.as_secs(),
@@ -106,7 +117,22 @@ mod tests {
             tenant: Some("north".to_owned()),
             role: Some("dispatcher".to_owned()),
             vehicle: None,
-        })
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_good_for_other_things_shows_no_map() {
+        let (signer, door) = door();
+        let admit = |scope: &str, vehicle: Option<&str>| {
+            let vehicle = vehicle.map(str::to_owned);
+            let claims = Claims { scope: Some(scope.to_owned()), role: None, vehicle, ..claims(Some("9")) };
+            door.admit(&signer.sign(&claims), NOW).map(|who| who.visible)
+        };
+        assert_eq!(admit("telemetry:write", None), Err(Denied::Forbidden));
+        assert_eq!(admit("telemetry:write", Some("VAN-1")), Err(Denied::Forbidden));
+        assert_eq!(admit("drive", None), Err(Denied::Forbidden), "of which vehicle?");
+        assert_eq!(admit("map:view", None), Ok(Visible::All));
+        assert!(admit("drive", Some("VAN-1")).is_ok_and(|visible| visible != Visible::All));
     }
 
     #[test]

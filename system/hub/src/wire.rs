@@ -32,9 +32,8 @@ impl Wire {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the frames that `take` puts into the buffer, as far as the stream takes them at once, and says `stalled` if it does not
-    /// take all. Returns false if something is left for the stream's task: these, or frames that were half out before, in which case
-    /// nothing was asked.
+    /// Writes the frames that `take` puts into the buffer, as far as the stream takes them at once. Says `stalled` and returns false if
+    /// something is left for the stream's task: these, or frames that were half out before, in which case nothing was asked for.
     pub(crate) fn write_now(
         &self,
         buffer: &mut BytesMut,
@@ -43,6 +42,7 @@ impl Wire {
     ) -> bool {
         let mut inner = self.lock();
         if !inner.is_clear() {
+            stalled();
             return false;
         }
         buffer.clear();
@@ -211,7 +211,7 @@ mod tests {
         let (wire, mut end, mut far) = wire();
         assert_eq!(write(&wire, b"one"), (true, false, true));
         assert_eq!(write(&wire, b"two"), (true, true, false));
-        assert_eq!(write(&wire, b"three"), (false, false, false), "it would overtake what is half out");
+        assert_eq!(write(&wire, b"three"), (false, true, false), "it would overtake what is half out");
         assert_eq!(wire.begin(|_| ()), None);
         let (written, got) = tokio::join!(end.write_all(b"pong"), read(&mut far, 10));
         written.expect("a stream");
@@ -224,13 +224,13 @@ mod tests {
         let (wire, mut end, mut far) = wire();
         let begun = poll_fn(|cx| Pin::new(&mut end).poll_write(cx, b"answer")).await;
         assert_eq!(begun.expect("some of it"), ROOM);
-        assert_eq!(write(&wire, b"news"), (false, false, false));
+        assert_eq!(write(&wire, b"news"), (false, true, false));
         assert_eq!(wire.begin(|_| ()), None);
         let (written, got) = tokio::join!(end.write_all(b"er"), read(&mut far, 6));
         written.expect("a stream");
         assert_eq!(got, "answer");
         assert!(wire.begin(|bytes| bytes.extend_from_slice(b"news")).is_some());
-        assert_eq!(write(&wire, b"more"), (false, false, false), "the task has something to finish");
+        assert_eq!(write(&wire, b"more"), (false, true, false), "the task has something to finish");
         let (flushed, got) = tokio::join!(end.flush(), read(&mut far, 4));
         flushed.expect("a stream");
         assert_eq!(got, "news");

@@ -26,6 +26,23 @@ pub(crate) struct Shape {
     pub(crate) name: Option<String>,
     /// The last point of an area is its first.
     pub(crate) points: Vec<(f64, f64)>,
+    /// Least and greatest longitude and latitude.
+    bounds: [(f64, f64); 2],
+}
+
+impl Shape {
+    pub(crate) fn new(class: Class, name: Option<String>, points: Vec<(f64, f64)>) -> Self {
+        let least = points.iter().fold((f64::INFINITY, f64::INFINITY), |a, b| (a.0.min(b.0), a.1.min(b.1)));
+        let most =
+            points.iter().fold((f64::NEG_INFINITY, f64::NEG_INFINITY), |a, b| (a.0.max(b.0), a.1.max(b.1)));
+        Self { class, name, points, bounds: [least, most] }
+    }
+
+    /// False if nothing of it can be between these corners.
+    pub(crate) fn may_touch(&self, [west_south, east_north]: [(f64, f64); 2]) -> bool {
+        let [least, most] = self.bounds;
+        least.0 <= east_north.0 && most.0 >= west_south.0 && least.1 <= east_north.1 && most.1 >= west_south.1
+    }
 }
 
 /// The map of an extract.
@@ -46,7 +63,7 @@ impl Streets {
     /// Of lines that somebody else knows: class, name, points as longitude and latitude. What has fewer than two is left out.
     pub fn from_lines(lines: impl IntoIterator<Item = (Class, Option<String>, Vec<(f64, f64)>)>) -> Self {
         let shapes = lines.into_iter().filter(|(.., points)| points.len() >= 2);
-        Self { shapes: shapes.map(|(class, name, points)| Shape { class, name, points }).collect() }
+        Self { shapes: shapes.map(|(class, name, points)| Shape::new(class, name, points)).collect() }
     }
 
     /// West, south, east and north edge; of nothing at all the whole world.

@@ -108,5 +108,5 @@ fn shape(way: Wanted, places: &BTreeMap<i64, (f64, f64)>) -> Option<Shape> {
         |node: &i64| places.get(node).copied().filter(|(lon, lat)| lon.is_finite() && lat.is_finite());
     let points: Vec<(f64, f64)> = way.nodes.iter().filter_map(known).collect();
     let enough = if way.class.is_area() { points.len() == way.nodes.len() } else { points.len() >= 2 };
-    enough.then_some(Shape { class: way.class, name: way.name, points })
+    enough.then(|| Shape::new(way.class, way.name, points))
 }

@@ -26,6 +26,11 @@ fn mercator((lon, lat): Point) -> Point {
     (lon / 360.0 + 0.5, 0.5 - ((1.0 + sin) / (1.0 - sin)).ln() / (4.0 * PI))
 }
 
+/// The other way.
+fn degrees((x, y): Point) -> Point {
+    ((x - 0.5) * 360.0, (2.0 * PI * (0.5 - y)).tanh().asin().to_degrees())
+}
+
 pub(crate) fn tile(shapes: &[Shape], zoom: u8, x: u32, y: u32) -> Option<Vec<u8>> {
     let count = 1_u32.checked_shl(zoom.into()).filter(|_| (ZOOM_MIN..=ZOOM_MAX).contains(&zoom))?;
     if x >= count || y >= count {
@@ -36,7 +41,11 @@ pub(crate) fn tile(shapes: &[Shape], zoom: u8, x: u32, y: u32) -> Option<Vec<u8>
     let mut tile = Tile::new(EXTENT);
     let mut layer = tile.create_layer(LAYER);
     let mut any = false;
-    for shape in shapes.iter().filter(|shape| shape.class.zoom_min() <= zoom) {
+    let (low, high) = (-BUFFER, f64::from(EXTENT) + BUFFER);
+    let corner = |x: f64, y: f64| degrees(((left + x) / scale, (top + y) / scale));
+    let within = [corner(low, high), corner(high, low)];
+    let drawn = |shape: &&Shape| shape.class.zoom_min() <= zoom && shape.may_touch(within);
+    for shape in shapes.iter().filter(drawn) {
         let on_tile = |point: &Point| {
             let (x, y) = mercator(*point);
             (x.mul_add(scale, -left), y.mul_add(scale, -top))

@@ -62,6 +62,9 @@ impl<M: Message> EncodeRawInto for M {
     }
 }
 
+/// Memory that a decoder keeps while it waits for nothing.
+const KEPT_BYTES_MAX: usize = 2 * 1024;
+
 /// Cuts a stream of bytes into frames. Buffers at most one frame of `max_bytes` plus what was pushed at once.
 #[derive(Debug)]
 pub struct FrameDecoder {
@@ -102,6 +105,10 @@ impl FrameDecoder {
         let kind = self.buffer[0];
         let mut frame = self.buffer.split_to(len).freeze();
         frame.advance(1);
+        if self.buffer.is_empty() && self.buffer.capacity() + len > KEPT_BYTES_MAX {
+            // Who has sent something large once is not held so much memory for ever.
+            self.buffer = BytesMut::new();
+        }
         Ok(Some((kind, frame)))
     }
 

@@ -12,6 +12,7 @@ use drover_harness::scenario::Mode;
 use super::{LAG_LIMIT, Options, Outcome, Run};
 use crate::baseline::machine_class;
 use crate::calibrate::Measured;
+use crate::faults::Deeds;
 use crate::problem::LoadError;
 
 impl Run<'_> {
@@ -19,7 +20,7 @@ impl Run<'_> {
         mut self,
         options: Options<'_>,
         version: String,
-        (calibration, degraded): (Measured, Vec<Degraded>),
+        (calibration, degraded, deeds): (Measured, Vec<Degraded>, Deeds),
     ) -> Result<Outcome, LoadError> {
         let history = self.witness.history.clone();
         let pending = self.fleet.pending()?;
@@ -38,6 +39,12 @@ impl Run<'_> {
             oracles::protocol_kept(&history),
             oracles::identities_used_once(&history),
         ];
+        report.oracles.push(oracles::faults_as_told(
+            &self.scenario.faults,
+            &degraded,
+            deeds.tried,
+            &deeds.failed,
+        ));
         if self.scenario.watchers_len() > 0 {
             let watching = history.watching(self.world.now());
             report.oracles.push(oracles::watchers_never_go_back(&watching));
@@ -116,11 +123,12 @@ impl Run<'_> {
     }
 }
 
-/// Seconds from a crash until no more fixes wait than at most before it. `backlog` has one value per second.
-fn recovered_after_s(crashed: Option<Duration>, backlog: &[u64]) -> Option<f64> {
-    let crashed = crashed?.as_secs_f64();
+/// Seconds from the last crash until no more fixes wait than at most before the first. `backlog` has one value per second.
+fn recovered_after_s(crashed: Option<(Duration, Duration)>, backlog: &[u64]) -> Option<f64> {
+    let (first, last) = crashed?;
+    let crashed = last.as_secs_f64();
     let second = (crashed as usize).min(backlog.len());
-    let before = backlog[..second].iter().max()?;
+    let before = backlog[..(first.as_secs() as usize).min(backlog.len())].iter().max()?;
     // It grows first: the way down is what counts.
     let after = backlog[second..].iter().rposition(|waiting| waiting > before);
     let back = second + after.map_or(0, |last| last + 1);
@@ -134,11 +142,16 @@ mod tests {
     #[test]
     fn it_has_recovered_once_no_more_waits_than_before() {
         let check = |crashed_s: f64, backlog: &[u64], expected: Option<f64>| {
-            assert_eq!(recovered_after_s(Some(Duration::from_secs_f64(crashed_s)), backlog), expected);
+            let crashed = Duration::from_secs_f64(crashed_s);
+            assert_eq!(recovered_after_s(Some((crashed, crashed)), backlog), expected);
         };
         check(2.5, &[5, 6, 5, 20, 9, 6, 4], Some(3.5));
         check(2.5, &[5, 6, 5, 4, 4], Some(0.5));
         check(2.5, &[5, 6, 5, 20, 9], None);
         assert_eq!(recovered_after_s(None, &[1]), None);
+        // What waits between two crashes is no measure of calm.
+        let [first, last] = [2, 5].map(Duration::from_secs);
+        let backlog = [5, 6, 40, 30, 20, 10, 50, 9, 6];
+        assert_eq!(recovered_after_s(Some((first, last)), &backlog), Some(4.0));
     }
 }

@@ -59,6 +59,11 @@ impl Outlook {
         Self { expected: Vec::new(), none: Some(why), seen, lately_mps: None, has_line: false }
     }
 
+    /// Open stops that the vehicle comes to before this one.
+    pub(crate) fn stops_before(&self, stop: &StopInfo) -> Option<usize> {
+        self.expected.iter().position(|there| there.stop.stop_id == stop.stop_id)
+    }
+
     /// When the vehicle will be at this stop.
     pub(crate) fn at(&self, stop: &StopInfo) -> Option<&Arrival> {
         self.expected.iter().find(|there| there.stop.stop_id == stop.stop_id).map(|there| &there.arrival)
@@ -224,8 +229,7 @@ fn newest(
     vehicle: VehicleId,
     lately: &[(WallTime, Place)],
 ) -> Option<(WallTime, Place)> {
-    let live = api.fleet.features(tenant, &|other| other == vehicle, false).unwrap_or_default();
-    let live = live.first().and_then(|feature| {
+    let live = api.fleet.feature(tenant, vehicle).and_then(|feature| {
         let (at, position) =
             (feature["properties"]["time_ms"].as_u64()?, &feature["geometry"]["coordinates"]);
         Some((of_micros(at * 1_000), place(position[1].as_f64(), position[0].as_f64())?))

@@ -29,7 +29,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
 
 async fn changes(api: Api, asked: Asked) -> Result<Answer, Problem> {
     let own = asked.principal.vehicle;
-    if own.is_none() {
+    if own.is_none() || !asked.principal.scopes.has(Scope::Drive) {
         asked.need(Scope::RouteRead)?;
     }
     let limit = asked.query.limit()?;

@@ -17,7 +17,7 @@ use crate::answer::{Answer, json};
 use crate::api::{Api, Asked, Endpoint};
 use crate::arguments::{body, idempotency_key, parsed};
 use crate::problem::Problem;
-use crate::routes::arrivals::{self, outlook};
+use crate::routes::arrivals::{self, Outlook, outlook};
 use crate::routes::orders::made_by;
 use crate::routes::{Handler, known};
 use crate::view;
@@ -136,24 +136,19 @@ async fn delivery(api: Api, secret: ShareSecret) -> Result<Answer, Problem> {
         _ => None,
     };
     let Some(status) = status_of(&order, stop, seen.as_ref()) else { return Ok(over()) };
-    let before = match vehicle {
-        Some(vehicle) if under_way => Some(stops_before(&api, tenant, &order, stop, vehicle).await?),
-        _ => None,
+    // Before it has set out, and once it is there, nothing is foretold; and what is foretold is extra: the rest is told without it.
+    let outlook = match vehicle.filter(|_| under_way && stop.state.as_deref() == Some("planned")) {
+        Some(vehicle) => outlook(&api, tenant, vehicle).await.ok(),
+        None => None,
     };
-    let expected = match vehicle {
-        // Before it has set out, and once it is there, nothing is foretold.
-        Some(vehicle) if under_way && stop.state.as_deref() == Some("planned") => {
-            expected(&api, tenant, vehicle, stop).await
-        }
-        _ => Value::Null,
-    };
+    let expected = outlook.as_ref().map_or(Value::Null, |outlook| expected(outlook, stop));
     let session = vehicle
         .filter(|_| under_way)
         .and_then(|vehicle| ticket(&api, &link, tenant, vehicle, &order, expires));
     let body = json!({
         "status": status,
         "window": { "from": stop.due_from_us.map(view::time), "until": stop.due_until_us.map(view::time) },
-        "stops_before": before,
+        "stops_before": outlook.as_ref().and_then(|outlook| outlook.stops_before(stop)),
         "expected": expected,
         "destination": { "lon": stop.lon, "lat": stop.lat },
         "customer": order.customer,
@@ -170,8 +165,7 @@ fn time_of(micros: Option<u64>) -> WallTime {
 
 /// The vehicle as the fleet knows it.
 fn seen(api: &Api, tenant: TenantId, vehicle: VehicleId) -> Option<Value> {
-    let features = api.fleet.features(tenant, &|other| other == vehicle, false)?;
-    features.into_iter().next()
+    api.fleet.feature(tenant, vehicle)
 }
 
 /// None once nobody waits for it any more.
@@ -197,34 +191,9 @@ fn distance_m(feature: &Value, stop: &StopInfo) -> f64 {
     x.hypot(y) * DEGREE_M
 }
 
-/// Open stops that the vehicle's route has in front of this one; those of the order itself, if the route does not have it.
-async fn stops_before(
-    api: &Api,
-    tenant: TenantId,
-    order: &OrderInfo,
-    stop: &StopInfo,
-    vehicle: VehicleId,
-) -> Result<usize, Problem> {
-    let own = order.stops.iter().take_while(|there| there.stop_id != stop.stop_id);
-    let own = own.filter(|there| there.state.as_deref() == Some("planned")).count();
-    let query = RouteQuery {
-        tenant: Some(tenant.to_string()),
-        vehicle_id: Some(vehicle.to_string()),
-        routes_max: Some(1),
-    };
-    let routes = api.ask::<FindRoutes>(&query).await?.routes;
-    let Some(route) = routes.first() else { return Ok(own) };
-    let Some(place) = route.stop_ids.iter().position(|id| Some(id) == stop.stop_id.as_ref()) else {
-        return Ok(own);
-    };
-    Ok(place)
-}
-
 /// Between when and when the vehicle will be there, in whole steps of [`EXPECTED_STEP`], and whether that is after the window; null where
 /// nothing can be said. No distance, and nothing of other stops: whoever has a link sees its delivery alone.
-async fn expected(api: &Api, tenant: TenantId, vehicle: VehicleId, stop: &StopInfo) -> Value {
-    // What is foretold is extra: the rest is told without it.
-    let Ok(outlook) = outlook(api, tenant, vehicle).await else { return Value::Null };
+fn expected(outlook: &Outlook, stop: &StopInfo) -> Value {
     let Some(arrival) = outlook.at(stop) else { return Value::Null };
     let step = i64::try_from(EXPECTED_STEP.as_micros()).unwrap_or(1);
     let down = |time: WallTime| time.as_micros().div_euclid(step) * step;

@@ -81,9 +81,9 @@ impl<S> Agenda<S> {
         keys
     }
 
-    /// True if nobody is to be asked for.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.wanted.is_empty()
+    /// How many are to be asked for.
+    pub(crate) fn wanted_len(&self) -> usize {
+        self.wanted.len()
     }
 }
 
@@ -100,9 +100,9 @@ mod tests {
         let mut agenda = Agenda::default();
         let first = agenda.attach(key("A"), 'a');
         assert_eq!(agenda.take(10), [key("A")]);
-        assert!(agenda.is_idle() && agenda.want(key("A")) && !agenda.want(key("B")));
+        assert!(agenda.wanted_len() == 0 && agenda.want(key("A")) && !agenda.want(key("B")));
         agenda.detach(key("A"), first);
-        assert!(agenda.is_idle() && agenda.session(&key("A")).is_none());
+        assert!(agenda.wanted_len() == 0 && agenda.session(&key("A")).is_none());
     }
 
     #[test]

@@ -41,12 +41,19 @@ impl Core {
         let seen = self.fleet.of_tenant(tenant).filter(|(_, vehicle)| may_see(vehicle.id));
         let places: Vec<Place> = seen.map(|(place, _)| place).collect();
         let audience = if with_engine { Audience::Full } else { Audience::Plain };
-        let feature = |place| {
-            let mut feature = BytesMut::new();
-            push_feature(&mut feature, self.fleet.vehicle_mut(place), audience, wall);
-            feature.freeze()
-        };
-        places.into_iter().map(feature).collect()
+        places.into_iter().map(|place| self.shown(place, audience, wall)).collect()
+    }
+
+    /// One vehicle of a tenant as a feature, without its engine's values.
+    pub(crate) fn feature(&mut self, tenant: TenantId, vehicle: VehicleId, wall: WallTime) -> Option<Bytes> {
+        let place = self.fleet.place(tenant, vehicle)?;
+        Some(self.shown(place, Audience::Plain, wall))
+    }
+
+    fn shown(&mut self, place: Place, audience: Audience, wall: WallTime) -> Bytes {
+        let mut feature = BytesMut::new();
+        push_feature(&mut feature, self.fleet.vehicle_mut(place), audience, wall);
+        feature.freeze()
     }
 
     /// The most bytes on their way to one client, and the most vehicles of which news waited for one, ever.

@@ -8,8 +8,7 @@ use drover_model::{Fix, MetersPerSecond, OrderId, Position, ShareLinkId, TenantI
 use serde_json::{Value, json};
 
 use super::*;
-use crate::door::Visible;
-use crate::door::{Principal, Role};
+use crate::door::{DRIVE, FLEET_VIEW, MAP_VIEW, Principal, ROUTE_READ, Role, Visible};
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -29,14 +28,18 @@ impl Door for Tokens {
         let (role, vehicle) =
             token.split_once(':').map_or((token, None), |(role, vehicle)| (role, Some(vehicle)));
         let role = Role::ALL.into_iter().find(|known| known.name() == role).ok_or(Denied::Invalid)?;
-        let scope = if role == Role::Dispatcher { crate::door::FLEET_VIEW } else { crate::door::MAP_VIEW };
+        let scopes: &[&str] = match role {
+            Role::Dispatcher => &[FLEET_VIEW, ROUTE_READ],
+            Role::Driver => &[DRIVE],
+            Role::Customer | Role::Viewer => &[MAP_VIEW],
+        };
         let mut names = vehicle.unwrap_or_default().split('/');
         let only = names.next().and_then(|vehicle| VehicleId::new(vehicle).ok());
         Ok(Principal {
             sub: token.to_owned(),
             tenant: tenant(),
             role,
-            scopes: BTreeSet::from([scope.to_owned()]),
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
             visible: only.map_or(Visible::All, |vehicle| Visible::Only([vehicle].into())),
             since: (role == Role::Customer).then(|| WallTime::from_secs(1_000)),
             expires: now.plus(Duration::from_secs(600)),

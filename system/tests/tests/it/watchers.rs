@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use drover_env::real::{self, Metrics};
 use drover_env::{Env, SeedTree, Task};
-use drover_hub::{Config, Denied, Door, Hub, MAP_VIEW, Principal, ProxyConfig, QuicConfig, Role, Visible};
+use drover_hub::{Config, Denied, Door, Hub, MAP_VIEW, Principal, ProxyConfig, QuicConfig, ROUTE_READ, Role, Visible};
 use drover_model::{NodeKind, NodeName, TenantId, WallTime};
 use drover_quic::{
     Ca, ClusterKeys, ClusterSecret, Principal as Node, Profile, Routers, client, client_through,
@@ -39,7 +39,7 @@ impl Door for Open {
             sub: token.to_owned(),
             tenant: TenantId::new("acme").expect("a name"),
             role: Role::Dispatcher,
-            scopes: [MAP_VIEW.to_owned()].into(),
+            scopes: [MAP_VIEW, ROUTE_READ].map(str::to_owned).into(),
             visible: Visible::All,
             since: None,
             expires: now.plus(Duration::from_secs(600)),
