@@ -52,7 +52,12 @@ struct Outstanding {
 impl Witness {
     pub(crate) fn new(history: History, moments: impl Iterator<Item = Moments>) -> Self {
         let vehicles = moments.map(|moments| {
-            Mutex::new(Outstanding { moments, given: Due::default(), lost: None, recorded: Default::default() })
+            Mutex::new(Outstanding {
+                moments,
+                given: Due::default(),
+                lost: None,
+                recorded: Default::default(),
+            })
         });
         let vehicles = vehicles.collect();
         let histogram = || Mutex::new(Latency::histogram());

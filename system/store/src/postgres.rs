@@ -16,6 +16,8 @@ mod error;
 mod hypertable;
 mod letters;
 mod newest;
+#[cfg(target_os = "linux")]
+mod nodelay;
 mod orders;
 mod pool;
 mod read;

@@ -40,12 +40,8 @@ mod tests {
             r#"[{"at_s": 1, "kill": "gateway/*", "for_s": 2}, {"at_s": 3, "rolling": "persistence/0", "each_s": 2}]"#,
         )
         .expect("faults");
-        let out = |node: &str| Degraded {
-            node: node.to_owned(),
-            from_s: 5.0,
-            for_s: Some(1.0),
-            sessions_lost: 0,
-        };
+        let out =
+            |node: &str| Degraded { node: node.to_owned(), from_s: 5.0, for_s: Some(1.0), sessions_lost: 0 };
         let check = |degraded: &[Degraded], failed: &[String]| {
             faults_as_told(&faults, degraded, 1, failed).violation.unwrap_or_default()
         };
@@ -53,6 +49,9 @@ mod tests {
         assert_eq!(check(&[out("gateway/1"), out("persistence/0")], &[]), "");
         let said = "persistence/1 did not serve from 5.0 s on, and no fault names it";
         assert_eq!(check(&[out("gateway/1"), out("persistence/1")], &[]), said);
-        assert_eq!(check(&[], &["roll gateway/1: late".to_owned()]), "a fault did not take place: roll gateway/1: late");
+        assert_eq!(
+            check(&[], &["roll gateway/1: late".to_owned()]),
+            "a fault did not take place: roll gateway/1: late"
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use drover_auth::{Scope, ShareSecret};
-use drover_bus::desk::{FindRoutes, FindShareLinks, RouteQuery, ShareLinkInfo, ShareLinkQuery};
+use drover_bus::desk::{FindShareLinks, ShareLinkInfo, ShareLinkQuery};
 use drover_bus::orders::{FindOrders, OrderInfo, OrderQuery, StopInfo};
 use drover_env::Value as Field;
 use drover_model::orders::Action;

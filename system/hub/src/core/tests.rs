@@ -1,7 +1,5 @@
 mod recalled;
 
-use std::collections::BTreeSet;
-
 use drover_bus::hub::Key;
 use drover_env::SeedTree;
 use drover_model::{Fix, MetersPerSecond, OrderId, Position, ShareLinkId, TenantId, VehicleId};

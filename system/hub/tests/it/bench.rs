@@ -7,7 +7,9 @@ use std::time::Duration;
 use drover_bus::{NodeAddr, Pool, PoolConfig, Route, live_topic};
 use drover_env::real::{self, Metrics};
 use drover_env::{ByteStream, Env, SeedTree, Task};
-use drover_hub::{Config, Denied, Door, FLEET_VIEW, Hub, MAP_VIEW, Peer, Principal, ROUTE_READ, Role, Visible};
+use drover_hub::{
+    Config, Denied, Door, FLEET_VIEW, Hub, MAP_VIEW, Peer, Principal, ROUTE_READ, Role, Visible,
+};
 use drover_model::{Epoch, Fix, NodeKind, NodeName, Position, TenantId, VehicleId, WallTime};
 use drover_quic::{Ca, Identity, Profile, Shown, Trust};
 use drover_wire::{VehicleBatch, mcp};

@@ -9,7 +9,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use drover_env::real::{self, Metrics};
 use drover_env::{Env, SeedTree, Task};
-use drover_hub::{Config, Denied, Door, Hub, MAP_VIEW, Principal, ProxyConfig, QuicConfig, ROUTE_READ, Role, Visible};
+use drover_hub::{
+    Config, Denied, Door, Hub, MAP_VIEW, Principal, ProxyConfig, QuicConfig, ROUTE_READ, Role, Visible,
+};
 use drover_model::{NodeKind, NodeName, TenantId, WallTime};
 use drover_quic::{
     Ca, ClusterKeys, ClusterSecret, Principal as Node, Profile, Routers, client, client_through,
