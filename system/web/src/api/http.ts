@@ -114,8 +114,8 @@ export class Api {
     return this.change(`/orders/${id}/state`, { from, to, ...(vehicle ? { vehicle } : {}) })
   }
 
-  stopState(id: string, from: StopState, to: StopState): Promise<Stop> {
-    return this.change(`/stops/${id}/state`, { from, to })
+  stopState(id: string, from: StopState, to: StopState, order: string): Promise<Stop> {
+    return this.change(`/stops/${id}/state`, { from, to, order })
   }
 
   sendMessage(vehicle: string, body: string, expiresS: number): Promise<Message> {

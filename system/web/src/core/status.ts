@@ -79,6 +79,11 @@ export const ORDER_STEPS: Record<OrderState, readonly OrderState[]> = {
   cancelled: [],
 }
 
+/** Stops that are opened again before a failed order is planned anew: whoever gets it could not serve them otherwise. */
+export function stopsToReopen(order: Order): Stop[] {
+  return order.state === 'failed' ? order.stops.filter((stop) => stop.state === 'failed' || stop.state === 'skipped') : []
+}
+
 export type TrackerState = 'queued' | 'delivered' | 'applied' | 'expired' | 'refused'
 
 /** How far it is: a tracker that has applied it has the last word. */

@@ -1,0 +1,63 @@
+/** What a dispatcher's clicks ask of the server, and what the page says of the answers. */
+import { beforeEach, describe, expect, it, vi } from 'vitest'
+
+import { ApiError } from '../../src/api/http'
+import type { Order, Stop } from '../../src/core/types'
+import { assign, move } from '../../src/pages/dispatcher/actions'
+import { orders } from '../../src/pages/dispatcher/state'
+
+/** Calls in the order in which they came; each is answered by what `answers` has under its name. */
+const asked: unknown[][] = []
+const answers: Record<string, (...values: never[]) => unknown> = {}
+
+vi.mock('../../src/pages/dispatcher/state', async (original) => ({
+  ...(await original<object>()),
+  theApi: () => new Proxy({}, {
+    get: (_, name: string) => (...values: never[]) => {
+      asked.push([name, ...values])
+      return Promise.resolve().then(() => answers[name]!(...values))
+    },
+  }),
+}))
+
+const stop = (id: string, state: Stop['state']): Stop => ({ id, sequence: 0, position: { lon: 25, lat: 60 }, state, due_from: null, due_until: null })
+const failed: Order = {
+  id: 'o1', customer: 'Bakery', state: 'failed', vehicle: 'VAN-1', created: '', changed: '',
+  stops: [stop('s1', 'done'), stop('s2', 'failed'), stop('s3', 'skipped')],
+}
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  asked.length = 0
+  for (const name of Object.keys(answers)) delete answers[name]
+})
+
+describe('a failed order', () => {
+  beforeEach(() => {
+    answers['stopState'] = () => ({})
+    answers['orderState'] = (_id, _from, to: Order['state']) => ({ ...failed, state: to })
+  })
+
+  it('is planned again with the stops that did not work out', async () => {
+    await move(failed, 'planned')
+    expect(asked).toEqual([
+      ['stopState', 's2', 'failed', 'planned', 'o1'], ['stopState', 's3', 'skipped', 'planned', 'o1'], ['orderState', 'o1', 'failed', 'planned'],
+    ])
+  })
+
+  it('is given to another vehicle with them', async () => {
+    orders.value = new Map([[failed.id, failed]])
+    await assign('o1', 'VAN-2')
+    expect(asked.map(([name, id, , to]) => [name, id, to])).toEqual([
+      ['stopState', 's2', 'planned'], ['stopState', 's3', 'planned'], ['orderState', 'o1', 'planned'], ['orderState', 'o1', 'assigned'],
+    ])
+  })
+
+  it('stays failed where a stop can not be opened again', async () => {
+    answers['stopState'] = () => {
+      throw new ApiError(409, { state: 'planned' })
+    }
+    await move(failed, 'planned')
+    expect(asked.map(([name]) => name)).toEqual(['stopState'])
+  })
+})
