@@ -20,8 +20,8 @@ export const BEGIN_ANEW_EVERY_MS = 60_000
 /** Longest wait for an open socket and a welcome. */
 export const WELCOME_WITHIN_MS = 10_000
 
-/** Close codes after which another attempt with the same token is useless. */
-const FINAL_CODES: Record<number, string> = { 4401: 'unauthenticated', 4403: 'revoked' }
+/** Close codes after which another attempt with the same token is useless. 4401 is none: it says that the token came too late. */
+const FINAL_CODES: Record<number, string> = { 4403: 'revoked' }
 /** "You were too slow" and "too many": come back, but not at once. */
 const SLOW_CODES = new Set([4429, 4508])
 

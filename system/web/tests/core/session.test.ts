@@ -128,11 +128,23 @@ describe('session', () => {
     expect(wire.session.pollTimeout()).toBeGreaterThan(WELCOME_WITHIN_MS)
   })
 
-  it.each([[4401, 'unauthenticated'], [4403, 'revoked']])('close code %i is final', (code, reason) => {
-    const wire = new Wire().live()
-    wire.session.handleClose(5, code)
-    expect(wire.take().at(-1)).toMatchObject({ do: 'state', state: 'refused', reason })
+  it('a token that is not believed is not shown again', () => {
+    const wire = new Wire()
+    wire.session.start(0)
+    wire.session.handleOpen(1)
+    wire.say({ type: 'error', id: 1, code: 'unauthenticated', detail: 'unknown' })
+    wire.session.handleClose(5, 4403)
+    expect(wire.take().at(-1)).toMatchObject({ do: 'state', state: 'refused', reason: 'unauthenticated' })
     expect(wire.session.pollTimeout()).toBeNull()
+  })
+
+  it('a token that came too late is shown again', () => {
+    const wire = new Wire()
+    wire.session.start(0)
+    wire.say({ type: 'closing', reason: 'unauthenticated' })
+    wire.session.handleClose(5000, 4401)
+    expect(wire.take().at(-1)).toMatchObject({ do: 'state', state: 'lost' })
+    expect(wire.session.pollTimeout()).toBeGreaterThan(5000)
   })
 
   it('a server that drains is left and found again', () => {
