@@ -56,10 +56,17 @@ export class OfflineQueue {
     this.tell()
   }
 
-  /** Keeps the entry, then tries to send everything. Resolves when it is kept, not when it is sent. */
+  /**
+   * Keeps the entry, then tries to send everything. Resolves when it is kept, not when it is sent. What can not be kept is sent all
+   * the same, while the page lives.
+   */
   async add(entry: Queued): Promise<void> {
     if (this.waiting.length >= QUEUE_MAX) throw new Error(`${QUEUE_MAX} entries wait already: nothing more is kept`)
-    await this.store.put(entry)
+    try {
+      await this.store.put(entry)
+    } catch (error) {
+      this.trouble = String(error)
+    }
     this.waiting.push(entry)
     this.tell()
     void this.flush()
@@ -89,7 +96,8 @@ export class OfflineQueue {
       }
       this.trouble = null
       if (sent.outcome === 'refused' && !entry.quiet) this.refused.push({ entry, detail: sent.detail })
-      await this.store.remove(entry.key)
+      // One that stays in the store is sent again by a later page: under its key that does no harm.
+      await this.store.remove(entry.key).catch(() => undefined)
       this.waiting.shift()
       this.tell()
     }

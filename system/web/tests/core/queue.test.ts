@@ -92,6 +92,36 @@ describe('offline queue', () => {
     expect(view()).toMatchObject({ waiting: [], refused: [] })
   })
 
+  it('a store that keeps nothing any more loses no tap and holds up nothing', async () => {
+    const broken = (): Promise<never> => Promise.reject(new Error('the connection is gone'))
+    const mine = new OfflineQueue({ all: () => Promise.resolve([]), put: broken, remove: broken }, server.send, (view) => server.views.push(view))
+    server.online = false
+    await mine.add(entry('a'))
+    expect(view()).toMatchObject({ waiting: [{ key: 'a' }], trouble: 'Error: the connection is gone' })
+    await mine.flush()
+    server.online = true
+    await mine.flush()
+    await mine.add(entry('b'))
+    await mine.flush()
+    expect(server.got).toEqual(['a', 'b'])
+    expect(view().waiting).toEqual([])
+  })
+
+  it('a connection to the store that broke off is opened anew', async () => {
+    server.online = false
+    const mine = queue()
+    await mine.add(entry('a'))
+    // As Safari does to pages in the background; what is asked of it from then on fails.
+    ;(await store['database']).close()
+    await Promise.all([mine.add(entry('b')), mine.add(entry('c')), store.keep('known', 7)])
+    expect(await store.kept('known')).toBe(7)
+    expect((await store.queue('VAN-1').all()).map((each) => each.key)).toEqual(['a', 'b', 'c'])
+    ;(await store['database']).close()
+    server.online = true
+    await mine.flush()
+    expect(await store.queue('VAN-1').all()).toEqual([])
+  })
+
   it('two flushes at once send nothing twice', async () => {
     const mine = queue()
     server.online = false
