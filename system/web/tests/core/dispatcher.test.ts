@@ -2,9 +2,10 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest'
 
 import { ApiError } from '../../src/api/http'
-import type { Order, Stop } from '../../src/core/types'
+import type { Geofence, Order, Stop } from '../../src/core/types'
 import { assign, move } from '../../src/pages/dispatcher/actions'
-import { orders } from '../../src/pages/dispatcher/state'
+import { begin, save, sketchArea } from '../../src/pages/dispatcher/areas'
+import { orders, toast } from '../../src/pages/dispatcher/state'
 
 /** Calls in the order in which they came; each is answered by what `answers` has under its name. */
 const asked: unknown[][] = []
@@ -59,5 +60,31 @@ describe('a failed order', () => {
     }
     await move(failed, 'planned')
     expect(asked.map(([name]) => name)).toEqual(['stopState'])
+  })
+})
+
+describe('a changed area', () => {
+  const area = (id: string): Geofence => ({ type: 'Feature', id, properties: { name: 'Harbour' }, geometry: { type: 'Polygon', coordinates: [[[0, 0], [1, 0], [1, 1], [0, 0]]] } })
+  beforeEach(() => {
+    answers['drawGeofence'] = () => area('new')
+    answers['geofences'] = () => [area('new')]
+  })
+
+  it('takes the place of what it was', async () => {
+    answers['removeGeofence'] = () => undefined
+    begin(area('old'))
+    await save()
+    expect(asked.map(([name, id]) => [name, id])).toContainEqual(['removeGeofence', 'old'])
+    expect(toast.value).toMatchObject({ text: 'Area Harbour saved', bad: false })
+  })
+
+  it('is not said to do so where what it was could not be removed', async () => {
+    answers['removeGeofence'] = () => {
+      throw new ApiError(503, {})
+    }
+    begin(area('old'))
+    await save()
+    expect(toast.value).toMatchObject({ text: expect.stringContaining('still there') as string, bad: true })
+    expect(sketchArea.on).toBe(false)
   })
 })

@@ -89,6 +89,25 @@ export const tests = {
     await until(async () => (await page.locator(`.bubble:has-text("${body}")`).innerText()).includes('Read'), 'it is said to be read')
   },
 
+  async 'a link that could not be revoked is not said to be'({ open, world }) {
+    const customer = `Revoke ${Date.now()}`
+    await world.order(customer, 1)
+    const { page } = await open('/', 'dispatcher')
+    await board(page)
+    await orderOf(page, customer).click()
+    await page.click('text=Create share link')
+    await page.waitForSelector('.panel ul button.danger')
+    await page.route('**/share-links/*', (route) => route.fulfill({ status: 503, contentType: 'application/json', body: '{"detail":"busy"}' }))
+    await page.click('.panel ul button.danger')
+    await page.waitForSelector('.toast.bad')
+    check(!(await page.locator('.toast').innerText()).includes('Link revoked'), 'the failure is said')
+    check((await page.locator('.panel ul button.danger').count()) === 1, 'the link is still there')
+    await page.unroute('**/share-links/*')
+    await page.click('.panel ul button.danger')
+    await page.waitForSelector('.toast:not(.bad)')
+    await page.waitForSelector('.panel ul button.danger', { state: 'detached' })
+  },
+
   async 'a viewer sees the map and can change nothing'({ open }) {
     const { page } = await open('/', 'viewer')
     await board(page)
