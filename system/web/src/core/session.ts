@@ -15,6 +15,8 @@ export const RECONNECT = { firstMs: 250, maxMs: 8_000 }
 /** Silence after which we ask whether anybody is there, and after which we believe that nobody is. */
 export const PING_AFTER_MS = 10_000
 export const DEAD_AFTER_MS = 20_000
+/** Longest wait for an answer of a link that is in doubt. */
+export const DOUBT_WITHIN_MS = 3_000
 /** A session that is out of step with its server is begun anew at most so often. */
 export const BEGIN_ANEW_EVERY_MS = 60_000
 /** Longest wait for an open socket and a welcome. */
@@ -56,6 +58,8 @@ export class Session {
   private retryAt: number | null = null
   private heardAt = 0
   private pingedAt: number | null = null
+  /** The question that was asked in doubt, and until when it is to be answered: other messages may have lain about since before. */
+  private doubted: { id: number; until: number } | null = null
   private closingReason: string | null = null
   private open = false
   private begunAnewAt: number | null = null
@@ -98,6 +102,13 @@ export class Session {
     if (this.state === 'lost') this.connect(now)
   }
 
+  /** The link may have died unheard, while the machine slept or changed its network: asks at once, and waits for the answer only briefly. */
+  doubt(now: number): void {
+    this.hurry(now)
+    if (this.state !== 'live' || this.doubted !== null) return
+    this.doubted = { id: this.send({ action: 'PING' }), until: now + DOUBT_WITHIN_MS }
+  }
+
   subscribe(topic: string): void {
     const count = this.topics.get(topic) ?? 0
     this.topics.set(topic, count + 1)
@@ -126,6 +137,7 @@ export class Session {
     if (this.state === 'refused') return null
     if (this.retryAt !== null) return this.retryAt
     if (this.state === 'connecting') return this.heardAt + WELCOME_WITHIN_MS
+    if (this.doubted !== null) return this.doubted.until
     return this.pingedAt === null ? this.heardAt + PING_AFTER_MS : this.heardAt + DEAD_AFTER_MS
   }
 
@@ -135,7 +147,7 @@ export class Session {
     } else if (this.state === 'connecting') {
       if (now - this.heardAt >= WELCOME_WITHIN_MS) this.lose(now, 'no answer')
     } else if (this.state === 'live') {
-      if (now - this.heardAt >= DEAD_AFTER_MS) this.lose(now, 'silent')
+      if (this.doubted !== null ? now >= this.doubted.until : now - this.heardAt >= DEAD_AFTER_MS) this.lose(now, 'silent')
       else if (this.pingedAt === null && now - this.heardAt >= PING_AFTER_MS) {
         this.pingedAt = now
         this.send({ action: 'PING' })
@@ -227,7 +239,9 @@ export class Session {
         break
       case 'subscribed':
       case 'unsubscribed':
+        break
       case 'pong':
+        if (message.id === this.doubted?.id) this.doubted = null
         break
       default:
         // A later server may say more; what we do not know is not for us.
@@ -310,6 +324,7 @@ export class Session {
   private connect(now: number): void {
     this.retryAt = null
     this.heard(now)
+    this.doubted = null
     this.closingReason = null
     this.setState('connecting', null)
     this.effects.push({ do: 'connect' })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { Backoff } from '../../src/core/backoff'
-import { DEAD_AFTER_MS, PING_AFTER_MS, RECONNECT, Session, WELCOME_WITHIN_MS, type Effect } from '../../src/core/session'
+import { DEAD_AFTER_MS, DOUBT_WITHIN_MS, PING_AFTER_MS, RECONNECT, Session, WELCOME_WITHIN_MS, type Effect } from '../../src/core/session'
 
 class Wire {
   readonly positions: string[] = []
@@ -118,6 +118,28 @@ describe('session', () => {
     wire.session.handleTimeout(DEAD_AFTER_MS)
     expect(wire.take().map((effect) => effect.do)).toEqual(['close', 'state'])
     expect(wire.session.linkState()).toBe('lost')
+  })
+
+  it('a link in doubt answers at once, or is given up', () => {
+    const wire = new Wire().live()
+    wire.session.doubt(1000)
+    const ping = wire.take()
+    expect(ping).toHaveLength(1)
+    const { action, id } = JSON.parse((ping[0] as { text: string }).text) as { action: string; id: number }
+    expect(action).toBe('PING')
+    wire.session.doubt(1500)
+    expect(wire.take()).toEqual([])
+    // What had come before the machine slept is read only now, and says nothing of the link.
+    wire.say({ type: 'update', seq: 1, features: [] })
+    expect(wire.session.pollTimeout()).toBe(1000 + DOUBT_WITHIN_MS)
+    wire.say({ type: 'pong', id })
+    expect(wire.session.pollTimeout()).toBe(PING_AFTER_MS)
+    wire.session.doubt(5000)
+    wire.session.handleTimeout(5000 + DOUBT_WITHIN_MS)
+    expect(wire.session.linkState()).toBe('lost')
+    // One that is lost is not waited for.
+    wire.session.doubt(5000 + DOUBT_WITHIN_MS)
+    expect(wire.session.linkState()).toBe('connecting')
   })
 
   it('does not wait for ever for a welcome', () => {

@@ -125,6 +125,11 @@ export function connect(token: string): void {
       // A viewer may not hear of orders: the board is empty then, and no fault.
       else if (code !== 'forbidden') say(t('err.what', { what: code, detail }), true)
     },
+    slept: (ms) => {
+      fleet.missed(ms)
+      if (link.lostAt !== null) link.lostAt -= ms
+      refresh()
+    },
   })
   if (new URLSearchParams(location.search).get('follow') === 'viewport') viewportOnly()
   else session.subscribe('live_updates:all')

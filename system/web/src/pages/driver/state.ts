@@ -141,6 +141,8 @@ function connect(token: string, owner: string): void {
     welcome: () => undefined,
     restart: reloadSoon,
     problem: () => undefined,
+    // Times of this page are of the wall clock.
+    slept: () => undefined,
   })
   link.subscribe('events')
   link.subscribe(`vehicle:${owner}`)
