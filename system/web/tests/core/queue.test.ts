@@ -2,8 +2,9 @@ import 'fake-indexeddb/auto'
 
 import { beforeEach, describe, expect, it } from 'vitest'
 
+import { tokenMark } from '../../src/api/sign-in'
 import { DriverStore } from '../../src/api/store'
-import { accepted, driverMessages, driverStops, settingOut, stepsOf } from '../../src/core/driver'
+import { accepted, driverMessages, driverStops, keptUnder, settingOut, stepsOf } from '../../src/core/driver'
 import { judge, OfflineQueue, type Queued, type QueueView, type Sent } from '../../src/core/queue'
 import type { Order } from '../../src/core/types'
 
@@ -137,6 +138,20 @@ describe('offline queue', () => {
     [0, undefined, {}, 'later'], [503, undefined, {}, 'later'], [429, undefined, {}, 'later'], [401, undefined, {}, 'later'],
   ] as const)('an answer of %i with %s and %o is %s', (status, wished, problem, outcome) => {
     expect(judge(status, wished, problem).outcome).toBe(outcome)
+  })
+})
+
+describe('what was kept', () => {
+  it('is shown to whoever kept it alone', async () => {
+    const [mine, other] = [await tokenMark('token of Ada'), await tokenMark('token of Bob')]
+    expect(mine).toMatch(/^[0-9a-f]{16}$/)
+    await store.keep('known', { mark: mine, vehicle: 'VAN-1' })
+    const kept = await store.kept<{ mark: string; vehicle: string }>('known')
+    expect(keptUnder(kept, mine)).toMatchObject({ vehicle: 'VAN-1' })
+    expect(keptUnder(kept, other)).toBeUndefined()
+    // Without marks nobody can tell.
+    expect(keptUnder({ mark: null }, null)).toBeUndefined()
+    expect(keptUnder({}, mine)).toBeUndefined()
   })
 })
 
