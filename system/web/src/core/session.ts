@@ -52,7 +52,11 @@ export class Session {
   private readonly backoff = new Backoff(RECONNECT)
   private state: LinkState = 'lost'
   private session: string | null = null
+  /** What the server calls the new session, until it is known whether that goes on where the old one was. */
+  private fresh: string | null = null
   private seq = 0
+  /** Changes of subscriptions by their ids, until they are answered: a link that dies may have lost them. */
+  private readonly unanswered = new Map<number, Record<string, unknown>>()
   private nextId = 1
   private resumeId: number | null = null
   private retryAt: number | null = null
@@ -207,7 +211,7 @@ export class Session {
         break
       case 'resumed':
         this.resumeId = null
-        if (message.resumed) for (const late of this.late.splice(0)) this.send(late)
+        if (message.resumed) this.goOn()
         else this.subscribeAll()
         break
       case 'snapshot':
@@ -239,6 +243,7 @@ export class Session {
         break
       case 'subscribed':
       case 'unsubscribed':
+        if (message.id !== undefined) this.unanswered.delete(message.id)
         break
       case 'pong':
         if (message.id === this.doubted?.id) this.doubted = null
@@ -265,27 +270,42 @@ export class Session {
       this.subscribeAll()
       return
     }
+    const asked = message.id === null ? undefined : this.unanswered.get(message.id)
+    if (message.id !== null) this.unanswered.delete(message.id)
+    // It was left before: the answer had been lost.
+    if (asked?.['action'] === 'UNSUBSCRIBE' && message.code === 'bad_topic') return
     this.effects.push({ do: 'problem', code: message.code, detail: message.detail })
   }
 
   private welcomed(message: Extract<ServerMessage, { type: 'welcome' }>): void {
-    const old = this.session
+    this.fresh = message.session
     this.backoff.reset()
     this.closingReason = null
     this.setState('live', null)
     this.effects.push({
       do: 'welcome', principal: message.principal, serverTimeMs: Date.parse(message.time), hub: message.hub,
     })
-    if (old !== null) {
-      this.resumeId = this.send({ action: 'RESUME', session: old, seq: this.seq })
-    } else {
-      this.subscribeAll()
+    if (this.session !== null) this.resumeId = this.send({ action: 'RESUME', session: this.session, seq: this.seq })
+    else this.subscribeAll()
+  }
+
+  /** The server goes on where it was: what it may not have heard is said again, then what it can not have heard. */
+  private goOn(): void {
+    this.session = this.fresh
+    const newest = new Map<string, Record<string, unknown>>()
+    for (const action of [...this.unanswered.values(), ...this.late]) {
+      newest.delete(subjectOf(action))
+      newest.set(subjectOf(action), action)
     }
-    this.session = message.session
+    this.unanswered.clear()
+    this.late.length = 0
+    for (const action of newest.values()) this.send(action)
   }
 
   private subscribeAll(): void {
+    this.session = this.fresh
     this.handles.clear()
+    this.unanswered.clear()
     this.late.length = 0
     this.effects.push({ do: 'restart' })
     for (const topic of this.topics.keys()) this.send({ action: 'SUBSCRIBE', topic })
@@ -304,14 +324,14 @@ export class Session {
       return
     }
     if (this.session === null) return
-    const subject = 'viewport' in action ? 'viewport' : String(action['topic'])
-    const at = this.late.findIndex((other) => ('viewport' in other ? 'viewport' : String(other['topic'])) === subject)
+    const at = this.late.findIndex((other) => subjectOf(other) === subjectOf(action))
     if (at >= 0) this.late.splice(at, 1)
     this.late.push(action)
   }
 
   private send(action: Record<string, unknown>): number {
     const id = this.nextId++
+    if (action['action'] === 'SUBSCRIBE' || action['action'] === 'UNSUBSCRIBE') this.unanswered.set(id, action)
     this.effects.push({ do: 'send', text: JSON.stringify({ ...action, id }) })
     return id
   }
@@ -325,6 +345,7 @@ export class Session {
     this.retryAt = null
     this.heard(now)
     this.doubted = null
+    this.resumeId = null
     this.closingReason = null
     this.setState('connecting', null)
     this.effects.push({ do: 'connect' })
@@ -344,4 +365,9 @@ export class Session {
     this.state = state
     this.effects.push({ do: 'state', state, reason, retryAt: this.retryAt })
   }
+}
+
+/** What a change of subscriptions is about: only the newest of each subject matters. */
+function subjectOf(action: Record<string, unknown>): string {
+  return 'viewport' in action ? 'viewport' : String(action['topic'])
 }

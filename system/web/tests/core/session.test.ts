@@ -29,13 +29,17 @@ class Wire {
     this.say({ type: 'welcome', session, hub: 'hub/0', time: '2026-03-02T07:00:00.000Z', tick_ms: 100, principal: { sub: 'a', tenant: 't', role: 'dispatcher', scopes: [], vehicle: null } })
   }
 
-  /** Connected and welcomed. */
+  /** Connected and welcomed, with every subscription answered. */
   live(...topics: string[]): this {
     this.session.start(this.now)
     for (const topic of topics) this.session.subscribe(topic)
     this.session.handleOpen(this.now)
     this.welcome()
-    this.take()
+    for (const effect of this.take()) {
+      if (effect.do !== 'send') continue
+      const { action, id, topic } = JSON.parse(effect.text) as { action: string; id: number; topic: string }
+      if (action === 'SUBSCRIBE') this.say({ type: 'subscribed', id, topic, seq: 0 })
+    }
     return this
   }
 }
@@ -98,6 +102,57 @@ describe('session', () => {
       { action: 'UNSUBSCRIBE', topic: 'vehicle:A' }, { action: 'SUBSCRIBE', topic: 'vehicle:B' },
       { action: 'SUBSCRIBE', viewport: { west: 0, south: 0, east: 1, north: 1, zoom: 9 } },
     ])
+  })
+
+  describe('a link that dies under a change of subscriptions', () => {
+    const again = (wire: Wire, session: string): Record<string, unknown>[] => {
+      wire.session.handleClose(10, 1006)
+      wire.session.hurry(20)
+      wire.session.handleOpen(20)
+      wire.take()
+      wire.welcome(session)
+      const sent = wire.sent()
+      wire.say({ type: 'resumed', resumed: true, seq: 0 })
+      return sent
+    }
+
+    it('is told of it again, in order, until it has answered', () => {
+      const wire = new Wire()
+      wire.session.start(0)
+      wire.session.subscribe('live_updates:all')
+      wire.session.subscribe('events')
+      wire.session.handleOpen(1)
+      wire.welcome()
+      const ids = wire.take().filter((effect) => effect.do === 'send').map((effect) => (JSON.parse((effect as { text: string }).text) as { id: number }).id)
+      wire.say({ type: 'subscribed', id: ids[2], topic: 'events', seq: 0 })
+      expect(again(wire, 'S2')).toEqual([{ action: 'RESUME', session: 'S1', seq: 0 }])
+      expect(wire.sent()).toEqual([{ action: 'SUBSCRIBE', topic: 'live_updates:all' }])
+      wire.session.unsubscribe('live_updates:all')
+      wire.session.subscribe('vehicle:A')
+      wire.take()
+      again(wire, 'S3')
+      expect(wire.sent()).toEqual([{ action: 'UNSUBSCRIBE', topic: 'live_updates:all' }, { action: 'SUBSCRIBE', topic: 'vehicle:A' }])
+    })
+
+    it('may have left a topic before: that is no problem', () => {
+      const wire = new Wire().live('vehicle:A')
+      wire.session.unsubscribe('vehicle:A')
+      again(wire, 'S2')
+      const [sent] = wire.take().filter((effect) => effect.do === 'send')
+      const { id } = JSON.parse((sent as { text: string }).text) as { id: number }
+      wire.say({ type: 'error', id, code: 'bad_topic', detail: 'the session has no topic' })
+      expect(wire.take()).toEqual([])
+    })
+
+    it('asks for the session that it knows until it goes on in another', () => {
+      const wire = new Wire().live('events')
+      wire.session.handleClose(10, 1006)
+      wire.session.hurry(20)
+      wire.session.handleOpen(20)
+      wire.welcome('S2')
+      // Nobody knows what became of the question: S2 may have no topics at all.
+      expect(again(wire, 'S3')).toEqual([{ action: 'RESUME', session: 'S1', seq: 0 }])
+    })
   })
 
   it('a topic wanted twice is subscribed once and left with the last', () => {
