@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 
 import { tokenMark } from '../../src/api/sign-in'
 import { DriverStore } from '../../src/api/store'
+import { DraftKey } from '../../src/core/draft-key'
 import { accepted, driverMessages, driverStops, keptUnder, settingOut, stepsOf } from '../../src/core/driver'
 import { judge, OfflineQueue, type Queued, type QueueView, type Sent } from '../../src/core/queue'
 import type { Order } from '../../src/core/types'
@@ -139,6 +140,30 @@ describe('offline queue', () => {
   ] as const)('an answer of %i with %s and %o is %s', (status, wished, problem, outcome) => {
     expect(judge(status, wished, problem).outcome).toBe(outcome)
   })
+})
+
+describe('the key of what is written', () => {
+  const lost = (status: number) => (): Promise<never> => Promise.reject(Object.assign(new Error(), { status }))
+  const used: string[] = []
+  const note = (key: string): Promise<void> => Promise.resolve(void used.push(key))
+  const failing = (status: number) => async (key: string): Promise<void> => {
+    await note(key)
+    await lost(status)()
+  }
+  const check = async (first: (key: string) => Promise<void>, content: string, expected: string[]): Promise<void> => {
+    used.length = 0
+    let n = 0
+    const key = new DraftKey(() => `key ${++n}`)
+    await key.use('hello', first).catch(() => undefined)
+    await key.use(content, note)
+    expect(used).toEqual(expected)
+  }
+
+  it('is the same for a repeat after a lost answer', () => check(failing(0), 'hello', ['key 1', 'key 1']))
+  it('and where the server could not say what became of it', () => check(failing(503), 'hello', ['key 1', 'key 1']))
+  it('is another once that is carried out', () => check(note, 'hello', ['key 1', 'key 2']))
+  it('is another once that is refused', () => check(failing(422), 'hello', ['key 1', 'key 2']))
+  it('is another for what is written anew', () => check(failing(0), 'hello again', ['key 1', 'key 2']))
 })
 
 describe('what was kept', () => {
