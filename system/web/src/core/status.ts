@@ -1,5 +1,5 @@
 /** What ages and states mean for the eye: words, freshness, lateness. Pure. */
-import type { Message, Order, OrderState, Status, Stop, TrackerStates } from './types'
+import type { Change, Message, Order, OrderState, Status, Stop, TrackerStates } from './types'
 
 export const ALL_STATUSES: readonly Status[] = ['moving', 'idling', 'stopped', 'silent']
 
@@ -95,6 +95,11 @@ export function trackerState(states: TrackerStates | null | undefined): TrackerS
 /** An answer about a thing, or what the feed has told of it while the answer was on its way: whichever changed last. */
 export function newer<T extends { changed: string }>(known: T | undefined, answer: T): T {
   return known && known.changed > answer.changed ? known : answer
+}
+
+/** A change of an order with what it leaves unsaid: one that is planned again has no vehicle. */
+export function orderChange(change: Change): Change {
+  return change['state'] === 'planned' && !('vehicle' in change) ? { ...change, vehicle: null } : change
 }
 
 /** The same of a message, whose moments on its way to the tracker are set once each, and apart from its state. */

@@ -5,7 +5,7 @@ import { ApiError } from '../../src/api/http'
 import type { Geofence, Order, Stop } from '../../src/core/types'
 import { assign, move } from '../../src/pages/dispatcher/actions'
 import { begin, save, sketchArea } from '../../src/pages/dispatcher/areas'
-import { orders, toast } from '../../src/pages/dispatcher/state'
+import { onChange, orders, toast } from '../../src/pages/dispatcher/state'
 
 /** Calls in the order in which they came; each is answered by what `answers` has under its name. */
 const asked: unknown[][] = []
@@ -86,5 +86,23 @@ describe('a changed area', () => {
     await save()
     expect(toast.value).toMatchObject({ text: expect.stringContaining('still there') as string, bad: true })
     expect(sketchArea.on).toBe(false)
+  })
+})
+
+describe('the feed', () => {
+  const known: Order = { ...failed, state: 'assigned' }
+  const after = (change: object): Order => {
+    orders.value = new Map([[known.id, known]])
+    onChange({ kind: 'order', id: 'o1', changed: '2026-03-02T07:00:00Z', ...change })
+    return orders.value.get('o1')!
+  }
+
+  it('takes the vehicle from an order that is planned again', () => {
+    expect(after({ state: 'planned' })).toMatchObject({ state: 'planned', vehicle: null })
+  })
+
+  it('leaves it with one that goes on', () => {
+    expect(after({ state: 'under_way' })).toMatchObject({ state: 'under_way', vehicle: 'VAN-1' })
+    expect(after({ state: 'assigned', vehicle: 'VAN-2' })).toMatchObject({ vehicle: 'VAN-2' })
   })
 })

@@ -10,7 +10,7 @@ import { toSignIn } from '../../api/sign-in'
 import { AGE_MAX_MS } from '../../core/binary'
 import { Fleet, FLAG_SELECTED } from '../../core/fleet'
 import type { LinkState } from '../../core/session'
-import { AGEING_AFTER_MS, ALL_STATUSES, mergedStates, newer, newerMessage } from '../../core/status'
+import { AGEING_AFTER_MS, ALL_STATUSES, mergedStates, newer, newerMessage, orderChange } from '../../core/status'
 import { Streets } from '../../core/streets'
 import { t } from '../../core/text'
 import type { Change, Config, Message, Order, OrderState, Principal, Route, Status, Stop, TrackerStates, Vehicle } from '../../core/types'
@@ -300,7 +300,7 @@ let filtered = ''
 export function onChange(change: Change): void {
   const { kind } = change
   missed?.push(change)
-  if (kind === 'order') patch(orders, change, 'stops', newer)
+  if (kind === 'order') patch(orders, orderChange(change), 'stops', newer)
   else if (kind === 'message') patch(messages, change, 'body', newerMessage)
   else if (kind === 'stop') patchStop(change)
   else if (kind === 'route') patchRoute(change)
