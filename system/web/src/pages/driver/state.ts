@@ -170,15 +170,20 @@ function reloadSoon(): void {
 
 /** Counts what the server accepted: an answer that was on its way meanwhile may be older than that. */
 let accepts = 0
+/** Counts readings, and the newest that was answered: an older one that comes after it says less. */
+let reloads = 0
+let newestRead = 0
 
 async function reload(): Promise<void> {
   if (vehicleId.value === null) return
   const before = accepts
+  const mine = ++reloads
   const [jobs, letters, way, settings] = await Promise.allSettled([
     api.orders(), api.messages(), api.route(vehicleId.value), config.value ? Promise.resolve(config.value) : loadConfig(),
   ])
-  if (jobs.status === 'rejected') return
+  if (mine < newestRead || jobs.status === 'rejected') return
   if (accepts !== before) return reloadSoon()
+  newestRead = mine
   orders.value = jobs.value
   if (letters.status === 'fulfilled') messages.value = letters.value
   if (way.status === 'fulfilled') route.value = way.value
