@@ -65,6 +65,27 @@ export const tests = {
     check(typeof given === 'string', 'it is assigned')
   },
 
+  async 'an order that is dropped beside every vehicle says so'({ open, world }) {
+    const customer = `Beside ${Date.now()}`
+    const order = await world.order(customer, 1)
+    const { page } = await open('/', 'dispatcher')
+    await page.waitForSelector('.maplibregl-canvas')
+    await board(page)
+    await orderOf(page, customer).waitFor()
+    await page.waitForTimeout(800)
+    const spot = await page.evaluate(() => {
+      const box = document.querySelector('.map').getBoundingClientRect()
+      const drawn = window.drover.ids().map((id) => window.drover.screen(id)).filter((at) => at)
+      const free = []
+      for (let x = 60; x < box.width - 80; x += 40) for (let y = 80; y < box.height - 140; y += 40) free.push({ x, y, far: Math.min(...drawn.map((at) => Math.hypot(at.x - x, at.y - y))) })
+      return free.reduce((a, b) => (b.far > a.far ? b : a))
+    })
+    await orderOf(page, customer).dragTo(page.locator('.map'), { targetPosition: { x: spot.x, y: spot.y } })
+    await page.waitForSelector('.toast.bad:has-text("No vehicle is there")')
+    check((await page.locator('.tip').count()) === 0, 'nothing is offered any more')
+    check((await world.api('dispatcher', 'GET', `/orders/${order.id}`)).state === 'planned', 'nobody has it')
+  },
+
   async 'the board follows what others do'({ open, world }) {
     const { page } = await open('/', 'dispatcher')
     await board(page)
