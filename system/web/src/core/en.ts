@@ -22,6 +22,7 @@ export const en = {
   'o.unassign': 'Take back', 'o.cancel': 'Cancel order', 'o.replan': 'Plan again', 'o.details': 'Order', 'o.customer': 'Customer', 'o.window': 'Window', 'o.nowindow': 'any time', 'o.board': 'Order board', 'o.moved': '{customer}: {state}',
   'o.new.hint': 'Click the map for each stop, in order.', 'o.new.hint.key': 'Or add a stop at the middle of the map.', 'o.new.middle': 'Add stop at map centre', 'o.new.stop': 'Stop {n}', 'o.new.from': 'From', 'o.new.until': 'Until', 'o.new.create': 'Create order', 'o.new.remove': 'Remove stop {n}', 'o.new.need': 'A customer and at least one stop are needed.', 'o.created': 'Order for {customer} created', 'o.drag': 'Drag onto a vehicle or a column; or press A',
   'o.drop.on': 'Give to {vehicle}', 'o.drop.none': 'No vehicle is there.',
+  'o.search': 'Search by customer, vehicle, street or id',
   'o.show': 'Show on map',
   's.planned': 'Planned', 's.arrived': 'Arrived', 's.done': 'Done', 's.failed': 'Failed', 's.skipped': 'Skipped', 's.n': 'Stop {n}',
   'share': 'Share link', 'share.create': 'Create share link', 'share.for': 'Valid for', 'share.h': '{n} hours', 'share.copy': 'Copy link', 'share.copied': 'Link copied', 'share.copy.failed': 'The link could not be copied: copy it from its field.', 'share.until': 'valid until {time}', 'share.revoke': 'Revoke', 'share.revoked': 'Link revoked', 'share.url': 'Link for the customer', 'share.note': 'The link shows this delivery and its vehicle while under way, nothing else.', 'share.active': 'Active links',

@@ -48,6 +48,12 @@ export function orderLateBy(order: Order, now: number): number {
   return order.stops.reduce((most, stop) => Math.max(most, lateBy(stop, now)), 0)
 }
 
+/** Whether an order is looked for by its customer, vehicle, id or a street. `wanted` is in lower case; streets are asked for last, for that takes longest. */
+export function isWanted(order: Order, wanted: string, streetOf: (stop: Stop) => string): boolean {
+  const has = (text: string | null): boolean => text !== null && text.toLowerCase().includes(wanted)
+  return has(order.customer) || has(order.vehicle) || order.id.startsWith(wanted) || order.stops.some((stop) => has(streetOf(stop)))
+}
+
 export const COLUMNS = ['planned', 'assigned', 'under_way', 'delivered', 'failed'] as const
 export type Column = (typeof COLUMNS)[number]
 

@@ -86,6 +86,17 @@ export const tests = {
     check((await world.api('dispatcher', 'GET', `/orders/${order.id}`)).state === 'planned', 'nobody has it')
   },
 
+  async 'the board is searched'({ open, world }) {
+    const names = [`Needle ${Date.now()}`, `Hay ${Date.now()}`]
+    for (const name of names) await world.order(name, 1)
+    const { page } = await open('/', 'dispatcher')
+    await board(page)
+    for (const name of names) await orderOf(page, name).waitFor()
+    await page.fill('.side .search .input', names[0].toLowerCase())
+    await orderOf(page, names[1]).waitFor({ state: 'detached' })
+    check((await page.locator('.board .card').count()) === 1, 'what is looked for is there, and nothing else')
+  },
+
   async 'the board follows what others do'({ open, world }) {
     const { page } = await open('/', 'dispatcher')
     await board(page)
