@@ -253,8 +253,10 @@ async function acknowledgeRoute(): Promise<void> {
 export async function understood(): Promise<void> {
   if (!route.value) return
   if (route.value.state === 'queued' || route.value.state === 'delivered') await add(routeStep(route.value, vehicleId.value!, 'delivered', 'applied'))
-  seenRoute.value = { revision: route.value.revision, stops: [...routeIds.value] }
-  await store?.keep(`route:${vehicleId.value}`, JSON.parse(JSON.stringify(seenRoute.value))).catch(() => undefined)
+  const seen = { revision: route.value.revision, stops: [...routeIds.value] }
+  // On disk before the news is gone: whoever closes the page then is not told again.
+  await store?.keep(`route:${vehicleId.value}`, seen).catch(() => undefined)
+  seenRoute.value = seen
 }
 
 export function dismiss(key: string): void {
