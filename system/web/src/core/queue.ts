@@ -50,9 +50,13 @@ export class OfflineQueue {
     private readonly store: QueueStore, private readonly send: Sender, private readonly changed: (view: QueueView) => void,
   ) {}
 
-  /** Reads what an earlier page left behind. */
+  /** Reads what an earlier page left behind. Where that can not be read, it stays for a later page. */
   async load(): Promise<void> {
-    this.waiting = await this.store.all()
+    try {
+      this.waiting = await this.store.all()
+    } catch (error) {
+      this.trouble = String(error)
+    }
     this.tell()
   }
 

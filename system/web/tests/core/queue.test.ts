@@ -96,8 +96,10 @@ describe('offline queue', () => {
 
   it('a store that keeps nothing any more loses no tap and holds up nothing', async () => {
     const broken = (): Promise<never> => Promise.reject(new Error('the connection is gone'))
-    const mine = new OfflineQueue({ all: () => Promise.resolve([]), put: broken, remove: broken }, server.send, (view) => server.views.push(view))
+    const mine = new OfflineQueue({ all: broken, put: broken, remove: broken }, server.send, (view) => server.views.push(view))
     server.online = false
+    await mine.load()
+    expect(view()).toMatchObject({ waiting: [], trouble: 'Error: the connection is gone' })
     await mine.add(entry('a'))
     expect(view()).toMatchObject({ waiting: [{ key: 'a' }], trouble: 'Error: the connection is gone' })
     await mine.flush()
