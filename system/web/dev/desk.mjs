@@ -71,7 +71,8 @@ export class Desk {
     if (to === 'assigned') order.vehicle = vehicle ?? order.vehicle
     if (to === 'planned') order.vehicle = null
     if (to !== 'delivered') this.timelines.get(id).push({ at: order.changed, what: to })
-    this.tell('order', { id, state: to, changed: order.changed, vehicle: order.vehicle })
+    // As the hub does, a change names what it was asked for: a step back names no vehicle.
+    this.tell('order', { id, state: to, changed: order.changed, ...(to === 'planned' ? {} : { vehicle: order.vehicle }) })
     return order
   }
 

@@ -81,7 +81,7 @@ class Session {
     const principal = this.sessions.auth(token)
     if (!principal) {
       this.fail(id, 'unauthenticated', 'the token is not known or has expired')
-      return this.socket.close(4401, 'unauthenticated')
+      return this.socket.close(4403, 'denied')
     }
     clearTimeout(this.timer)
     this.principal = principal

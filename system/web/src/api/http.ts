@@ -67,6 +67,9 @@ function span(fromMs: number, untilMs: number): string {
   return new URLSearchParams({ from: new Date(fromMs).toISOString(), until: new Date(untilMs).toISOString() }).toString()
 }
 
+/** An order as it is written. */
+export interface NewOrder { customer: string; stops: { lon: number; lat: number; due_from: string | null; due_until: string | null }[] }
+
 export class Api {
   constructor(readonly token: string | null, private readonly signedOut: () => void = () => undefined) {}
 
@@ -106,20 +109,20 @@ export class Api {
     return this.call('GET', `/vehicles/${encodeURIComponent(vehicle)}/track?${span(fromMs, untilMs)}&points=${points}`)
   }
 
-  createOrder(order: { customer: string; stops: { lon: number; lat: number; due_from: string | null; due_until: string | null }[] }): Promise<Order> {
-    return this.change('/orders', order)
+  createOrder(order: NewOrder, key: string): Promise<Order> {
+    return this.change('/orders', order, key)
   }
 
   orderState(id: string, from: OrderState, to: OrderState, vehicle?: string): Promise<Order> {
     return this.change(`/orders/${id}/state`, { from, to, ...(vehicle ? { vehicle } : {}) })
   }
 
-  stopState(id: string, from: StopState, to: StopState): Promise<Stop> {
-    return this.change(`/stops/${id}/state`, { from, to })
+  stopState(id: string, from: StopState, to: StopState, order: string): Promise<Stop> {
+    return this.change(`/stops/${id}/state`, { from, to, order })
   }
 
-  sendMessage(vehicle: string, body: string, expiresS: number): Promise<Message> {
-    return this.change('/messages', { vehicle, body, expires_s: expiresS })
+  sendMessage(vehicle: string, body: string, expiresS: number, key: string): Promise<Message> {
+    return this.change('/messages', { vehicle, body, expires_s: expiresS }, key)
   }
 
   messageState(id: string, from: Message['state'], to: Message['state']): Promise<Message> {
@@ -131,6 +134,7 @@ export class Api {
     return this.change('/routes', { vehicle, stops, reason })
   }
 
+  /** The link's secret is told once: a repeat under the same key would not bring it. */
   share(order: string, expiresS: number): Promise<ShareLink> {
     return this.change(`/orders/${order}/share-links`, { expires_s: expiresS })
   }
@@ -139,8 +143,8 @@ export class Api {
     return this.call('GET', `/changes?since=${encodeURIComponent(since)}&wait_s=0`)
   }
 
-  private change<T>(path: string, body: unknown): Promise<T> {
-    return this.call('POST', path, body, { 'Idempotency-Key': newKey() })
+  private change<T>(path: string, body: unknown, key = newKey()): Promise<T> {
+    return this.call('POST', path, body, { 'Idempotency-Key': key })
   }
 
   /** A list page by page, up to `most` items. */

@@ -1,5 +1,6 @@
 /** The driver of `core/session`: owns what carries it and the timer, and stays dull. */
 import type { PositionRecord } from '../core/binary'
+import { SleepWatch } from '../core/sleep'
 import { Session, type Effect, type LinkState, type Viewport } from '../core/session'
 import type { Change, Principal, VehicleFeature } from '../core/types'
 import { openCarrier, type Carrier, type CarrierListener, type Form } from './carrier'
@@ -14,7 +15,11 @@ export interface LinkListener {
   /** Snapshots follow: what is not told again may be gone. */
   restart(): void
   problem(code: string, detail: string): void
+  /** The machine has slept, and the monotonic clock has missed so many milliseconds. */
+  slept(ms: number): void
 }
+
+const LOOK_EVERY_MS = 1000
 
 export class Link {
   private carrier: Carrier | null = null
@@ -24,10 +29,17 @@ export class Link {
   constructor(token: string | null, private readonly form: Form, private readonly listener: LinkListener) {
     this.session = new Session(token, (id, record) => listener.position(id, record))
     this.session.random = Math.random
-    addEventListener('online', () => this.hurry())
+    addEventListener('online', () => this.doubt())
     document.addEventListener('visibilitychange', () => {
-      if (document.visibilityState === 'visible') this.hurry()
+      if (document.visibilityState === 'visible') this.doubt()
     })
+    const watch = new SleepWatch(Date.now(), performance.now())
+    setInterval(() => {
+      const ms = watch.look(Date.now(), performance.now())
+      if (ms === 0) return
+      listener.slept(ms)
+      this.doubt()
+    }, LOOK_EVERY_MS)
   }
 
   start(): void {
@@ -57,6 +69,11 @@ export class Link {
   /** Tries at once instead of waiting. */
   hurry(): void {
     this.run((now) => this.session.hurry(now))
+  }
+
+  /** Asks whether the link still lives; one that is lost is tried again at once. */
+  private doubt(): void {
+    this.run((now) => this.session.doubt(now))
   }
 
   private run(work: (now: number) => void): void {

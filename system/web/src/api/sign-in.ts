@@ -14,6 +14,15 @@ export function storeToken(token: string | null): void {
   else localStorage.setItem(TOKEN, token)
 }
 
+/** By what a page knows whether something was kept under the same token; null where the browser can not say (no secure context). */
+export async function tokenMark(token: string): Promise<string | null> {
+  // Absent without a secure context.
+  const subtle = crypto.subtle as SubtleCrypto | undefined
+  if (!subtle) return null
+  const digest = new Uint8Array(await subtle.digest('SHA-256', new TextEncoder().encode(token)))
+  return Array.from(digest.subarray(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
 /** Leaves for the sign-in page, which comes back here. */
 export function toSignIn(why: 'none' | 'expired' | 'out'): void {
   storeToken(null)

@@ -33,48 +33,70 @@ function committed(transaction: IDBTransaction): Promise<void> {
 }
 
 export class DriverStore {
-  private constructor(private readonly database: IDBDatabase) {}
+  private constructor(private database: Promise<IDBDatabase>) {}
 
   static async open(): Promise<DriverStore> {
-    return new DriverStore(await open())
+    const database = open()
+    await database
+    return new DriverStore(database)
+  }
+
+  /** Carries out `work`. Safari drops the connections of pages in the background: over a new one it is tried once more. */
+  private async on<T>(work: (database: IDBDatabase) => Promise<T>): Promise<T> {
+    const used = this.database
+    try {
+      return await work(await used)
+    } catch {
+      // Of several that fail at once the first opens it anew for all.
+      if (this.database === used) {
+        used.then((database) => database.close()).catch(() => undefined)
+        this.database = open()
+      }
+      return work(await this.database)
+    }
   }
 
   /** The queue of one vehicle. */
   queue(owner: string): QueueStore {
-    const { database } = this
     return {
-      async all() {
+      all: () => this.on(async (database) => {
         const entries = await done<Queued[]>(database.transaction('queue').objectStore('queue').getAll())
         return entries.filter((entry) => entry.owner === owner)
-      },
-      async put(entry) {
+      }),
+      put: (entry) => this.on(async (database) => {
         const transaction = database.transaction('queue', 'readwrite', { durability: 'strict' })
-        transaction.objectStore('queue').add(entry)
+        const store = transaction.objectStore('queue')
+        // The first attempt may have come through, though nobody heard of it.
+        if ((await done(store.index('key').getKey(entry.key))) === undefined) store.add(entry)
         await committed(transaction)
-      },
-      async remove(key) {
+      }),
+      remove: (key) => this.on(async (database) => {
         const transaction = database.transaction('queue', 'readwrite')
         const store = transaction.objectStore('queue')
         const place = await done(store.index('key').getKey(key))
         if (place !== undefined) store.delete(place)
         await committed(transaction)
-      },
+      }),
     }
   }
 
-  async keep(name: string, value: unknown): Promise<void> {
-    const transaction = this.database.transaction('kept', 'readwrite')
-    transaction.objectStore('kept').put(value, name)
-    await committed(transaction)
+  keep(name: string, value: unknown): Promise<void> {
+    return this.on((database) => {
+      const transaction = database.transaction('kept', 'readwrite')
+      transaction.objectStore('kept').put(value, name)
+      return committed(transaction)
+    })
   }
 
-  async kept<T>(name: string): Promise<T | undefined> {
-    return done<T | undefined>(this.database.transaction('kept').objectStore('kept').get(name))
+  kept<T>(name: string): Promise<T | undefined> {
+    return this.on((database) => done<T | undefined>(database.transaction('kept').objectStore('kept').get(name)))
   }
 
-  async clear(name: string): Promise<void> {
-    const transaction = this.database.transaction('kept', 'readwrite')
-    transaction.objectStore('kept').delete(name)
-    await committed(transaction)
+  clear(name: string): Promise<void> {
+    return this.on((database) => {
+      const transaction = database.transaction('kept', 'readwrite')
+      transaction.objectStore('kept').delete(name)
+      return committed(transaction)
+    })
   }
 }

@@ -68,6 +68,11 @@ function dueOf(order: Order): number {
   return due ? Date.parse(due) : Infinity
 }
 
+/** What was kept, if it was under the same token: another driver does not see it. */
+export function keptUnder<T extends { mark?: string | null }>(kept: T | undefined, mark: string | null): T | undefined {
+  return mark !== null && kept?.mark === mark ? kept : undefined
+}
+
 export function isMine(order: Order): boolean {
   return order.state === 'assigned' || order.state === 'under_way' || order.state === 'delivered' || order.state === 'failed'
 }

@@ -158,6 +158,11 @@ export class Fleet {
     for (const id of [...this.ids]) this.remove(id)
   }
 
+  /** The page's clock has missed `ms` milliseconds: every fix is older by so much. */
+  missed(ms: number): void {
+    for (let at = 0; at < this.count; at++) this.seenAt[at] = this.seenAt[at]! - ms
+  }
+
   /** Age of the newest fix in milliseconds. */
   ageMs(at: number, now: number): number {
     return Math.max(0, now - this.seenAt[at]!)

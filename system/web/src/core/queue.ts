@@ -50,16 +50,27 @@ export class OfflineQueue {
     private readonly store: QueueStore, private readonly send: Sender, private readonly changed: (view: QueueView) => void,
   ) {}
 
-  /** Reads what an earlier page left behind. */
+  /** Reads what an earlier page left behind. Where that can not be read, it stays for a later page. */
   async load(): Promise<void> {
-    this.waiting = await this.store.all()
+    try {
+      this.waiting = await this.store.all()
+    } catch (error) {
+      this.trouble = String(error)
+    }
     this.tell()
   }
 
-  /** Keeps the entry, then tries to send everything. Resolves when it is kept, not when it is sent. */
+  /**
+   * Keeps the entry, then tries to send everything. Resolves when it is kept, not when it is sent. What can not be kept is sent all
+   * the same, while the page lives.
+   */
   async add(entry: Queued): Promise<void> {
     if (this.waiting.length >= QUEUE_MAX) throw new Error(`${QUEUE_MAX} entries wait already: nothing more is kept`)
-    await this.store.put(entry)
+    try {
+      await this.store.put(entry)
+    } catch (error) {
+      this.trouble = String(error)
+    }
     this.waiting.push(entry)
     this.tell()
     void this.flush()
@@ -89,7 +100,8 @@ export class OfflineQueue {
       }
       this.trouble = null
       if (sent.outcome === 'refused' && !entry.quiet) this.refused.push({ entry, detail: sent.detail })
-      await this.store.remove(entry.key)
+      // One that stays in the store is sent again by a later page: under its key that does no harm.
+      await this.store.remove(entry.key).catch(() => undefined)
       this.waiting.shift()
       this.tell()
     }

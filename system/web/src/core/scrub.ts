@@ -1,6 +1,6 @@
 /** Where a vehicle was at some time of the past, from its track. Pure. */
 import { metersBetween } from './mercator'
-import type { TrackPoint } from './types'
+import type { LonLat, TrackPoint } from './types'
 
 export interface Past { lon: number; lat: number; speedKmh: number; headingDeg: number; ageMs: number; moving: boolean; silent: boolean }
 
@@ -50,6 +50,15 @@ export function heading(a: TrackPoint, b: TrackPoint): number {
   const north = b[2] - a[2]
   if (east === 0 && north === 0) return NaN
   return ((Math.atan2(east, north) * 180) / Math.PI + 360) % 360
+}
+
+/** Adds a place to the end of a line, and gives up its oldest beyond `most`. False if it ends there already. */
+export function grow(line: LonLat[], here: LonLat, most: number): boolean {
+  const last = line.at(-1)
+  if (last && last[0] === here[0] && last[1] === here[1]) return false
+  line.push(here)
+  if (line.length > most) line.splice(0, line.length - most)
+  return true
 }
 
 /** Length in metres. */

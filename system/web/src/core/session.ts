@@ -15,13 +15,15 @@ export const RECONNECT = { firstMs: 250, maxMs: 8_000 }
 /** Silence after which we ask whether anybody is there, and after which we believe that nobody is. */
 export const PING_AFTER_MS = 10_000
 export const DEAD_AFTER_MS = 20_000
+/** Longest wait for an answer of a link that is in doubt. */
+export const DOUBT_WITHIN_MS = 3_000
 /** A session that is out of step with its server is begun anew at most so often. */
 export const BEGIN_ANEW_EVERY_MS = 60_000
 /** Longest wait for an open socket and a welcome. */
 export const WELCOME_WITHIN_MS = 10_000
 
-/** Close codes after which another attempt with the same token is useless. */
-const FINAL_CODES: Record<number, string> = { 4401: 'unauthenticated', 4403: 'revoked' }
+/** Close codes after which another attempt with the same token is useless. 4401 is none: it says that the token came too late. */
+const FINAL_CODES: Record<number, string> = { 4403: 'revoked' }
 /** "You were too slow" and "too many": come back, but not at once. */
 const SLOW_CODES = new Set([4429, 4508])
 
@@ -50,12 +52,18 @@ export class Session {
   private readonly backoff = new Backoff(RECONNECT)
   private state: LinkState = 'lost'
   private session: string | null = null
+  /** What the server calls the new session, until it is known whether that goes on where the old one was. */
+  private fresh: string | null = null
   private seq = 0
+  /** Changes of subscriptions by their ids, until they are answered: a link that dies may have lost them. */
+  private readonly unanswered = new Map<number, Record<string, unknown>>()
   private nextId = 1
   private resumeId: number | null = null
   private retryAt: number | null = null
   private heardAt = 0
   private pingedAt: number | null = null
+  /** The question that was asked in doubt, and until when it is to be answered: other messages may have lain about since before. */
+  private doubted: { id: number; until: number } | null = null
   private closingReason: string | null = null
   private open = false
   private begunAnewAt: number | null = null
@@ -98,6 +106,13 @@ export class Session {
     if (this.state === 'lost') this.connect(now)
   }
 
+  /** The link may have died unheard, while the machine slept or changed its network: asks at once, and waits for the answer only briefly. */
+  doubt(now: number): void {
+    this.hurry(now)
+    if (this.state !== 'live' || this.doubted !== null) return
+    this.doubted = { id: this.send({ action: 'PING' }), until: now + DOUBT_WITHIN_MS }
+  }
+
   subscribe(topic: string): void {
     const count = this.topics.get(topic) ?? 0
     this.topics.set(topic, count + 1)
@@ -126,6 +141,7 @@ export class Session {
     if (this.state === 'refused') return null
     if (this.retryAt !== null) return this.retryAt
     if (this.state === 'connecting') return this.heardAt + WELCOME_WITHIN_MS
+    if (this.doubted !== null) return this.doubted.until
     return this.pingedAt === null ? this.heardAt + PING_AFTER_MS : this.heardAt + DEAD_AFTER_MS
   }
 
@@ -135,7 +151,7 @@ export class Session {
     } else if (this.state === 'connecting') {
       if (now - this.heardAt >= WELCOME_WITHIN_MS) this.lose(now, 'no answer')
     } else if (this.state === 'live') {
-      if (now - this.heardAt >= DEAD_AFTER_MS) this.lose(now, 'silent')
+      if (this.doubted !== null ? now >= this.doubted.until : now - this.heardAt >= DEAD_AFTER_MS) this.lose(now, 'silent')
       else if (this.pingedAt === null && now - this.heardAt >= PING_AFTER_MS) {
         this.pingedAt = now
         this.send({ action: 'PING' })
@@ -195,7 +211,7 @@ export class Session {
         break
       case 'resumed':
         this.resumeId = null
-        if (message.resumed) for (const late of this.late.splice(0)) this.send(late)
+        if (message.resumed) this.goOn()
         else this.subscribeAll()
         break
       case 'snapshot':
@@ -227,7 +243,10 @@ export class Session {
         break
       case 'subscribed':
       case 'unsubscribed':
+        if (message.id !== undefined) this.unanswered.delete(message.id)
+        break
       case 'pong':
+        if (message.id === this.doubted?.id) this.doubted = null
         break
       default:
         // A later server may say more; what we do not know is not for us.
@@ -251,27 +270,42 @@ export class Session {
       this.subscribeAll()
       return
     }
+    const asked = message.id === null ? undefined : this.unanswered.get(message.id)
+    if (message.id !== null) this.unanswered.delete(message.id)
+    // It was left before: the answer had been lost.
+    if (asked?.['action'] === 'UNSUBSCRIBE' && message.code === 'bad_topic') return
     this.effects.push({ do: 'problem', code: message.code, detail: message.detail })
   }
 
   private welcomed(message: Extract<ServerMessage, { type: 'welcome' }>): void {
-    const old = this.session
+    this.fresh = message.session
     this.backoff.reset()
     this.closingReason = null
     this.setState('live', null)
     this.effects.push({
       do: 'welcome', principal: message.principal, serverTimeMs: Date.parse(message.time), hub: message.hub,
     })
-    if (old !== null) {
-      this.resumeId = this.send({ action: 'RESUME', session: old, seq: this.seq })
-    } else {
-      this.subscribeAll()
+    if (this.session !== null) this.resumeId = this.send({ action: 'RESUME', session: this.session, seq: this.seq })
+    else this.subscribeAll()
+  }
+
+  /** The server goes on where it was: what it may not have heard is said again, then what it can not have heard. */
+  private goOn(): void {
+    this.session = this.fresh
+    const newest = new Map<string, Record<string, unknown>>()
+    for (const action of [...this.unanswered.values(), ...this.late]) {
+      newest.delete(subjectOf(action))
+      newest.set(subjectOf(action), action)
     }
-    this.session = message.session
+    this.unanswered.clear()
+    this.late.length = 0
+    for (const action of newest.values()) this.send(action)
   }
 
   private subscribeAll(): void {
+    this.session = this.fresh
     this.handles.clear()
+    this.unanswered.clear()
     this.late.length = 0
     this.effects.push({ do: 'restart' })
     for (const topic of this.topics.keys()) this.send({ action: 'SUBSCRIBE', topic })
@@ -290,14 +324,14 @@ export class Session {
       return
     }
     if (this.session === null) return
-    const subject = 'viewport' in action ? 'viewport' : String(action['topic'])
-    const at = this.late.findIndex((other) => ('viewport' in other ? 'viewport' : String(other['topic'])) === subject)
+    const at = this.late.findIndex((other) => subjectOf(other) === subjectOf(action))
     if (at >= 0) this.late.splice(at, 1)
     this.late.push(action)
   }
 
   private send(action: Record<string, unknown>): number {
     const id = this.nextId++
+    if (action['action'] === 'SUBSCRIBE' || action['action'] === 'UNSUBSCRIBE') this.unanswered.set(id, action)
     this.effects.push({ do: 'send', text: JSON.stringify({ ...action, id }) })
     return id
   }
@@ -310,6 +344,8 @@ export class Session {
   private connect(now: number): void {
     this.retryAt = null
     this.heard(now)
+    this.doubted = null
+    this.resumeId = null
     this.closingReason = null
     this.setState('connecting', null)
     this.effects.push({ do: 'connect' })
@@ -329,4 +365,9 @@ export class Session {
     this.state = state
     this.effects.push({ do: 'state', state, reason, retryAt: this.retryAt })
   }
+}
+
+/** What a change of subscriptions is about: only the newest of each subject matters. */
+function subjectOf(action: Record<string, unknown>): string {
+  return 'viewport' in action ? 'viewport' : String(action['topic'])
 }

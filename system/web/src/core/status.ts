@@ -1,5 +1,5 @@
 /** What ages and states mean for the eye: words, freshness, lateness. Pure. */
-import type { Message, Order, OrderState, Status, Stop, TrackerStates } from './types'
+import type { Change, Message, Order, OrderState, Status, Stop, TrackerStates } from './types'
 
 export const ALL_STATUSES: readonly Status[] = ['moving', 'idling', 'stopped', 'silent']
 
@@ -48,6 +48,12 @@ export function orderLateBy(order: Order, now: number): number {
   return order.stops.reduce((most, stop) => Math.max(most, lateBy(stop, now)), 0)
 }
 
+/** Whether an order is looked for by its customer, vehicle, id or a street. `wanted` is in lower case; streets are asked for last, for that takes longest. */
+export function isWanted(order: Order, wanted: string, streetOf: (stop: Stop) => string): boolean {
+  const has = (text: string | null): boolean => text !== null && text.toLowerCase().includes(wanted)
+  return has(order.customer) || has(order.vehicle) || order.id.startsWith(wanted) || order.stops.some((stop) => has(streetOf(stop)))
+}
+
 export const COLUMNS = ['planned', 'assigned', 'under_way', 'delivered', 'failed'] as const
 export type Column = (typeof COLUMNS)[number]
 
@@ -79,6 +85,11 @@ export const ORDER_STEPS: Record<OrderState, readonly OrderState[]> = {
   cancelled: [],
 }
 
+/** Stops that are opened again before a failed order is planned anew: whoever gets it could not serve them otherwise. */
+export function stopsToReopen(order: Order): Stop[] {
+  return order.state === 'failed' ? order.stops.filter((stop) => stop.state === 'failed' || stop.state === 'skipped') : []
+}
+
 export type TrackerState = 'queued' | 'delivered' | 'applied' | 'expired' | 'refused'
 
 /** How far it is: a tracker that has applied it has the last word. */
@@ -90,6 +101,11 @@ export function trackerState(states: TrackerStates | null | undefined): TrackerS
 /** An answer about a thing, or what the feed has told of it while the answer was on its way: whichever changed last. */
 export function newer<T extends { changed: string }>(known: T | undefined, answer: T): T {
   return known && known.changed > answer.changed ? known : answer
+}
+
+/** A change of an order with what it leaves unsaid: one that is planned again has no vehicle. */
+export function orderChange(change: Change): Change {
+  return change['state'] === 'planned' && !('vehicle' in change) ? { ...change, vehicle: null } : change
 }
 
 /** The same of a message, whose moments on its way to the tracker are set once each, and apart from its state. */

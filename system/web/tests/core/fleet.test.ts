@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { cluster } from '../../src/core/cluster'
 import { Fleet, FLAG_HIDDEN, FLAG_SELECTED, SILENT_AFTER_MS, STRIDE, type Fix } from '../../src/core/fleet'
 import { latOf, lonOf, mercatorX, mercatorY } from '../../src/core/mercator'
+import { SleepWatch } from '../../src/core/sleep'
 
 function fix(id: string, lon: number, fixTimeMs: number, more: Partial<Fix> = {}): Fix {
   return { id, lon, lat: 60, speedKmh: 30, headingDeg: 90, status: 0, ageMs: 0, fixTimeMs, ...more }
@@ -24,6 +25,21 @@ describe('fleet', () => {
       for (const n of order) fleet.apply(fixes[n]!, 1)
       expect(fleet.position(0)[0]).toBeCloseTo(25.004, 9)
     }
+  })
+
+  it('what was new before the machine slept is old after it', () => {
+    const fleet = new Fleet(0)
+    fleet.apply(fix('A', 25, 0), 1000)
+    const watch = new SleepWatch(500_000, 1000)
+    expect(watch.look(501_000, 2000)).toBe(0)
+    // A clock that is set right by a little is no sleep.
+    expect(watch.look(503_500, 3000)).toBe(0)
+    const missed = watch.look(503_500 + 3_600_000, 4000)
+    expect(missed).toBe(3_599_000)
+    fleet.missed(missed)
+    expect(fleet.ageMs(0, 4000)).toBe(3_602_000)
+    expect(fleet.statusAt(0, 4000)).toBe('silent')
+    expect(watch.look(504_500 + 3_600_000, 5000)).toBe(0)
   })
 
   it('a marker glides from where it is shown, not from where it was', () => {

@@ -4,11 +4,11 @@ import { fitting, fromScreen, lonLatToScreen } from '../../src/core/camera'
 import { de } from '../../src/core/de'
 import { en } from '../../src/core/en'
 import { inRouteOrder, whatChanged } from '../../src/core/route'
-import { positionAt, trackMeters } from '../../src/core/scrub'
-import { ageText, board, freshness, lateBy, mergedStates, newer, newerMessage, nextStop, orderLateBy, trackerState } from '../../src/core/status'
+import { grow, positionAt, trackMeters } from '../../src/core/scrub'
+import { ageText, board, freshness, isWanted, lateBy, mergedStates, newer, newerMessage, nextStop, orderLateBy, trackerState } from '../../src/core/status'
 import { Streets } from '../../src/core/streets'
 import { choose, setLanguage, t } from '../../src/core/text'
-import type { Message, Order, Stop, TrackPoint } from '../../src/core/types'
+import type { LonLat, Message, Order, Stop, TrackPoint } from '../../src/core/types'
 import { FrameMeter } from '../../src/map/frames'
 import { joined, straightRun } from '../../src/map/labels'
 import { markerPx } from '../../src/map/markers'
@@ -18,6 +18,22 @@ import { timeOf } from '../../src/pages/dispatcher/draft'
 
 const stop = (id: string, more: Partial<Stop> = {}): Stop => ({ id, sequence: 0, position: { lon: 25, lat: 60 }, state: 'planned', due_from: null, due_until: null, ...more })
 const order = (id: string, more: Partial<Order> = {}): Order => ({ id, customer: id, state: 'planned', vehicle: null, created: '', changed: '', stops: [stop(`${id}1`)], ...more })
+
+describe('an order that is looked for', () => {
+  const bakery = order('7f3a', { customer: 'Old Bakery', vehicle: 'VAN-0042' })
+  it.each([['bakery', true], ['van-0042', true], ['7f3', true], ['f3a', false], ['harbour', true], ['butcher', false]])('by %s: %s', (wanted, found) => {
+    expect(isWanted(bakery, wanted, () => 'Harbour Street')).toBe(found)
+  })
+  it('may have no vehicle', () => expect(isWanted(order('7f3a'), 'null', () => '')).toBe(false))
+})
+
+describe('a trail', () => {
+  it('grows where somebody moves, up to its bound', () => {
+    const line: LonLat[] = []
+    expect([[0, 0], [1, 0], [1, 0], [2, 0], [3, 0]].map((here) => grow(line, here as LonLat, 3))).toEqual([true, true, false, true, true])
+    expect(line).toEqual([[1, 0], [2, 0], [3, 0]])
+  })
+})
 
 describe('what a tracker says', () => {
   it('has the last word when it has applied something', () => {

@@ -2,8 +2,10 @@ import 'fake-indexeddb/auto'
 
 import { beforeEach, describe, expect, it } from 'vitest'
 
+import { tokenMark } from '../../src/api/sign-in'
 import { DriverStore } from '../../src/api/store'
-import { accepted, driverMessages, driverStops, settingOut, stepsOf } from '../../src/core/driver'
+import { DraftKey } from '../../src/core/draft-key'
+import { accepted, driverMessages, driverStops, keptUnder, settingOut, stepsOf } from '../../src/core/driver'
 import { judge, OfflineQueue, type Queued, type QueueView, type Sent } from '../../src/core/queue'
 import type { Order } from '../../src/core/types'
 
@@ -92,6 +94,38 @@ describe('offline queue', () => {
     expect(view()).toMatchObject({ waiting: [], refused: [] })
   })
 
+  it('a store that keeps nothing any more loses no tap and holds up nothing', async () => {
+    const broken = (): Promise<never> => Promise.reject(new Error('the connection is gone'))
+    const mine = new OfflineQueue({ all: broken, put: broken, remove: broken }, server.send, (view) => server.views.push(view))
+    server.online = false
+    await mine.load()
+    expect(view()).toMatchObject({ waiting: [], trouble: 'Error: the connection is gone' })
+    await mine.add(entry('a'))
+    expect(view()).toMatchObject({ waiting: [{ key: 'a' }], trouble: 'Error: the connection is gone' })
+    await mine.flush()
+    server.online = true
+    await mine.flush()
+    await mine.add(entry('b'))
+    await mine.flush()
+    expect(server.got).toEqual(['a', 'b'])
+    expect(view().waiting).toEqual([])
+  })
+
+  it('a connection to the store that broke off is opened anew', async () => {
+    server.online = false
+    const mine = queue()
+    await mine.add(entry('a'))
+    // As Safari does to pages in the background; what is asked of it from then on fails.
+    ;(await store['database']).close()
+    await Promise.all([mine.add(entry('b')), mine.add(entry('c')), store.keep('known', 7)])
+    expect(await store.kept('known')).toBe(7)
+    expect((await store.queue('VAN-1').all()).map((each) => each.key)).toEqual(['a', 'b', 'c'])
+    ;(await store['database']).close()
+    server.online = true
+    await mine.flush()
+    expect(await store.queue('VAN-1').all()).toEqual([])
+  })
+
   it('two flushes at once send nothing twice', async () => {
     const mine = queue()
     server.online = false
@@ -107,6 +141,44 @@ describe('offline queue', () => {
     [0, undefined, {}, 'later'], [503, undefined, {}, 'later'], [429, undefined, {}, 'later'], [401, undefined, {}, 'later'],
   ] as const)('an answer of %i with %s and %o is %s', (status, wished, problem, outcome) => {
     expect(judge(status, wished, problem).outcome).toBe(outcome)
+  })
+})
+
+describe('the key of what is written', () => {
+  const lost = (status: number) => (): Promise<never> => Promise.reject(Object.assign(new Error(), { status }))
+  const used: string[] = []
+  const note = (key: string): Promise<void> => Promise.resolve(void used.push(key))
+  const failing = (status: number) => async (key: string): Promise<void> => {
+    await note(key)
+    await lost(status)()
+  }
+  const check = async (first: (key: string) => Promise<void>, content: string, expected: string[]): Promise<void> => {
+    used.length = 0
+    let n = 0
+    const key = new DraftKey(() => `key ${++n}`)
+    await key.use('hello', first).catch(() => undefined)
+    await key.use(content, note)
+    expect(used).toEqual(expected)
+  }
+
+  it('is the same for a repeat after a lost answer', () => check(failing(0), 'hello', ['key 1', 'key 1']))
+  it('and where the server could not say what became of it', () => check(failing(503), 'hello', ['key 1', 'key 1']))
+  it('is another once that is carried out', () => check(note, 'hello', ['key 1', 'key 2']))
+  it('is another once that is refused', () => check(failing(422), 'hello', ['key 1', 'key 2']))
+  it('is another for what is written anew', () => check(failing(0), 'hello again', ['key 1', 'key 2']))
+})
+
+describe('what was kept', () => {
+  it('is shown to whoever kept it alone', async () => {
+    const [mine, other] = [await tokenMark('token of Ada'), await tokenMark('token of Bob')]
+    expect(mine).toMatch(/^[0-9a-f]{16}$/)
+    await store.keep('known', { mark: mine, vehicle: 'VAN-1' })
+    const kept = await store.kept<{ mark: string; vehicle: string }>('known')
+    expect(keptUnder(kept, mine)).toMatchObject({ vehicle: 'VAN-1' })
+    expect(keptUnder(kept, other)).toBeUndefined()
+    // Without marks nobody can tell.
+    expect(keptUnder({ mark: null }, null)).toBeUndefined()
+    expect(keptUnder({}, mine)).toBeUndefined()
   })
 })
 

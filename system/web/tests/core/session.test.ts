@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { Backoff } from '../../src/core/backoff'
-import { DEAD_AFTER_MS, PING_AFTER_MS, RECONNECT, Session, WELCOME_WITHIN_MS, type Effect } from '../../src/core/session'
+import { DEAD_AFTER_MS, DOUBT_WITHIN_MS, PING_AFTER_MS, RECONNECT, Session, WELCOME_WITHIN_MS, type Effect } from '../../src/core/session'
 
 class Wire {
   readonly positions: string[] = []
@@ -29,13 +29,17 @@ class Wire {
     this.say({ type: 'welcome', session, hub: 'hub/0', time: '2026-03-02T07:00:00.000Z', tick_ms: 100, principal: { sub: 'a', tenant: 't', role: 'dispatcher', scopes: [], vehicle: null } })
   }
 
-  /** Connected and welcomed. */
+  /** Connected and welcomed, with every subscription answered. */
   live(...topics: string[]): this {
     this.session.start(this.now)
     for (const topic of topics) this.session.subscribe(topic)
     this.session.handleOpen(this.now)
     this.welcome()
-    this.take()
+    for (const effect of this.take()) {
+      if (effect.do !== 'send') continue
+      const { action, id, topic } = JSON.parse(effect.text) as { action: string; id: number; topic: string }
+      if (action === 'SUBSCRIBE') this.say({ type: 'subscribed', id, topic, seq: 0 })
+    }
     return this
   }
 }
@@ -100,6 +104,57 @@ describe('session', () => {
     ])
   })
 
+  describe('a link that dies under a change of subscriptions', () => {
+    const again = (wire: Wire, session: string): Record<string, unknown>[] => {
+      wire.session.handleClose(10, 1006)
+      wire.session.hurry(20)
+      wire.session.handleOpen(20)
+      wire.take()
+      wire.welcome(session)
+      const sent = wire.sent()
+      wire.say({ type: 'resumed', resumed: true, seq: 0 })
+      return sent
+    }
+
+    it('is told of it again, in order, until it has answered', () => {
+      const wire = new Wire()
+      wire.session.start(0)
+      wire.session.subscribe('live_updates:all')
+      wire.session.subscribe('events')
+      wire.session.handleOpen(1)
+      wire.welcome()
+      const ids = wire.take().filter((effect) => effect.do === 'send').map((effect) => (JSON.parse((effect as { text: string }).text) as { id: number }).id)
+      wire.say({ type: 'subscribed', id: ids[2], topic: 'events', seq: 0 })
+      expect(again(wire, 'S2')).toEqual([{ action: 'RESUME', session: 'S1', seq: 0 }])
+      expect(wire.sent()).toEqual([{ action: 'SUBSCRIBE', topic: 'live_updates:all' }])
+      wire.session.unsubscribe('live_updates:all')
+      wire.session.subscribe('vehicle:A')
+      wire.take()
+      again(wire, 'S3')
+      expect(wire.sent()).toEqual([{ action: 'UNSUBSCRIBE', topic: 'live_updates:all' }, { action: 'SUBSCRIBE', topic: 'vehicle:A' }])
+    })
+
+    it('may have left a topic before: that is no problem', () => {
+      const wire = new Wire().live('vehicle:A')
+      wire.session.unsubscribe('vehicle:A')
+      again(wire, 'S2')
+      const [sent] = wire.take().filter((effect) => effect.do === 'send')
+      const { id } = JSON.parse((sent as { text: string }).text) as { id: number }
+      wire.say({ type: 'error', id, code: 'bad_topic', detail: 'the session has no topic' })
+      expect(wire.take()).toEqual([])
+    })
+
+    it('asks for the session that it knows until it goes on in another', () => {
+      const wire = new Wire().live('events')
+      wire.session.handleClose(10, 1006)
+      wire.session.hurry(20)
+      wire.session.handleOpen(20)
+      wire.welcome('S2')
+      // Nobody knows what became of the question: S2 may have no topics at all.
+      expect(again(wire, 'S3')).toEqual([{ action: 'RESUME', session: 'S1', seq: 0 }])
+    })
+  })
+
   it('a topic wanted twice is subscribed once and left with the last', () => {
     const wire = new Wire().live()
     wire.session.subscribe('vehicle:A')
@@ -120,6 +175,28 @@ describe('session', () => {
     expect(wire.session.linkState()).toBe('lost')
   })
 
+  it('a link in doubt answers at once, or is given up', () => {
+    const wire = new Wire().live()
+    wire.session.doubt(1000)
+    const ping = wire.take()
+    expect(ping).toHaveLength(1)
+    const { action, id } = JSON.parse((ping[0] as { text: string }).text) as { action: string; id: number }
+    expect(action).toBe('PING')
+    wire.session.doubt(1500)
+    expect(wire.take()).toEqual([])
+    // What had come before the machine slept is read only now, and says nothing of the link.
+    wire.say({ type: 'update', seq: 1, features: [] })
+    expect(wire.session.pollTimeout()).toBe(1000 + DOUBT_WITHIN_MS)
+    wire.say({ type: 'pong', id })
+    expect(wire.session.pollTimeout()).toBe(PING_AFTER_MS)
+    wire.session.doubt(5000)
+    wire.session.handleTimeout(5000 + DOUBT_WITHIN_MS)
+    expect(wire.session.linkState()).toBe('lost')
+    // One that is lost is not waited for.
+    wire.session.doubt(5000 + DOUBT_WITHIN_MS)
+    expect(wire.session.linkState()).toBe('connecting')
+  })
+
   it('does not wait for ever for a welcome', () => {
     const wire = new Wire()
     wire.session.start(0)
@@ -128,11 +205,23 @@ describe('session', () => {
     expect(wire.session.pollTimeout()).toBeGreaterThan(WELCOME_WITHIN_MS)
   })
 
-  it.each([[4401, 'unauthenticated'], [4403, 'revoked']])('close code %i is final', (code, reason) => {
-    const wire = new Wire().live()
-    wire.session.handleClose(5, code)
-    expect(wire.take().at(-1)).toMatchObject({ do: 'state', state: 'refused', reason })
+  it('a token that is not believed is not shown again', () => {
+    const wire = new Wire()
+    wire.session.start(0)
+    wire.session.handleOpen(1)
+    wire.say({ type: 'error', id: 1, code: 'unauthenticated', detail: 'unknown' })
+    wire.session.handleClose(5, 4403)
+    expect(wire.take().at(-1)).toMatchObject({ do: 'state', state: 'refused', reason: 'unauthenticated' })
     expect(wire.session.pollTimeout()).toBeNull()
+  })
+
+  it('a token that came too late is shown again', () => {
+    const wire = new Wire()
+    wire.session.start(0)
+    wire.say({ type: 'closing', reason: 'unauthenticated' })
+    wire.session.handleClose(5000, 4401)
+    expect(wire.take().at(-1)).toMatchObject({ do: 'state', state: 'lost' })
+    expect(wire.session.pollTimeout()).toBeGreaterThan(5000)
   })
 
   it('a server that drains is left and found again', () => {

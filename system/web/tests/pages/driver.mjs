@@ -65,6 +65,27 @@ export const tests = {
     check(at >= tapped && at < back - 3000, `at the time of the tap, not of the sending: ${at - tapped} ms after the one, ${back - at} before the other`)
   },
 
+  async 'a double tap on one button is no tap on the next'({ open, world }) {
+    await world.order(`Double ${Date.now()}`, 1, await world.driverVehicle())
+    const { page } = await open('/driver', 'driver', phone)
+    await page.waitForSelector('.next .acts')
+    const primary = page.locator('.next .acts .primary')
+    // One that has arrived already is done first.
+    if (await page.locator('.next .acts .danger').count()) await primary.click()
+    await page.waitForSelector('.next .acts .primary:not([aria-disabled]):has-text("I have arrived")')
+    // From within the page: the second tap comes as soon as the other button is there, on a slow machine too.
+    await page.evaluate(async () => {
+      document.querySelector('.next .acts .primary').click()
+      while (!document.querySelector('.next .acts .danger')) await new Promise((resolve) => setTimeout(resolve, 5))
+      document.querySelector('.next .acts .primary').click()
+    })
+    await page.waitForTimeout(200)
+    check((await page.locator('.next .acts .danger').count()) === 1, 'it has arrived, and is not done')
+    const left = await page.locator('.next .badge').first().innerText()
+    await primary.click()
+    await until(async () => (await page.locator('.next .badge').first().innerText().catch(() => '')) !== left, 'a later tap counts')
+  },
+
   async 'a stop that fails has a reason, which the dispatcher reads'({ open, world }) {
     const vehicle = await world.driverVehicle()
     await world.order(`Fail ${Date.now()}`, 1, vehicle)

@@ -65,6 +65,38 @@ export const tests = {
     check(typeof given === 'string', 'it is assigned')
   },
 
+  async 'an order that is dropped beside every vehicle says so'({ open, world }) {
+    const customer = `Beside ${Date.now()}`
+    const order = await world.order(customer, 1)
+    const { page } = await open('/', 'dispatcher')
+    await page.waitForSelector('.maplibregl-canvas')
+    await board(page)
+    await orderOf(page, customer).waitFor()
+    await page.waitForTimeout(800)
+    const spot = await page.evaluate(() => {
+      const box = document.querySelector('.map').getBoundingClientRect()
+      const drawn = window.drover.ids().map((id) => window.drover.screen(id)).filter((at) => at)
+      const free = []
+      for (let x = 60; x < box.width - 80; x += 40) for (let y = 80; y < box.height - 140; y += 40) free.push({ x, y, far: Math.min(...drawn.map((at) => Math.hypot(at.x - x, at.y - y))) })
+      return free.reduce((a, b) => (b.far > a.far ? b : a))
+    })
+    await orderOf(page, customer).dragTo(page.locator('.map'), { targetPosition: { x: spot.x, y: spot.y } })
+    await page.waitForSelector('.toast.bad:has-text("No vehicle is there")')
+    check((await page.locator('.tip').count()) === 0, 'nothing is offered any more')
+    check((await world.api('dispatcher', 'GET', `/orders/${order.id}`)).state === 'planned', 'nobody has it')
+  },
+
+  async 'the board is searched'({ open, world }) {
+    const names = [`Needle ${Date.now()}`, `Hay ${Date.now()}`]
+    for (const name of names) await world.order(name, 1)
+    const { page } = await open('/', 'dispatcher')
+    await board(page)
+    for (const name of names) await orderOf(page, name).waitFor()
+    await page.fill('.side .search .input', names[0].toLowerCase())
+    await orderOf(page, names[1]).waitFor({ state: 'detached' })
+    check((await page.locator('.board .card').count()) === 1, 'what is looked for is there, and nothing else')
+  },
+
   async 'the board follows what others do'({ open, world }) {
     const { page } = await open('/', 'dispatcher')
     await board(page)
@@ -87,6 +119,25 @@ export const tests = {
     if (found.state === 'queued') await world.api('driver', 'POST', `/messages/${found.id}/state`, { from: 'queued', to: 'delivered' })
     await world.api('driver', 'POST', `/messages/${found.id}/state`, { from: 'delivered', to: 'read' })
     await until(async () => (await page.locator(`.bubble:has-text("${body}")`).innerText()).includes('Read'), 'it is said to be read')
+  },
+
+  async 'a link that could not be revoked is not said to be'({ open, world }) {
+    const customer = `Revoke ${Date.now()}`
+    await world.order(customer, 1)
+    const { page } = await open('/', 'dispatcher')
+    await board(page)
+    await orderOf(page, customer).click()
+    await page.click('text=Create share link')
+    await page.waitForSelector('.panel ul button.danger')
+    await page.route('**/share-links/*', (route) => route.fulfill({ status: 503, contentType: 'application/json', body: '{"detail":"busy"}' }))
+    await page.click('.panel ul button.danger')
+    await page.waitForSelector('.toast.bad')
+    check(!(await page.locator('.toast').innerText()).includes('Link revoked'), 'the failure is said')
+    check((await page.locator('.panel ul button.danger').count()) === 1, 'the link is still there')
+    await page.unroute('**/share-links/*')
+    await page.click('.panel ul button.danger')
+    await page.waitForSelector('.toast:not(.bad)')
+    await page.waitForSelector('.panel ul button.danger', { state: 'detached' })
   },
 
   async 'a viewer sees the map and can change nothing'({ open }) {

@@ -15,6 +15,18 @@ async function someTrip(page) {
 }
 
 export const tests = {
+  async 'an area can be drawn where an order was being written'({ open }) {
+    const { page } = await open('/', 'dispatcher')
+    await page.waitForSelector('.maplibregl-canvas')
+    await page.keyboard.press('n')
+    await page.waitForSelector('.map.placing')
+    await page.click('nav.tabs .tab:has-text("Areas")')
+    await page.click('text=New area')
+    await page.waitForSelector('.panel', { state: 'detached' })
+    await page.waitForTimeout(200)
+    check((await page.locator('.map.placing').count()) === 1, 'a click on the map is a corner')
+  },
+
   async 'trips of a day are listed, with totals, and a click draws one on the map'({ open }) {
     const { page } = await open('/', 'dispatcher')
     await page.waitForSelector('.maplibregl-canvas')

@@ -99,6 +99,10 @@ function newLink(ticket: string): Link {
     welcome: () => undefined,
     restart: () => undefined,
     problem: () => undefined,
+    slept: (ms) => {
+      if (vehicle.value) vehicle.value = { ...vehicle.value, seenAt: vehicle.value.seenAt - ms }
+      if (answeredAt.value !== null) answeredAt.value -= ms
+    },
   })
   made.subscribe('live_updates:all')
   made.start()

@@ -2,7 +2,7 @@
 import { ref } from 'vue'
 
 import { metersBetween } from '../../core/mercator'
-import { ORDER_STEPS } from '../../core/status'
+import { ORDER_STEPS, stopsToReopen } from '../../core/status'
 import { t } from '../../core/text'
 import type { LonLat, Order, OrderState } from '../../core/types'
 import { attempt, fleet, now, orders, putOrder, say, theApi, vehicles } from './state'
@@ -20,11 +20,17 @@ export async function move(order: Order, to: OrderState): Promise<void> {
     say(t('err.what', { what: order.customer, detail: `${t(`o.${order.state}`)} → ${t(`o.${to}`)}?` }), true)
     return
   }
-  const changed = await attempt(t('o.details'), () => theApi().orderState(order.id, order.state, to))
+  const changed = await attempt(t('o.details'), () => (to === 'planned' ? planAgain(order) : theApi().orderState(order.id, order.state, to)))
   if (changed) {
     putOrder(changed)
     say(t('o.moved', { customer: order.customer, state: t(`o.${to}`) }))
   }
+}
+
+/** Takes an order back to the first column, with the stops that did not work out. */
+async function planAgain(order: Order): Promise<Order> {
+  for (const stop of stopsToReopen(order)) await theApi().stopState(stop.id, stop.state, 'planned', order.id)
+  return theApi().orderState(order.id, order.state, 'planned')
 }
 
 /** Gives an order to a vehicle; one that another has is taken back first. */
@@ -34,7 +40,7 @@ export async function assign(orderId: string, vehicle: string): Promise<void> {
   const changed = await attempt(t('o.assign'), async () => {
     let from = order.state
     if (from === 'assigned' || from === 'failed') {
-      putOrder(await theApi().orderState(order.id, from, 'planned'))
+      putOrder(await planAgain(order))
       from = 'planned'
     }
     return theApi().orderState(order.id, from, 'assigned', vehicle)

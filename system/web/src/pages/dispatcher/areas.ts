@@ -76,8 +76,8 @@ export async function save(): Promise<void> {
   const before = sketchArea.id
   const made = await attempt(t('g.title'), () => theApi().drawGeofence(sketchArea.title.trim(), sketchArea.corners))
   if (!made) return
-  if (before !== null) await attempt(t('g.title'), () => theApi().removeGeofence(before))
-  say(t('g.saved', { name: sketchArea.title.trim() }))
+  const single = before === null || (await attempt(t('g.title'), async () => (await theApi().removeGeofence(before), true)))
+  say(t(single ? 'g.saved' : 'g.saved.twice', { name: sketchArea.title.trim() }), !single)
   end()
   await readAreas()
   choose(made.id)

@@ -1,6 +1,8 @@
 /** The order that is being written: stops are clicked on the map. */
 import { reactive } from 'vue'
 
+import { newKey } from '../../api/http'
+import { DraftKey } from '../../core/draft-key'
 import { STOPS_MAX } from '../../core/limits'
 
 export interface DraftStop { lon: number; lat: number; from: string; until: string }
@@ -35,6 +37,7 @@ class Drafts {
 }
 
 export const drafts = reactive(new Drafts())
+export const draftKey = new DraftKey(newKey)
 
 /** "14:30" as a time of today, or of tomorrow where that is past by more than half a day. RFC 3339; null for an empty field. */
 export function timeOf(text: string, now: number): string | null {

@@ -1,4 +1,5 @@
 /** What the open panel puts on the map: a trail, stops, a route. */
+import { grow } from '../../core/scrub'
 import { lateBy } from '../../core/status'
 import type { LonLat, Order } from '../../core/types'
 import { sketch } from './actions'
@@ -6,6 +7,8 @@ import { fleet, map, openStops, orders, theApi, type Panel } from './state'
 
 const TRAIL_MS = 60 * 60_000
 const TRAIL_POINTS = 600
+/** Most points of a trail that grows while somebody looks: a fix per second for an hour. */
+const TRAIL_POINTS_MAX = 4_000
 /** Room that the panel and the time line take. */
 const PANEL_PX = 384
 const SCRUB_PX = 90
@@ -22,6 +25,7 @@ export function showOnMap(panel: Panel): void {
   const view = map.value
   if (!view) return
   const mine = ++shownFor
+  trail = null
   const { clientWidth, clientHeight } = document.querySelector<HTMLElement>('.stage')!
   const phone = matchMedia('(max-width: 760px)').matches
   view.setCovered(panel && !phone ? Math.min(PANEL_PX, clientWidth / 2) : 0, phone && panel ? clientHeight * 0.6 : SCRUB_PX)
@@ -57,23 +61,18 @@ async function showTrail(id: string, current: () => boolean): Promise<void> {
   try {
     const track = await theApi().track(id, Date.now() - TRAIL_MS, Date.now(), TRAIL_POINTS)
     if (!current()) return
-    trails.set(id, track.points.map(([, lon, lat]) => [lon, lat]))
-    map.value?.setTrail(trails.get(id)!)
+    trail = { id, line: track.points.map(([, lon, lat]) => [lon, lat]) }
+    map.value?.setTrail(trail.line)
   } catch {
     // The panel says that there is none.
   }
 }
 
-const trails = new Map<string, LonLat[]>()
+let trail: { id: string; line: LonLat[] } | null = null
 
 /** Adds where the chosen vehicle is now to its trail. */
 export function growTrail(id: string): void {
-  const trail = trails.get(id)
   const at = fleet.indexOf(id)
-  if (!trail || at < 0) return
-  const here = fleet.position(at)
-  const last = trail.at(-1)
-  if (last && last[0] === here[0] && last[1] === here[1]) return
-  trail.push(here)
-  map.value?.setTrail(trail)
+  if (trail?.id !== id || at < 0) return
+  if (grow(trail.line, fleet.position(at), TRAIL_POINTS_MAX)) map.value?.setTrail(trail.line)
 }

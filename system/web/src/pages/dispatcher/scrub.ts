@@ -24,6 +24,10 @@ export const playing = ref(false)
 
 const tracks = new Map<string, { points: readonly TrackPoint[]; loadedAt: number }>()
 let past: Fleet | null = null
+/** The fleet as it is shown: the living one, or that of the past. */
+export function shownFleet(): Fleet {
+  return at.value === null ? fleet : (past ?? fleet)
+}
 let run = 0
 
 /** Shows `time`, loading what is missing. Null goes back to now. */
@@ -46,6 +50,8 @@ async function load(): Promise<void> {
   const wanted = [...new Set([...(chosen ? [chosen] : []), ...rows.value])].slice(0, SCRUB_VEHICLES_MAX)
   shown.value = { n: wanted.length, of: rows.value.length }
   const now = Date.now()
+  const kept = new Set(wanted)
+  for (const [id, { loadedAt }] of tracks) if (loadedAt < now - KEEP_MS && !kept.has(id)) tracks.delete(id)
   const missing = wanted.filter((id) => (tracks.get(id)?.loadedAt ?? 0) < now - KEEP_MS)
   if (missing.length === 0) return
   let done = 0

@@ -10,7 +10,7 @@ import { toSignIn } from '../../api/sign-in'
 import { AGE_MAX_MS } from '../../core/binary'
 import { Fleet, FLAG_SELECTED } from '../../core/fleet'
 import type { LinkState } from '../../core/session'
-import { AGEING_AFTER_MS, ALL_STATUSES, mergedStates, newer, newerMessage } from '../../core/status'
+import { AGEING_AFTER_MS, ALL_STATUSES, mergedStates, newer, newerMessage, orderChange } from '../../core/status'
 import { Streets } from '../../core/streets'
 import { t } from '../../core/text'
 import type { Change, Config, Message, Order, OrderState, Principal, Route, Status, Stop, TrackerStates, Vehicle } from '../../core/types'
@@ -21,6 +21,8 @@ export type Panel = { kind: 'vehicle'; id: string } | { kind: 'order'; id: strin
 
 const REFRESH_MS = 1000
 const RELOAD_AFTER_MS = 400
+/** What could not be read is tried again after this. */
+const RETRY_MS = 5_000
 /** Names, groups and what events may have missed are asked for again so often. */
 const RELOAD_EVERY_MS = 120_000
 
@@ -47,6 +49,8 @@ export const routes = shallowRef(new Map<string, Route>())
 export const streets = shallowRef<Streets | null>(null)
 export const toast = ref<{ text: string; bad: boolean; n: number } | null>(null)
 export const loaded = ref(false)
+/** True while orders or messages could not be read: what is shown may be old, or nothing at all. */
+export const stale = ref(false)
 /** Grows whenever somebody draws or removes an area. */
 export const areasChanged = ref(0)
 
@@ -125,6 +129,11 @@ export function connect(token: string): void {
       // A viewer may not hear of orders: the board is empty then, and no fault.
       else if (code !== 'forbidden') say(t('err.what', { what: code, detail }), true)
     },
+    slept: (ms) => {
+      fleet.missed(ms)
+      if (link.lostAt !== null) link.lostAt -= ms
+      refresh()
+    },
   })
   if (new URLSearchParams(location.search).get('follow') === 'viewport') viewportOnly()
   else session.subscribe('live_updates:all')
@@ -181,6 +190,12 @@ function touch(): void {
   })
 }
 
+/** A viewer may not read orders, and knows it; anything else is a failure. */
+function isFailure(read: PromiseSettledResult<unknown>): boolean {
+  return read.status === 'rejected' && !(read.reason instanceof ApiError && read.reason.status === 403)
+}
+
+let retryTimer: ReturnType<typeof setTimeout> | undefined
 let reloadTimer: ReturnType<typeof setTimeout> | null = null
 /** Asks anew in a moment. Called again meanwhile it waits no longer: with events all the time it would wait for ever. */
 export function reloadSoon(): void {
@@ -205,7 +220,10 @@ async function readAll(): Promise<void> {
   if (cars.status === 'fulfilled') takeVehicles(cars.value)
   if (jobs.status === 'fulfilled') orders.value = byId(jobs.value)
   if (talk.status === 'fulfilled') messages.value = byId(talk.value)
-  loaded.value = true
+  stale.value = [jobs, talk].some(isFailure)
+  clearTimeout(retryTimer)
+  if (stale.value) retryTimer = setTimeout(() => void reload(), RETRY_MS)
+  else loaded.value = true
   const late = missed
   missed = null
   for (const change of late) onChange(change)
@@ -295,7 +313,7 @@ let filtered = ''
 export function onChange(change: Change): void {
   const { kind } = change
   missed?.push(change)
-  if (kind === 'order') patch(orders, change, 'stops', newer)
+  if (kind === 'order') patch(orders, orderChange(change), 'stops', newer)
   else if (kind === 'message') patch(messages, change, 'body', newerMessage)
   else if (kind === 'stop') patchStop(change)
   else if (kind === 'route') patchRoute(change)

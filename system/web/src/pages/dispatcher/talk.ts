@@ -1,11 +1,14 @@
 /** The vehicle to which somebody writes, and what its tracker said. */
 import { ref } from 'vue'
 
+import { newKey } from '../../api/http'
+import { DraftKey } from '../../core/draft-key'
 import { trackerState } from '../../core/status'
 import { clock, t } from '../../core/text'
 import type { TrackerStates } from '../../core/types'
 
 export const messageTo = ref<string | null>(null)
+export const messageKey = new DraftKey(newKey)
 
 /** How far it is on its way to the tracker; nothing of what does not go there. */
 export function trackerText(states: TrackerStates | null | undefined): string {

@@ -6,9 +6,9 @@ import { computed, ref, shallowRef } from 'vue'
 
 import { Api, ApiError, loadConfig, newKey, request } from '../../api/http'
 import { Link } from '../../api/link'
-import { toSignIn } from '../../api/sign-in'
+import { tokenMark, toSignIn } from '../../api/sign-in'
 import { DriverStore } from '../../api/store'
-import { accepted, driverMessages, driverStops, isMine, routeStep, settingOut, stepsOf, type DriverStop, type Step } from '../../core/driver'
+import { accepted, driverMessages, driverStops, isMine, keptUnder, routeStep, settingOut, stepsOf, type DriverStop, type Step } from '../../core/driver'
 import { judge, OfflineQueue, type Queued, type QueueStore, type QueueView } from '../../core/queue'
 import { stopIds, whatChanged, type RouteChange } from '../../core/route'
 import type { LinkState } from '../../core/session'
@@ -24,7 +24,8 @@ const MESSAGE_EXPIRES_S = 8 * 3600
 /** Orders done longer ago than this are of yesterday. */
 const TODAY_MS = 14 * 3600_000
 
-interface Known { vehicle: string; orders: Order[]; messages: Message[]; route: Route | null; config: Config | null; at: number }
+/** `mark` is of the token under which it was heard. */
+interface Known { mark?: string | null; vehicle: string; orders: Order[]; messages: Message[]; route: Route | null; config: Config | null; at: number }
 
 export const me = shallowRef<Principal | null>(null)
 export const vehicleId = ref<string | null>(null)
@@ -46,6 +47,7 @@ export function theApi(): Api {
   return api
 }
 let store: DriverStore | null = null
+let mark: string | null = null
 let outbox: OfflineQueue
 let link: Link
 
@@ -65,9 +67,9 @@ export const routeNews = computed<{ route: Route; change: RouteChange } | null>(
 export async function begin(token: string): Promise<boolean> {
   api = new Api(token, () => toSignIn('expired'))
   store = await DriverStore.open().catch(() => null)
-  const kept = await store?.kept<Known & { me: Principal }>('known').catch(() => undefined)
+  mark = await tokenMark(token)
+  const kept = keptUnder(await store?.kept<Known & { me: Principal }>('known').catch(() => undefined), mark)
   if (kept) show(kept)
-  seenRoute.value = (await store?.kept<{ revision: number; stops: string[] }>('route').catch(() => undefined)) ?? null
   me.value = await api.me().catch((error: unknown) => {
     // With 401 the page leaves for the sign-in. Otherwise it goes on with what it knew.
     if (!(error instanceof ApiError)) throw error
@@ -78,6 +80,7 @@ export async function begin(token: string): Promise<boolean> {
   const owner = vehicleId.value
   if (kept && owner !== kept.vehicle) show({ vehicle: owner ?? '', orders: [], messages: [], route: null, config: kept.config, at: 0 })
   if (owner === null) return true
+  seenRoute.value = (await store?.kept<{ revision: number; stops: string[] }>(`route:${owner}`).catch(() => undefined)) ?? null
   outbox = new OfflineQueue(store?.queue(owner) ?? memoryStore(), (entry) => sendEntry(token, entry), (view) => (queue.value = view))
   await outbox.load()
   connect(token, owner)
@@ -141,6 +144,8 @@ function connect(token: string, owner: string): void {
     welcome: () => undefined,
     restart: reloadSoon,
     problem: () => undefined,
+    // Times of this page are of the wall clock.
+    slept: () => undefined,
   })
   link.subscribe('events')
   link.subscribe(`vehicle:${owner}`)
@@ -165,15 +170,20 @@ function reloadSoon(): void {
 
 /** Counts what the server accepted: an answer that was on its way meanwhile may be older than that. */
 let accepts = 0
+/** Counts readings, and the newest that was answered: an older one that comes after it says less. */
+let reloads = 0
+let newestRead = 0
 
 async function reload(): Promise<void> {
   if (vehicleId.value === null) return
   const before = accepts
+  const mine = ++reloads
   const [jobs, letters, way, settings] = await Promise.allSettled([
     api.orders(), api.messages(), api.route(vehicleId.value), config.value ? Promise.resolve(config.value) : loadConfig(),
   ])
-  if (jobs.status === 'rejected') return
+  if (mine < newestRead || jobs.status === 'rejected') return
   if (accepts !== before) return reloadSoon()
+  newestRead = mine
   orders.value = jobs.value
   if (letters.status === 'fulfilled') messages.value = letters.value
   if (way.status === 'fulfilled') route.value = way.value
@@ -196,7 +206,7 @@ function useConfig(settings: Config): void {
 
 async function keepKnown(): Promise<void> {
   const known = {
-    vehicle: vehicleId.value, me: me.value, orders: orders.value, messages: messages.value, route: route.value, config: config.value, at: knownAt.value ?? 0,
+    mark, vehicle: vehicleId.value, me: me.value, orders: orders.value, messages: messages.value, route: route.value, config: config.value, at: knownAt.value ?? 0,
   }
   await store?.keep('known', JSON.parse(JSON.stringify(known))).catch(() => undefined)
 }
@@ -243,8 +253,10 @@ async function acknowledgeRoute(): Promise<void> {
 export async function understood(): Promise<void> {
   if (!route.value) return
   if (route.value.state === 'queued' || route.value.state === 'delivered') await add(routeStep(route.value, vehicleId.value!, 'delivered', 'applied'))
-  seenRoute.value = { revision: route.value.revision, stops: [...routeIds.value] }
-  await store?.keep('route', JSON.parse(JSON.stringify(seenRoute.value))).catch(() => undefined)
+  const seen = { revision: route.value.revision, stops: [...routeIds.value] }
+  // On disk before the news is gone: whoever closes the page then is not told again.
+  await store?.keep(`route:${vehicleId.value}`, seen).catch(() => undefined)
+  seenRoute.value = seen
 }
 
 export function dismiss(key: string): void {

@@ -1,0 +1,108 @@
+/** What a dispatcher's clicks ask of the server, and what the page says of the answers. */
+import { beforeEach, describe, expect, it, vi } from 'vitest'
+
+import { ApiError } from '../../src/api/http'
+import type { Geofence, Order, Stop } from '../../src/core/types'
+import { assign, move } from '../../src/pages/dispatcher/actions'
+import { begin, save, sketchArea } from '../../src/pages/dispatcher/areas'
+import { onChange, orders, toast } from '../../src/pages/dispatcher/state'
+
+/** Calls in the order in which they came; each is answered by what `answers` has under its name. */
+const asked: unknown[][] = []
+const answers: Record<string, (...values: never[]) => unknown> = {}
+
+vi.mock('../../src/pages/dispatcher/state', async (original) => ({
+  ...(await original<object>()),
+  theApi: () => new Proxy({}, {
+    get: (_, name: string) => (...values: never[]) => {
+      asked.push([name, ...values])
+      return Promise.resolve().then(() => answers[name]!(...values))
+    },
+  }),
+}))
+
+const stop = (id: string, state: Stop['state']): Stop => ({ id, sequence: 0, position: { lon: 25, lat: 60 }, state, due_from: null, due_until: null })
+const failed: Order = {
+  id: 'o1', customer: 'Bakery', state: 'failed', vehicle: 'VAN-1', created: '', changed: '',
+  stops: [stop('s1', 'done'), stop('s2', 'failed'), stop('s3', 'skipped')],
+}
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  asked.length = 0
+  for (const name of Object.keys(answers)) delete answers[name]
+})
+
+describe('a failed order', () => {
+  beforeEach(() => {
+    answers['stopState'] = () => ({})
+    answers['orderState'] = (_id, _from, to: Order['state']) => ({ ...failed, state: to })
+  })
+
+  it('is planned again with the stops that did not work out', async () => {
+    await move(failed, 'planned')
+    expect(asked).toEqual([
+      ['stopState', 's2', 'failed', 'planned', 'o1'], ['stopState', 's3', 'skipped', 'planned', 'o1'], ['orderState', 'o1', 'failed', 'planned'],
+    ])
+  })
+
+  it('is given to another vehicle with them', async () => {
+    orders.value = new Map([[failed.id, failed]])
+    await assign('o1', 'VAN-2')
+    expect(asked.map(([name, id, , to]) => [name, id, to])).toEqual([
+      ['stopState', 's2', 'planned'], ['stopState', 's3', 'planned'], ['orderState', 'o1', 'planned'], ['orderState', 'o1', 'assigned'],
+    ])
+  })
+
+  it('stays failed where a stop can not be opened again', async () => {
+    answers['stopState'] = () => {
+      throw new ApiError(409, { state: 'planned' })
+    }
+    await move(failed, 'planned')
+    expect(asked.map(([name]) => name)).toEqual(['stopState'])
+  })
+})
+
+describe('a changed area', () => {
+  const area = (id: string): Geofence => ({ type: 'Feature', id, properties: { name: 'Harbour' }, geometry: { type: 'Polygon', coordinates: [[[0, 0], [1, 0], [1, 1], [0, 0]]] } })
+  beforeEach(() => {
+    answers['drawGeofence'] = () => area('new')
+    answers['geofences'] = () => [area('new')]
+  })
+
+  it('takes the place of what it was', async () => {
+    answers['removeGeofence'] = () => undefined
+    begin(area('old'))
+    await save()
+    expect(asked.map(([name, id]) => [name, id])).toContainEqual(['removeGeofence', 'old'])
+    expect(toast.value).toMatchObject({ text: 'Area Harbour saved', bad: false })
+  })
+
+  it('is not said to do so where what it was could not be removed', async () => {
+    answers['removeGeofence'] = () => {
+      throw new ApiError(503, {})
+    }
+    begin(area('old'))
+    await save()
+    expect(toast.value).toMatchObject({ text: expect.stringContaining('still there') as string, bad: true })
+    expect(sketchArea.on).toBe(false)
+  })
+})
+
+describe('the feed', () => {
+  const known: Order = { ...failed, state: 'assigned' }
+  const after = (change: object): Order => {
+    orders.value = new Map([[known.id, known]])
+    onChange({ kind: 'order', id: 'o1', changed: '2026-03-02T07:00:00Z', ...change })
+    return orders.value.get('o1')!
+  }
+
+  it('takes the vehicle from an order that is planned again', () => {
+    expect(after({ state: 'planned' })).toMatchObject({ state: 'planned', vehicle: null })
+  })
+
+  it('leaves it with one that goes on', () => {
+    expect(after({ state: 'under_way' })).toMatchObject({ state: 'under_way', vehicle: 'VAN-1' })
+    expect(after({ state: 'assigned', vehicle: 'VAN-2' })).toMatchObject({ vehicle: 'VAN-2' })
+  })
+})
