@@ -130,7 +130,7 @@ mod tests {
         };
         assert_eq!(admit("telemetry:write", None), Err(Denied::Forbidden));
         assert_eq!(admit("telemetry:write", Some("VAN-1")), Err(Denied::Forbidden));
-        assert_eq!(admit("drive", None), Err(Denied::Forbidden), "of which vehicle?");
+        assert_eq!(admit("drive", None), Err(Denied::Invalid), "of which vehicle?");
         assert_eq!(admit("map:view", None), Ok(Visible::All));
         assert!(admit("drive", Some("VAN-1")).is_ok_and(|visible| visible != Visible::All));
     }

@@ -44,6 +44,8 @@ pub(crate) struct Expected {
 /// What can be said of a vehicle's stops.
 pub(crate) struct Outlook {
     pub(crate) expected: Vec<Expected>,
+    /// Identities of all open stops, in the order in which they are driven.
+    ahead: Vec<Option<String>>,
     /// Why nothing can.
     none: Option<&'static str>,
     /// When it was where the way begins.
@@ -55,13 +57,13 @@ pub(crate) struct Outlook {
 }
 
 impl Outlook {
-    const fn nothing(why: &'static str, seen: Option<WallTime>) -> Self {
-        Self { expected: Vec::new(), none: Some(why), seen, lately_mps: None, has_line: false }
+    const fn nothing(why: &'static str, ahead: Vec<Option<String>>, seen: Option<WallTime>) -> Self {
+        Self { expected: Vec::new(), ahead, none: Some(why), seen, lately_mps: None, has_line: false }
     }
 
     /// Open stops that the vehicle comes to before this one.
     pub(crate) fn stops_before(&self, stop: &StopInfo) -> Option<usize> {
-        self.expected.iter().position(|there| there.stop.stop_id == stop.stop_id)
+        self.ahead.iter().position(|there| *there == stop.stop_id)
     }
 
     /// When the vehicle will be at this stop.
@@ -119,14 +121,7 @@ pub(crate) async fn outlook(api: &Api, tenant: TenantId, vehicle: VehicleId) -> 
     };
     let orders = api.ask::<FindOrders>(&open).await?.orders;
     if orders.is_empty() {
-        return Ok(Outlook::nothing("no_stops", None));
-    }
-    let lately = lately(api, tenant, vehicle, now).await?;
-    let Some((seen, here)) = newest(api, tenant, vehicle, &lately) else {
-        return Ok(Outlook::nothing("unheard", None));
-    };
-    if seen.plus(HEARD_WITHIN) < now {
-        return Ok(Outlook::nothing("silent", Some(seen)));
+        return Ok(Outlook::nothing("no_stops", Vec::new(), None));
     }
     let query = RouteQuery {
         tenant: Some(tenant.to_string()),
@@ -134,11 +129,19 @@ pub(crate) async fn outlook(api: &Api, tenant: TenantId, vehicle: VehicleId) -> 
         routes_max: Some(1),
     };
     let route = api.ask::<FindRoutes>(&query).await?.routes.into_iter().next().unwrap_or_default();
-    let line: Vec<Place> = route.path.iter().filter_map(|point| place(point.lat, point.lon)).collect();
     let mut stops = in_order(&orders, &route.stop_ids);
+    let ids = stops.iter().map(|(_, _, stop)| stop.stop_id.clone()).collect();
+    let lately = lately(api, tenant, vehicle, now).await?;
+    let Some((seen, here)) = newest(api, tenant, vehicle, &lately) else {
+        return Ok(Outlook::nothing("unheard", ids, None));
+    };
+    if seen.plus(HEARD_WITHIN) < now {
+        return Ok(Outlook::nothing("silent", ids, Some(seen)));
+    }
+    let line: Vec<Place> = route.path.iter().filter_map(|point| place(point.lat, point.lon)).collect();
     stops.retain(|(_, _, stop)| place(stop.lat, stop.lon).is_some());
     if stops.is_empty() {
-        return Ok(Outlook::nothing("no_stops", Some(seen)));
+        return Ok(Outlook::nothing("no_stops", ids, Some(seen)));
     }
     let ahead: Vec<Ahead> = stops.iter().filter_map(|(_, _, stop)| of_stop(stop)).collect();
     let lately_mps = driven(steps(&lately));
@@ -151,6 +154,7 @@ pub(crate) async fn outlook(api: &Api, tenant: TenantId, vehicle: VehicleId) -> 
     });
     Ok(Outlook {
         expected: expected.collect(),
+        ahead: ids,
         none: None,
         seen: Some(seen),
         lately_mps,

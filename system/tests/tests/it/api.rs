@@ -291,6 +291,18 @@ async fn a_share_link_shows_its_delivery_while_it_is_under_way_and_then_nothing(
     assert_eq!((&routes["revision"], &routes["state"]), (&json!(1), &json!("queued")), "{routes}");
     let (_, shorter) = office.get("/api/v1/delivery", secret).await;
     assert_eq!(shorter["stops_before"], 0, "the route that was planned counts");
+    let both = json!({ "vehicle": "VAN-1", "stops": stops, "reason": "it is over" });
+    office.post("/api/v1/routes", &dispatcher, 8, both).await;
+    let longer = office.get("/api/v1/delivery", secret).await.1;
+    assert_eq!(longer["stops_before"], 1);
+    let first = format!("/api/v1/stops/{}/state", stops[0]);
+    for (number, from, to) in [(9, "planned", "arrived"), (10, "arrived", "done")] {
+        let step = json!({ "from": from, "to": to, "order": order });
+        let (status, told) = office.post(&first, &dispatcher, number, step).await;
+        assert_eq!(status, 200, "{told}");
+    }
+    let nearer = office.get("/api/v1/delivery", secret).await.1;
+    assert_eq!(nearer["stops_before"], 0, "what is done is not before it any more");
 
     office.post(&state, &dispatcher, 6, json!({ "from": "under_way", "to": "delivered" })).await;
     let (_, after) = office.get("/api/v1/delivery", secret).await;
