@@ -108,6 +108,13 @@ impl Witness {
         all
     }
 
+    /// Nothing more is sent: what watchers have not seen by now they were not told.
+    pub(crate) fn watching_ends(&self) {
+        if let Some(watched) = &self.watched {
+            watched.end(self.now());
+        }
+    }
+
     /// When a service was first and last seen to be gone.
     pub(crate) fn crashed(&self) -> Option<(Duration, Duration)> {
         *lock(&self.crashed)

@@ -12,6 +12,8 @@ use hdrhistogram::Histogram;
 /// Fixes of a vehicle of which it is known when they were due; what is older was due no later than the oldest of them.
 const KNOWN_MAX: usize = 64;
 const DAY_MS: u64 = 86_400_000;
+/// What was due so short a time before the end may still be on its way.
+const UNDER_WAY: Duration = Duration::from_secs(2);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -153,6 +155,24 @@ impl Watched {
         }
     }
 
+    /// Nobody waits any longer: what a watcher that is there has not seen by now counts with all of its wait.
+    pub(crate) fn end(&self, at: Duration) {
+        let mut latencies = lock(&self.to_watcher);
+        for watcher in &self.watchers {
+            let watcher = lock(watcher);
+            if !watcher.healthy || !watcher.every || watcher.lost.is_some() {
+                continue;
+            }
+            for (vehicle, newest) in &watcher.newest {
+                let Some(known) = self.vehicles.get(*vehicle as usize) else { continue };
+                let unseen = lock(known).between(*newest, at.saturating_sub(UNDER_WAY)).collect::<Vec<_>>();
+                for due in unseen.into_iter().filter(|due| *due >= watcher.since) {
+                    latencies.saturating_record((at - due).as_micros() as u64);
+                }
+            }
+        }
+    }
+
     /// What is to be known of each latency's histogram, which is of microseconds.
     pub(crate) fn of_latencies<T>(&self, of: impl Fn(&Histogram<u64>) -> T) -> [(String, T); 2] {
         [
@@ -234,6 +254,30 @@ mod tests {
         part.sees(6_100, 5_000, 1);
         part.sees(9_050, 8_000, 1);
         assert_eq!(part.found()[0], (2, 100));
+    }
+
+    #[test]
+    fn what_nobody_sees_any_more_counts_until_the_end() {
+        let told_nothing = |lost: bool| {
+            let story = Story::new(1);
+            story.tell(100, "watcher.subscribed", &[]);
+            for second in 5..=8 {
+                story.0.given(0, second * 1_000, MS * (second * 1_000 + 1_000));
+            }
+            // The snapshot, and then nothing.
+            story.sees(6_100, 5_000, 0);
+            if lost {
+                story.tell(6_200, "watcher.lost", &[("left", Value::U64(0))]);
+            }
+            story.0.end(MS * 10_500);
+            story.found()[0]
+        };
+        assert_eq!(
+            told_nothing(false),
+            (2, 3_500),
+            "due at 7 s and 8 s; what was due at 9 s may be on its way"
+        );
+        assert_eq!(told_nothing(true), (0, 0), "one that is without a hub has its own figure");
     }
 
     #[test]

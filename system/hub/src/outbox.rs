@@ -159,3 +159,22 @@ impl Outbox {
         (self.busy_since, self.taken) = (None, 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_wait_are_bounded_whatever_else_is_on_its_way() {
+        let of = |len: usize| Out::Text(Bytes::from(vec![b'x'; len]));
+        let mut outbox = Outbox::default();
+        outbox.extend(vec![of(4 * ANSWERS_BYTES_MAX)]);
+        assert!(outbox.push(of(100)), "a tick's messages are no answers");
+        assert_eq!((outbox.take().len(), outbox.bytes()), (2, 0));
+        outbox.stalled(Instant::now());
+        assert_eq!(outbox.bytes(), 4 * ANSWERS_BYTES_MAX + 100);
+        assert!(outbox.push(of(ANSWERS_BYTES_MAX)) && !outbox.push(of(1)));
+        outbox.wrote();
+        assert_eq!((outbox.is_idle(), outbox.bytes()), (true, ANSWERS_BYTES_MAX + 1));
+    }
+}

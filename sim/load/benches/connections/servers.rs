@@ -58,10 +58,11 @@ impl Server {
             "persistence.toml",
             &format!("{}{process}[persistence]\nlisten = \"{agent}\"\n", tls("persistence")),
         );
+        // All are connected before the first says anything.
         write(
             "gateway.toml",
             &format!(
-                "{}{process}[gateway]\nlisten = \"{addr}\"\nbus_bind = \"127.0.0.1:0\"\nsessions_max = 200000\n\
+                "{}{process}[gateway]\nlisten = \"{addr}\"\nbus_bind = \"127.0.0.1:0\"\nsessions_max = 200000\nsilence_max_ms = 600000\n\
                  [[gateway.persistence]]\nnode = \"persistence/0\"\naddr = \"{agent}\"\n",
                 tls("gateway")
             ),

@@ -95,6 +95,7 @@ impl Run<'_> {
             }
             if now >= parking && !settling {
                 settling = true;
+                self.witness.watching_ends();
                 self.world.stop_sampling();
                 self.delivered = Some(self.witness.history.delivered());
             }

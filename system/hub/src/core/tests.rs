@@ -515,6 +515,22 @@ async fn a_large_fleet_comes_in_parts_and_a_batch_has_a_bound() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn events_are_told_to_those_who_may_read_orders() {
+    let mut bench = bench();
+    for (token, kind) in [
+        ("dispatcher", "subscribed"),
+        ("driver:VAN-1", "subscribed"),
+        ("viewer", "error"),
+        ("customer:VAN-1/7/12", "error"),
+    ] {
+        let key = bench.open(token, Encoding::Json);
+        bench.read(key);
+        bench.say(key, &subscribe("events"));
+        assert_eq!(bench.kinds(key), [kind], "{token}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn events_reach_those_whom_they_concern() {
     let mut bench = bench();
     let keys = ["dispatcher", "driver:VAN-1", "driver:VAN-2"].map(|token| bench.open(token, Encoding::Json));

@@ -251,6 +251,11 @@ impl Client {
 
     /// Writes bytes past the library, as they are.
     pub(crate) async fn write_raw(&mut self, bytes: &[u8]) {
-        self.0.get_mut().write_all(bytes).await.expect("room");
+        self.try_write_raw(bytes).await.expect("room");
+    }
+
+    /// The same to a hub that may be gone.
+    pub(crate) async fn try_write_raw(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.get_mut().write_all(bytes).await
     }
 }

@@ -122,6 +122,18 @@ async fn a_client_that_does_not_read_is_let_go_and_the_others_see_everything() {
 }
 
 #[tokio::test]
+async fn who_does_not_say_who_they_are_goes_however_little_they_read() {
+    let config = Config { handshake_max: Duration::from_millis(300), ..Config::default() };
+    let bench = Bench::start(config).await;
+    let mut silent = bench.client(None, Some("drover.json")).await;
+    // Its answers fill what the system holds for it, so that the hub can not tell it why it goes.
+    let pings = [&[0x89, 0x80 | 100, 0, 0, 0, 0][..], &[b'x'; 100]].concat().repeat(100);
+    let gone = async { while silent.try_write_raw(&pings).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("it holds its place for ever");
+    assert_eq!(bench.counted("hub.let_go"), 1);
+}
+
+#[tokio::test]
 async fn what_another_hub_pushes_reaches_whoever_listens_once() {
     let bench = Bench::start(Config::default()).await;
     let mut client = bench.client(Some("dispatcher"), Some("drover.json")).await;
