@@ -176,6 +176,9 @@ macro_rules! writes_through {
     };
 }
 
+#[cfg(test)]
+pub(crate) use writes_through;
+
 writes_through!(Ahead, stream);
 writes_through!(Secured, tls);
 

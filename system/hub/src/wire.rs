@@ -143,6 +143,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+    use crate::arrival::writes_through;
 
     /// Bytes that the stream holds until its other end reads.
     const ROOM: usize = 4;
@@ -165,23 +166,7 @@ mod tests {
         }
     }
 
-    impl AsyncWrite for Small {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.0).poll_write(cx, bytes)
-        }
-
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_flush(cx)
-        }
-
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_shutdown(cx)
-        }
-    }
+    writes_through!(Small, 0);
 
     fn wire() -> (Arc<Wire>, End, DuplexStream) {
         let (near, far) = duplex(ROOM);
