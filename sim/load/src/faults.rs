@@ -115,7 +115,6 @@ pub(crate) struct Saboteur {
     runtime: Runtime,
     /// Rolling restarts that were begun.
     rolls: Vec<tokio::task::JoinHandle<Result<(), String>>>,
-    deeds: Deeds,
 }
 
 /// What became of the faults that are done to services.
@@ -154,7 +153,7 @@ impl Saboteur {
             .spawn(move || carry_out_all(&received, &told, &on, &server))
             .map_err(LoadError::machine("start the thread that breaks things"))?;
         let (actions, thread) = (Some(actions), Some(thread));
-        Ok(Self { links, actions, thread, cluster, runtime, rolls: Vec::new(), deeds: Deeds::default() })
+        Ok(Self { links, actions, thread, cluster, runtime, rolls: Vec::new() })
     }
 
     /// Begins a rolling restart, beside all else that is broken.
@@ -177,18 +176,19 @@ impl Saboteur {
     /// Waits until all that was begun is done; says what became of it.
     pub(crate) fn finish(&mut self) -> Deeds {
         self.actions = None;
-        if let Some(thread) = self.thread.take() {
-            let ended = || Err("the thread that breaks things has panicked".to_owned());
-            match thread.join() {
-                Ok(deeds) => self.deeds = deeds,
-                Err(_) => self.deeds.add(|| "faults".to_owned(), ended()),
+        let mut deeds = Deeds::default();
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(done)) => deeds = done,
+            Some(Err(_)) => {
+                deeds.add(|| "the thread that breaks things".to_owned(), Err("it panicked".to_owned()));
             }
+            None => {}
         }
         for roll in std::mem::take(&mut self.rolls) {
             let rolled = self.runtime.block_on(roll).unwrap_or_else(|error| Err(error.to_string()));
-            self.deeds.add(|| "a rolling restart".to_owned(), rolled);
+            deeds.add(|| "a rolling restart".to_owned(), rolled);
         }
-        self.deeds.clone()
+        deeds
     }
 }
 

@@ -162,7 +162,10 @@ impl Witness {
                 }
             }
             // Another crash, before it is back, does not make its wait shorter.
-            "tracker.disconnected" => lock(vehicle).lost = *lock(&self.way_in_lost),
+            "tracker.disconnected" => {
+                let mut vehicle = lock(vehicle);
+                vehicle.lost = vehicle.lost.or(*lock(&self.way_in_lost));
+            }
             "tracker.connected" if number("reconnect") > 0 => {
                 let lost = lock(vehicle).lost.take();
                 if let Some(lost) = lost {

@@ -193,3 +193,20 @@ impl Tcp {
         is_good
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_a_network_has_the_places_of_one_address() {
+        let (open, config) = (Open::default(), Config { tcp_per_address_max: 2, ..Config::default() });
+        let take = |ip: &str| Seat::take(&open, ip.parse().expect("an address"), &config);
+        let kept = [take("2001:db8::1"), take("2001:db8::2:3")];
+        assert!(kept.iter().all(Option::is_some));
+        assert!(take("2001:db8::4").is_none(), "of the same /64");
+        assert!(take("2001:db8:0:1::4").is_some() && take("192.0.2.1").is_some());
+        drop(kept);
+        assert!(take("2001:db8::4").is_some());
+    }
+}

@@ -55,8 +55,8 @@ impl Persister {
         let answer = self.pool.call_encoded::<RecordTelemetryBatch>(Route::RoundRobin, batch, options).await;
         let outcome = self.judge(answer)?;
         // Whoever answers has said of each fix what became of it, or it is not known.
-        let told = outcome.stored.unwrap_or_default() + outcome.duplicates.unwrap_or_default();
-        let whole = told as usize + outcome.refused.len() == fixes;
+        let known = [outcome.stored, outcome.duplicates].map(|count| count.unwrap_or_default() as usize);
+        let whole = known.into_iter().sum::<usize>() + outcome.refused.len() == fixes;
         if !whole && !self.env.planted("deadline_taken_as_answer") {
             self.env.event("gateway.persist_failed", &[("reason", Value::Str("half_answer"))]);
             return None;

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,19 +53,20 @@ pub(crate) async fn write(
     woken: &Notify,
 ) -> Written {
     loop {
-        let mut finishing = Box::pin(carrier.finish());
-        let finished = loop {
-            if live.farewell(key).is_some() {
-                // Whoever is let go has a moment for what is left: without a bound, one that reads nothing would never go.
-                break timeout(GOODBYE_MAX, &mut finishing).await.ok().flatten();
-            }
-            tokio::select! {
-                biased;
-                finished = &mut finishing => break finished,
-                () = woken.notified() => {}
+        let finished = {
+            let mut finishing = pin!(carrier.finish());
+            loop {
+                if live.farewell(key).is_some() {
+                    // Whoever is let go has a moment for what is left: without a bound, one that reads nothing would never go.
+                    break timeout(GOODBYE_MAX, &mut finishing).await.ok().flatten();
+                }
+                tokio::select! {
+                    biased;
+                    finished = &mut finishing => break finished,
+                    () = woken.notified() => {}
+                }
             }
         };
-        drop(finishing);
         if finished.is_none() {
             return Written::Gone;
         }

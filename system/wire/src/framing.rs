@@ -124,3 +124,23 @@ impl FrameDecoder {
         if self.buffer.len() >= 5 { Err(FrameError::Length) } else { Ok(None) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_frame_is_not_remembered_by_its_memory() {
+        let mut decoder = FrameDecoder::new(64 * 1024);
+        for len in [100_usize, 8_000, 100] {
+            let mut frame = BytesMut::new();
+            // Seven bits a byte, the lowest first.
+            frame.extend_from_slice(&[(len & 0x7f) as u8 | 0x80, (len >> 7) as u8]);
+            frame.resize(2 + len, 7);
+            decoder.push(&frame);
+            let (kind, body) = decoder.next_frame().expect("a frame").expect("whole");
+            assert_eq!((kind, body.len()), (7, len - 1));
+            assert!(decoder.buffer.capacity() <= KEPT_BYTES_MAX, "{}", decoder.buffer.capacity());
+        }
+    }
+}
