@@ -54,10 +54,7 @@ impl Persister {
         let options = CallOptions::within(deadline.saturating_duration_since(Instant::now()));
         let answer = self.pool.call_encoded::<RecordTelemetryBatch>(Route::RoundRobin, batch, options).await;
         let outcome = self.judge(answer)?;
-        // Whoever answers has said of each fix what became of it, or it is not known.
-        let known = [outcome.stored, outcome.duplicates].map(|count| count.unwrap_or_default() as usize);
-        let whole = known.into_iter().sum::<usize>() + outcome.refused.len() == fixes;
-        if !whole && !self.env.planted("deadline_taken_as_answer") {
+        if !is_whole(&outcome, fixes) && !self.env.planted("deadline_taken_as_answer") {
             self.env.event("gateway.persist_failed", &[("reason", Value::Str("half_answer"))]);
             return None;
         }
@@ -127,5 +124,27 @@ impl Persister {
             self.env.event(name, &[]);
         }
         outcome
+    }
+}
+
+/// True if the answer says of each fix what became of it: of one that it leaves out nothing is known.
+fn is_whole(outcome: &RecordOutcome, fixes: usize) -> bool {
+    let known = [outcome.stored, outcome.duplicates].map(|count| count.unwrap_or_default() as usize);
+    known.into_iter().sum::<usize>() + outcome.refused.len() == fixes
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_model::Refusal;
+    use drover_wire::RefusedFix;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_leaves_fixes_out_is_none() {
+        let refused = vec![RefusedFix::new(3, Refusal::TooOld, String::new())];
+        let outcome = RecordOutcome { stored: Some(2), duplicates: Some(1), refused };
+        assert!(is_whole(&outcome, 4));
+        assert!(!is_whole(&outcome, 5) && !is_whole(&RecordOutcome::default(), 1));
     }
 }
