@@ -141,6 +141,7 @@ impl Configs {
             persistence: called(NodeKind::Persistence, scenario.cluster.persistence),
             agents: called(NodeKind::Agent, scenario.cluster.agent),
             discovery: discovery(),
+            revocation_interval: asked_every(&scenario.hub, config.revocation_interval),
             ..config
         });
         let hubs = || match scenario.cluster.hub {
@@ -163,11 +164,9 @@ impl Configs {
             true => (routers().map(service_addr).collect(), Via::Routers),
             false => (gateways().map(service_addr).collect(), Via::Gateways),
         };
-        // Nobody revokes anything in the twin, unless a scenario says how often to ask.
-        let asks = scenario.gateway.contains_key("revocation_interval_ms");
         let gateway = table(&scenario.gateway, "gateway").map(|config: drover_gateway::Config| {
             drover_gateway::Config {
-                revocation_interval: if asks { config.revocation_interval } else { Duration::ZERO },
+                revocation_interval: asked_every(&scenario.gateway, config.revocation_interval),
                 routers: routers().map(inner_addr).collect(),
                 persistence: agents,
                 live: hubs(),
@@ -257,6 +256,11 @@ impl Watched {
             tcp_by_routers: any(Transport::WebSocket, true),
         }
     }
+}
+
+/// Nobody revokes anything in the twin, unless a scenario says how often to ask.
+fn asked_every(table: &toml::Table, interval: Duration) -> Duration {
+    if table.contains_key("revocation_interval_ms") { interval } else { Duration::ZERO }
 }
 
 /// Stands for the address of a node, which is its own.

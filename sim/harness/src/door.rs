@@ -72,7 +72,7 @@ impl Door for TwinDoor {
         })
     }
 
-    fn is_revoked(&self, _: &str) -> bool {
+    fn is_revoked(&self, _: &Principal) -> bool {
         false
     }
 }

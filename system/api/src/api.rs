@@ -233,7 +233,7 @@ impl Api {
                 let token = token.ok_or_else(unauthenticated)?;
                 let principal = self.verifier.verify(token, self.env.wall()).inspect_err(|error| {
                     // A page that was left open is no guess.
-                    if !matches!(error, TokenError::Expired(_)) {
+                    if !matches!(error, TokenError::Expired(_) | TokenError::Revoked) {
                         self.guessed(peer);
                     }
                 })?;

@@ -264,7 +264,7 @@ mod tests {
             vehicle: None,
             since: None,
             expires: WallTime::from_secs(expires),
-            token_id: None,
+            token_id: String::new(),
         }
     }
 

@@ -59,7 +59,11 @@ impl Problem {
 
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
-        let code = if matches!(error, TokenError::Expired(_)) { "expired" } else { "unauthenticated" };
+        let code = match error {
+            TokenError::Expired(_) => "expired",
+            TokenError::Revoked => "revoked",
+            _ => "unauthenticated",
+        };
         Self::new(StatusCode::UNAUTHORIZED, code, error)
     }
 }

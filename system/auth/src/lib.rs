@@ -6,6 +6,7 @@
 mod claims;
 mod keys;
 mod principal;
+mod revoked;
 mod share;
 mod signer;
 mod tickets;
@@ -14,7 +15,8 @@ mod token;
 pub use claims::{Audience, Claims};
 pub use keys::{KeysError, PublicKeys};
 pub use principal::{Principal, Role, RoleError, Scope, Scopes};
+pub use revoked::RevokedTokens;
 pub use share::{ShareSecret, ShareSecretError};
 pub use signer::{Signer, SignerError};
 pub use tickets::Tickets;
-pub use token::{Issuer, LEEWAY, TOKEN_BYTES_MAX, TokenError, Verifier};
+pub use token::{Issuer, LEEWAY, TOKEN_BYTES_MAX, TokenError, Verifier, token_id};

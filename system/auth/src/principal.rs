@@ -167,8 +167,8 @@ pub struct Principal {
     pub since: Option<WallTime>,
     /// When the token is believed no longer.
     pub expires: WallTime,
-    /// What the issuer calls the token, so that it can be taken back (RFC 7519, section 4.1.7).
-    pub token_id: Option<String>,
+    /// What the token is called, so that it can be taken back: see [`crate::token_id`].
+    pub token_id: String,
 }
 
 impl Principal {
@@ -203,7 +203,7 @@ mod tests {
             vehicle: Some(VehicleId::new("VAN-0007").unwrap()),
             since: None,
             expires: WallTime::from_secs(2_000_000_000),
-            token_id: None,
+            token_id: String::new(),
         }
     }
 

@@ -5,14 +5,18 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use drover_model::{TenantId, VehicleId, WallTime};
+use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 
 use crate::claims::Claims;
 use crate::keys::PublicKeys;
 use crate::principal::{Principal, Role, Scope, Scopes};
+use crate::revoked::RevokedTokens;
 
 /// Longest token.
 pub const TOKEN_BYTES_MAX: usize = 4096;
+/// Longest `jti` that names its token.
+const JTI_BYTES_MAX: usize = 128;
 /// How far clocks of issuers may be off.
 pub const LEEWAY: Duration = Duration::from_secs(60);
 
@@ -34,6 +38,9 @@ pub enum TokenError {
     /// It was good.
     #[error("this token is believed no longer: it expired at {0}")]
     Expired(WallTime),
+    /// It was taken back.
+    #[error("this token is believed no longer: it was revoked")]
+    Revoked,
     /// It will be good.
     #[error("this token is not believed before {0}: is a clock wrong?")]
     Early(WallTime),
@@ -73,12 +80,18 @@ struct Header {
 #[derive(Debug, Clone, Default)]
 pub struct Verifier {
     issuers: Vec<Issuer>,
+    revoked: RevokedTokens,
 }
 
 impl Verifier {
     /// Believes these.
-    pub const fn new(issuers: Vec<Issuer>) -> Self {
-        Self { issuers }
+    pub fn new(issuers: Vec<Issuer>) -> Self {
+        Self { issuers, revoked: RevokedTokens::default() }
+    }
+
+    /// The list of tokens that are believed no longer, for whoever keeps it.
+    pub fn revoked(&self) -> RevokedTokens {
+        self.revoked.clone()
     }
 
     /// Who the bearer of `token` is at `now`.
@@ -119,8 +132,31 @@ impl Verifier {
             return Err(TokenError::Audience);
         }
         let since = WallTime::from_secs(claims.nbf.unwrap_or(claims.iat));
-        Ok((principal(claims, issuer)?, since))
+        let principal = principal(claims, issuer, token)?;
+        match self.revoked.contains(&principal.token_id) {
+            true => Err(TokenError::Revoked),
+            false => Ok((principal, since)),
+        }
     }
+}
+
+/// What a token is called when it is taken back: its `jti` (RFC 7519, section 4.1.7), or SHA-256 of it in hexadecimal if it has none, or
+/// one that is no plain word; and its subject. Nobody looks here whether the token is believed.
+///
+/// # Errors
+/// It is no token.
+pub fn token_id(token: &str) -> Result<(String, String), TokenError> {
+    let claims = token.split('.').nth(1).ok_or(TokenError::Shape)?;
+    part(claims).map(|claims: Claims| (name_of(claims.jti, token), claims.sub))
+}
+
+fn name_of(jti: Option<String>, token: &str) -> String {
+    let is_plain = |name: &String| {
+        (1..=JTI_BYTES_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    jti.filter(is_plain).unwrap_or_else(|| {
+        digest(&SHA256, token.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    })
 }
 
 fn part<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, TokenError> {
@@ -140,7 +176,7 @@ fn in_time(claims: &Claims, now: WallTime) -> Result<(), TokenError> {
     Ok(())
 }
 
-fn principal(claims: Claims, issuer: &Issuer) -> Result<Principal, TokenError> {
+fn principal(claims: Claims, issuer: &Issuer, token: &str) -> Result<Principal, TokenError> {
     let bad = |claim, detail: &dyn ToString| TokenError::Claim { claim, detail: detail.to_string() };
     let named =
         claims.tenant.as_deref().map(TenantId::new).transpose().map_err(|error| bad("tenant", &error))?;
@@ -168,7 +204,7 @@ fn principal(claims: Claims, issuer: &Issuer) -> Result<Principal, TokenError> {
         vehicle,
         since: None,
         expires: WallTime::from_secs(claims.exp),
-        token_id: claims.jti,
+        token_id: name_of(claims.jti, token),
     })
 }
 

@@ -319,16 +319,20 @@ pub(crate) enum PkiCommand {
         #[arg(value_name = "NAME")]
         who: String,
     },
-    /// Believes a certificate no longer: adds it to DIR/revoked.txt and, with --config, to the database, where gateways hear of it.
+    /// Believes a certificate or a token no longer: adds it to DIR/revoked.txt and, with --config, to the database, where gateways and
+    /// hubs hear of it.
     Revoke {
         /// Folder of the CA.
         dir: PathBuf,
         /// Whose certificate, as it was issued: DIR/<name>.pem is read for its number.
-        #[arg(value_name = "NAME", required_unless_present = "serial")]
+        #[arg(value_name = "NAME", required_unless_present_any = ["serial", "token"])]
         who: Option<String>,
         /// The certificate's serial number, in hexadecimal, if its file is gone.
         #[arg(long, value_name = "HEX", conflicts_with = "who")]
         serial: Option<String>,
+        /// A token, or what it is called (its claim `jti`).
+        #[arg(long, value_name = "TOKEN", conflicts_with_all = ["who", "serial"])]
+        token: Option<String>,
         /// A persistence agent's config: its [postgres] says where the database is.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,

@@ -43,8 +43,8 @@ pub(crate) struct Tls {
     pub(crate) key: PathBuf,
     /// Certificate of the private CA, PEM.
     pub(crate) ca: PathBuf,
-    /// List of revoked certificates, as `drover pki revoke` writes it: for a gateway, which reads it again every ten seconds. It hears
-    /// of those in the database without it.
+    /// List of revoked certificates and tokens, as `drover pki revoke` writes it: for gateways and hubs, which read it again every ten
+    /// seconds. They hear of those in the database without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) revoked: Option<PathBuf>,
 }
@@ -131,7 +131,7 @@ pub(crate) struct Loaded<C> {
     pub(crate) cluster: Option<ClusterKeys>,
     pub(crate) identity: Identity,
     pub(crate) trust: Trust,
-    /// List of revoked certificates, if the file names one.
+    /// List of what was revoked, if the file names one.
     pub(crate) revoked: Option<PathBuf>,
     /// Who may come in, of a hub.
     pub(crate) access: Access,

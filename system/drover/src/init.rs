@@ -96,6 +96,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Stop> {
     let folder = dir.join("pki");
     pki::make_ca(&folder)?;
     pki::make_secret(&folder)?;
+    pki::make_revoked(&folder)?;
     token::make_key(&folder)?;
     for who in [HEALTH, DNS, ROUTER, GATEWAY, HUB, PERSISTENCE, &args.vehicle] {
         pki::issue_into(&folder, who)?;
@@ -138,9 +139,13 @@ fn next_steps(dir: &Path, has_database: bool, browsers: &str, tenant: TenantId) 
 
 /// What every config begins with. The certificate and the folder are those of `stem`, which may hold `{index}`.
 fn head(service: &str, stem: &str, admin: &str) -> String {
+    let revoked = match service {
+        "gateway" | "hub" => format!("revoked = \"pki/{}\"\n", pki::REVOKED_FILE),
+        _ => String::new(),
+    };
     format!(
         "# Every key with its default: drover {service} --config {service}.toml --print-config\n\n\
-         [tls]\ncertificate = \"pki/{stem}.pem\"\nkey = \"pki/{stem}.key\"\nca = \"pki/ca.pem\"\n\n\
+         [tls]\ncertificate = \"pki/{stem}.pem\"\nkey = \"pki/{stem}.key\"\nca = \"pki/ca.pem\"\n{revoked}\n\
          [process]\nstate_dir = \"state/{stem}\"\nadmin = \"{admin}\"\n"
     )
 }

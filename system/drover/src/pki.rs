@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use drover_bus::revocations::TOKEN;
 use drover_env::SeedTree;
 use drover_env::real::{entropy, wall};
 use drover_model::{NodeName, TenantId, VehicleId};
@@ -15,8 +16,8 @@ use drover_store::postgres;
 use crate::cli::PkiCommand;
 use crate::{Stop, show};
 
-/// List of revoked certificates, beside the CA.
-const REVOKED_FILE: &str = "revoked.txt";
+/// List of what was revoked, beside the CA.
+pub(crate) const REVOKED_FILE: &str = "revoked.txt";
 
 pub(crate) fn run(command: &PkiCommand) -> Result<(), Stop> {
     match command {
@@ -39,9 +40,15 @@ pub(crate) fn run(command: &PkiCommand) -> Result<(), Stop> {
             Ok(())
         }
         PkiCommand::Issue { dir, who } => issue(dir, who),
-        PkiCommand::Revoke { dir, who, serial, config, reason } => {
-            let (serial, principal) = which(dir, who.as_deref(), serial.as_deref())?;
-            revoke(dir, &serial, &principal, config.as_deref(), reason)
+        PkiCommand::Revoke { dir, who, serial, token, config, reason } => {
+            let (entry, principal) = match token {
+                Some(token) => {
+                    crate::token::named(token).map(|(id, whose)| (format!("{TOKEN}{id}"), whose))?
+                }
+                None => which(dir, who.as_deref(), serial.as_deref())
+                    .map(|(serial, principal)| (serial.to_string(), principal))?,
+            };
+            revoke(dir, &entry, &principal, config.as_deref(), reason)
         }
     }
 }
@@ -108,6 +115,15 @@ pub(crate) fn issue_into(dir: &Path, who: &str) -> Result<(PathBuf, PathBuf, Pri
     Ok((certificate_path, key_path, principal))
 }
 
+/// A list of what was revoked that names nothing yet.
+pub(crate) fn make_revoked(dir: &Path) -> Result<(), Stop> {
+    write_new(
+        &dir.join(REVOKED_FILE),
+        "# Certificates and tokens that `drover pki revoke` took back.\n",
+        0o644,
+    )
+}
+
 /// The certificate that is meant, and whom it names.
 fn which(dir: &Path, who: Option<&str>, serial: Option<&str>) -> Result<(Serial, String), Stop> {
     match (who, serial) {
@@ -126,22 +142,15 @@ fn which(dir: &Path, who: Option<&str>, serial: Option<&str>) -> Result<(Serial,
     }
 }
 
-/// The database first: the file alone is heard by gateways that read it.
-fn revoke(
-    dir: &Path,
-    serial: &Serial,
-    principal: &str,
-    config: Option<&Path>,
-    reason: &str,
-) -> Result<(), Stop> {
+/// The database first: the file alone is heard by gateways and hubs that read it.
+fn revoke(dir: &Path, entry: &str, principal: &str, config: Option<&Path>, reason: &str) -> Result<(), Stop> {
     if let Some(config) = config {
         let config = crate::config::database(config)?;
-        let is_new =
-            crate::database::block_on(postgres::revoke(&config, serial.as_str(), principal, reason))?
-                .map_err(|error| Stop::Failed(error.to_string()))?;
+        let is_new = crate::database::block_on(postgres::revoke(&config, entry, principal, reason))?
+            .map_err(|error| Stop::Failed(error.to_string()))?;
         let what = if is_new { "is revoked" } else { "was revoked already" };
         show(&format!(
-            "in the database: {serial} {what}; gateways hear of it within `revocation_interval_ms`\n"
+            "in the database: {entry} {what}; gateways and hubs hear of it within `revocation_interval_ms`\n"
         ));
     }
     let path = dir.join(REVOKED_FILE);
@@ -150,29 +159,42 @@ fn revoke(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(Stop::Usage(format!("read {}: {error}", path.display()))),
     };
-    if !revoked_in(&there)
-        .map_err(|problem| Stop::Usage(format!("{}: {problem}", path.display())))?
-        .contains(serial)
-    {
-        let line = format!("{serial} {principal} {}\n", wall());
+    revoked_in(&there).map_err(|problem| Stop::Usage(format!("{}: {problem}", path.display())))?;
+    if !there.lines().any(|line| line.split_whitespace().next() == Some(entry)) {
+        let line = format!("{entry} {principal} {}\n", wall());
         let mut file = OpenOptions::new().append(true).create(true).open(&path);
         let written = file.as_mut().map_err(|error| error.to_string()).and_then(|file| {
             file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| error.to_string())
         });
         written.map_err(|error| Stop::Usage(format!("write {}: {error}", path.display())))?;
     }
-    show(&format!("{}: {serial} is listed\n", path.display()));
+    show(&format!("{}: {entry} is listed\n", path.display()));
     Ok(())
 }
 
-/// Reads a list of revoked certificates: a serial number at the beginning of each line, and what people want to know behind it.
-pub(crate) fn revoked_in(text: &str) -> Result<BTreeSet<Serial>, String> {
+/// What a list of revoked things names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct RevokedList {
+    pub(crate) certificates: BTreeSet<Serial>,
+    /// What they are called.
+    pub(crate) tokens: BTreeSet<String>,
+}
+
+/// Reads such a list: a certificate's serial number or `token:` and a token's name at the beginning of each line, and what people want to
+/// know behind it.
+pub(crate) fn revoked_in(text: &str) -> Result<RevokedList, String> {
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-    let serial = |(number, line): (usize, &str)| {
+    let mut list = RevokedList::default();
+    for (number, line) in lines {
         let first = line.split_whitespace().next().unwrap_or_default();
-        first.parse().map_err(|error: SerialError| format!("line {number}: {error}"))
-    };
-    lines.map(serial).collect()
+        if let Some(token) = first.strip_prefix(TOKEN) {
+            list.tokens.insert(token.to_owned());
+        } else {
+            let serial = first.parse().map_err(|error: SerialError| format!("line {number}: {error}"))?;
+            list.certificates.insert(serial);
+        }
+    }
+    Ok(list)
 }
 
 /// `gateway/0`, or `acme/TRUCK-042`.
@@ -243,11 +265,12 @@ mod tests {
         let (serial, principal) =
             which(folder.path(), Some("acme/V"), None).unwrap_or_else(|_| panic!("it is there"));
         assert_eq!(principal, "drover://acme/vehicle/V");
-        for _ in 0..2 {
-            assert!(revoke(folder.path(), &serial, &principal, None, "stolen").is_ok());
+        for entry in [serial.as_str(), "token:7", serial.as_str(), "token:7"] {
+            assert!(revoke(folder.path(), entry, &principal, None, "stolen").is_ok());
         }
         let text = fs::read_to_string(folder.path().join(REVOKED_FILE)).expect("written");
-        assert_eq!((text.lines().count(), revoked_in(&text)), (1, Ok(BTreeSet::from([serial]))));
+        let listed = RevokedList { certificates: [serial].into(), tokens: ["7".to_owned()].into() };
+        assert_eq!((text.lines().count(), revoked_in(&text)), (2, Ok(listed)));
         assert!(which(folder.path(), Some("acme/W"), None).is_err());
         let problem = revoked_in("# a word\n\nno number").expect_err("none");
         assert!(problem.starts_with("line 3: \"no\" is no serial number"), "{problem}");

@@ -2,7 +2,7 @@
 
 mod hub;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use drover_env::{Chain, Env};
 use drover_gateway::Cordon;
 use drover_model::{Fix, NodeName};
 use drover_persistence::Persistence;
-use drover_quic::{Identity, Principal, Serial};
+use drover_quic::{Identity, Principal};
 use drover_store::postgres::{self, PostgresStore};
 use drover_store::{MemoryStore, Store};
 use drover_supervisor::end_with_parent;
@@ -33,11 +33,12 @@ use crate::can::CanConfig;
 use crate::cli::{PersistenceArgs, Placement, ServiceArgs, TrackerArgs};
 use crate::config::{self, Loaded, LogFormat, Process, usage};
 use crate::operations::Operations;
+use crate::pki::RevokedList;
 use crate::source::Source;
 use crate::{Stop, complain, database, metrics, pki, print, show};
 pub(crate) use hub::hub;
 
-/// How often the list of revoked certificates is read again.
+/// How often the list of what was revoked is read again.
 const REVOKED_FILE_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
@@ -73,8 +74,10 @@ pub(crate) fn gateway(args: &ServiceArgs) -> Result<(), Stop> {
         let addr = gateway.local_addr().map_err(|error| format!("read the address: {error}"))?;
         if let Some(file) = revoked {
             // Before the first vehicle is taken.
-            gateway.revoked().set_listed(read_revoked(&file)?);
-            drop(env.spawn("gateway.revoked_file", keep_reading(file, gateway.revoked())));
+            let revoked = gateway.revoked();
+            let take = move |list: RevokedList| revoked.set_listed(list.certificates);
+            take(read_revoked(&file)?);
+            drop(env.spawn("gateway.revoked_file", keep_reading(file, take)));
         }
         info!(%addr, "gateway listens");
         admin.ready();
@@ -197,19 +200,19 @@ fn states(snapshot: &Snapshot) -> BTreeMap<String, serde_json::Value> {
     snapshot.nodes.iter().map(node).collect()
 }
 
-fn read_revoked(file: &Path) -> Result<BTreeSet<Serial>, String> {
+fn read_revoked(file: &Path) -> Result<RevokedList, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("read {}: {error}", file.display()))?;
     pki::revoked_in(&text).map_err(|problem| format!("{}: {problem}", file.display()))
 }
 
 /// Reads the list again and again, until the process ends. While it can not be read the last one holds.
-async fn keep_reading(file: PathBuf, revoked: drover_gateway::Revoked) {
+async fn keep_reading(file: PathBuf, take: impl Fn(RevokedList) + Send) {
     loop {
         sleep(REVOKED_FILE_INTERVAL).await;
         match read_revoked(&file) {
-            Ok(serials) => revoked.set_listed(serials),
+            Ok(list) => take(list),
             Err(error) => {
-                warn!(error, "the list of revoked certificates can not be read; the last one holds");
+                warn!(error, "the list of what was revoked can not be read; the last one holds");
             }
         }
     }

@@ -40,6 +40,12 @@ pub(crate) fn run(args: &TokenArgs) -> Result<(), Stop> {
     Ok(())
 }
 
+/// By which it can be taken back: 128 bits.
+fn fresh_name() -> Result<String, Stop> {
+    let drawn = entropy().map_err(|error| Stop::Failed(format!("draw a name: {error}")))?;
+    Ok(drawn.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+}
+
 fn claims(args: &TokenArgs) -> Result<Claims, Stop> {
     let usage = |error: &dyn std::fmt::Display| Stop::Usage(error.to_string());
     let role: Role = args.role.parse().map_err(|error| usage(&error))?;
@@ -68,12 +74,26 @@ fn claims(args: &TokenArgs) -> Result<Claims, Stop> {
         exp: now.plus(Duration::from_secs(u64::from(args.hours) * 3600)).as_secs(),
         nbf: None,
         aud: None,
-        jti: None,
+        jti: Some(fresh_name()?),
         scope: args.scope.clone(),
         tenant: Some(tenant.to_string()),
         role: Some(role.to_string()),
         vehicle: vehicle.map(|vehicle| vehicle.to_string()),
     })
+}
+
+/// What a token is called whose text or name this is, and whose it is, as far as it says.
+pub(crate) fn named(text: &str) -> Result<(String, String), Stop> {
+    if let Ok((id, subject)) = drover_auth::token_id(text) {
+        // It stands in a line of words.
+        return Ok((id, subject.split_whitespace().collect::<Vec<_>>().join("_")));
+    }
+    match text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.is_empty() {
+        true => Ok((text.to_owned(), String::new())),
+        false => {
+            Err(Stop::Usage("--token: neither a token (JWT) nor the name of one (its claim jti)".to_owned()))
+        }
+    }
 }
 
 /// The key set in a file.
@@ -112,6 +132,9 @@ mod tests {
         let issuer = Issuer { name: ISSUER.to_owned(), audience: None, keys, tenant: None };
         let driver = Verifier::new(vec![issuer]).verify(&token, wall()).expect("believed");
         assert_eq!(driver.subject, "driver of VAN-7");
+        let named = |text: &str| named(text).unwrap_or_else(|_| panic!("it has a name"));
+        assert_eq!(named(&token), (driver.token_id.clone(), "driver_of_VAN-7".to_owned()));
+        assert_eq!((driver.token_id.len(), named(&driver.token_id).0), (32, driver.token_id));
         assert!(
             make_key(folder.path())
                 .is_err_and(|stop| matches!(stop, Stop::Usage(text) if text.contains("is there already")))

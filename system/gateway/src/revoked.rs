@@ -3,14 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use drover_bus::history::ROWS_MAX;
-use drover_bus::revocations::{RevocationList, RevocationQuery, Revocations};
-use drover_bus::{CallError, CallOptions, Pool, Route};
-use drover_env::{Env, Value, Watched, Watcher};
+use drover_bus::revocations::{Entry, RevocationList};
+use drover_env::{Watched, Watcher};
 use drover_quic::Serial;
-use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 /// The list, as all sessions share it. Clones are the same list.
@@ -21,11 +17,9 @@ pub struct Revoked {
     changes: Watched<u64>,
 }
 
-/// Invariant: `version` is that of the newest entry that came over the bus.
 #[derive(Default)]
 struct Known {
     asked: BTreeSet<Serial>,
-    version: u64,
     listed: BTreeSet<Serial>,
 }
 
@@ -64,13 +58,14 @@ impl Revoked {
         self.changes.set(now + 1);
     }
 
-    /// Takes what an agent has told. True if there may be more of it.
-    fn handle(&self, list: &RevocationList) -> bool {
+    /// Takes what an agent has told.
+    pub(crate) fn handle(&self, list: &RevocationList) {
         let mut known = self.lock();
         let before = known.asked.len();
         for entry in &list.revocations {
-            known.version = known.version.max(entry.version.unwrap_or_default());
-            match entry.serial.as_deref().unwrap_or_default().parse() {
+            // Who has a token comes to hubs, and not here.
+            let Entry::Certificate(serial) = entry.entry() else { continue };
+            match serial.parse() {
                 Ok(serial) => drop(known.asked.insert(serial)),
                 Err(error) => warn!(%error, "a revocation that names no certificate is passed over"),
             }
@@ -81,40 +76,6 @@ impl Revoked {
             info!(count, "certificates are revoked");
             self.changed();
         }
-        list.revocations.len() >= ROWS_MAX
-    }
-
-    /// Asks for what is new, every `interval`, until the node ends.
-    pub(crate) async fn keep_up(self, env: Env, pool: Pool, interval: Duration) {
-        let mut heard_at = Instant::now();
-        let mut told = false;
-        loop {
-            match self.ask(&pool).await {
-                Ok(more) => {
-                    heard_at = Instant::now();
-                    told = false;
-                    if more {
-                        continue;
-                    }
-                }
-                Err(error) => {
-                    let age_s = heard_at.elapsed().as_secs();
-                    env.event("gateway.revocations_stale", &[("age_s", Value::U64(age_s))]);
-                    if !told {
-                        warn!(%error, age_s, "nobody says which certificates are revoked; the last list that is known holds");
-                        told = true;
-                    }
-                }
-            }
-            sleep(interval).await;
-        }
-    }
-
-    async fn ask(&self, pool: &Pool) -> Result<bool, CallError> {
-        let after = Some(self.lock().version);
-        let query = RevocationQuery { after };
-        let list = pool.call::<Revocations>(Route::RoundRobin, &query, CallOptions::default()).await?;
-        Ok(self.handle(&list))
     }
 }
 
@@ -136,11 +97,13 @@ mod tests {
             version: Some(version),
             serial: Some(serial.to_owned()),
         };
-        let list = RevocationList { revocations: vec![entry(3, "0a"), entry(7, "no number")] };
-        assert!(!revoked.handle(&list));
-        assert_eq!((revoked.lock().version, watcher.get()), (7, 1));
-        assert!(!revoked.handle(&list), "the same again changes nothing");
+        let list =
+            RevocationList { revocations: vec![entry(3, "0a"), entry(7, "no number"), entry(8, "token:ff")] };
+        revoked.handle(&list);
         assert_eq!(watcher.get(), 1);
+        assert!(!revoked.contains(&serial("ff")), "a token is no certificate");
+        revoked.handle(&list);
+        assert_eq!(watcher.get(), 1, "the same again changes nothing");
         revoked.set_listed(BTreeSet::from([serial("ff")]));
         assert!(
             revoked.contains(&serial("a"))

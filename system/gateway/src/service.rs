@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_bus::discovery::{Discovery, Member};
-use drover_bus::{NodeAddr, Pool, PoolConfig};
+use drover_bus::{NodeAddr, Pool, PoolConfig, revocations};
 use drover_env::{Env, HighWater, Task, Value, Watched};
 use drover_model::NodeKind;
 use drover_quic::{
@@ -264,8 +264,9 @@ impl Gateway {
         let probing = persister.clone();
         tasks.push(self.env.spawn("gateway.probe", async move { probing.probe().await }));
         if !self.config.revocation_interval.is_zero() {
-            let asking = self.revoked.clone();
-            let asking = asking.keep_up(self.env.clone(), self.pool.clone(), self.config.revocation_interval);
+            let (env, pool, revoked) = (self.env.clone(), self.pool.clone(), self.revoked.clone());
+            let (interval, stale) = (self.config.revocation_interval, "gateway.revocations_stale");
+            let asking = revocations::follow(env, pool, interval, stale, move |list| revoked.handle(list));
             drop(self.env.spawn("gateway.revocations", asking));
         }
         let (env, config, revoked) = (self.env.clone(), self.config.clone(), self.revoked.clone());

@@ -118,6 +118,11 @@ pub struct Config {
     #[serde(rename = "resume_within_s", with = "drover_env::seconds")]
     #[schemars(with = "u64")]
     pub resume_within: Duration,
+    /// How often to ask the persistence agents which tokens were revoked. One that was is refused, and its open sessions end, so long
+    /// and a call's 5 s later at most. 0: never; then a list in a file is all that a hub knows.
+    #[serde(rename = "revocation_interval_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
+    pub revocation_interval: Duration,
     /// Topics that one session may have.
     pub topics_max: usize,
     /// On shutdown: longest wait for clients to take their goodbyes.
@@ -168,6 +173,7 @@ impl Default for Config {
             batch_bytes_max: 1 << 20,
             slow_max: Duration::from_secs(10),
             resume_within: Duration::from_secs(60),
+            revocation_interval: Duration::from_secs(30),
             topics_max: 64,
             drain: Duration::from_secs(2),
             proxy: ProxyConfig::default(),

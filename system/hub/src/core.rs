@@ -466,7 +466,7 @@ impl Core {
             _ if session.farewell.is_some() => None,
             None if now >= session.opened + self.config.handshake_max => Some(Farewell::Unauthenticated),
             Some(principal) if wall >= principal.expires => Some(Farewell::Expired),
-            Some(principal) if self.door.is_revoked(&principal.token_id) => Some(Farewell::Revoked),
+            Some(principal) if self.door.is_revoked(principal) => Some(Farewell::Revoked),
             _ if slow => Some(Farewell::Slow),
             _ if quiet >= self.config.idle_max => Some(Farewell::Idle),
             _ => None,

@@ -145,7 +145,7 @@ pub trait Door: Send + Sync {
     fn admit(&self, token: &str, now: WallTime) -> Result<Principal, Denied>;
 
     /// True if a token that was good was taken back since; asked about each open session once in a while.
-    fn is_revoked(&self, token_id: &str) -> bool;
+    fn is_revoked(&self, who: &Principal) -> bool;
 }
 
 impl fmt::Display for Role {

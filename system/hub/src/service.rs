@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_api::{Api, Config as ApiConfig};
-use drover_auth::{Tickets, Verifier};
+use drover_auth::{RevokedTokens, Tickets, Verifier};
 use drover_bus::discovery::{About, Discovery, Member, Purpose, callable};
 use drover_bus::{Agent, NodeAddr, Policy, Pool, PoolConfig};
 use drover_env::{Env, Listener};
@@ -30,7 +30,7 @@ use crate::live::Live;
 use crate::reach::Reach;
 use crate::server::{NoPages, Pages, Server};
 use crate::site::{LiveFleet, Site, SiteConfig};
-use crate::{directory, feed, intake, quic, recall, tools};
+use crate::{directory, feed, intake, quic, recall, tokens, tools};
 
 /// How often the core looks after what is due where each fix is told at once.
 const TICK_WITHOUT: Duration = Duration::from_millis(100);
@@ -73,6 +73,7 @@ pub struct Hub {
     pages: Arc<dyn Pages>,
     /// Whose notes of who did what are to be handed to agents.
     noting: Option<Api>,
+    revoked: Option<RevokedTokens>,
     listener: Box<dyn Listener>,
     /// Live maps over QUIC, and whose word on clients' addresses is taken there.
     quic: Option<(Endpoint, Believed)>,
@@ -190,11 +191,12 @@ impl Hub {
         let herald = Herald::new(live.clone(), others);
         let (reach, trusted) = (Arc::new(Reach::new(shown, port)), Trusted::new(&live.config.proxy.from));
         let pages = Arc::new(NoPages);
-        let (tls, noting) = (None, None);
+        let (tls, noting, revoked) = (None, None, None);
         Ok(Self {
             live,
             pages,
             noting,
+            revoked,
             listener,
             quic,
             reach,
@@ -235,11 +237,11 @@ impl Hub {
         api: ApiConfig,
         site: SiteConfig,
     ) -> Self {
-        let fleet = Arc::new(LiveFleet(self.live.clone()));
+        let (fleet, revoked) = (Arc::new(LiveFleet(self.live.clone())), verifier.revoked());
         let api = Api::new(self.live.env.clone(), self.pool.clone(), verifier, tickets, fleet, api);
         let (reach, noting) = (self.reach.clone(), api.clone());
         let mut hub = self.with_pages(Arc::new(Site::new(api, site, reach)));
-        hub.noting = Some(noting);
+        (hub.noting, hub.revoked) = (Some(noting), Some(revoked));
         hub
     }
 
@@ -317,6 +319,15 @@ impl Hub {
             env.spawn("hub.news", following)
         });
         let feeding = env.spawn("hub.feed", feed::follow(live.clone(), self.pool.clone()));
+        let interval = live.config.revocation_interval;
+        if let Some(revoked) = self.revoked.filter(|_| !interval.is_zero()) {
+            drop(
+                env.spawn(
+                    "hub.revocations",
+                    tokens::follow(env.clone(), self.pool.clone(), interval, revoked),
+                ),
+            );
+        }
         let noting = self.noting.map(|api| {
             let stop = stop.clone();
             env.spawn("hub.notes", async move { api.keep_notes(stop).await })

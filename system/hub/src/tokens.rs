@@ -1,11 +1,13 @@
 //! The door of a real hub: tokens of issuers that are believed, and what share links give.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::time::Duration;
 
-use drover_auth::{Role as Known, Tickets, TokenError, Verifier};
+use drover_auth::{RevokedTokens, Role as Known, Tickets, TokenError, Verifier};
+use drover_bus::Pool;
+use drover_bus::revocations::{self, Entry, RevocationInfo, RevocationList};
+use drover_env::Env;
 use drover_model::WallTime;
-use ring::digest::{SHA256, digest};
 
 use crate::door::{Denied, Door, Principal, Role, Visible};
 
@@ -14,18 +16,12 @@ use crate::door::{Denied, Door, Principal, Role, Visible};
 pub struct Tokens {
     verifier: Arc<Verifier>,
     tickets: Option<Arc<Tickets>>,
-    revoked: RwLock<BTreeSet<String>>,
 }
 
 impl Tokens {
     /// Of these issuers; with `tickets` share links let in, too.
-    pub fn new(verifier: Arc<Verifier>, tickets: Option<Arc<Tickets>>) -> Self {
-        Self { verifier, tickets, revoked: RwLock::default() }
-    }
-
-    /// Believes the tokens of these names (`jti`, or SHA-256 in hexadecimal of one without) no longer.
-    pub fn revoke(&self, token_ids: impl IntoIterator<Item = String>) {
-        self.revoked.write().unwrap_or_else(PoisonError::into_inner).extend(token_ids);
+    pub const fn new(verifier: Arc<Verifier>, tickets: Option<Arc<Tickets>>) -> Self {
+        Self { verifier, tickets }
     }
 
     fn verified(&self, token: &str, now: WallTime) -> Result<drover_auth::Principal, TokenError> {
@@ -37,23 +33,28 @@ impl Tokens {
     }
 }
 
+/// Hears at the agents of tokens that were revoked, for ever.
+pub(crate) async fn follow(env: Env, pool: Pool, interval: Duration, revoked: RevokedTokens) {
+    let name = |info: &RevocationInfo| match info.entry() {
+        Entry::Token(name) => Some(name.to_owned()),
+        Entry::Certificate(_) => None,
+    };
+    let heard = move |list: &RevocationList| revoked.hear(list.revocations.iter().filter_map(name));
+    revocations::follow(env, pool, interval, "hub.revocations_stale", heard).await;
+}
+
 impl Door for Tokens {
     fn admit(&self, token: &str, now: WallTime) -> Result<Principal, Denied> {
         let who = self.verified(token, now).map_err(|error| match error {
             TokenError::Expired(_) => Denied::Expired,
             TokenError::Early(_) => Denied::NotYet,
+            TokenError::Revoked => Denied::Revoked,
             TokenError::Shape
             | TokenError::Algorithm
             | TokenError::Signature
             | TokenError::Audience
             | TokenError::Claim { .. } => Denied::Invalid,
         })?;
-        let token_id = who.token_id.clone().unwrap_or_else(|| {
-            digest(&SHA256, token.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-        });
-        if self.is_revoked(&token_id) {
-            return Err(Denied::Revoked);
-        }
         let sees = match who.vehicle {
             Some(vehicle) => who.may_see(who.tenant, vehicle),
             None => who.sees_the_fleet(),
@@ -75,12 +76,13 @@ impl Door for Tokens {
             visible: who.vehicle.map_or(Visible::All, |vehicle| Visible::Only([vehicle].into())),
             since: who.since,
             expires: who.expires,
-            token_id,
+            token_id: who.token_id,
         })
     }
 
-    fn is_revoked(&self, token_id: &str) -> bool {
-        self.revoked.read().unwrap_or_else(PoisonError::into_inner).contains(token_id)
+    fn is_revoked(&self, who: &Principal) -> bool {
+        // Customers have come by a share link, which names its tokens itself and has an end of its own.
+        who.role != Role::Customer && self.verifier.revoked().contains(&who.token_id)
     }
 }
 
@@ -141,7 +143,10 @@ mod tests {
         let anna = door.admit(&token(&signer, Some("7")), NOW).expect("let in");
         assert!(anna.role == Role::Dispatcher && anna.visible == Visible::All && anna.may("fleet:view"));
         let nameless = door.admit(&token(&signer, None), NOW).expect("let in").token_id;
-        door.revoke([anna.token_id, nameless]);
+        assert!(!door.is_revoked(&anna));
+        door.verifier.revoked().hear([anna.token_id.clone(), nameless]);
+        assert!(door.is_revoked(&anna));
+        assert!(!door.is_revoked(&Principal { role: Role::Customer, ..anna }), "a link of the same name");
         assert_eq!(door.admit(&token(&signer, Some("7")), NOW), Err(Denied::Revoked));
         assert_eq!(door.admit(&token(&signer, None), NOW), Err(Denied::Revoked));
         assert_eq!(door.admit("nonsense", NOW), Err(Denied::Invalid));

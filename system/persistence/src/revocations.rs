@@ -1,4 +1,4 @@
-//! The tool that tells gateways which certificates are believed no longer.
+//! The tool that tells gateways and hubs which certificates and tokens are believed no longer.
 
 use std::sync::Arc;
 

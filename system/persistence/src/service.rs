@@ -112,7 +112,7 @@ impl Persistence {
         self
     }
 
-    /// Offers the list of revoked certificates, to gateways.
+    /// Offers the list of revoked certificates and tokens, to gateways and hubs.
     #[must_use]
     pub fn with_revocations(mut self, revoking: Arc<dyn Revoking>) -> Self {
         self.offers.revoking = Some(revoking);
@@ -170,6 +170,7 @@ fn agent(env: &Env, inbox: Inbox, drain: Duration, offers: &Offers, board: Board
     let policy = Policy::deny_all()
         .allow(NodeKind::Gateway, "PersistenceService.record")
         .allow(NodeKind::Gateway, "PersistenceService.revocations")
+        .allow(NodeKind::Hub, "PersistenceService.revocations")
         .allow(NodeKind::Gateway, "PersistenceService.downlink.")
         .allow(NodeKind::Hub, "PersistenceService.history.")
         .allow(NodeKind::Hub, "PersistenceService.orders.")

@@ -175,7 +175,7 @@ impl MemoryStore {
         self.lock().desk.log().to_vec()
     }
 
-    /// Believes the certificate of this serial number no longer.
+    /// Believes the certificate of this serial number, or the token of this name after `token:`, no longer.
     pub fn revoke(&self, serial: &str) {
         let mut state = self.lock();
         if !state.revoked.iter().any(|there| there == serial) {

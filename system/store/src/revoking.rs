@@ -1,13 +1,14 @@
-//! Certificates that are believed no longer, apart from any database.
+//! Certificates and tokens that are believed no longer, apart from any database.
 
 use crate::history::Answer;
 
-/// A certificate that is believed no longer.
+/// A certificate or a token that is believed no longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoked {
     /// Rises with each.
     pub version: u64,
-    /// Serial number that its CA gave it: hexadecimal, lower case, without leading zeros.
+    /// Serial number that its CA gave a certificate: hexadecimal, lower case, without leading zeros; or `token:` and what a token is
+    /// called.
     pub serial: String,
 }
 

@@ -7,9 +7,10 @@ use drover_quic::Principal;
 use serde_json::json;
 use tracing::info;
 
-use super::{checked, expect_name, news, prepare, run};
+use super::{checked, expect_name, keep_reading, news, prepare, read_revoked, run};
 use crate::cli::ServiceArgs;
 use crate::config::{self, Loaded, usage};
+use crate::pki::RevokedList;
 use crate::{Stop, door, shown};
 
 pub(crate) fn hub(args: &ServiceArgs) -> Result<(), Stop> {
@@ -26,6 +27,9 @@ pub(crate) fn hub(args: &ServiceArgs) -> Result<(), Stop> {
     let wrong_site = |problem: String| usage(path, &format!("[site]: {problem}"));
     let certificate = shown::Source::of(&loaded.site).map_err(wrong_site)?;
     let site = door::site(&loaded.site, &loaded.access).map_err(wrong_site)?;
+    if let Some(file) = &loaded.revoked {
+        read_revoked(file).map_err(|problem| usage(path, &format!("[tls]: revoked: {problem}")))?;
+    }
     if args.check_config {
         return checked(path);
     }
@@ -36,8 +40,15 @@ pub(crate) fn hub(args: &ServiceArgs) -> Result<(), Stop> {
         requests_burst: loaded.site.requests_burst,
         ..drover_api::Config::default()
     };
-    let Loaded { process, service, cluster, identity, trust, .. } = loaded;
+    let Loaded { process, service, cluster, identity, trust, revoked: file, .. } = loaded;
     run(&process, &args.placement, identity.principal(), |env, cancel, admin| async move {
+        if let Some(file) = file {
+            // Before the first client is taken.
+            let revoked = verifier.revoked();
+            let take = move |list: RevokedList| revoked.set_listed(list.tokens);
+            take(read_revoked(&file)?);
+            drop(env.spawn("hub.revoked_file", keep_reading(file, take)));
+        }
         let door = Arc::new(drover_hub::Tokens::new(verifier.clone(), tickets.clone()));
         let is_public = certificate.is_public();
         let needs_certificate = is_public || service.quic.is_some();

@@ -45,8 +45,8 @@ impl Door for Tokens {
         })
     }
 
-    fn is_revoked(&self, token_id: &str) -> bool {
-        token_id == "viewer"
+    fn is_revoked(&self, who: &Principal) -> bool {
+        who.token_id == "viewer"
     }
 }
 

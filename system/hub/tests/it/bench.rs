@@ -53,7 +53,7 @@ impl Door for Tokens {
         })
     }
 
-    fn is_revoked(&self, _: &str) -> bool {
+    fn is_revoked(&self, _: &Principal) -> bool {
         false
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use drover_api::Config as ApiConfig;
@@ -13,18 +14,23 @@ use drover_model::{NodeKind, NodeName};
 use drover_persistence::Persistence;
 use drover_quic::{Ca, Principal};
 use drover_store::MemoryStore;
+use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Empty};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::timeout;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
-use crate::platform::ANY;
+use crate::platform::{ANY, PATIENCE};
 
 struct Place {
     hub: SocketAddr,
     dispatcher: String,
+    store: MemoryStore,
     env: Env,
     _folder: TempDir,
 }
@@ -38,11 +44,12 @@ impl Place {
         let ca = Ca::new(&seeds, env.wall()).expect("a CA");
         let trust = ca.trust().expect("a root");
         let identity = |kind| ca.issue(&Principal::service(kind, 0), &seeds).expect("a certificate");
-        let store = Arc::new(MemoryStore::new());
+        let memory = MemoryStore::new();
+        let store = Arc::new(memory.clone());
         let config = drover_persistence::Config { listen: ANY, ..Default::default() };
         let own = identity(NodeKind::Persistence);
         let agent = Persistence::bind(env.clone(), config, &own, &trust, store.clone()).expect("an agent");
-        let agent = agent.with_history(store.clone()).with_orders(store);
+        let agent = agent.with_history(store.clone()).with_orders(store.clone()).with_revocations(store);
         let addr = agent.local_addr().expect("an address");
         drop(env.spawn("agent", async move { agent.run(CancellationToken::new()).await }));
 
@@ -58,14 +65,24 @@ impl Place {
             exp: now + 600,
             nbf: None,
             aud: None,
-            jti: None,
+            jti: Some("annas".to_owned()),
             scope: None,
             tenant: Some("north".to_owned()),
             role: Some("dispatcher".to_owned()),
             vehicle: None,
         });
         let persistence = vec![Peer { node: NodeName::new(NodeKind::Persistence, 0), addr }];
-        let config = Config { listen: ANY, bus_listen: ANY, bus_bind: ANY, persistence, ..Config::default() };
+        let config = Config {
+            listen: ANY,
+            bus_listen: ANY,
+            bus_bind: ANY,
+            persistence,
+            // Sessions are looked at as often as the shorter of these two says.
+            handshake_max: Duration::from_millis(500),
+            slow_max: Duration::from_millis(500),
+            revocation_interval: Duration::from_millis(20),
+            ..Config::default()
+        };
         let door = Arc::new(Tokens::new(verifier.clone(), None));
         let hub =
             Hub::bind(env.clone(), config, &identity(NodeKind::Hub), &trust, door).await.expect("a hub");
@@ -73,7 +90,7 @@ impl Place {
         let hub = hub.with_site(verifier, None, ApiConfig::default(), site);
         let addr = hub.local_addr().expect("an address");
         drop(env.spawn("hub", async move { hub.run(CancellationToken::new()).await }));
-        Self { hub: addr, dispatcher, env, _folder: folder }
+        Self { hub: addr, dispatcher, store: memory, env, _folder: folder }
     }
 
     async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
@@ -160,4 +177,34 @@ async fn the_api_knows_who_asks_and_pages_know_the_place() {
     assert_eq!((streets.status(), header(&streets, "content-encoding")), (StatusCode::OK, "gzip"));
     assert_eq!(place.get("/tiles/14/1/1.mvt", &[]).await.status(), StatusCode::NO_CONTENT);
     assert_eq!(place.get("/live-map", &[]).await.status(), StatusCode::UPGRADE_REQUIRED);
+}
+
+#[tokio::test]
+async fn a_token_that_is_taken_back_opens_nothing_and_ends_what_it_had_opened() {
+    let place = Place::open().await;
+    let bearer = format!("Bearer {}", place.dispatcher);
+    let asked = async || place.get("/api/v1/orders", &[("authorization", &bearer)]).await;
+    assert_eq!(asked().await.status(), StatusCode::OK);
+    let stream = place.env.connect(place.hub).await.expect("connected");
+    let (mut map, _) = client_async("ws://hub/live-map", stream).await.expect("a session");
+    let hello = format!(r#"{{"action":"AUTHENTICATE","token":"{}"}}"#, place.dispatcher);
+    map.send(Message::text(hello)).await.expect("sent");
+    let welcome = map.next().await.expect("an answer").expect("a message");
+    assert!(welcome.to_text().is_ok_and(|text| text.contains("\"welcome\"")), "{welcome:?}");
+
+    place.store.revoke("token:somebody-elses");
+    place.store.revoke("token:annas");
+    let ended = timeout(PATIENCE, async {
+        loop {
+            match map.next().await.expect("a goodbye").expect("a message") {
+                Message::Close(frame) => return frame.map(|frame| u16::from(frame.code)),
+                _ => continue,
+            }
+        }
+    });
+    assert_eq!(ended.await.expect("in time"), Some(4403));
+    let refused = asked().await;
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    let problem: Value = serde_json::from_slice(refused.body()).expect("a problem");
+    assert_eq!(problem["code"], "revoked", "{problem}");
 }

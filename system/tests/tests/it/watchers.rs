@@ -49,7 +49,7 @@ impl Door for Open {
         })
     }
 
-    fn is_revoked(&self, _: &str) -> bool {
+    fn is_revoked(&self, _: &Principal) -> bool {
         false
     }
 }
