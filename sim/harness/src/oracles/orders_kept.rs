@@ -205,6 +205,7 @@ fn step_of(command: &Command) -> Step {
         | Action::ShareOrder { .. }
         | Action::RevokeShareLink { .. }
         | Action::DrawGeofence { .. }
+        | Action::ChangeGeofence { .. }
         | Action::RemoveGeofence { .. }
         | Action::PlanRoute { .. }
         | Action::ChangeRoute { .. } => Step::Apart,

@@ -128,10 +128,12 @@ impl Desk {
                     false => Verdict::Applied,
                 }
             }
-            Action::RemoveGeofence { geofence } => match self.geofences.contains_key(&(tenant, *geofence)) {
-                true => Verdict::Applied,
-                false => Verdict::Missing,
-            },
+            Action::ChangeGeofence { geofence, .. } | Action::RemoveGeofence { geofence } => {
+                match self.geofences.contains_key(&(tenant, *geofence)) {
+                    true => Verdict::Applied,
+                    false => Verdict::Missing,
+                }
+            }
             Action::PlanRoute { route, version, .. } => {
                 let newer = (tenant, *route, *version)..=(tenant, *route, u32::MAX);
                 if self.routes.range(newer).next().is_some() { Verdict::Exists } else { Verdict::Applied }
@@ -254,6 +256,12 @@ impl Desk {
             Action::DrawGeofence { geofence, title, corners } => {
                 let drawn = Geofence { id: *geofence, title: title.clone(), corners: corners.clone() };
                 self.geofences.insert((tenant, *geofence), drawn);
+            }
+            Action::ChangeGeofence { geofence, title, corners } => {
+                if let Some(area) = self.geofences.get_mut(&(tenant, *geofence)) {
+                    area.title = title.clone().unwrap_or_else(|| std::mem::take(&mut area.title));
+                    area.corners = corners.clone().unwrap_or_else(|| std::mem::take(&mut area.corners));
+                }
             }
             Action::RemoveGeofence { geofence } => drop(self.geofences.remove(&(tenant, *geofence))),
             Action::PlanRoute { route, version, vehicle, stops, path, reason } => {

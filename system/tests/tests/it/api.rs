@@ -389,6 +389,50 @@ async fn an_area_is_drawn_listed_and_forgotten() {
 }
 
 #[tokio::test]
+async fn an_area_that_is_changed_stays_the_same_area_and_others_can_not_change_it() {
+    let office = Office::open();
+    let dispatcher = office.token("north", "dispatcher", None);
+    let polygon = |east: f64| json!({ "type": "Polygon", "coordinates": [[[24.9, 60.1], [east, 60.1], [east, 60.2], [24.9, 60.1]]] });
+    let area = json!({ "type": "Feature", "properties": { "name": "harbour" }, "geometry": polygon(25.0) });
+    let (_, drawn) = office.post("/api/v1/geofences", &dispatcher, 1, area).await;
+    let path = format!("/api/v1/geofences/{}", drawn["id"].as_str().expect("an identity"));
+    let put = async |token: &str, key, body: Value| office.say(Method::PUT, &path, token, key, &body).await;
+    let renamed = json!({ "properties": { "name": "port" } });
+    for repeat in ["first", "again"] {
+        let (status, now) = put(&dispatcher, Some(2), renamed.clone()).await;
+        let expected = json!({ "type": "Feature", "id": drawn["id"], "properties": { "name": "port" }, "geometry": polygon(25.0) });
+        assert_eq!((status, now), (200, expected), "{repeat}: the ring stays");
+    }
+    let (status, now) = put(&dispatcher, Some(3), json!({ "geometry": polygon(26.0) })).await;
+    assert_eq!((status, &now["properties"]["name"], &now["geometry"]), (200, &json!("port"), &polygon(26.0)));
+    let (_, list) = office.get("/api/v1/geofences", &dispatcher).await;
+    assert_eq!(list["items"], json!([now]), "one area, with the identity that it had");
+    let (_, feed) = office.get("/api/v1/changes", &dispatcher).await;
+    let told: Vec<_> =
+        feed["items"].as_array().expect("items").iter().map(|item| (&item["id"], &item["name"])).collect();
+    let id = &drawn["id"];
+    assert_eq!(told, [(id, &json!("harbour")), (id, &json!("port")), (id, &Value::Null)]);
+    for (key, body, expected) in [
+        (Some(4), json!({}), "an area is changed in its title, its corners or both: neither is given"),
+        (Some(5), json!({ "properties": { "name": 5 } }), "properties.name of 5: it is a text"),
+        (
+            Some(6),
+            json!({ "geometry": { "type": "Point", "coordinates": [1, 2] } }),
+            "geometry: \"Point\" is no Polygon",
+        ),
+    ] {
+        let (status, problem) = put(&dispatcher, key, body).await;
+        assert_eq!((status, &problem["detail"]), (400, &json!(expected)));
+    }
+    assert_eq!(put(&dispatcher, None, renamed.clone()).await.0, 400, "a change has a key");
+    let of = |tenant, role| office.token(tenant, role, None);
+    assert_eq!(put(&of("south", "dispatcher"), Some(7), renamed.clone()).await.0, 404);
+    assert_eq!(put(&of("north", "viewer"), Some(8), renamed.clone()).await.0, 403);
+    assert_eq!(office.say(Method::DELETE, &path, &dispatcher, Some(9), &Value::Null).await.0, 200);
+    assert_eq!(put(&dispatcher, Some(10), renamed).await.0, 404, "what is gone stays so");
+}
+
+#[tokio::test]
 async fn whoever_asks_too_often_or_guesses_is_told_when_to_come_back() {
     let office = Office::open_with(Config { requests_per_s: 1, requests_burst: 1, ..Config::default() });
     let (anna, ben) = (office.token("north", "dispatcher", None), office.token("north", "viewer", None));

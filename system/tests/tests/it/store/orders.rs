@@ -89,6 +89,10 @@ fn any_other_action() -> impl Strategy<Value = Action> {
     let draw = (id(), "[a-z']{0,4}", vec(place(), 2..5)).prop_map(|(geofence, title, corners)| {
         Action::DrawGeofence { geofence: GeofenceId::from_bits(geofence), title, corners }
     });
+    let title = option::of("[a-z']{0,4}");
+    let redraw = (id(), title, option::of(vec(place(), 2..5))).prop_map(|(geofence, title, corners)| {
+        Action::ChangeGeofence { geofence: GeofenceId::from_bits(geofence), title, corners }
+    });
     let remove =
         id().prop_map(|geofence| Action::RemoveGeofence { geofence: GeofenceId::from_bits(geofence) });
     let vehicle = select(vec![van("V"), van("TRUCK-042")]);
@@ -110,7 +114,7 @@ fn any_other_action() -> impl Strategy<Value = Action> {
             to,
         },
     );
-    prop_oneof![2 => share, 1 => revoke, 2 => draw, 1 => remove, 3 => plan, 4 => change, 4 => any_passage()]
+    prop_oneof![2 => share, 1 => revoke, 2 => draw, 2 => redraw, 1 => remove, 3 => plan, 4 => change, 4 => any_passage()]
 }
 
 /// What trackers say, in any order, of things that are theirs and of others.
