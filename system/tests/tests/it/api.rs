@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod audit;
+mod lists;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -44,6 +45,8 @@ struct Office {
     api: Api,
     signer: Signer,
     env: Env,
+    /// What its agent has.
+    store: MemoryStore,
     _folder: TempDir,
 }
 
@@ -69,8 +72,10 @@ impl Office {
         let tickets = Tickets::new(Signer::from_seed([2; 32])).expect("a key");
         let config = Config { public_url: "https://map.example.com/".to_owned(), ..config };
         let verifier = Arc::new(Verifier::new(vec![issuer]));
-        let api = Api::new(env.clone(), pool(&env), verifier, Some(Arc::new(tickets)), fleet, config);
-        Self { api, signer, env, _folder: folder }
+        let store = MemoryStore::new();
+        let pool = pool(&env, &store);
+        let api = Api::new(env.clone(), pool, verifier, Some(Arc::new(tickets)), fleet, config);
+        Self { api, signer, env, store, _folder: folder }
     }
 
     fn token(&self, tenant: &str, role: &str, vehicle: Option<&str>) -> String {
@@ -143,13 +148,13 @@ impl Office {
 }
 
 /// A hub's way to an agent whose store is in memory.
-fn pool(env: &Env) -> Pool {
+fn pool(env: &Env, store: &MemoryStore) -> Pool {
     let seeds = SeedTree::from_number(7);
     let ca = Ca::new(&seeds, env.wall()).expect("a CA");
     let trust = ca.trust().expect("a root");
     let identity = |kind| ca.issue(&Principal::service(kind, 0), &seeds).expect("a certificate");
     let config = drover_persistence::Config { listen: ANY, ..Default::default() };
-    let store = Arc::new(MemoryStore::new());
+    let store = Arc::new(store.clone());
     let own = identity(NodeKind::Persistence);
     let agent = Persistence::bind(env.clone(), config, &own, &trust, store.clone()).expect("an agent");
     let agent = agent.with_history(store.clone()).with_orders(store.clone()).with_trail(store);
