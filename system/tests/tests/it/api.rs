@@ -435,6 +435,23 @@ async fn an_area_that_is_changed_stays_the_same_area_and_others_can_not_change_i
     assert_eq!(put(&of("north", "viewer"), Some(8), renamed.clone()).await.0, 403);
     assert_eq!(office.say(Method::DELETE, &path, &dispatcher, Some(9), &Value::Null).await.0, 200);
     assert_eq!(put(&dispatcher, Some(10), renamed).await.0, 404, "what is gone stays so");
+    let stop = CancellationToken::new();
+    stop.cancel();
+    office.api.clone().keep_notes(stop).await;
+    let (_, noted) =
+        office.get(&format!("/api/v1/audit?subject={}", id.as_str().expect("a text")), &dispatcher).await;
+    let noted =
+        noted["items"].as_array().expect("items").iter().map(|note| (&note["action"], &note["outcome"]));
+    let said: Vec<String> =
+        noted.map(|(action, outcome)| format!("{action} {outcome}").replace('"', "")).collect();
+    let changes = ["applied"; 3].map(|outcome| format!("change_geofence {outcome}"));
+    let expected = [
+        ["change_geofence missing".to_owned(), "remove_geofence applied".to_owned()].as_slice(),
+        &changes,
+        &["draw_geofence applied".to_owned()],
+    ]
+    .concat();
+    assert_eq!(said, expected, "of this tenant alone, newest first");
 }
 
 #[tokio::test]
