@@ -134,6 +134,13 @@ on('POST', '/geofences', 'orders:write', ({ world, body }) => {
   world.desk.fences.set(fence.id, fence)
   return fence
 })
+on('PUT', '/geofences/([^/]+)', 'orders:write', ({ world, parts, body, key }) => world.desk.once(key, () => {
+  const before = world.desk.fences.get(parts[0]) ?? refuse(404, 'Not found', `there is no geofence ${parts[0]}`)
+  const fence = { ...before, properties: { name: body.properties?.name ?? before.properties.name }, geometry: body.geometry ?? before.geometry }
+  world.desk.fences.set(fence.id, fence)
+  world.desk.tell('geofence', { id: fence.id, name: fence.properties.name })
+  return fence
+}))
 on('DELETE', '/geofences/([^/]+)', 'orders:write', ({ world, parts }) => {
   if (!world.desk.fences.delete(parts[0])) refuse(404, 'Not found', `there is no geofence ${parts[0]}`)
   return { id: parts[0], removed: true }

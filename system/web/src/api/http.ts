@@ -93,6 +93,11 @@ export class Api {
     return this.change('/geofences', { type: 'Feature', properties: { name }, geometry: { type: 'Polygon', coordinates: [ringOf(corners)] } })
   }
 
+  /** It stays the same area: its visits are those of the new ring. */
+  changeGeofence(id: string, name: string, corners: readonly LonLat[]): Promise<Geofence> {
+    return this.change(`/geofences/${id}`, { type: 'Feature', properties: { name }, geometry: { type: 'Polygon', coordinates: [ringOf(corners)] } }, newKey(), 'PUT')
+  }
+
   async visits(geofence: string, fromMs: number, untilMs: number): Promise<AreaVisit[]> {
     return (await this.call<Page<AreaVisit>>('GET', `/visits?geofence=${geofence}&${span(fromMs, untilMs)}`)).items
   }
@@ -143,8 +148,8 @@ export class Api {
     return this.call('GET', `/changes?since=${encodeURIComponent(since)}&wait_s=0`)
   }
 
-  private change<T>(path: string, body: unknown, key = newKey()): Promise<T> {
-    return this.call('POST', path, body, { 'Idempotency-Key': key })
+  private change<T>(path: string, body: unknown, key = newKey(), method = 'POST'): Promise<T> {
+    return this.call(method, path, body, { 'Idempotency-Key': key })
   }
 
   /** A list page by page, up to `most` items. */
