@@ -56,6 +56,14 @@ impl Query {
         }
     }
 
+    /// The entry that a page begins after, as [`cursor`] wrote it: its time in microseconds, and its identity.
+    pub(crate) fn place<T: FromStr>(&self) -> Result<Option<(u64, T)>, Problem> {
+        let Some(text) = self.text("cursor") else { return Ok(None) };
+        let place = text.split_once('.').and_then(|(at, id)| Some((at.parse().ok()?, id.parse().ok()?)));
+        let wrong = || Problem::bad(format!("cursor of {text:?}: it is the next of the page before"));
+        Ok(Some(place.ok_or_else(wrong)?))
+    }
+
     /// From when to before when.
     pub(crate) fn span(&self) -> Result<(u64, u64), Problem> {
         let (from, until) = (self.need::<WallTime>("from")?, self.need::<WallTime>("until")?);
@@ -64,6 +72,11 @@ impl Query {
         }
         Ok((micros("from", from)?, micros("until", until)?))
     }
+}
+
+/// The place behind an entry of a list that goes by time.
+pub(crate) fn cursor(at_us: Option<u64>, id: Option<&str>) -> Option<String> {
+    Some(format!("{}.{}", at_us?, id?))
 }
 
 pub(crate) fn parsed<T: FromStr<Err: Display>>(name: &str, text: &str) -> Result<T, Problem> {

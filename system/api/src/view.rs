@@ -105,7 +105,9 @@ pub(crate) const fn kind_of(action: &Action) -> &'static str {
         Action::ChangeStop { .. } => "stop",
         Action::SendMessage { .. } | Action::ChangeMessage { .. } | Action::PassMessage { .. } => "message",
         Action::ShareOrder { .. } | Action::RevokeShareLink { .. } => "share_link",
-        Action::DrawGeofence { .. } | Action::RemoveGeofence { .. } => "geofence",
+        Action::DrawGeofence { .. } | Action::ChangeGeofence { .. } | Action::RemoveGeofence { .. } => {
+            "geofence"
+        }
         Action::PlanRoute { .. } | Action::ChangeRoute { .. } | Action::PassRoute { .. } => "route",
     }
 }
@@ -145,6 +147,10 @@ pub(crate) fn change(info: &ChangeInfo, action: &Action) -> Value {
         }
         Action::RevokeShareLink { link } => json!({ "id": link, "revoked": at }),
         Action::DrawGeofence { geofence, title, .. } => json!({ "id": geofence, "name": title }),
+        Action::ChangeGeofence { geofence, title: Some(title), .. } => {
+            json!({ "id": geofence, "name": title, "changed": at })
+        }
+        Action::ChangeGeofence { geofence, title: None, .. } => json!({ "id": geofence, "changed": at }),
         Action::RemoveGeofence { geofence } => json!({ "id": geofence, "removed": at }),
         Action::PlanRoute { route, version, vehicle, stops, reason, .. } => json!({
             "id": route, "revision": version, "vehicle": vehicle, "stops": stops, "reason": reason, "state": "queued",
@@ -183,6 +189,7 @@ pub fn event(info: &ChangeInfo) -> Option<(Value, Option<VehicleId>)> {
         | Action::ShareOrder { .. }
         | Action::RevokeShareLink { .. }
         | Action::DrawGeofence { .. }
+        | Action::ChangeGeofence { .. }
         | Action::RemoveGeofence { .. }
         | Action::ChangeRoute { .. } => None,
     };

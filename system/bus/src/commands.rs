@@ -4,8 +4,8 @@ use drover_model::orders::{Action, Command, NewStop, PassageState};
 use drover_model::{Position, VehicleId, WallTime};
 
 use crate::desk::{
-    ChangeRoute, DrawGeofence, Ending, GeofenceDraft, PlanRoute, RemoveGeofence, RevokeShareLink,
-    RouteChange, RouteDraft, ShareLinkDraft, ShareOrder,
+    ChangeGeofence, ChangeRoute, DrawGeofence, Ending, GeofenceDraft, PlanRoute, RemoveGeofence,
+    RevokeShareLink, RouteChange, RouteDraft, ShareLinkDraft, ShareOrder,
 };
 use crate::downlink::{PassageReport, ReportPassage};
 use crate::history::Corner;
@@ -97,6 +97,16 @@ pub async fn carry_out(
                 corners: corners.iter().map(corner).collect(),
             };
             pool.call::<DrawGeofence>(route, &draft, options).await
+        }
+        Action::ChangeGeofence { geofence, title, corners } => {
+            let draft = GeofenceDraft {
+                tenant: wish.tenant,
+                command_id: wish.id,
+                geofence_id: Some(geofence.to_string()),
+                title: title.clone(),
+                corners: corners.iter().flatten().map(corner).collect(),
+            };
+            pool.call::<ChangeGeofence>(route, &draft, options).await
         }
         Action::RemoveGeofence { geofence } => {
             pool.call::<RemoveGeofence>(route, &wish.ending(geofence.to_string()), options).await

@@ -50,7 +50,7 @@ message! {
     } &[]
 }
 
-/// An area that is to get a name.
+/// An area that is to get a name, or, as one that is there, another name or other corners.
 #[derive(Clone, PartialEq, Message, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GeofenceDraft {
@@ -63,10 +63,10 @@ pub struct GeofenceDraft {
     /// Identity of the area.
     #[prost(string, optional, tag = "3")]
     pub geofence_id: Option<String>,
-    /// Its name.
+    /// Its name; of one that is changed: as it was without it.
     #[prost(string, optional, tag = "4")]
     pub title: Option<String>,
-    /// Three at least, without crossing lines; it is closed by itself.
+    /// Three at least, without crossing lines; it is closed by itself. Of one that is changed: as they were if there are none.
     #[prost(message, repeated, tag = "5")]
     pub corners: Vec<Corner>,
 }
@@ -317,6 +317,13 @@ tool!(
     "Links of an order, or the one with a secret."
 );
 tool!(DrawGeofence, "drawGeofence", GeofenceDraft, CommandResult, "Gives an area a name.");
+tool!(
+    ChangeGeofence,
+    "changeGeofence",
+    GeofenceDraft,
+    CommandResult,
+    "Gives an area another name, other corners, or both; it stays the same area."
+);
 tool!(RemoveGeofence, "removeGeofence", Ending, CommandResult, "Forgets an area that has a name.");
 tool!(FindGeofences, "geofences", GeofenceQuery, GeofenceList, "Areas that have a name.");
 tool!(

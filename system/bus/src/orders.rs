@@ -108,22 +108,41 @@ message! {
     } &[]
 }
 
-message! {
-    /// Which orders.
-    OrderQuery {
-        /// Whose.
-        tenant: String = string "1",
-        /// Only those of this vehicle.
-        vehicle_id: String = string "2",
-        /// Only those that are planned, assigned or under way.
-        open: bool = bool "3",
-        /// Only this one.
-        order_id: String = string "4",
-        /// Only those whose identity comes after it.
-        after: String = string "5",
-        /// The first so many, without a word on whether there are more; all without it, and an error if they are too many.
-        orders_max: u32 = uint32 "6",
-    } &[(6, drover_wire::Kind::Uint32)]
+/// Which orders.
+#[derive(Clone, PartialEq, Eq, Message, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OrderQuery {
+    /// Whose.
+    #[prost(string, optional, tag = "1")]
+    pub tenant: Option<String>,
+    /// Only those of this vehicle.
+    #[prost(string, optional, tag = "2")]
+    pub vehicle_id: Option<String>,
+    /// Only those that are planned, assigned or under way.
+    #[prost(bool, optional, tag = "3")]
+    pub open: Option<bool>,
+    /// Only this one.
+    #[prost(string, optional, tag = "4")]
+    pub order_id: Option<String>,
+    /// Only those whose identity comes after it.
+    #[prost(string, optional, tag = "5")]
+    pub after: Option<String>,
+    /// The first so many, without a word on whether there are more; all without it, and an error if they are too many.
+    #[prost(uint32, optional, tag = "6")]
+    pub orders_max: Option<u32>,
+    /// Only those in this state.
+    #[prost(string, optional, tag = "7")]
+    pub state: Option<String>,
+    /// Only these, [`ROWS_MAX`](crate::history::ROWS_MAX) at most; all if there are none.
+    #[prost(string, repeated, tag = "8")]
+    pub order_ids: Vec<String>,
+    /// Only those to which these stops belong, [`ROWS_MAX`](crate::history::ROWS_MAX) at most; all if there are none.
+    #[prost(string, repeated, tag = "9")]
+    pub stop_ids: Vec<String>,
+}
+
+impl Iibin for OrderQuery {
+    const SCHEMA: &'static Schema = &schema(&[(6, Kind::Uint32)]);
 }
 
 message! {
@@ -177,14 +196,35 @@ impl Iibin for OrderInfo {
     const SCHEMA: &'static Schema = &schema(&[(5, Kind::Messages(StopInfo::SCHEMA, STOPS_MAX))]);
 }
 
-message! {
-    /// Messages of which vehicle.
-    MessageQuery {
-        /// Whose vehicle.
-        tenant: String = string "1",
-        /// Which one; all without it.
-        vehicle_id: String = string "2",
-    } &[]
+/// Which messages.
+#[derive(Clone, PartialEq, Eq, Message, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MessageQuery {
+    /// Whose vehicle.
+    #[prost(string, optional, tag = "1")]
+    pub tenant: Option<String>,
+    /// Which one; all without it.
+    #[prost(string, optional, tag = "2")]
+    pub vehicle_id: Option<String>,
+    /// Only these, [`ROWS_MAX`](crate::history::ROWS_MAX) at most; all if there are none.
+    #[prost(string, repeated, tag = "3")]
+    pub message_ids: Vec<String>,
+    /// The newest first, not the oldest.
+    #[prost(bool, optional, tag = "4")]
+    pub newest_first: Option<bool>,
+    /// Only those after this one in the order of the answer: when it was sent, and its identity.
+    #[prost(uint64, optional, tag = "5")]
+    pub after_us: Option<u64>,
+    /// See `after_us`.
+    #[prost(string, optional, tag = "6")]
+    pub after_id: Option<String>,
+    /// The first so many, without a word on whether there are more; all without it, and an error if they are too many.
+    #[prost(uint32, optional, tag = "7")]
+    pub messages_max: Option<u32>,
+}
+
+impl Iibin for MessageQuery {
+    const SCHEMA: &'static Schema = &schema(&[(7, Kind::Uint32)]);
 }
 
 message! {
@@ -222,7 +262,7 @@ list! {
     OrderList, orders: OrderInfo
 }
 list! {
-    /// Messages, by their identity.
+    /// Messages in the order in which they were sent; those of one moment by their identity.
     MessageList, messages: MessageInfo
 }
 

@@ -64,6 +64,8 @@ message! {
         action: String = string "5",
         /// So many at most; 1000 without it.
         entries_max: u32 = uint32 "6",
+        /// Only those of what was done to this.
+        subject: String = string "7",
     } &[(6, drover_wire::Kind::Uint32)]
 }
 

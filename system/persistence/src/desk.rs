@@ -1,10 +1,11 @@
 //! The tools of share links, areas, routes and the feed of changes.
 
 use drover_bus::desk::{
-    CHANGES_MAX, ChangeInfo, ChangeList, ChangeQuery, ChangeRoute, Changes, DrawGeofence, Ending,
-    FindGeofences, FindRoutes, FindShareLinks, GeofenceDraft, GeofenceInfo, GeofenceList, GeofenceQuery,
-    PlanRoute, ROUTES_MAX, RemoveGeofence, RevokeShareLink, RouteChange, RouteDraft, RouteInfo, RouteList,
-    RouteQuery, ShareLinkDraft, ShareLinkInfo, ShareLinkList, ShareLinkQuery, ShareOrder,
+    CHANGES_MAX, ChangeGeofence, ChangeInfo, ChangeList, ChangeQuery, ChangeRoute, Changes, DrawGeofence,
+    Ending, FindGeofences, FindRoutes, FindShareLinks, GeofenceDraft, GeofenceInfo, GeofenceList,
+    GeofenceQuery, PlanRoute, ROUTES_MAX, RemoveGeofence, RevokeShareLink, RouteChange, RouteDraft,
+    RouteInfo, RouteList, RouteQuery, ShareLinkDraft, ShareLinkInfo, ShareLinkList, ShareLinkQuery,
+    ShareOrder,
 };
 use drover_bus::history::{Corner, ROWS_MAX};
 use drover_bus::orders::CommandResult;
@@ -26,6 +27,7 @@ pub(crate) fn with_tools(agent: AgentBuilder, desk: &Desk) -> AgentBuilder {
         .tool::<RevokeShareLink, _, _>(on(desk, revoke))
         .tool::<FindShareLinks, _, _>(on(desk, share_links))
         .tool::<DrawGeofence, _, _>(on(desk, draw))
+        .tool::<ChangeGeofence, _, _>(on(desk, change_geofence))
         .tool::<RemoveGeofence, _, _>(on(desk, remove))
         .tool::<FindGeofences, _, _>(on(desk, geofences))
         .tool::<PlanRoute, _, _>(on(desk, plan))
@@ -77,6 +79,16 @@ async fn draw(desk: Desk, draft: GeofenceDraft) -> Result<CommandResult, CallErr
         geofence: parsed(draft.geofence_id.as_deref(), "geofence_id")?,
         title: draft.title.ok_or_else(|| missing("title"))?,
         corners: positions(&draft.corners)?,
+    };
+    desk.carry_out(draft.tenant, draft.command_id, action).await
+}
+
+async fn change_geofence(desk: Desk, draft: GeofenceDraft) -> Result<CommandResult, CallError> {
+    let corners = positions(&draft.corners)?;
+    let action = Action::ChangeGeofence {
+        geofence: parsed(draft.geofence_id.as_deref(), "geofence_id")?,
+        title: draft.title,
+        corners: Some(corners).filter(|corners| !corners.is_empty()),
     };
     desk.carry_out(draft.tenant, draft.command_id, action).await
 }

@@ -1,6 +1,8 @@
 //! The tools of orders: a wish from the bus, checked; the store's verdict.
 
+use std::fmt::Display;
 use std::future::Future;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use drover_bus::{AgentBuilder, CallContext, CallError};
 use drover_env::{Env, Value};
 use drover_model::orders::{Action, Command, Message, NewStop, Order, Passage, Stop, Verdict};
 use drover_model::{VehicleId, WallTime};
-use drover_store::{Orders, OrdersError, Outcome, Which};
+use drover_store::{Orders, OrdersError, Outcome, Which, WhichMessages};
 
 use crate::arguments::{micros, missing, parsed, place, tenant, time, vehicle};
 use crate::board::Board;
@@ -195,16 +197,32 @@ const fn for_tracker(action: &Action) -> Option<VehicleId> {
 async fn find(desk: Desk, query: OrderQuery) -> Result<OrderList, CallError> {
     let tenant = tenant(query.tenant.as_deref())?;
     let of = query.vehicle_id.as_deref().map(|name| vehicle(Some(name))).transpose()?;
-    let id = |text: &Option<String>, what| text.as_deref().map(|id| parsed(Some(id), what)).transpose();
     let which = Which {
         vehicle: of,
         open: query.open.unwrap_or_default(),
-        order: id(&query.order_id, "order_id")?,
-        after: id(&query.after, "after")?,
+        state: query.state.as_deref().map(|state| parsed(Some(state), "state")).transpose()?,
+        orders: ids(query.order_ids.iter().chain(&query.order_id), "order_ids")?,
+        stops: ids(query.stop_ids.iter(), "stop_ids")?,
+        after: query.after.as_deref().map(|id| parsed(Some(id), "after")).transpose()?,
         first: query.orders_max.map(|most| (most as usize).min(ROWS_MAX)),
     };
     let orders = desk.orders.orders(tenant, which, ROWS_MAX).await.map_err(away)?;
     Ok(OrderList { orders: orders.iter().map(order_info).collect() })
+}
+
+/// Identities that were asked for.
+fn ids<'a, T: FromStr<Err: Display>>(
+    named: impl Iterator<Item = &'a String>,
+    what: &str,
+) -> Result<Vec<T>, CallError> {
+    let ids: Vec<T> = named.map(|id| parsed(Some(id), what)).collect::<Result<_, _>>()?;
+    if ids.len() > ROWS_MAX {
+        return Err(CallError::BadArguments(format!(
+            "{what} has {} entries, at most {ROWS_MAX} may be",
+            ids.len()
+        )));
+    }
+    Ok(ids)
 }
 
 /// When it was over for a tracker: as was said, or by its own time if nothing ended it before.
@@ -216,7 +234,18 @@ pub(crate) fn over_at(passage: &Passage, expires: WallTime, now: WallTime) -> Op
 async fn messages(desk: Desk, query: MessageQuery) -> Result<MessageList, CallError> {
     let tenant = tenant(query.tenant.as_deref())?;
     let vehicle = query.vehicle_id.as_deref().map(|name| vehicle(Some(name))).transpose()?;
-    let messages = desk.orders.messages(tenant, vehicle, ROWS_MAX).await.map_err(away)?;
+    let after = match (query.after_us, query.after_id.as_deref()) {
+        (None, None) => None,
+        (at, id) => Some((time(at.ok_or_else(|| missing("after_us"))?), parsed(id, "after_id")?)),
+    };
+    let which = WhichMessages {
+        vehicle,
+        messages: ids(query.message_ids.iter(), "message_ids")?,
+        newest_first: query.newest_first.unwrap_or_default(),
+        after,
+        first: query.messages_max.map(|most| (most as usize).min(ROWS_MAX)),
+    };
+    let messages = desk.orders.messages(tenant, which, ROWS_MAX).await.map_err(away)?;
     let now = desk.env.wall();
     Ok(MessageList { messages: messages.iter().map(|message| message_info(message, now)).collect() })
 }

@@ -55,7 +55,7 @@ async fn read(trail: Arc<dyn Trail>, query: AuditQuery) -> Result<AuditList, Cal
         }
     };
     let limit = query.entries_max.map_or(NOTES_MAX, |most| (most as usize).min(NOTES_MAX));
-    let which = Noted { before, actor: query.actor, action: query.action };
+    let which = Noted { before, actor: query.actor, action: query.action, subject: query.subject };
     let found = trail.noted(whose, which, limit).await.map_err(away)?;
     let info = |entry: AuditEntry| AuditInfo {
         entry_id: Some(entry.id.to_string()),

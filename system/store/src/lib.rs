@@ -17,7 +17,7 @@ pub use history::{Answer, Area, Bounds, DailyTotal, History, HistoryError, Ring,
 #[cfg(feature = "bite")]
 pub use memory::Planted;
 pub use memory::{MemoryStore, Settled};
-pub use orders::{Orders, OrdersError, Outcome, Waiting, Which};
+pub use orders::{Orders, OrdersError, Outcome, Waiting, Which, WhichMessages};
 pub use revoking::{Revoked, Revoking};
 pub use row::{DeadLetter, Origin, OutboxEvent, Row, RowKey};
 pub use simplify::simplified;

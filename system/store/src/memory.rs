@@ -19,7 +19,7 @@ use crate::history::{Answer, HistoryError};
 use crate::row::{DeadLetter, OutboxEvent, Row, RowKey};
 use crate::{
     Orders, OrdersError, Outcome, Revoked, Revoking, RowOutcome, Store, StoreError, Transaction, Waiting,
-    Which,
+    Which, WhichMessages,
 };
 
 use desk::Desk;
@@ -154,7 +154,7 @@ impl MemoryStore {
         limit: usize,
     ) -> Result<Vec<Order>, HistoryError> {
         let first = which.first.unwrap_or(usize::MAX);
-        within(self.lock().desk.orders(tenant, which).take(first).cloned(), limit)
+        within(self.lock().desk.orders(tenant, &which).take(first).cloned(), limit)
     }
 
     /// As [`Orders::messages`], at once.
@@ -164,10 +164,11 @@ impl MemoryStore {
     pub fn messages_now(
         &self,
         tenant: TenantId,
-        vehicle: Option<VehicleId>,
+        which: WhichMessages,
         limit: usize,
     ) -> Result<Vec<Message>, HistoryError> {
-        within(self.lock().desk.messages(tenant, vehicle).cloned(), limit)
+        let first = which.first.unwrap_or(usize::MAX);
+        within(self.lock().desk.messages(tenant, &which).into_iter().take(first).cloned(), limit)
     }
 
     /// Every command that was carried out or refused, in that order.
@@ -232,8 +233,8 @@ impl Orders for MemoryStore {
         Box::pin(std::future::ready(self.orders_now(tenant, which, limit)))
     }
 
-    fn messages(&self, tenant: TenantId, vehicle: Option<VehicleId>, limit: usize) -> Answer<'_, Message> {
-        Box::pin(std::future::ready(self.messages_now(tenant, vehicle, limit)))
+    fn messages(&self, tenant: TenantId, which: WhichMessages, limit: usize) -> Answer<'_, Message> {
+        Box::pin(std::future::ready(self.messages_now(tenant, which, limit)))
     }
 
     fn share_links(&self, tenant: TenantId, order: OrderId, limit: usize) -> Answer<'_, ShareLink> {

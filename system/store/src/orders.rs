@@ -1,8 +1,10 @@
 //! What is asked of orders, stops, messages, routes, share links and areas, apart from any database.
 
 use drover_env::BoxFuture;
-use drover_model::orders::{Change, Command, Cursor, Geofence, Message, Order, Route, ShareLink, Verdict};
-use drover_model::{OrderId, ShareHash, TenantId, VehicleId, WallTime};
+use drover_model::orders::{
+    Change, Command, Cursor, Geofence, Message, Order, OrderState, Route, ShareLink, Verdict,
+};
+use drover_model::{MessageId, OrderId, ShareHash, StopId, TenantId, VehicleId, WallTime};
 
 use crate::history::Answer;
 
@@ -45,16 +47,35 @@ pub enum OrdersError {
 }
 
 /// Which orders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Which {
     /// Only those of this vehicle.
     pub vehicle: Option<VehicleId>,
     /// Only those that are planned, assigned or under way.
     pub open: bool,
-    /// Only this one.
-    pub order: Option<OrderId>,
+    /// Only those in this state.
+    pub state: Option<OrderState>,
+    /// Only these; all if there are none.
+    pub orders: Vec<OrderId>,
+    /// Only those to which these stops belong; all if there are none.
+    pub stops: Vec<StopId>,
     /// Only those whose identity comes after it.
     pub after: Option<OrderId>,
+    /// The first so many; all if `None`, and an error if they exceed the limit.
+    pub first: Option<usize>,
+}
+
+/// Which messages.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WhichMessages {
+    /// Only those from and to this vehicle.
+    pub vehicle: Option<VehicleId>,
+    /// Only these; all if there are none.
+    pub messages: Vec<MessageId>,
+    /// The newest first, not the oldest.
+    pub newest_first: bool,
+    /// Only those that come after it in this order: when it was made, and its identity.
+    pub after: Option<(WallTime, MessageId)>,
     /// The first so many; all if `None`, and an error if they exceed the limit.
     pub first: Option<usize>,
 }
@@ -107,8 +128,8 @@ pub trait Orders: Send + Sync {
     /// Orders with their stops, by their identity.
     fn orders(&self, tenant: TenantId, which: Which, limit: usize) -> Answer<'_, Order>;
 
-    /// Messages from and to a vehicle, or all, by their identity.
-    fn messages(&self, tenant: TenantId, vehicle: Option<VehicleId>, limit: usize) -> Answer<'_, Message>;
+    /// Messages in the order in which they were made; those of one moment by their identity.
+    fn messages(&self, tenant: TenantId, which: WhichMessages, limit: usize) -> Answer<'_, Message>;
 
     /// Share links of an order, by their identity.
     fn share_links(&self, tenant: TenantId, order: OrderId, limit: usize) -> Answer<'_, ShareLink>;

@@ -15,6 +15,8 @@ pub struct Noted {
     pub actor: Option<String>,
     /// Only those of this action.
     pub action: Option<String>,
+    /// Only those of what was done to this.
+    pub subject: Option<String>,
 }
 
 /// A store that keeps notes of who did what.

@@ -6,7 +6,7 @@ import { arrivals, expectedAt } from './foretold.mjs'
 import { days, trips, visits } from './past.mjs'
 import { feature } from './session.mjs'
 
-const DISPATCHER = ['map:view', 'route:read', 'fleet:view', 'orders:write', 'messages:write', 'share:write']
+const DISPATCHER = ['map:view', 'route:read', 'fleet:view', 'orders:write', 'messages:write', 'share:write', 'audit:read']
 const iso = (ms) => new Date(ms).toISOString()
 
 /** Tokens of this server: dev-dispatcher, dev-viewer, dev-driver:VAN-0001, and those of share links. */
@@ -83,7 +83,7 @@ on('GET', '/positions', 'map:view', ({ world }) => ({
 on('GET', '/orders', 'any', ({ world, query, principal }) => {
   const vehicle = principal.vehicle ?? query.get('vehicle')
   const wanted = [...world.desk.orders.values()].filter(
-    (order) => (!vehicle || order.vehicle === vehicle) && (!query.get('state') || order.state === query.get('state')),
+    (order) => (!vehicle || order.vehicle === vehicle) && (query.get('open') !== 'true' || ['planned', 'assigned', 'under_way'].includes(order.state)) && (!query.get('state') || order.state === query.get('state')),
   )
   return page(wanted, query, (order) => order)
 })
@@ -111,7 +111,8 @@ on('POST', '/stops/([^/]+)/state', 'any', ({ world, parts, body, key, principal,
 })
 on('GET', '/messages', 'any', ({ world, query, principal }) => {
   const vehicle = principal.vehicle ?? query.get('vehicle')
-  return page([...world.desk.messages.values()].filter((message) => !vehicle || message.vehicle === vehicle), query, (message) => message)
+  const found = [...world.desk.messages.values()].filter((message) => !vehicle || message.vehicle === vehicle)
+  return page(query.get('newest') === 'true' ? found.reverse() : found, query, (message) => message)
 })
 on('POST', '/messages', 'any', ({ world, body, key, principal }) => {
   own(principal, body.vehicle)
@@ -128,12 +129,20 @@ on('POST', '/routes/([^/]+)/state', 'any', ({ world, body, principal, key }) => 
   own(principal, body.vehicle)
   return world.desk.once(key, () => world.desk.routeStep(body))
 })
+on('GET', '/audit', 'audit:read', ({ world, query }) => world.trail.page(query))
 on('GET', '/geofences', 'map:view', ({ world, query }) => page([...world.desk.fences.values()], query, (fence) => fence))
 on('POST', '/geofences', 'orders:write', ({ world, body }) => {
   const fence = { ...body, id: world.rng.uuid() }
   world.desk.fences.set(fence.id, fence)
   return fence
 })
+on('PUT', '/geofences/([^/]+)', 'orders:write', ({ world, parts, body, key }) => world.desk.once(key, () => {
+  const before = world.desk.fences.get(parts[0]) ?? refuse(404, 'Not found', `there is no geofence ${parts[0]}`)
+  const fence = { ...before, properties: { name: body.properties?.name ?? before.properties.name }, geometry: body.geometry ?? before.geometry }
+  world.desk.fences.set(fence.id, fence)
+  world.desk.tell('geofence', { id: fence.id, name: fence.properties.name })
+  return fence
+}))
 on('DELETE', '/geofences/([^/]+)', 'orders:write', ({ world, parts }) => {
   if (!world.desk.fences.delete(parts[0])) refuse(404, 'Not found', `there is no geofence ${parts[0]}`)
   return { id: parts[0], removed: true }
@@ -165,6 +174,13 @@ on('GET', '/changes', 'any', async ({ world, query }) => {
 
 /** Answers one request: { status, body } with a problem (RFC 9457) where it is refused. */
 export async function answer(world, request) {
+  const reply = await tried(world, request)
+  const { link, ...who } = principalOf(world, request.token) ?? {}
+  world.trail.asked(request, who.sub === undefined || link ? null : who, reply.status, reply.body)
+  return reply
+}
+
+async function tried(world, request) {
   try {
     for (const { method, pattern, scope, work } of ROUTES) {
       const match = pattern.exec(request.path)

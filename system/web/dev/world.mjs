@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { Desk } from './desk.mjs'
 import { meters, Roads } from './roads.mjs'
 import { random } from './random.mjs'
+import { Trail } from './trail.mjs'
 import { Vehicle } from './vehicles.mjs'
 
 export const TICK_MS = 100
@@ -18,6 +19,7 @@ export class World {
     this.roads = new Roads(streets)
     this.now = () => this.pastNow ?? Date.now()
     this.desk = new Desk(this.rng, () => this.now())
+    this.trail = new Trail(random(seed * 31 + 1), () => this.now())
     this.vehicles = new Map()
     for (let i = 0; i < vehicles; i++) {
       const id = `VAN-${String(i + 1).padStart(4, '0')}`
@@ -51,6 +53,7 @@ export class World {
     }
     this.pastNow = null
     this.firstMorning()
+    this.trail.remember(this.desk)
   }
 
   start() {

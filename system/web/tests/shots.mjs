@@ -61,8 +61,12 @@ const SHOTS = {
     const box = await page.locator('.map').boundingBox()
     for (const [x, y] of [[0.3, 0.1], [0.7, 0.12], [0.6, 0.25]]) await page.mouse.click(box.x + box.width * x, box.y + box.height * y)
   }],
+  audit: ['/', DISPATCHER, async (page) => {
+    await page.click('.tab:has-text("Audit")')
+    await page.waitForSelector('.note')
+  }],
   faults: ['/', DISPATCHER, async (page) => {
-    await page.click('.tab:nth-child(5)')
+    await page.click('.tab:has-text("Faults")')
     await page.locator('.fault button').first().click()
     await page.locator('.node button').nth(2).click()
   }],

@@ -10,7 +10,7 @@ use drover_model::{NodeName, OrderId, ShareHash, TenantId, VehicleId, WallTime};
 use drover_simnet::{Effect, Sim};
 use drover_store::{
     Answer as Looked, Area, Bounds, DailyTotal, History, HistoryError, MemoryStore, Orders, OrdersError,
-    Outcome, Seen, Span, Store, StoreError, Transaction, Trip, Visit, Waiting, Which,
+    Outcome, Seen, Span, Store, StoreError, Transaction, Trip, Visit, Waiting, Which, WhichMessages,
 };
 use futures_util::FutureExt;
 use rand::RngExt;
@@ -214,8 +214,8 @@ impl Orders for DbClient {
         Box::pin(async move { self.look(move |store| store.orders_now(tenant, which, limit)).await? })
     }
 
-    fn messages(&self, tenant: TenantId, vehicle: Option<VehicleId>, limit: usize) -> Looked<'_, Message> {
-        Box::pin(async move { self.look(move |store| store.messages_now(tenant, vehicle, limit)).await? })
+    fn messages(&self, tenant: TenantId, which: WhichMessages, limit: usize) -> Looked<'_, Message> {
+        Box::pin(async move { self.look(move |store| store.messages_now(tenant, which, limit)).await? })
     }
 
     fn share_links(&self, tenant: TenantId, order: OrderId, limit: usize) -> Looked<'_, ShareLink> {

@@ -2,7 +2,7 @@
 
 use drover_model::orders::{Message, Passage, PassageState, Route, message_command, route_command};
 use drover_model::{TenantId, VehicleId, WallTime};
-use drover_store::{MemoryStore, Orders};
+use drover_store::{MemoryStore, Orders, WhichMessages};
 use futures_util::FutureExt;
 
 use super::result;
@@ -41,7 +41,8 @@ pub fn commands_are_applied_once(
 }
 
 fn sent_to(store: &MemoryStore, tenant: TenantId, vehicle: usize, name: VehicleId) -> Sent {
-    let messages = store.messages_now(tenant, Some(name), usize::MAX).unwrap_or_default();
+    let which = WhichMessages { vehicle: Some(name), ..WhichMessages::default() };
+    let messages = store.messages_now(tenant, which, usize::MAX).unwrap_or_default();
     let routes =
         store.routes(tenant, name, usize::MAX).now_or_never().and_then(Result::ok).unwrap_or_default();
     let messages = messages.into_iter().filter(|message| message.to_vehicle).collect();

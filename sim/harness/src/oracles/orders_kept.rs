@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use drover_model::orders::{Action, Command, Verdict};
 use drover_model::{CommandId, TenantId};
-use drover_store::{MemoryStore, Settled, Which};
+use drover_store::{MemoryStore, Settled, Which, WhichMessages};
 
 use super::result;
 use crate::dispatch::Asked;
@@ -158,7 +158,8 @@ fn states_are_those(states: &BTreeMap<Thing, &str>, log: &[Settled], store: &Mem
         }
     }
     for (tenant, vehicle) in vehicles.into_keys() {
-        let messages = store.messages_now(tenant, Some(vehicle), usize::MAX).unwrap_or_default();
+        let which = WhichMessages { vehicle: Some(vehicle), ..WhichMessages::default() };
+        let messages = store.messages_now(tenant, which, usize::MAX).unwrap_or_default();
         found.extend(
             messages.iter().map(|message| (("message", message.id.to_bits()), message.state.as_str())),
         );
@@ -205,6 +206,7 @@ fn step_of(command: &Command) -> Step {
         | Action::ShareOrder { .. }
         | Action::RevokeShareLink { .. }
         | Action::DrawGeofence { .. }
+        | Action::ChangeGeofence { .. }
         | Action::RemoveGeofence { .. }
         | Action::PlanRoute { .. }
         | Action::ChangeRoute { .. } => Step::Apart,

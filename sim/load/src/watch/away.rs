@@ -9,6 +9,7 @@ use drover_model::{AuditEntry, OrderId, ShareHash, TenantId, VehicleId, WallTime
 use drover_store::{
     Answer, Area, Bounds, DailyTotal, History, HistoryError, MemoryStore, Noted, Orders, OrdersError,
     Outcome, RowOutcome, Seen, Span, Store, StoreError, Trail, Transaction, Trip, Visit, Waiting, Which,
+    WhichMessages,
 };
 
 use super::seat::State;
@@ -132,8 +133,8 @@ impl Orders for Away {
         self.look(move |store| store.orders(tenant, which, limit))
     }
 
-    fn messages(&self, tenant: TenantId, vehicle: Option<VehicleId>, limit: usize) -> Answer<'_, Message> {
-        self.look(move |store| store.messages(tenant, vehicle, limit))
+    fn messages(&self, tenant: TenantId, which: WhichMessages, limit: usize) -> Answer<'_, Message> {
+        self.look(move |store| store.messages(tenant, which, limit))
     }
 
     fn share_links(&self, tenant: TenantId, order: OrderId, limit: usize) -> Answer<'_, ShareLink> {

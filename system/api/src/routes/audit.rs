@@ -2,18 +2,20 @@
 
 use drover_auth::Scope;
 use drover_bus::trail::{AuditInfo, AuditQuery, ReadNotes};
+use drover_model::AuditId;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, json};
 use crate::api::{Api, Asked, Endpoint};
+use crate::arguments::cursor;
 use crate::problem::Problem;
 use crate::routes::known;
 use crate::view;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
-        known!(GET "/api/v1/audit" ("actor", "action", "limit", "cursor"), read, "Who signed in, was refused, or changed something, newest first. Notes are there a second or two after what they are of."),
+        known!(GET "/api/v1/audit" ("actor", "action", "subject", "limit", "cursor"), read, "Who signed in, was refused, or changed something, newest first. Notes are there a second or two after what they are of."),
     ]
 }
 
@@ -23,27 +25,21 @@ async fn read(api: Api, asked: Asked) -> Result<Answer, Problem> {
         return Err(Problem::forbidden("the trail is of the whole fleet; the token is for one vehicle"));
     }
     let limit = asked.query.limit()?;
-    let before = asked.query.text("cursor").map(place).transpose()?;
+    let before = asked.query.place::<AuditId>()?;
     let query = AuditQuery {
         tenant: Some(asked.principal.tenant.to_string()),
-        before_us: before.as_ref().map(|(at, _)| *at),
-        before_id: before.map(|(_, id)| id),
+        before_us: before.map(|(at, _)| at),
+        before_id: before.map(|(_, id)| id.to_string()),
         actor: asked.query.text("actor").map(str::to_owned),
         action: asked.query.text("action").map(str::to_owned),
+        subject: asked.query.text("subject").map(str::to_owned),
         entries_max: Some(limit as u32),
     };
     let found = api.ask::<ReadNotes>(&query).await?.entries;
     let items: Vec<Value> = found.iter().map(item).collect();
     let last = found.last().filter(|_| found.len() == limit);
-    let next = last.and_then(|last| Some(format!("{}.{}", last.at_us?, last.entry_id.as_deref()?)));
+    let next = last.and_then(|last| cursor(last.at_us, last.entry_id.as_deref()));
     Ok(json(StatusCode::OK, &json!({ "items": items, "next": next })))
-}
-
-/// The place of a note: its time in microseconds, and its identity.
-fn place(cursor: &str) -> Result<(u64, String), Problem> {
-    let wrong = || Problem::bad(format!("cursor of {cursor:?}: it is the next of the page before"));
-    let (at, id) = cursor.split_once('.').ok_or_else(wrong)?;
-    Ok((at.parse().map_err(|_| wrong())?, id.to_owned()))
 }
 
 fn item(entry: &AuditInfo) -> Value {

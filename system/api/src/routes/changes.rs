@@ -9,7 +9,7 @@ use drover_bus::orders::{FindMessages, FindOrders, MessageQuery, OrderQuery};
 use drover_model::VehicleId;
 use drover_model::orders::{Action, Cursor};
 use hyper::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::answer::{Answer, json};
@@ -58,7 +58,7 @@ async fn changes(api: Api, asked: Asked) -> Result<Answer, Problem> {
         if let Some(own) = own
             && !items.is_empty()
         {
-            let things = things_of(&api, &asked, own).await?;
+            let things = things_of(&api, &asked, own, &items).await?;
             items.retain(|item| {
                 item["vehicle"] == own.as_str() || item["id"].as_str().is_some_and(|id| things.contains(id))
             });
@@ -73,20 +73,43 @@ async fn changes(api: Api, asked: Asked) -> Result<Answer, Problem> {
     }
 }
 
-/// Identities of all that belongs to a vehicle.
-async fn things_of(api: &Api, asked: &Asked, vehicle: VehicleId) -> Result<BTreeSet<String>, Problem> {
-    let tenant = Some(asked.principal.tenant.to_string());
-    let vehicle_id = Some(vehicle.to_string());
-    let orders =
+/// Identities of those among `items` that belong to a vehicle, as far as the feed does not say so itself.
+async fn things_of(
+    api: &Api,
+    asked: &Asked,
+    vehicle: VehicleId,
+    items: &[Value],
+) -> Result<BTreeSet<String>, Problem> {
+    let (tenant, vehicle_id) = (Some(asked.principal.tenant.to_string()), Some(vehicle.to_string()));
+    let named = |kind: &str| -> Vec<String> {
+        let of_kind = items.iter().filter(|item| item["kind"] == kind && item["vehicle"] != vehicle.as_str());
+        let ids: BTreeSet<&str> = of_kind.filter_map(|item| item["id"].as_str()).collect();
+        ids.into_iter().map(str::to_owned).collect()
+    };
+    let mut things = BTreeSet::new();
+    let of_vehicle =
         OrderQuery { tenant: tenant.clone(), vehicle_id: vehicle_id.clone(), ..OrderQuery::default() };
-    let orders = api.ask::<FindOrders>(&orders).await?.orders;
-    let messages = MessageQuery { tenant: tenant.clone(), vehicle_id: vehicle_id.clone() };
-    let messages = api.ask::<FindMessages>(&messages).await?.messages;
-    let routes =
-        api.ask::<FindRoutes>(&RouteQuery { tenant, vehicle_id, routes_max: Some(10) }).await?.routes;
-    let stops = orders.iter().flat_map(|order| &order.stops).filter_map(|stop| stop.stop_id.clone());
-    let ids = orders.iter().filter_map(|order| order.order_id.clone());
-    let words = messages.iter().filter_map(|message| message.message_id.clone());
-    let ways = routes.iter().filter_map(|route| route.route_id.clone());
-    Ok(stops.chain(ids).chain(words).chain(ways).collect())
+    let order_ids = named("order");
+    if !order_ids.is_empty() {
+        let orders = api.ask::<FindOrders>(&OrderQuery { order_ids, ..of_vehicle.clone() }).await?.orders;
+        things.extend(orders.into_iter().filter_map(|order| order.order_id));
+    }
+    let stop_ids = named("stop");
+    if !stop_ids.is_empty() {
+        let orders = api.ask::<FindOrders>(&OrderQuery { stop_ids, ..of_vehicle }).await?.orders;
+        things.extend(orders.into_iter().flat_map(|order| order.stops).filter_map(|stop| stop.stop_id));
+    }
+    let message_ids = named("message");
+    if !message_ids.is_empty() {
+        let (tenant, vehicle_id) = (tenant.clone(), vehicle_id.clone());
+        let query = MessageQuery { tenant, vehicle_id, message_ids, ..MessageQuery::default() };
+        let messages = api.ask::<FindMessages>(&query).await?.messages;
+        things.extend(messages.into_iter().filter_map(|message| message.message_id));
+    }
+    if !named("route").is_empty() {
+        let query = RouteQuery { tenant, vehicle_id, routes_max: Some(10) };
+        let routes = api.ask::<FindRoutes>(&query).await?.routes;
+        things.extend(routes.into_iter().filter_map(|route| route.route_id));
+    }
+    Ok(things)
 }

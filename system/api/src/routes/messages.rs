@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::answer::{Answer, json};
 use crate::api::{Api, Asked, Endpoint};
-use crate::arguments::{body, idempotency_key, parsed};
+use crate::arguments::{body, cursor, idempotency_key, parsed};
 use crate::problem::Problem;
 use crate::routes::known;
 use crate::routes::orders::made_by;
@@ -26,7 +26,7 @@ const EXPIRES_S_MAX: u64 = 7 * 24 * 3600;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
-        known!(GET "/api/v1/messages" ("vehicle", "limit", "cursor"), list, "Messages to and from a vehicle, or all, oldest first. A driver sees their own."),
+        known!(GET "/api/v1/messages" ("vehicle", "newest", "limit", "cursor"), list, "Messages to and from a vehicle, or all, oldest first, or newest. A driver sees their own."),
         known!(POST "/api/v1/messages" () takes MessageBody, send, "Sends words to a vehicle; from a driver: to the dispatchers."),
         known!(POST "/api/v1/messages/{id}/state" () takes MessageStep, step, "Takes a message from one state to the next."),
     ]
@@ -55,9 +55,9 @@ struct MessageStep {
     to: MessageState,
 }
 
-async fn found(api: &Api, asked: &Asked, vehicle: Option<VehicleId>) -> Result<Vec<MessageInfo>, Problem> {
-    let driver = asked.principal.scopes.has(Scope::Drive);
-    if !driver {
+/// The messages that the caller may see, those of `vehicle` alone if one is named.
+fn query(asked: &Asked, vehicle: Option<VehicleId>) -> Result<MessageQuery, Problem> {
+    if !asked.principal.scopes.has(Scope::Drive) {
         asked.need(Scope::RouteRead)?;
     }
     if let (Some(own), Some(wanted)) = (asked.principal.vehicle, vehicle)
@@ -65,29 +65,26 @@ async fn found(api: &Api, asked: &Asked, vehicle: Option<VehicleId>) -> Result<V
     {
         return Err(Problem::forbidden("the token is for another vehicle"));
     }
-    let query = MessageQuery {
+    Ok(MessageQuery {
         tenant: Some(asked.principal.tenant.to_string()),
         vehicle_id: asked.principal.vehicle.or(vehicle).map(|vehicle| vehicle.to_string()),
-    };
-    let mut messages = api.ask::<FindMessages>(&query).await?.messages;
-    messages.sort_by(|a, b| (a.created_us, &a.message_id).cmp(&(b.created_us, &b.message_id)));
-    Ok(messages)
+        ..MessageQuery::default()
+    })
 }
 
 async fn list(api: Api, asked: Asked) -> Result<Answer, Problem> {
-    let limit = asked.query.limit()?;
-    let messages = found(&api, &asked, asked.query.get("vehicle")?).await?;
-    let after = asked.query.get::<MessageId>("cursor")?.map(|id| id.to_string());
-    let begin = match &after {
-        None => 0,
-        Some(id) => {
-            messages.iter().position(|message| message.message_id.as_ref() == Some(id)).map_or(0, |at| at + 1)
-        }
+    let (limit, after) = (asked.query.limit()?, asked.query.place::<MessageId>()?);
+    let query = MessageQuery {
+        newest_first: asked.query.get("newest")?,
+        after_us: after.map(|(at, _)| at),
+        after_id: after.map(|(_, id)| id.to_string()),
+        messages_max: Some(limit as u32),
+        ..query(&asked, asked.query.get("vehicle")?)?
     };
-    let page = &messages[begin..messages.len().min(begin + limit)];
-    let more = begin + page.len() < messages.len();
-    let next = page.last().filter(|_| more).and_then(|message| message.message_id.clone());
-    let items: Vec<_> = page.iter().map(view::message).collect();
+    let found = api.ask::<FindMessages>(&query).await?.messages;
+    let last = found.last().filter(|_| found.len() == limit);
+    let next = last.and_then(|last| cursor(last.created_us, last.message_id.as_deref()));
+    let items: Vec<_> = found.iter().map(view::message).collect();
     Ok(json(StatusCode::OK, &json!({ "items": items, "next": next })))
 }
 
@@ -108,7 +105,12 @@ async fn send(api: Api, asked: Asked) -> Result<Answer, Problem> {
     let message = MessageId::from_bits(made_by(id, 0));
     // A repeat must ask for the same: it takes the end that the first has set.
     let earliest = api.now().plus(Duration::from_secs(lasts));
-    let existing = one(&api, &asked, vehicle, message).await?;
+    let of_vehicle = MessageQuery {
+        tenant: Some(asked.principal.tenant.to_string()),
+        vehicle_id: Some(vehicle.to_string()),
+        ..MessageQuery::default()
+    };
+    let existing = one(&api, of_vehicle.clone(), message).await?;
     let expires = match existing.as_ref().and_then(|message| message.expires_us) {
         Some(micros) => drover_model::WallTime::from_micros(i64::try_from(micros).unwrap_or(i64::MAX)),
         None => earliest,
@@ -116,23 +118,15 @@ async fn send(api: Api, asked: Asked) -> Result<Answer, Problem> {
     let action =
         Action::SendMessage { message, vehicle, to_vehicle: !from_driver, body: wanted.body, expires };
     api.change(&asked, id, action).await?;
-    let made = one(&api, &asked, vehicle, message).await?;
+    let made = one(&api, of_vehicle, message).await?;
     let made = made.ok_or_else(|| Problem::missing("the message is not there"))?;
     Ok(json(StatusCode::CREATED, &view::message(&made)))
 }
 
-/// A message of a vehicle, if it is there.
-async fn one(
-    api: &Api,
-    asked: &Asked,
-    vehicle: VehicleId,
-    message: MessageId,
-) -> Result<Option<MessageInfo>, Problem> {
-    let query = MessageQuery {
-        tenant: Some(asked.principal.tenant.to_string()),
-        vehicle_id: Some(vehicle.to_string()),
-    };
+/// A message that is one of `query`, if it is there.
+async fn one(api: &Api, query: MessageQuery, message: MessageId) -> Result<Option<MessageInfo>, Problem> {
     let id = message.to_string();
+    let query = MessageQuery { message_ids: vec![id.clone()], ..query };
     let messages = api.ask::<FindMessages>(&query).await?.messages;
     Ok(messages.into_iter().find(|there| there.message_id.as_ref() == Some(&id)))
 }
@@ -142,16 +136,12 @@ async fn step(api: Api, asked: Asked) -> Result<Answer, Problem> {
     let message: MessageId = parsed("message", &asked.path[0])?;
     let driver = asked.principal.role == Role::Driver;
     asked.need(if driver { Scope::Drive } else { Scope::MessagesWrite })?;
-    let text = message.to_string();
-    let of = |messages: Vec<MessageInfo>| {
-        messages.into_iter().find(|there| there.message_id.as_ref() == Some(&text))
-    };
-    let before = of(found(&api, &asked, None).await?);
+    let theirs = query(&asked, None)?;
     let missing = || Problem::missing(format!("there is no message {message} that this token may see"));
-    before.ok_or_else(missing)?;
+    one(&api, theirs.clone(), message).await?.ok_or_else(missing)?;
     let done =
         api.change(&asked, id, Action::ChangeMessage { message, from: wanted.from, to: wanted.to }).await;
-    let now = of(found(&api, &asked, None).await?).ok_or_else(missing)?;
+    let now = one(&api, theirs, message).await?.ok_or_else(missing)?;
     match done {
         Ok(()) => Ok(json(StatusCode::OK, &view::message(&now))),
         Err(problem) if problem.status == StatusCode::CONFLICT => {

@@ -19,7 +19,7 @@ use crate::view;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
-        known!(GET "/api/v1/orders" ("state", "vehicle", "limit", "cursor"), list, "Orders with their stops, by their identity. A driver sees those of their vehicle."),
+        known!(GET "/api/v1/orders" ("state", "open", "vehicle", "limit", "cursor"), list, "Orders with their stops, by their identity. A driver sees those of their vehicle."),
         known!(POST "/api/v1/orders" () takes OrderBody, create, "Makes an order, planned."),
         known!(GET "/api/v1/orders/{id}" (), get, "One order."),
         known!(POST "/api/v1/orders/{id}/state" () takes OrderStep, step, "Takes an order from one state to the next; to assigned with a vehicle."),
@@ -104,15 +104,14 @@ async fn list(api: Api, asked: Asked) -> Result<Answer, Problem> {
         }
         query.vehicle_id = Some(vehicle);
     }
-    let state = asked.query.get::<OrderState>("state")?.map(OrderState::as_str);
+    query.state = asked.query.get::<OrderState>("state")?.map(|state| state.to_string());
+    query.open = asked.query.get("open")?;
     query.after = asked.query.get::<OrderId>("cursor")?.map(|id| id.to_string());
     query.orders_max = Some(limit as u32);
     let found = api.ask::<FindOrders>(&query).await?.orders;
-    // A page may have fewer entries than it could: states are sorted out here, and the next page begins where this one read up to.
     let next =
         (found.len() == limit).then(|| found.last().and_then(|order| order.order_id.clone())).flatten();
-    let wanted = |order: &&OrderInfo| state.is_none_or(|state| order.state.as_deref() == Some(state));
-    let items: Vec<_> = found.iter().filter(wanted).map(view::order).collect();
+    let items: Vec<_> = found.iter().map(view::order).collect();
     Ok(json(StatusCode::OK, &json!({ "items": items, "next": next })))
 }
 
@@ -205,14 +204,18 @@ async fn stop_step(api: Api, asked: Asked) -> Result<Answer, Problem> {
     }
 }
 
-/// A stop as it is now, looked for in the order that was named, or in all of the caller's.
+/// A stop as it is now, of the order that was named, or of any of the caller's.
 async fn stop_of(
     api: &Api,
     asked: &Asked,
     stop: StopId,
     order: Option<OrderId>,
 ) -> Result<serde_json::Value, Problem> {
-    let query = OrderQuery { order_id: order.map(|order| order.to_string()), ..query(asked)? };
+    let query = OrderQuery {
+        order_id: order.map(|order| order.to_string()),
+        stop_ids: vec![stop.to_string()],
+        ..query(asked)?
+    };
     let orders = api.ask::<FindOrders>(&query).await?.orders;
     let name = stop.to_string();
     let found = orders.iter().find_map(|order| {

@@ -139,6 +139,15 @@ pub enum Action {
         /// Three to [`CORNERS_MAX`], without crossing lines; it is closed by itself.
         corners: Vec<Position>,
     },
+    /// An area that gets another name, other corners, or both. It stays the same area: what is not given stays as it was.
+    ChangeGeofence {
+        /// Which.
+        geofence: GeofenceId,
+        /// Its name from now on; [`TITLE_BYTES_MAX`] bytes at most.
+        title: Option<String>,
+        /// Its corners from now on, as those of one that is drawn.
+        corners: Option<Vec<Position>>,
+    },
     /// An area that nobody needs any more.
     RemoveGeofence {
         /// Which.
@@ -218,11 +227,14 @@ impl Command {
             Action::ShareOrder { expires, .. } => check_time("expires", *expires),
             Action::DrawGeofence { title, corners, .. } => {
                 check_text("title", title, TITLE_BYTES_MAX)?;
-                match corners.len() {
-                    3..=CORNERS_MAX if is_simple(corners) => Ok(()),
-                    3..=CORNERS_MAX => Err("corners: the area's border crosses or touches itself".to_owned()),
-                    many => Err(format!("{many} corners: an area has 3 to {CORNERS_MAX}")),
-                }
+                check_corners(corners)
+            }
+            Action::ChangeGeofence { title: None, corners: None, .. } => {
+                Err("an area is changed in its title, its corners or both: neither is given".to_owned())
+            }
+            Action::ChangeGeofence { title, corners, .. } => {
+                title.as_ref().map_or(Ok(()), |title| check_text("title", title, TITLE_BYTES_MAX))?;
+                corners.as_ref().map_or(Ok(()), |corners| check_corners(corners))
             }
             Action::PlanRoute { version, stops, path, reason, .. } => {
                 check_text("reason", reason, BODY_BYTES_MAX)?;
@@ -258,6 +270,14 @@ fn check_text(name: &str, text: &str, bytes_max: usize) -> Result<(), String> {
         len if len > bytes_max => Err(format!("{name} of {len} bytes exceeds the limit of {bytes_max}")),
         _ if text.contains('\0') => Err(format!("{name} has a NUL in it, which no table holds")),
         _ => Ok(()),
+    }
+}
+
+fn check_corners(corners: &[Position]) -> Result<(), String> {
+    match corners.len() {
+        3..=CORNERS_MAX if is_simple(corners) => Ok(()),
+        3..=CORNERS_MAX => Err("corners: the area's border crosses or touches itself".to_owned()),
+        many => Err(format!("{many} corners: an area has 3 to {CORNERS_MAX}")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Orders in memory: every command with its verdict, in the order in which they were carried out, and what they have led to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use drover_model::orders::{
     Action, Change, Command, Cursor, Geofence, Message, MessageState, Order, OrderState, Passage,
@@ -12,7 +13,7 @@ use drover_model::{
 };
 
 use crate::orders::in_turn;
-use crate::{OrdersError, Outcome, Waiting, Which};
+use crate::{OrdersError, Outcome, Waiting, Which, WhichMessages};
 
 /// A command and what became of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,8 @@ pub(super) struct Desk {
     /// The order that each stop belongs to.
     stops: BTreeMap<(TenantId, StopId), OrderId>,
     messages: BTreeMap<(TenantId, MessageId), Message>,
+    /// The same in the order in which they were made.
+    messages_in_order: BTreeSet<(TenantId, WallTime, MessageId)>,
     links: BTreeMap<(TenantId, ShareLinkId), (ShareHash, ShareLink)>,
     geofences: BTreeMap<(TenantId, GeofenceId), Geofence>,
     routes: BTreeMap<(TenantId, RouteId, u32), Route>,
@@ -128,10 +131,12 @@ impl Desk {
                     false => Verdict::Applied,
                 }
             }
-            Action::RemoveGeofence { geofence } => match self.geofences.contains_key(&(tenant, *geofence)) {
-                true => Verdict::Applied,
-                false => Verdict::Missing,
-            },
+            Action::ChangeGeofence { geofence, .. } | Action::RemoveGeofence { geofence } => {
+                match self.geofences.contains_key(&(tenant, *geofence)) {
+                    true => Verdict::Applied,
+                    false => Verdict::Missing,
+                }
+            }
             Action::PlanRoute { route, version, .. } => {
                 let newer = (tenant, *route, *version)..=(tenant, *route, u32::MAX);
                 if self.routes.range(newer).next().is_some() { Verdict::Exists } else { Verdict::Applied }
@@ -213,6 +218,7 @@ impl Desk {
                     changed: at,
                     passage: Passage::default(),
                 };
+                self.messages_in_order.insert((tenant, at, *message));
                 self.messages.insert((tenant, *message), sent);
             }
             Action::ChangeMessage { message, to, .. } => {
@@ -254,6 +260,12 @@ impl Desk {
             Action::DrawGeofence { geofence, title, corners } => {
                 let drawn = Geofence { id: *geofence, title: title.clone(), corners: corners.clone() };
                 self.geofences.insert((tenant, *geofence), drawn);
+            }
+            Action::ChangeGeofence { geofence, title, corners } => {
+                if let Some(area) = self.geofences.get_mut(&(tenant, *geofence)) {
+                    area.title = title.clone().unwrap_or_else(|| std::mem::take(&mut area.title));
+                    area.corners = corners.clone().unwrap_or_else(|| std::mem::take(&mut area.corners));
+                }
             }
             Action::RemoveGeofence { geofence } => drop(self.geofences.remove(&(tenant, *geofence))),
             Action::PlanRoute { route, version, vehicle, stops, path, reason } => {
@@ -306,15 +318,27 @@ impl Desk {
         }
     }
 
-    pub(super) fn orders(&self, tenant: TenantId, which: Which) -> impl Iterator<Item = &Order> {
-        let of_tenant = self.orders.iter().filter(move |((of, _), _)| *of == tenant).map(|(_, order)| order);
+    pub(super) fn orders<'a>(
+        &'a self,
+        tenant: TenantId,
+        which: &'a Which,
+    ) -> impl Iterator<Item = &'a Order> {
         let is_open =
             |state| matches!(state, OrderState::Planned | OrderState::Assigned | OrderState::UnderWay);
-        of_tenant.filter(move |order| {
+        let of_stop = |stop: &StopId| self.stops.get(&(tenant, *stop)).copied();
+        let with_stops: BTreeSet<OrderId> = which.stops.iter().filter_map(of_stop).collect();
+        let these: BTreeSet<OrderId> = which.orders.iter().copied().collect();
+        let begin = match which.after {
+            Some(after) => Bound::Excluded((tenant, after)),
+            None => Bound::Included((tenant, OrderId::from_bits(0))),
+        };
+        let of_tenant = self.orders.range((begin, Bound::Included((tenant, OrderId::from_bits(u128::MAX)))));
+        of_tenant.map(|(_, order)| order).filter(move |order| {
             (which.vehicle.is_none() || order.vehicle == which.vehicle)
                 && (!which.open || is_open(order.state))
-                && which.order.is_none_or(|id| id == order.id)
-                && which.after.is_none_or(|id| id < order.id)
+                && which.state.is_none_or(|state| state == order.state)
+                && (these.is_empty() || these.contains(&order.id))
+                && (which.stops.is_empty() || with_stops.contains(&order.id))
         })
     }
 
@@ -378,15 +402,27 @@ impl Desk {
         })
     }
 
-    pub(super) fn messages(
-        &self,
-        tenant: TenantId,
-        vehicle: Option<VehicleId>,
-    ) -> impl Iterator<Item = &Message> {
-        let of_tenant = self.messages.iter().filter(move |((of, _), _)| *of == tenant);
-        of_tenant
-            .map(|(_, message)| message)
-            .filter(move |message| vehicle.is_none_or(|of| message.vehicle == of))
+    pub(super) fn messages(&self, tenant: TenantId, which: &WhichMessages) -> Vec<&Message> {
+        let edge = |at: i64, id| (tenant, WallTime::from_micros(at), MessageId::from_bits(id));
+        let (mut begin, mut end) =
+            (Bound::Included(edge(i64::MIN, 0)), Bound::Included(edge(i64::MAX, u128::MAX)));
+        if let Some((at, id)) = which.after {
+            let after = Bound::Excluded((tenant, at, id));
+            if which.newest_first { end = after } else { begin = after }
+        }
+        let these: BTreeSet<MessageId> = which.messages.iter().copied().collect();
+        let wanted = |(tenant, _, id): &(TenantId, WallTime, MessageId)| {
+            let message = self.messages.get(&(*tenant, *id))?;
+            let is_it = which.vehicle.is_none_or(|of| message.vehicle == of)
+                && (these.is_empty() || these.contains(id));
+            is_it.then_some(message)
+        };
+        let most = which.first.unwrap_or(usize::MAX);
+        let of_tenant = self.messages_in_order.range((begin, end));
+        match which.newest_first {
+            true => of_tenant.rev().filter_map(wanted).take(most).collect(),
+            false => of_tenant.filter_map(wanted).take(most).collect(),
+        }
     }
 }
 

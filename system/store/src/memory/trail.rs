@@ -47,6 +47,7 @@ impl Trail for MemoryStore {
                 && which.before.is_none_or(|before| (entry.at, entry.id) < before)
                 && which.actor.as_ref().is_none_or(|actor| *actor == entry.actor)
                 && which.action.as_ref().is_none_or(|action| *action == entry.action)
+                && which.subject.as_ref().is_none_or(|subject| *subject == entry.subject)
         };
         let found = state.trail.entries.values().rev().filter(wanted).take(limit).cloned().collect();
         Box::pin(ready(Ok(found)))

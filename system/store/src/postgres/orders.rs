@@ -8,7 +8,8 @@ use drover_model::orders::{
     Change, Command, Cursor, Geofence, Message, NewStop, Order, Passage, Route, ShareLink, Stop, Verdict,
 };
 use drover_model::{OrderId, ShareHash, TenantId, VehicleId, WallTime};
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::QueryBuilder;
+use sqlx::postgres::{PgConnection, PgRow, Postgres};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{Failure, Stage, describe_any};
@@ -16,7 +17,7 @@ use super::reading::{get, one_more, place, time, time_if_any, within};
 use super::replicated;
 use super::{PostgresStore, desk, waiting};
 use crate::history::{Answer, HistoryError};
-use crate::{Orders, OrdersError, Outcome, StoreError, Waiting, Which};
+use crate::{Orders, OrdersError, Outcome, StoreError, Waiting, Which, WhichMessages};
 
 const CARRY_OUT: &str = "SELECT verdict, is_repeat FROM public.carry_out($1, $2::uuid, $3::jsonb, $4)";
 /// The stops of an order stand beside each other, in the order in which they are driven.
@@ -26,10 +27,9 @@ const ORDERS: &str = "SELECT o.order_id::text, o.customer, o.state, o.vehicle_id
      (extract(epoch FROM s.changed_at) * 1000000)::bigint AS stop_changed_us, \
      ST_X(s.location) AS lon, ST_Y(s.location) AS lat, (extract(epoch FROM s.due_from) * 1000000)::bigint AS from_us, \
      (extract(epoch FROM s.due_until) * 1000000)::bigint AS until_us \
-     FROM (SELECT * FROM public.orders WHERE tenant_id = $1 AND ($2::text IS NULL OR vehicle_id = $2) \
-           AND (NOT $3 OR state IN ('planned', 'assigned', 'under_way')) AND ($5::uuid IS NULL OR order_id = $5::uuid) \
-           AND ($6::uuid IS NULL OR order_id > $6::uuid) ORDER BY order_id LIMIT $4) AS o \
-     LEFT JOIN public.stops s ON s.tenant_id = o.tenant_id AND s.order_id = o.order_id ORDER BY o.order_id, s.place";
+     FROM (SELECT * FROM public.orders WHERE tenant_id = ";
+const THEIR_STOPS: &str = ") AS o LEFT JOIN public.stops s ON s.tenant_id = o.tenant_id AND s.order_id = o.order_id \
+     ORDER BY o.order_id, s.place";
 /// What is read of a message.
 pub(super) const MESSAGE: &str = "message_id::text, vehicle_id::text, to_vehicle, body, state, \
      (extract(epoch FROM expires_at) * 1000000)::bigint AS expires_us, \
@@ -37,9 +37,6 @@ pub(super) const MESSAGE: &str = "message_id::text, vehicle_id::text, to_vehicle
      (extract(epoch FROM changed_at) * 1000000)::bigint AS changed_us, \
      (extract(epoch FROM delivered_at) * 1000000)::bigint AS delivered_us, (extract(epoch FROM applied_at) * 1000000)::bigint AS applied_us, \
      (extract(epoch FROM expired_at) * 1000000)::bigint AS expired_us, (extract(epoch FROM refused_at) * 1000000)::bigint AS refused_us";
-const MESSAGES: &str = "FROM public.messages \
-     WHERE tenant_id = $1 AND ($2::text IS NULL OR vehicle_id = $2) ORDER BY message_id LIMIT $3";
-
 impl PostgresStore {
     async fn command(&self, command: Command) -> Result<Outcome, OrdersError> {
         command.check().map_err(|detail| OrdersError::Bad { detail })?;
@@ -105,13 +102,13 @@ impl Orders for PostgresStore {
 
     fn orders(&self, tenant: TenantId, which: Which, limit: usize) -> Answer<'_, Order> {
         Box::pin(async move {
-            within(self.reading(async |link| orders(link, tenant, which, limit).await).await, limit)
+            within(self.reading(async |link| orders(link, tenant, &which, limit).await).await, limit)
         })
     }
 
-    fn messages(&self, tenant: TenantId, vehicle: Option<VehicleId>, limit: usize) -> Answer<'_, Message> {
+    fn messages(&self, tenant: TenantId, which: WhichMessages, limit: usize) -> Answer<'_, Message> {
         Box::pin(async move {
-            within(self.reading(async |link| messages(link, tenant, vehicle, limit).await).await, limit)
+            within(self.reading(async |link| messages(link, tenant, &which, limit).await).await, limit)
         })
     }
 
@@ -172,21 +169,34 @@ impl Orders for PostgresStore {
 async fn orders(
     connection: &mut PgConnection,
     tenant: TenantId,
-    which: Which,
+    which: &Which,
     limit: usize,
 ) -> Result<Vec<Order>, String> {
-    let rows = sqlx::query(ORDERS)
-        .bind(tenant.as_str())
-        .bind(which.vehicle.map(|vehicle| vehicle.to_string()))
-        .bind(which.open)
-        .bind(
-            which.first.and_then(|first| i64::try_from(first).ok()).unwrap_or(i64::MAX).min(one_more(limit)),
-        )
-        .bind(which.order.map(|id| id.to_string()))
-        .bind(which.after.map(|id| id.to_string()))
-        .fetch_all(connection)
-        .await
-        .map_err(|error| describe_any(&error))?;
+    // Only what was asked for stands in the question, so that each has a plan of its own.
+    let mut asked: QueryBuilder<Postgres> = QueryBuilder::new(ORDERS);
+    asked.push_bind(tenant.to_string());
+    if let Some(vehicle) = which.vehicle {
+        asked.push(" AND vehicle_id = ").push_bind(vehicle.to_string());
+    }
+    if which.open {
+        asked.push(" AND state IN ('planned', 'assigned', 'under_way')");
+    }
+    if let Some(state) = which.state {
+        asked.push(" AND state = ").push_bind(state.as_str());
+    }
+    if !which.orders.is_empty() {
+        asked.push(" AND order_id = ANY (").push_bind(texts(&which.orders)).push("::text[]::uuid[])");
+    }
+    if !which.stops.is_empty() {
+        asked.push(" AND order_id IN (SELECT order_id FROM public.stops WHERE tenant_id = ");
+        asked.push_bind(tenant.to_string());
+        asked.push(" AND stop_id = ANY (").push_bind(texts(&which.stops)).push("::text[]::uuid[]))");
+    }
+    if let Some(after) = which.after {
+        asked.push(" AND order_id > ").push_bind(after.to_string()).push("::text::uuid");
+    }
+    asked.push(" ORDER BY order_id LIMIT ").push_bind(first(which.first, limit)).push(THEIR_STOPS);
+    let rows = asked.build().fetch_all(connection).await.map_err(|error| describe_any(&error))?;
     let mut orders: BTreeMap<OrderId, Order> = BTreeMap::new();
     for row in &rows {
         let id = parsed(row, "order_id")?;
@@ -211,6 +221,15 @@ async fn orders(
     Ok(orders.into_values().collect())
 }
 
+/// Rows that are asked for: as many as the caller wants, or one more than it takes.
+fn first(wanted: Option<usize>, limit: usize) -> i64 {
+    wanted.and_then(|wanted| i64::try_from(wanted).ok()).unwrap_or(i64::MAX).min(one_more(limit))
+}
+
+fn texts(ids: &[impl std::fmt::Display]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
 /// None of an order that somebody has made by hand, without stops.
 fn stop(row: &PgRow) -> Result<Option<Stop>, String> {
     if get::<Option<String>>(row, "stop_id")?.is_none() {
@@ -228,16 +247,29 @@ fn stop(row: &PgRow) -> Result<Option<Stop>, String> {
 async fn messages(
     connection: &mut PgConnection,
     tenant: TenantId,
-    vehicle: Option<VehicleId>,
+    which: &WhichMessages,
     limit: usize,
 ) -> Result<Vec<Message>, String> {
-    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {MESSAGE} {MESSAGES}")))
-        .bind(tenant.as_str())
-        .bind(vehicle.map(|vehicle| vehicle.to_string()))
-        .bind(one_more(limit))
-        .fetch_all(connection)
-        .await
-        .map_err(|error| describe_any(&error))?;
+    let mut asked: QueryBuilder<Postgres> = QueryBuilder::new("SELECT ");
+    asked.push(MESSAGE).push(" FROM public.messages WHERE tenant_id = ").push_bind(tenant.to_string());
+    if let Some(vehicle) = which.vehicle {
+        asked.push(" AND vehicle_id = ").push_bind(vehicle.to_string());
+    }
+    if !which.messages.is_empty() {
+        asked.push(" AND message_id = ANY (").push_bind(texts(&which.messages)).push("::text[]::uuid[])");
+    }
+    if let Some((at, id)) = which.after {
+        asked.push(" AND (created_at, message_id) ").push(if which.newest_first { "<" } else { ">" });
+        asked.push(" (public.micros(").push_bind(at.as_micros()).push("), ");
+        asked.push_bind(id.to_string()).push("::text::uuid)");
+    }
+    // With the table's name: without it the identity would be the text that is read.
+    asked.push(match which.newest_first {
+        true => " ORDER BY messages.created_at DESC, messages.message_id DESC LIMIT ",
+        false => " ORDER BY messages.created_at, messages.message_id LIMIT ",
+    });
+    asked.push_bind(first(which.first, limit));
+    let rows = asked.build().fetch_all(connection).await.map_err(|error| describe_any(&error))?;
     rows.iter().map(message).collect()
 }
 

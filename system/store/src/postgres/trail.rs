@@ -19,7 +19,8 @@ const NOTE: &str = "INSERT INTO public.audit (entry_id, tenant_id, at, actor, ro
      ON CONFLICT (entry_id) DO NOTHING";
 const NOTED: &str = "SELECT entry_id::text, (extract(epoch FROM at) * 1000000)::bigint AS at_us, actor, role, action, subject, outcome, peer \
      FROM public.audit WHERE tenant_id = $1 AND ($2::bigint IS NULL OR (at, entry_id) < (public.micros($2), $3::text::uuid)) \
-     AND ($4::text IS NULL OR actor = $4) AND ($5::text IS NULL OR action = $5) ORDER BY at DESC, entry_id DESC LIMIT $6";
+     AND ($4::text IS NULL OR actor = $4) AND ($5::text IS NULL OR action = $5) AND ($6::text IS NULL OR subject = $6) \
+     ORDER BY audit.at DESC, audit.entry_id DESC LIMIT $7";
 
 impl Trail for PostgresStore {
     fn note(&self, entries: Vec<AuditEntry>) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -76,6 +77,7 @@ async fn noted(
         .bind(which.before.map(|(_, id)| id.to_string()))
         .bind(which.actor.as_deref())
         .bind(which.action.as_deref())
+        .bind(which.subject.as_deref())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(connection)
         .await

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod audit;
+mod lists;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -44,6 +45,8 @@ struct Office {
     api: Api,
     signer: Signer,
     env: Env,
+    /// What its agent has.
+    store: MemoryStore,
     _folder: TempDir,
 }
 
@@ -69,8 +72,10 @@ impl Office {
         let tickets = Tickets::new(Signer::from_seed([2; 32])).expect("a key");
         let config = Config { public_url: "https://map.example.com/".to_owned(), ..config };
         let verifier = Arc::new(Verifier::new(vec![issuer]));
-        let api = Api::new(env.clone(), pool(&env), verifier, Some(Arc::new(tickets)), fleet, config);
-        Self { api, signer, env, _folder: folder }
+        let store = MemoryStore::new();
+        let pool = pool(&env, &store);
+        let api = Api::new(env.clone(), pool, verifier, Some(Arc::new(tickets)), fleet, config);
+        Self { api, signer, env, store, _folder: folder }
     }
 
     fn token(&self, tenant: &str, role: &str, vehicle: Option<&str>) -> String {
@@ -143,13 +148,13 @@ impl Office {
 }
 
 /// A hub's way to an agent whose store is in memory.
-fn pool(env: &Env) -> Pool {
+fn pool(env: &Env, store: &MemoryStore) -> Pool {
     let seeds = SeedTree::from_number(7);
     let ca = Ca::new(&seeds, env.wall()).expect("a CA");
     let trust = ca.trust().expect("a root");
     let identity = |kind| ca.issue(&Principal::service(kind, 0), &seeds).expect("a certificate");
     let config = drover_persistence::Config { listen: ANY, ..Default::default() };
-    let store = Arc::new(MemoryStore::new());
+    let store = Arc::new(store.clone());
     let own = identity(NodeKind::Persistence);
     let agent = Persistence::bind(env.clone(), config, &own, &trust, store.clone()).expect("an agent");
     let agent = agent.with_history(store.clone()).with_orders(store.clone()).with_trail(store);
@@ -386,6 +391,67 @@ async fn an_area_is_drawn_listed_and_forgotten() {
         (status, &problem["detail"]),
         (400, &json!("corners: the area's border crosses or touches itself"))
     );
+}
+
+#[tokio::test]
+async fn an_area_that_is_changed_stays_the_same_area_and_others_can_not_change_it() {
+    let office = Office::open();
+    let dispatcher = office.token("north", "dispatcher", None);
+    let polygon = |east: f64| json!({ "type": "Polygon", "coordinates": [[[24.9, 60.1], [east, 60.1], [east, 60.2], [24.9, 60.1]]] });
+    let area = json!({ "type": "Feature", "properties": { "name": "harbour" }, "geometry": polygon(25.0) });
+    let (_, drawn) = office.post("/api/v1/geofences", &dispatcher, 1, area).await;
+    let path = format!("/api/v1/geofences/{}", drawn["id"].as_str().expect("an identity"));
+    let put = async |token: &str, key, body: Value| office.say(Method::PUT, &path, token, key, &body).await;
+    let renamed = json!({ "properties": { "name": "port" } });
+    for repeat in ["first", "again"] {
+        let (status, now) = put(&dispatcher, Some(2), renamed.clone()).await;
+        let expected = json!({ "type": "Feature", "id": drawn["id"], "properties": { "name": "port" }, "geometry": polygon(25.0) });
+        assert_eq!((status, now), (200, expected), "{repeat}: the ring stays");
+    }
+    let (status, now) = put(&dispatcher, Some(3), json!({ "geometry": polygon(26.0) })).await;
+    assert_eq!((status, &now["properties"]["name"], &now["geometry"]), (200, &json!("port"), &polygon(26.0)));
+    let (_, list) = office.get("/api/v1/geofences", &dispatcher).await;
+    assert_eq!(list["items"], json!([now]), "one area, with the identity that it had");
+    let (_, feed) = office.get("/api/v1/changes", &dispatcher).await;
+    let told: Vec<_> =
+        feed["items"].as_array().expect("items").iter().map(|item| (&item["id"], &item["name"])).collect();
+    let id = &drawn["id"];
+    assert_eq!(told, [(id, &json!("harbour")), (id, &json!("port")), (id, &Value::Null)]);
+    for (key, body, expected) in [
+        (Some(4), json!({}), "an area is changed in its title, its corners or both: neither is given"),
+        (Some(5), json!({ "properties": { "name": 5 } }), "properties.name of 5: it is a text"),
+        (
+            Some(6),
+            json!({ "geometry": { "type": "Point", "coordinates": [1, 2] } }),
+            "geometry: \"Point\" is no Polygon",
+        ),
+    ] {
+        let (status, problem) = put(&dispatcher, key, body).await;
+        assert_eq!((status, &problem["detail"]), (400, &json!(expected)));
+    }
+    assert_eq!(put(&dispatcher, None, renamed.clone()).await.0, 400, "a change has a key");
+    let of = |tenant, role| office.token(tenant, role, None);
+    assert_eq!(put(&of("south", "dispatcher"), Some(7), renamed.clone()).await.0, 404);
+    assert_eq!(put(&of("north", "viewer"), Some(8), renamed.clone()).await.0, 403);
+    assert_eq!(office.say(Method::DELETE, &path, &dispatcher, Some(9), &Value::Null).await.0, 200);
+    assert_eq!(put(&dispatcher, Some(10), renamed).await.0, 404, "what is gone stays so");
+    let stop = CancellationToken::new();
+    stop.cancel();
+    office.api.clone().keep_notes(stop).await;
+    let (_, noted) =
+        office.get(&format!("/api/v1/audit?subject={}", id.as_str().expect("a text")), &dispatcher).await;
+    let noted =
+        noted["items"].as_array().expect("items").iter().map(|note| (&note["action"], &note["outcome"]));
+    let said: Vec<String> =
+        noted.map(|(action, outcome)| format!("{action} {outcome}").replace('"', "")).collect();
+    let changes = ["applied"; 3].map(|outcome| format!("change_geofence {outcome}"));
+    let expected = [
+        ["change_geofence missing".to_owned(), "remove_geofence applied".to_owned()].as_slice(),
+        &changes,
+        &["draw_geofence applied".to_owned()],
+    ]
+    .concat();
+    assert_eq!(said, expected, "of this tenant alone, newest first");
 }
 
 #[tokio::test]

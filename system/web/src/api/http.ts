@@ -1,7 +1,7 @@
 /** The HTTP API, typed. One function per call; errors are `ApiError` with the server's own words. */
 import { ringOf } from '../core/history'
 import type {
-  AreaVisit, Arrivals, Change, Config, DayTotal, Delivery, Geofence, LonLat, Message, Order, OrderState, Page, Principal, Problem, Route,
+  AreaVisit, Arrivals, AuditEntry, Change, Config, DayTotal, Delivery, Geofence, LonLat, Message, Order, OrderState, Page, Principal, Problem, Route,
   ShareLink, Stop, StopState, Track, Trip, Vehicle,
 } from '../core/types'
 
@@ -76,9 +76,8 @@ export class Api {
   me = (): Promise<Principal> => this.call('GET', '/me')
   vehicle = (id: string): Promise<Vehicle> => this.call('GET', `/vehicles/${encodeURIComponent(id)}`)
   vehicles = (): Promise<Vehicle[]> => this.all('/vehicles', VEHICLES_MAX)
-  // One reading of all: a server may sort states out of pages, and would read everything for each state.
-  orders = (): Promise<Order[]> => this.all('/orders', ORDERS_MAX)
-  messages = (): Promise<Message[]> => this.all('/messages', MESSAGES_MAX)
+  /** The newest, oldest of them first. */
+  messages = async (): Promise<Message[]> => (await this.all<Message>('/messages?newest=true', MESSAGES_MAX)).reverse()
   order = (id: string): Promise<Order> => this.call('GET', `/orders/${id}`)
   route = (vehicle: string): Promise<Route> => this.call('GET', `/vehicles/${encodeURIComponent(vehicle)}/route`)
   delivery = (): Promise<Delivery> => this.call('GET', '/delivery')
@@ -91,6 +90,23 @@ export class Api {
 
   drawGeofence(name: string, corners: readonly LonLat[]): Promise<Geofence> {
     return this.change('/geofences', { type: 'Feature', properties: { name }, geometry: { type: 'Polygon', coordinates: [ringOf(corners)] } })
+  }
+
+  /** It stays the same area: its visits are those of the new ring. */
+  changeGeofence(id: string, name: string, corners: readonly LonLat[]): Promise<Geofence> {
+    return this.change(`/geofences/${id}`, { type: 'Feature', properties: { name }, geometry: { type: 'Polygon', coordinates: [ringOf(corners)] } }, newKey(), 'PUT')
+  }
+
+  /** All orders; of more than a page holds some, and those that are open all the same. */
+  async orders(): Promise<Order[]> {
+    const orders = await this.all<Order>('/orders', ORDERS_MAX)
+    if (orders.length < ORDERS_MAX) return orders
+    const open = await this.all<Order>('/orders?open=true', ORDERS_MAX)
+    return [...new Map([...orders, ...open].map((order) => [order.id, order])).values()]
+  }
+
+  audit(query: Record<string, string>): Promise<Page<AuditEntry>> {
+    return this.call('GET', `/audit?${new URLSearchParams(query)}`)
   }
 
   async visits(geofence: string, fromMs: number, untilMs: number): Promise<AreaVisit[]> {
@@ -143,8 +159,8 @@ export class Api {
     return this.call('GET', `/changes?since=${encodeURIComponent(since)}&wait_s=0`)
   }
 
-  private change<T>(path: string, body: unknown, key = newKey()): Promise<T> {
-    return this.call('POST', path, body, { 'Idempotency-Key': key })
+  private change<T>(path: string, body: unknown, key = newKey(), method = 'POST'): Promise<T> {
+    return this.call(method, path, body, { 'Idempotency-Key': key })
   }
 
   /** A list page by page, up to `most` items. */

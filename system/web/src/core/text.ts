@@ -41,6 +41,16 @@ export function clock(time: string | number | null | undefined): string {
   return new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, { hour: '2-digit', minute: '2-digit' }).format(new Date(time))
 }
 
+/** "14:05:09", in the reader's own zone. */
+export function clockSeconds(time: string): string {
+  return new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, { hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(new Date(time))
+}
+
+/** "Monday, 30 November", in the reader's own zone. */
+export function localDay(time: string): string {
+  return new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, { weekday: 'long', day: 'numeric', month: 'long' }).format(new Date(time))
+}
+
 /** "Mon 30 Nov", in UTC, as the server counts days. */
 export function dayName(ms: number): string {
   const words = { weekday: 'short', day: 'numeric', month: 'short', timeZone: 'UTC' } as const

@@ -189,6 +189,19 @@ export interface Geofence {
   properties: { name: string }
   geometry: { type: 'Polygon'; coordinates: LonLat[][] }
 }
+/** Somebody did something, or was not let. */
+export interface AuditEntry {
+  id: string
+  at: string
+  /** Empty of somebody whose token was not believed. */
+  actor: string
+  role: string
+  action: string
+  /** Identity of what it was done to; of a refusal the path. */
+  subject: string
+  outcome: string
+  peer: string
+}
 export interface AreaVisit { vehicle: string; entered: string; last_inside: string }
 
 export interface ShareLink { id?: string; token?: string; url?: string; expires: string; revoked?: string | null }

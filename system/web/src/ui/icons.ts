@@ -36,6 +36,10 @@ export const ICONS = {
   bolt: 'M13 2.5L5 14h6l-1 7.5L18.5 10H12Z',
   area: 'M4 7l8-3 8 4-2 10-9 2ZM4 7h.01M12 4h.01M20 8h.01M18 18h.01M9 20h.01',
   chart: 'M4 20h16M7 20v-7M12 20V6M17 20v-10',
+  key: 'M8 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8ZM12 12h9v4M17 12v3',
+  book: 'M5 4h11a3 3 0 0 1 3 3v13H8a3 3 0 0 1-3-3ZM5 17a3 3 0 0 1 3-3h11M9 8h6',
+  filter: 'M4 5h16l-6.5 7.5V19l-3-1.5v-5Z',
+  again: 'M19.5 12a7.5 7.5 0 1 1-2.2-5.3L19.5 9M19.5 4v5h-5',
   pencil: 'M4 20l1-4.5L16.5 4 20 7.5 8.5 19ZM14 6.5l3.5 3.5',
 } as const
 export type IconName = keyof typeof ICONS

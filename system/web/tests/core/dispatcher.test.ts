@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { ApiError } from '../../src/api/http'
 import type { Geofence, Order, Stop } from '../../src/core/types'
 import { assign, move } from '../../src/pages/dispatcher/actions'
-import { begin, save, sketchArea } from '../../src/pages/dispatcher/areas'
+import { begin, end, save, sketchArea } from '../../src/pages/dispatcher/areas'
 import { onChange, orders, toast } from '../../src/pages/dispatcher/state'
 
 /** Calls in the order in which they came; each is answered by what `answers` has under its name. */
@@ -64,28 +64,37 @@ describe('a failed order', () => {
 })
 
 describe('a changed area', () => {
-  const area = (id: string): Geofence => ({ type: 'Feature', id, properties: { name: 'Harbour' }, geometry: { type: 'Polygon', coordinates: [[[0, 0], [1, 0], [1, 1], [0, 0]]] } })
-  beforeEach(() => {
-    answers['drawGeofence'] = () => area('new')
-    answers['geofences'] = () => [area('new')]
-  })
+  const area: Geofence = { type: 'Feature', id: 'g1', properties: { name: 'Harbour' }, geometry: { type: 'Polygon', coordinates: [[[0, 0], [1, 0], [1, 1], [0, 0]]] } }
+  const ring = [[0, 0], [1, 0], [1, 1]]
+  beforeEach(() => (answers['geofences'] = () => [area]))
 
-  it('takes the place of what it was', async () => {
-    answers['removeGeofence'] = () => undefined
-    begin(area('old'))
+  it('stays the same area', async () => {
+    answers['changeGeofence'] = () => area
+    begin(area)
     await save()
-    expect(asked.map(([name, id]) => [name, id])).toContainEqual(['removeGeofence', 'old'])
+    expect(asked[0]).toEqual(['changeGeofence', 'g1', 'Harbour', ring])
+    expect(asked.map(([name]) => name)).not.toContain('drawGeofence')
     expect(toast.value).toMatchObject({ text: 'Area Harbour saved', bad: false })
+    expect(sketchArea.on).toBe(false)
   })
 
-  it('is not said to do so where what it was could not be removed', async () => {
-    answers['removeGeofence'] = () => {
-      throw new ApiError(503, {})
+  it('stays under the pencil where it could not be saved', async () => {
+    answers['changeGeofence'] = () => {
+      throw new ApiError(503, { detail: 'no agent answers' })
     }
-    begin(area('old'))
+    begin(area)
     await save()
-    expect(toast.value).toMatchObject({ text: expect.stringContaining('still there') as string, bad: true })
-    expect(sketchArea.on).toBe(false)
+    expect(toast.value).toMatchObject({ text: 'Areas: no agent answers', bad: true })
+    expect(sketchArea).toMatchObject({ on: true, id: 'g1', corners: ring })
+    end()
+  })
+
+  it('is drawn if it is new', async () => {
+    answers['drawGeofence'] = () => area
+    begin(null)
+    Object.assign(sketchArea, { title: ' Harbour ', corners: ring })
+    await save()
+    expect(asked[0]).toEqual(['drawGeofence', 'Harbour', ring])
   })
 })
 

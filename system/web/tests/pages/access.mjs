@@ -61,8 +61,18 @@ async function dispatcher(page) {
     await clean(page, 'new area')
     await page.click('.side button[aria-label="Cancel"]')
   }
-  if (await page.locator('.tab:nth-child(5)').count()) {
-    await page.click('.tab:nth-child(5)')
+  if (await page.locator('.tab:has-text("Audit")').count()) {
+    await page.click('.tab:has-text("Audit")')
+    await page.waitForSelector('.note')
+    await clean(page, 'audit trail')
+    await page.selectOption('.note-filter select', 'revoke_share_link')
+    await page.fill('.note-filter .wide input', 'nothing')
+    await page.waitForSelector('.side .empty')
+    await clean(page, 'audit trail of nothing')
+    await page.click('text=Clear filter')
+  }
+  if (await page.locator('.tab:has-text("Faults")').count()) {
+    await page.click('.tab:has-text("Faults")')
     await page.waitForSelector('.node')
     await clean(page, 'faults')
   }

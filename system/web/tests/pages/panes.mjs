@@ -42,7 +42,7 @@ export const tests = {
     await page.waitForSelector('.panel .facts')
   },
 
-  async 'an area is drawn, has visits, is changed and removed'({ open }) {
+  async 'an area is drawn, has visits, is changed in place and removed'({ open, world }) {
     const { page } = await open('/', 'dispatcher')
     await page.waitForSelector('.maplibregl-canvas')
     const name = `Depot ${Date.now() % 100_000}`
@@ -56,15 +56,20 @@ export const tests = {
     await page.click('.side button:has-text("Save")')
     await page.waitForSelector(`.side h2:has-text("${name}")`)
     await until(async () => (await page.locator('.side .stop-row').count()) > 0, 'somebody was there', 30_000)
+    const known = async () => (await world.api('dispatcher', 'GET', '/geofences')).items.filter((area) => area.properties.name.startsWith(name))
+    const [before] = await known()
     await page.click('text=Change area')
     await page.fill('.side input', `${name} B`)
     await page.locator('.side button[aria-label="Remove corner 4"]').click()
     await page.click('.side button:has-text("Save")')
     await page.waitForSelector(`.side h2:has-text("${name} B")`)
+    const after = await known()
+    check(after.length === 1 && after[0].id === before.id && after[0].properties.name === `${name} B`, 'it is the same area, with another name')
+    check(after[0].geometry.coordinates[0].length === before.geometry.coordinates[0].length - 1, 'and another ring')
     await page.click('.side >> text=Remove')
     await page.click('text=Remove for good')
     await page.waitForSelector('.side button:has-text("New area")')
-    check((await page.locator(`.side >> text=${name}`).count()) === 0, 'both are gone')
+    check((await page.locator(`.side >> text=${name}`).count()) === 0, 'it is gone')
   },
 
   async 'a viewer sees areas, is offered no pencil, and is told why there are no visits'({ open, world }) {

@@ -10,7 +10,7 @@ use drover_model::{
     VehicleId, WallTime,
 };
 use drover_store::postgres::{Config as PostgresConfig, PostgresStore};
-use drover_store::{MemoryStore, Orders, OrdersError, Outcome, Which};
+use drover_store::{MemoryStore, Orders, OrdersError, Outcome, Which, WhichMessages};
 use drover_tests::{Disk, Postgres};
 use proptest::collection::vec;
 use proptest::option;
@@ -89,6 +89,10 @@ fn any_other_action() -> impl Strategy<Value = Action> {
     let draw = (id(), "[a-z']{0,4}", vec(place(), 2..5)).prop_map(|(geofence, title, corners)| {
         Action::DrawGeofence { geofence: GeofenceId::from_bits(geofence), title, corners }
     });
+    let title = option::of("[a-z']{0,4}");
+    let redraw = (id(), title, option::of(vec(place(), 2..5))).prop_map(|(geofence, title, corners)| {
+        Action::ChangeGeofence { geofence: GeofenceId::from_bits(geofence), title, corners }
+    });
     let remove =
         id().prop_map(|geofence| Action::RemoveGeofence { geofence: GeofenceId::from_bits(geofence) });
     let vehicle = select(vec![van("V"), van("TRUCK-042")]);
@@ -110,7 +114,7 @@ fn any_other_action() -> impl Strategy<Value = Action> {
             to,
         },
     );
-    prop_oneof![2 => share, 1 => revoke, 2 => draw, 1 => remove, 3 => plan, 4 => change, 4 => any_passage()]
+    prop_oneof![2 => share, 1 => revoke, 2 => draw, 2 => redraw, 1 => remove, 3 => plan, 4 => change, 4 => any_passage()]
 }
 
 /// What trackers say, in any order, of things that are theirs and of others.
@@ -156,8 +160,10 @@ async fn content(store: &dyn Orders) -> String {
                 text += &format!("{:?}\n", store.orders(tenant(name), which, ALL).await.expect("orders"));
             }
         }
+        text += &listed(store, tenant(name)).await;
         for vehicle in ["V", "TRUCK-042"] {
-            let messages = store.messages(tenant(name), Some(van(vehicle)), ALL).await.expect("messages");
+            let which = WhichMessages { vehicle: Some(van(vehicle)), ..WhichMessages::default() };
+            let messages = store.messages(tenant(name), which, ALL).await.expect("messages");
             text += &format!("{messages:?}\n");
             // Which of two of the same moment comes first is each store's own.
             let mut routes = store.routes(tenant(name), van(vehicle), ALL).await.expect("routes");
@@ -183,6 +189,50 @@ async fn content(store: &dyn Orders) -> String {
         text += &format!("{:?}\n", store.share_link(ShareHash([secret; 32])).await.expect("a link"));
     }
     text
+}
+
+/// Lists, page by page, and by what they can be narrowed to.
+async fn listed(store: &dyn Orders, tenant: TenantId) -> String {
+    let mut text = String::new();
+    for open in [false, true] {
+        let mut which = Which { open, first: Some(1), ..Which::default() };
+        // As many as there may be: the limit is for whoever wants all at once.
+        while let [order] = &store.orders(tenant, which.clone(), 1).await.expect("a page")[..] {
+            text += &format!("{order:?}\n");
+            which.after = Some(order.id);
+        }
+    }
+    let mut narrow: Vec<Which> =
+        OrderState::ALL.iter().map(|state| Which { state: Some(*state), ..Which::default() }).collect();
+    for few in [vec![0], vec![2, 1], vec![9]] {
+        let stops = few.iter().map(|id| StopId::from_bits(*id)).collect();
+        let orders: Vec<OrderId> = few.into_iter().map(OrderId::from_bits).collect();
+        narrow.push(Which { orders: orders.clone(), ..Which::default() });
+        narrow.push(Which { orders, vehicle: Some(van("V")), ..Which::default() });
+        narrow.push(Which { stops, ..Which::default() });
+    }
+    for which in narrow {
+        text += &format!("{:?}\n", store.orders(tenant, which, ALL).await.expect("orders"));
+    }
+    for (newest_first, vehicle) in [(false, None), (true, None), (true, Some(van("V")))] {
+        let all = WhichMessages { vehicle, newest_first, ..WhichMessages::default() };
+        let mut which = WhichMessages { first: Some(2), ..all.clone() };
+        let mut pages = Vec::new();
+        loop {
+            let page = store.messages(tenant, which.clone(), 2).await.expect("a page");
+            let Some(last) = page.last() else { break };
+            which.after = Some((last.created, last.id));
+            pages.extend(page);
+        }
+        assert_eq!(
+            pages,
+            store.messages(tenant, all, ALL).await.expect("messages"),
+            "nothing twice or left out"
+        );
+        text += &format!("{pages:?}\n");
+    }
+    let which = WhichMessages { messages: vec![MessageId::from_bits(1)], ..WhichMessages::default() };
+    text + &format!("{:?}\n", store.messages(tenant, which, ALL).await.expect("messages"))
 }
 
 /// The feed of changes, read three at a time. Places differ from store to store; the order does not.
@@ -333,7 +383,7 @@ async fn what_was_answered_is_there_after_the_server_was_killed_and_away_is_said
         let until = Instant::now() + Duration::from_secs(20);
         let which = Which { vehicle: Some(van("V")), open: true, ..Which::default() };
         let orders = loop {
-            match store.orders(tenant("acme"), which, ALL).await {
+            match store.orders(tenant("acme"), which.clone(), ALL).await {
                 Ok(orders) => break orders,
                 Err(error) => assert!(Instant::now() < until, "{error}"),
             }

@@ -9,7 +9,7 @@ import { attempt, map, panel, say, theApi } from './state'
 export const areas = shallowRef<Geofence[] | null>(null)
 export const areaProblem = ref('')
 export const chosenArea = ref<string | null>(null)
-/** The area under the pencil: `id` is of one that it replaces. */
+/** The area under the pencil: `id` is of one that is changed, null of a new one. */
 export const sketchArea = reactive({ on: false, id: null as string | null, title: '', corners: [] as LonLat[] })
 export const chosen = computed(() => areas.value?.find((area) => area.id === chosenArea.value) ?? null)
 /** Why it can not be saved yet; empty if it can. */
@@ -71,13 +71,13 @@ export function removeCorner(at: number): void {
   drawAreas()
 }
 
-/** Saves what was drawn. An area that is changed is drawn anew and then forgotten as it was: for a moment both are there, never none. */
+/** Saves what was drawn: a new area, or another shape and name of the one that it is. */
 export async function save(): Promise<void> {
-  const before = sketchArea.id
-  const made = await attempt(t('g.title'), () => theApi().drawGeofence(sketchArea.title.trim(), sketchArea.corners))
+  const { id, corners } = sketchArea
+  const name = sketchArea.title.trim()
+  const made = await attempt(t('g.title'), () => (id === null ? theApi().drawGeofence(name, corners) : theApi().changeGeofence(id, name, corners)))
   if (!made) return
-  const single = before === null || (await attempt(t('g.title'), async () => (await theApi().removeGeofence(before), true)))
-  say(t(single ? 'g.saved' : 'g.saved.twice', { name: sketchArea.title.trim() }), !single)
+  say(t('g.saved', { name }))
   end()
   await readAreas()
   choose(made.id)

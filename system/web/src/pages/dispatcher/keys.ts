@@ -21,7 +21,7 @@ export function setSingleKeys(on: boolean): void {
 
 export const KEYS: { keys: string[]; text: Key }[] = [
   { keys: ['/'], text: 'k.search' }, { keys: ['J', 'K'], text: 'k.list' }, { keys: ['Enter'], text: 'k.open' }, { keys: ['Esc'], text: 'k.close' },
-  { keys: ['V', 'O', 'M', 'G'], text: 'k.tabs' }, { keys: ['X'], text: 'k.faults' }, { keys: ['1', '2', '3', '4'], text: 'k.status' }, { keys: ['F'], text: 'k.fit' }, { keys: ['W'], text: 'k.follow' },
+  { keys: ['V', 'O', 'M', 'G'], text: 'k.tabs' }, { keys: ['U'], text: 'k.audit' }, { keys: ['X'], text: 'k.faults' }, { keys: ['1', '2', '3', '4'], text: 'k.status' }, { keys: ['F'], text: 'k.fit' }, { keys: ['W'], text: 'k.follow' },
   { keys: ['N'], text: 'k.new' }, { keys: ['A'], text: 'k.assign' }, { keys: ['[', ']'], text: 'k.scrub' }, { keys: ['L'], text: 'k.live' },
   { keys: ['T'], text: 'k.theme' }, { keys: ['?'], text: 'k.help' },
 ]
@@ -55,6 +55,9 @@ const ACTIONS: Record<string, () => void> = {
   o: () => (tab.value = 'orders'),
   m: () => (tab.value = 'messages'),
   g: () => (tab.value = 'areas'),
+  u: () => {
+    if (can.value.audit) tab.value = 'audit'
+  },
   x: () => {
     if (stage.value !== null) tab.value = 'faults'
   },

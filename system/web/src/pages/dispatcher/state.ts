@@ -16,7 +16,7 @@ import { t } from '../../core/text'
 import type { Change, Config, Message, Order, OrderState, Principal, Route, Status, Stop, TrackerStates, Vehicle } from '../../core/types'
 import type { MapView } from '../../map/view'
 
-export type Tab = 'vehicles' | 'orders' | 'messages' | 'areas' | 'faults'
+export type Tab = 'vehicles' | 'orders' | 'messages' | 'areas' | 'audit' | 'faults'
 export type Panel = { kind: 'vehicle'; id: string } | { kind: 'order'; id: string } | { kind: 'route'; id: string } | { kind: 'history'; id: string } | { kind: 'new' } | null
 
 const REFRESH_MS = 1000
@@ -65,7 +65,7 @@ export const selectedVehicle = computed(() => (panel.value?.kind === 'vehicle' |
 export const unread = computed(() => [...messages.value.values()].filter((message) => !message.to_vehicle && message.state !== 'read').length)
 export const can = computed(() => {
   const scopes = new Set(me.value?.scopes ?? [])
-  return { orders: scopes.has('orders:write'), messages: scopes.has('messages:write'), share: scopes.has('share:write'), engine: scopes.has('fleet:view'), routes: scopes.has('route:read') }
+  return { orders: scopes.has('orders:write'), messages: scopes.has('messages:write'), share: scopes.has('share:write'), engine: scopes.has('fleet:view'), routes: scopes.has('route:read'), audit: scopes.has('audit:read') && me.value?.vehicle === null }
 })
 
 let toasts = 0
