@@ -1,14 +1,14 @@
 //! The services of a scenario, each in a seat of its own in this process, with a store in memory.
 
 mod agents;
-mod gateways;
+mod edge;
 mod hubs;
+mod plan;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use drover_bus::NodeAddr;
 use drover_env::real::Metrics;
 use drover_env::{Chain, Env, SeedTree, real};
 use drover_gateway::Cordon;
@@ -25,22 +25,18 @@ use tracing::warn;
 
 use super::access::Access;
 use super::away::Away;
-use super::seat::{Life, Make, Seat, State};
+use super::seat::{Life, Seat, State};
+use crate::cluster::Entry;
 use crate::problem::LoadError;
 use crate::proxy::{self, Proxies};
+use hubs::lock;
+use plan::Plan;
 
 /// Anywhere on this machine.
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The database, which is no service of its own here.
 const DB: NodeName = NodeName::new(NodeKind::Db, 0);
-
-/// Addresses of a service: of its first life any, and of all others the same.
-type Places<T> = Arc<Mutex<T>>;
-
-fn lock<T>(places: &Mutex<T>) -> MutexGuard<'_, T> {
-    places.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What every hub of a town is given.
 pub(crate) struct Shown {
@@ -54,7 +50,8 @@ pub(crate) struct Shown {
 pub(crate) struct Town {
     pub(crate) ca: Ca,
     pub(crate) trust: Trust,
-    pub(crate) gateways: Vec<SocketAddr>,
+    /// Where vehicles come in.
+    pub(crate) entry: Entry,
     pub(crate) pages: Vec<SocketAddr>,
     pub(crate) dispatch: Dispatch,
     pub(crate) proxies: Proxies,
@@ -105,13 +102,14 @@ impl Town {
         runtime: &Runtime,
         seeds: &SeedTree,
     ) -> Result<Self, LoadError> {
+        let plan = Plan::of(scenario, configs, seeds)?;
         let ca = Ca::new(seeds, real::wall())?;
         let trust = ca.trust()?;
         let folder = tempfile::Builder::new().prefix("drover-watch-").tempdir();
         let mut town = Self {
             ca,
             trust,
-            gateways: Vec::new(),
+            entry: plan.entry(),
             pages: Vec::new(),
             dispatch: Dispatch::new(scenario.orders.unwrap_or(Orders {
                 repeat_share: 0.0,
@@ -126,10 +124,11 @@ impl Town {
             store: Away::new(),
             folder: folder.map_err(LoadError::machine("make a folder for the services"))?,
         };
-        let agents = town.agents(scenario.cluster.persistence, configs, seeds)?;
-        let hubs = town.hubs(scenario.cluster.hub.max(1), configs, shown, &agents, seeds)?;
-        town.gateways(scenario, configs, (&agents, &hubs), seeds)?;
-        town.desk(scenario.cluster.hub.max(1), agents, runtime, seeds)?;
+        town.health(&plan)?;
+        town.agents(&plan)?;
+        town.hubs(&plan, shown)?;
+        town.edge(&plan)?;
+        town.desk(&plan, runtime)?;
         Ok(town)
     }
 
@@ -200,22 +199,23 @@ impl Town {
         Ok(Node { name, folder, identity, trust: self.trust.clone() })
     }
 
-    fn take_seat(&mut self, name: NodeName, make: Make) -> Result<(), LoadError> {
-        let mut seat = Seat::new(name, make);
+    /// Starts a service, which `run` makes of `made_of` for each of its lives.
+    fn take_seat<M, F>(&mut self, name: NodeName, made_of: M, run: fn(M, Life) -> F) -> Result<(), LoadError>
+    where
+        M: Clone + Send + 'static,
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let mut seat = Seat::new(name, Box::new(move |life| Box::pin(run(made_of.clone(), life))));
         seat.start().map_err(LoadError::Usage)?;
         self.seats.push(seat);
         Ok(())
     }
 
     /// Whoever gives vans their orders. What asks for changes of them is a hub's to ask.
-    fn desk(
-        &self,
-        index: u32,
-        agents: Vec<NodeAddr>,
-        runtime: &Runtime,
-        seeds: &SeedTree,
-    ) -> Result<(), LoadError> {
-        let node = self.node(NodeName::new(NodeKind::Hub, index), seeds)?;
+    fn desk(&self, plan: &Plan<'_>, runtime: &Runtime) -> Result<(), LoadError> {
+        let agents = plan.all(NodeKind::Persistence);
+        let name = NodeName::new(NodeKind::Hub, self.pages.len() as u32);
+        let node = self.node(name, plan.seeds)?;
         let _guard = runtime.enter();
         let env = node.env().map_err(LoadError::Harness)?;
         let (dispatch, trust, cancel) = (self.dispatch.clone(), self.trust.clone(), self.cancel.clone());

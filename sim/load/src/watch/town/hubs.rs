@@ -1,62 +1,60 @@
 //! Hubs with their pages.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drover_bus::NodeAddr;
-use drover_env::{Chain, SeedTree, real};
-use drover_harness::live::Configs;
-use drover_hub::{Gauge, Hub, SiteConfig, Tokens};
-use drover_model::{NodeKind, NodeName};
+use drover_env::{Chain, real};
+use drover_hub::{Gauge, Hub, Peer, SiteConfig, Tokens};
+use drover_model::NodeKind;
 use drover_quic::Identity;
 
-use super::{ANY, Access, Life, LoadError, Node, Places, Shown, Town, lock, text};
+use super::plan::Plan;
+use super::{ANY, Access, Life, LoadError, Node, Shown, Town, text};
 
-/// Where a hub is.
+/// Where a hub serves pages: in its first life wherever there is room, and in all others at the same place.
 #[derive(Debug, Clone, Copy)]
-struct HubPlaces {
+struct Places {
     pages: SocketAddr,
-    bus: SocketAddr,
     quic: SocketAddr,
 }
+
+pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Town {
-    /// Hubs with their pages. Gives where gateways publish.
-    pub(super) fn hubs(
-        &mut self,
-        count: u32,
-        configs: &Configs,
-        shown: &Shown,
-        agents: &[NodeAddr],
-        seeds: &SeedTree,
-    ) -> Result<Vec<NodeAddr>, LoadError> {
-        let mut hubs = Vec::new();
-        for index in 0..count {
-            let node = self.node(NodeName::new(NodeKind::Hub, index), seeds)?;
+    pub(super) fn hubs(&mut self, plan: &Plan<'_>, shown: &Shown) -> Result<(), LoadError> {
+        let peer = |agent: NodeAddr| Peer { node: agent.name, addr: agent.addr };
+        let persistence: Vec<Peer> = plan.all(NodeKind::Persistence).into_iter().map(peer).collect();
+        for NodeAddr { name, addr } in plan.all(NodeKind::Hub) {
             let any = SocketAddr::new(shown.listen.ip(), 0);
-            let pages = if index == 0 { shown.listen } else { any };
-            let places = Places::new(Mutex::new(HubPlaces { pages, bus: ANY, quic: any }));
-            let mut config = configs.hub.clone();
-            (config.bus_bind, config.discovery.agents) = (ANY, Vec::new());
-            config.proxy = drover_hub::ProxyConfig::default();
-            config.persistence =
-                agents.iter().map(|agent| drover_hub::Peer { node: agent.name, addr: agent.addr }).collect();
-            let (name, gauge) = (node.name, Arc::default());
+            let pages = if name.index == 0 { shown.listen } else { any };
+            let places = Arc::new(Mutex::new(Places { pages, quic: any }));
+            let gauge = Arc::default();
             let hub = HubSeat {
-                certificate: drover_quic::local_cert(&seeds.child(&name.to_string()), real::wall())?,
-                node,
-                config,
+                certificate: drover_quic::local_cert(&plan.seeds.child(&name.to_string()), real::wall())?,
+                node: self.node(name, plan.seeds)?,
+                config: drover_hub::Config {
+                    bus_listen: addr,
+                    bus_bind: ANY,
+                    // Pages come straight here, and no agent answers questions.
+                    proxy: drover_hub::ProxyConfig::default(),
+                    agents: Vec::new(),
+                    persistence: persistence.clone(),
+                    discovery: plan.joining(),
+                    ..plan.configs.hub.clone()
+                },
                 access: shown.access.clone(),
                 site: shown.site.clone(),
                 places: places.clone(),
                 gauge: Arc::clone(&gauge),
             };
-            self.take_seat(name, Box::new(move |life| Box::pin(hub.clone().run(life))))?;
+            self.take_seat(name, hub, HubSeat::run)?;
             self.gauges.push(gauge);
-            let places = *lock(&places);
-            self.pages.push(places.pages);
-            hubs.push(NodeAddr { name, addr: places.bus });
+            self.pages.push(lock(&places).pages);
         }
-        Ok(hubs)
+        Ok(())
     }
 }
 
@@ -68,7 +66,7 @@ struct HubSeat {
     access: Access,
     site: SiteConfig,
     certificate: Identity,
-    places: Places<HubPlaces>,
+    places: Arc<Mutex<Places>>,
     gauge: Arc<Mutex<Option<Gauge>>>,
 }
 
@@ -76,7 +74,7 @@ impl HubSeat {
     async fn run(self, life: Life) -> Result<(), String> {
         let Self { node, mut config, access, site, certificate, places, gauge } = self;
         let at = *lock(&places);
-        (config.listen, config.bus_listen) = (at.pages, at.bus);
+        config.listen = at.pages;
         config.quic = Some(drover_hub::QuicConfig { listen: at.quic, ..Default::default() });
         let door = Arc::new(Tokens::new(access.verifier.clone(), Some(access.tickets.clone())));
         let env = node.env()?;
@@ -86,9 +84,8 @@ impl HubSeat {
         let api = drover_api::Config::default();
         let hub = hub.with_site(access.verifier, Some(access.tickets), api, site);
         let told = |error: std::io::Error| text(&error);
-        *lock(&places) = HubPlaces {
+        *lock(&places) = Places {
             pages: hub.local_addr().map_err(told)?,
-            bus: hub.bus_addr().map_err(told)?,
             quic: hub.quic_addr().map_err(told)?.unwrap_or(at.quic),
         };
         *lock(&gauge) = Some(hub.gauge());
