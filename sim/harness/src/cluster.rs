@@ -545,7 +545,7 @@ pub fn frame_of(frame: &drover_world::CanFrame) -> CanFrame {
 }
 
 /// What routers and gateways of a run share; nothing without routers.
-pub(crate) fn cluster_keys(scenario: &Scenario, seeds: &SeedTree) -> Option<ClusterKeys> {
+pub fn cluster_keys(scenario: &Scenario, seeds: &SeedTree) -> Option<ClusterKeys> {
     let secret = ClusterSecret::from_bytes(seeds.child("cluster").bytes());
     let keys = ClusterKeys::new(secret).with_rotation(scenario.cluster.rotate);
     (scenario.cluster.router > 0).then_some(keys)

@@ -55,7 +55,7 @@ const FIRST_PORT: u16 = 20_000;
 /// Address of the first router, on this machine: a name leads to one port at several addresses.
 const FIRST_ROUTER: Ipv4Addr = Ipv4Addr::new(127, 2, 0, 1);
 /// Name under which vehicles find routers.
-const ROUTERS_NAME: &str = "routers.drover.internal";
+pub(crate) const ROUTERS_NAME: &str = "routers.drover.internal";
 
 /// The folder of a cluster that is to run.
 pub(crate) struct Prepared {

@@ -1,5 +1,6 @@
-//! A scenario in real time, in this one process, on real sockets: the world drives real trackers, gateways pass their fixes to agents
-//! with a store in memory and to hubs, and hubs serve the pages. Nothing is measured, and nothing is kept.
+//! A scenario in real time, in this one process, on real sockets: the world drives real trackers, which come through routers where
+//! there are any, gateways pass their fixes to agents with a store in memory and to hubs, and hubs serve the pages. Nothing is
+//! measured, and nothing is kept.
 
 mod access;
 mod away;
@@ -26,7 +27,6 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::cluster::Entry;
 use crate::due::Moments;
 use crate::fleet::{self, Fleet, Setup};
 use crate::links::Links;
@@ -175,7 +175,7 @@ impl Drive {
         let _guard = runtime.enter();
         let env = real::env("vehicles", town.folder(), Arc::default())
             .map_err(LoadError::machine("open the vehicles' folder"))?;
-        let entry = Entry::Gateways(town.gateways.clone());
+        let entry = town.entry.clone();
         let setup = Setup {
             count,
             configs,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use drover_harness::live::rule_of;
 use drover_harness::scenario::{FaultSpec, Scenario};
 use drover_model::{NodeKind, NodeName, NodePattern};
-use drover_world::{Fault, Verb, World};
+use drover_world::{Fault, LinkRule, Verb, World};
 use serde_json::{Value, json};
 
 use super::seat::State;
@@ -258,34 +258,45 @@ fn target(verb: &Verb) -> String {
 
 /// Why a fault can not be shown here; `None` if it can.
 fn cannot(verb: &Verb, here: &[NodeName]) -> Option<String> {
-    use NodeKind::{Db, Gateway, Persistence, Vehicle};
     let runs = |nodes: NodePattern| here.iter().any(|node| nodes.matches(*node));
     let unless_here = |nodes: NodePattern| {
         (!runs(nodes)).then(|| match nodes.kind {
-            Vehicle => "vehicles are not stopped here".to_owned(),
-            kind => {
-                format!("no {kind} runs here: vehicles know the gateways, and those their agents and hubs")
-            }
+            NodeKind::Vehicle => "vehicles are not stopped here".to_owned(),
+            kind => format!("no {kind} runs here"),
         })
     };
     match verb {
         Verb::Kill(nodes) | Verb::Pause(nodes) | Verb::Restart(nodes) | Verb::DbAway(nodes) => {
             unless_here(*nodes)
         }
-        Verb::Drain(nodes) if nodes.kind == Db => Some("a database is not drained".to_owned()),
+        Verb::Drain(nodes) if nodes.kind == NodeKind::Db => Some("a database is not drained".to_owned()),
         Verb::Drain(nodes) | Verb::Cordon(nodes) => unless_here(*nodes),
         Verb::Gps { .. } => None,
-        Verb::Rebind(nodes) if nodes.kind == Vehicle => None,
-        Verb::Link(rule) => match [rule.from.kind, rule.to.kind] {
-            [Gateway, Persistence] | [Persistence, Gateway] | [Vehicle, Gateway] | [Gateway, Vehicle] => None,
-            _ => Some(
-                refusal(&rule_of(rule), false)
-                    .unwrap_or("vehicles speak to gateways here, and those to agents: there is no such link")
-                    .to_owned(),
-            ),
-        },
+        Verb::Rebind(nodes) if nodes.kind == NodeKind::Vehicle => None,
+        Verb::Link(rule) => no_link(rule, here).map(str::to_owned),
         _ => Some(format!("{} happens in virtual time alone: twin run", verb.name())),
     }
+}
+
+/// Why nothing can be done to the links that a rule is of; `None` if something can.
+fn no_link(rule: &LinkRule, here: &[NodeName]) -> Option<&'static str> {
+    use NodeKind::{Dns, Gateway, Health, Persistence, Router, Vehicle};
+    let runs = |kind| here.iter().any(|node| node.kind == kind);
+    let is_there = match [rule.from.kind, rule.to.kind] {
+        [Vehicle, Gateway | Router | Dns] | [Gateway | Router | Dns, Vehicle] => true,
+        // Whoever hears of health agents where others are goes there directly.
+        [Router, Gateway] | [Gateway, Router] | [Gateway, Persistence] | [Persistence, Gateway] => {
+            !runs(Health)
+        }
+        _ => false,
+    };
+    let why = || {
+        refusal(&rule_of(rule), runs(Health)).unwrap_or(
+            "no proxy stands in this link here: links are impaired of vehicles to where they come in, routers to gateways, and those to \
+             agents",
+        )
+    };
+    (!is_there).then(why)
 }
 
 #[cfg(test)]

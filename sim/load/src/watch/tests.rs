@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use serde_json::Value;
 
@@ -13,8 +13,13 @@ const TOWN: &str = "name = \"w\"\nquestion = \"?\"\nduration_s = 60\n[[vehicles]
                     [world]\nroads = { grid = { columns = 3, rows = 3, block_m = 120 } }\n\
                     [[faults]]\nat_s = 5\nfor_s = 2\nkill = \"hub/0\"\n\
                     [[faults]]\nat_s = 5\nfor_s = 2\ndb_away = \"db/0\"\n";
-/// Longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Vehicles find routers by name, those stand before two gateways, and a health agent tells everybody of everybody.
+const EDGE: &str = "name = \"e\"\nquestion = \"?\"\nduration_s = 60\n[[vehicles]]\ncount = 4\nfix_interval_s = 0.5\nsend_interval_s = 1\n\
+                    [cluster]\nrouter = 2\ndns = 2\nhealth = 1\ngateway = 2\npersistence = 1\nhub = 1\n\
+                    [world]\nroads = { grid = { columns = 3, rows = 3, block_m = 120 } }\n\
+                    [[faults]]\nat_s = 5\nfor_s = 2\ndrain = \"router/1\"\n";
+/// Longest that anything here may take: a vehicle gives a silent gateway up after two minutes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks by HTTP/1.1, once; `None` if nobody answers.
 fn ask(addr: SocketAddr, method: &str, path: &str, token: &str) -> Option<(u16, Value)> {
@@ -46,9 +51,30 @@ struct Watched {
     page: SocketAddr,
     faults: SocketAddr,
     token: String,
+    /// Fixes that vehicles have recorded, and that are durable.
+    fixes: Arc<Mutex<[u64; 2]>>,
 }
 
 impl Watched {
+    fn fixes(&self) -> [u64; 2] {
+        *self.fixes.lock().expect("nobody panicked")
+    }
+
+    fn deed(&self, node: &str, deed: &str) {
+        let (status, told) = self.told("POST", &format!("/nodes/{node}/{deed}"));
+        assert_eq!(status, 200, "{deed} {node}: {told}");
+    }
+
+    /// Waits until every vehicle has recorded a dozen more fixes, and all but the newest are durable: one that is cut off would lack
+    /// as many as that.
+    fn until_fixes_arrive(&self, what: &str) {
+        let [before, _] = self.fixes();
+        until(what, || {
+            let [recorded, durable] = self.fixes();
+            recorded >= before + 48 && recorded - durable < 12
+        });
+    }
+
     fn told(&self, method: &str, path: &str) -> (u16, Value) {
         ask(self.faults, method, path, &self.token).expect("the endpoint goes on, whatever is broken")
     }
@@ -70,11 +96,13 @@ impl Watched {
 }
 
 /// Runs a town in this process while `act` does things to it.
-fn watched(act: impl FnOnce(&Watched)) {
-    let scenario = Scenario::parse(TOWN, "w.toml").unwrap_or_else(|errors| panic!("{errors}"));
+fn watched(text: &str, act: impl FnOnce(&Watched)) {
+    let scenario = Scenario::parse(text, "w.toml").unwrap_or_else(|errors| panic!("{errors}"));
     let roads = drover_harness::run::roads(&scenario, "w.toml").expect("roads");
     let interrupt = AtomicBool::new(false);
     let (pages, opened) = mpsc::channel();
+    let fixes = Arc::new(Mutex::new([0; 2]));
+    let counted = fixes.clone();
     std::thread::scope(|scope| {
         let running = scope.spawn(|| {
             watch(
@@ -86,7 +114,7 @@ fn watched(act: impl FnOnce(&Watched)) {
                     listen: "127.0.0.1:0".parse().expect("an address"),
                     interrupt: &interrupt,
                     ready: &mut { |addrs: &[SocketAddr]| pages.send(addrs[0]).expect("somebody waits") },
-                    progress: &mut { |_: &Seen| {} },
+                    progress: &mut { |seen: &Seen| *counted.lock().expect("nobody panicked") = seen.fixes },
                 },
             )
         });
@@ -98,6 +126,7 @@ fn watched(act: impl FnOnce(&Watched)) {
             page,
             faults: faults.parse().expect("an address"),
             token: config["demo"][0]["token"].as_str().expect("a token").to_owned(),
+            fixes,
         };
         let acted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| act(&town)));
         interrupt.store(true, Ordering::Relaxed);
@@ -110,7 +139,7 @@ fn watched(act: impl FnOnce(&Watched)) {
 
 #[test]
 fn a_hub_that_is_killed_is_gone_until_it_is_started_and_faults_have_their_time() {
-    watched(|town| {
+    watched(TOWN, |town| {
         until("a hub", || town.serves());
         assert_eq!((town.state("hub/0"), town.fault(0)), ("up".to_owned(), "waiting".to_owned()));
         assert_eq!(town.told("POST", "/nodes/hub/0/kill").0, 200);
@@ -137,5 +166,42 @@ fn a_hub_that_is_killed_is_gone_until_it_is_started_and_faults_have_their_time()
         assert_eq!(town.told("POST", "/nodes/hub/0/resume").0, 200);
         until("it goes on", || town.serves());
         assert_eq!(ask(town.faults, "POST", "/nodes/hub/0/kill", "").map(|(status, _)| status), Some(401));
+    });
+}
+
+#[test]
+fn vehicles_come_through_routers_and_get_over_the_loss_of_one_and_of_a_gateway() {
+    watched(EDGE, |town| {
+        let nodes = ["router/0", "router/1", "dns/0", "dns/1", "health/0", "gateway/0", "gateway/1"];
+        assert_eq!(nodes.map(|node| town.state(node)), nodes.map(|_| "up".to_owned()));
+        town.until_fixes_arrive("sessions through routers");
+
+        town.deed("router/0", "kill");
+        town.until_fixes_arrive("the other router carries all of them");
+        town.deed("router/1", "kill");
+        let more = |count| {
+            let [before, _] = town.fixes();
+            until("vehicles go on", || town.fixes()[0] >= before + count);
+        };
+        more(8);
+        let [_, durable] = town.fixes();
+        more(16);
+        assert_eq!(town.fixes()[1], durable, "there is no way in beside routers");
+        town.deed("router/1", "start");
+        town.until_fixes_arrive("spools are emptied through the one that is back");
+        town.deed("router/0", "start");
+        assert_eq!(town.told("POST", "/faults/0/strike").0, 200);
+        until("it has drained", || town.state("router/1") == "down");
+        until("it is over", || town.fault(0) == "over" && town.state("router/1") == "up");
+
+        town.deed("gateway/0", "kill");
+        town.until_fixes_arrive("routers leave a dead gateway out");
+        town.deed("gateway/0", "start");
+        town.deed("dns/0", "kill");
+        town.deed("gateway/1", "hang");
+        assert_eq!((town.state("gateway/1"), town.state("dns/0")), ("hung".to_owned(), "down".to_owned()));
+        town.until_fixes_arrive("routers leave a hung one out, too");
+        town.deed("health/0", "restart");
+        assert_eq!(town.state("health/0"), "up");
     });
 }

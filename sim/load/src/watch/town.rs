@@ -1,19 +1,21 @@
 //! The services of a scenario, each in a seat of its own in this process, with a store in memory.
 
+mod agents;
+mod edge;
+mod hubs;
+mod plan;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use drover_bus::NodeAddr;
 use drover_env::real::Metrics;
-use drover_env::{BoxFuture, Chain, Env, SeedTree, real};
-use drover_gateway::{Cordon, Gateway};
+use drover_env::{Chain, Env, SeedTree, real};
+use drover_gateway::Cordon;
 use drover_harness::live::{Configs, Dispatch};
 use drover_harness::scenario::{Orders, Scenario};
-use drover_hub::{Gauge, Hub, SiteConfig, Tokens};
+use drover_hub::{Gauge, SiteConfig};
 use drover_model::{NodeKind, NodeName};
-use drover_persistence::Persistence;
 use drover_quic::{Ca, Identity, Principal, Trust};
 use drover_world::Action;
 use tempfile::TempDir;
@@ -23,31 +25,18 @@ use tracing::warn;
 
 use super::access::Access;
 use super::away::Away;
-use super::seat::{Life, Make, Seat, State};
-use crate::links::Links;
+use super::seat::{Life, Seat, State};
+use crate::cluster::Entry;
 use crate::problem::LoadError;
 use crate::proxy::{self, Proxies};
+use hubs::lock;
+use plan::Plan;
 
 /// Anywhere on this machine.
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The database, which is no service of its own here.
 const DB: NodeName = NodeName::new(NodeKind::Db, 0);
-
-/// Addresses of a service: of its first life any, and of all others the same.
-type Places<T> = Arc<Mutex<T>>;
-
-fn lock<T>(places: &Mutex<T>) -> MutexGuard<'_, T> {
-    places.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Where a hub is.
-#[derive(Debug, Clone, Copy)]
-struct HubPlaces {
-    pages: SocketAddr,
-    bus: SocketAddr,
-    quic: SocketAddr,
-}
 
 /// What every hub of a town is given.
 pub(crate) struct Shown {
@@ -61,7 +50,8 @@ pub(crate) struct Shown {
 pub(crate) struct Town {
     pub(crate) ca: Ca,
     pub(crate) trust: Trust,
-    pub(crate) gateways: Vec<SocketAddr>,
+    /// Where vehicles come in.
+    pub(crate) entry: Entry,
     pub(crate) pages: Vec<SocketAddr>,
     pub(crate) dispatch: Dispatch,
     pub(crate) proxies: Proxies,
@@ -112,13 +102,14 @@ impl Town {
         runtime: &Runtime,
         seeds: &SeedTree,
     ) -> Result<Self, LoadError> {
+        let plan = Plan::of(scenario, configs, seeds)?;
         let ca = Ca::new(seeds, real::wall())?;
         let trust = ca.trust()?;
         let folder = tempfile::Builder::new().prefix("drover-watch-").tempdir();
         let mut town = Self {
             ca,
             trust,
-            gateways: Vec::new(),
+            entry: plan.entry(),
             pages: Vec::new(),
             dispatch: Dispatch::new(scenario.orders.unwrap_or(Orders {
                 repeat_share: 0.0,
@@ -133,10 +124,11 @@ impl Town {
             store: Away::new(),
             folder: folder.map_err(LoadError::machine("make a folder for the services"))?,
         };
-        let agents = town.agents(scenario.cluster.persistence, configs, seeds)?;
-        let hubs = town.hubs(scenario.cluster.hub.max(1), configs, shown, &agents, seeds)?;
-        town.gateways(scenario, configs, (&agents, &hubs), seeds)?;
-        town.desk(scenario.cluster.hub.max(1), agents, runtime, seeds)?;
+        town.health(&plan)?;
+        town.agents(&plan)?;
+        town.hubs(&plan, shown)?;
+        town.edge(&plan)?;
+        town.desk(&plan, runtime)?;
         Ok(town)
     }
 
@@ -207,139 +199,23 @@ impl Town {
         Ok(Node { name, folder, identity, trust: self.trust.clone() })
     }
 
-    fn take_seat(&mut self, name: NodeName, make: Make) -> Result<(), LoadError> {
-        let mut seat = Seat::new(name, make);
+    /// Starts a service, which `run` makes of `made_of` for each of its lives.
+    fn take_seat<M, F>(&mut self, name: NodeName, made_of: M, run: fn(M, Life) -> F) -> Result<(), LoadError>
+    where
+        M: Clone + Send + 'static,
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let mut seat = Seat::new(name, Box::new(move |life| Box::pin(run(made_of.clone(), life))));
         seat.start().map_err(LoadError::Usage)?;
         self.seats.push(seat);
         Ok(())
     }
 
-    /// Agents that share the store.
-    fn agents(
-        &mut self,
-        count: u32,
-        configs: &Configs,
-        seeds: &SeedTree,
-    ) -> Result<Vec<NodeAddr>, LoadError> {
-        let mut agents = Vec::new();
-        for index in 0..count {
-            let node = self.node(NodeName::new(NodeKind::Persistence, index), seeds)?;
-            let (name, store, place) = (node.name, self.store.clone(), Places::new(Mutex::new(ANY)));
-            let (config, bound) = (configs.persistence.clone(), place.clone());
-            let make = move |life: Life| -> BoxFuture<'static, Result<(), String>> {
-                let mut config = config.clone();
-                (config.listen, config.discovery.agents) = (*lock(&bound), Vec::new());
-                let (node, store, bound) = (node.clone(), Arc::new(store.clone()), bound.clone());
-                Box::pin(async move {
-                    let agent =
-                        Persistence::bind(node.env()?, config, &node.identity, &node.trust, store.clone());
-                    let agent = agent.map_err(|e| text(&e))?;
-                    let agent =
-                        agent.with_history(store.clone()).with_orders(store.clone()).with_trail(store);
-                    *lock(&bound) = agent.local_addr().map_err(|e| text(&e))?;
-                    life.bound();
-                    agent.run(life.cancel).await;
-                    Ok(())
-                })
-            };
-            self.take_seat(name, Box::new(make))?;
-            agents.push(NodeAddr { name, addr: *lock(&place) });
-        }
-        Ok(agents)
-    }
-
-    /// Hubs with their pages. Gives where gateways publish.
-    fn hubs(
-        &mut self,
-        count: u32,
-        configs: &Configs,
-        shown: &Shown,
-        agents: &[NodeAddr],
-        seeds: &SeedTree,
-    ) -> Result<Vec<NodeAddr>, LoadError> {
-        let mut hubs = Vec::new();
-        for index in 0..count {
-            let node = self.node(NodeName::new(NodeKind::Hub, index), seeds)?;
-            let any = SocketAddr::new(shown.listen.ip(), 0);
-            let pages = if index == 0 { shown.listen } else { any };
-            let places = Places::new(Mutex::new(HubPlaces { pages, bus: ANY, quic: any }));
-            let mut config = configs.hub.clone();
-            (config.bus_bind, config.discovery.agents) = (ANY, Vec::new());
-            config.proxy = drover_hub::ProxyConfig::default();
-            config.persistence =
-                agents.iter().map(|agent| drover_hub::Peer { node: agent.name, addr: agent.addr }).collect();
-            let (name, gauge) = (node.name, Arc::default());
-            let hub = HubSeat {
-                certificate: drover_quic::local_cert(&seeds.child(&name.to_string()), real::wall())?,
-                node,
-                config,
-                access: shown.access.clone(),
-                site: shown.site.clone(),
-                places: places.clone(),
-                gauge: Arc::clone(&gauge),
-            };
-            self.take_seat(name, Box::new(move |life| Box::pin(hub.clone().run(life))))?;
-            self.gauges.push(gauge);
-            let places = *lock(&places);
-            self.pages.push(places.pages);
-            hubs.push(NodeAddr { name, addr: places.bus });
-        }
-        Ok(hubs)
-    }
-
-    fn gateways(
-        &mut self,
-        scenario: &Scenario,
-        configs: &Configs,
-        (agents, hubs): (&[NodeAddr], &[NodeAddr]),
-        seeds: &SeedTree,
-    ) -> Result<(), LoadError> {
-        let is_impaired = Links::of(scenario).bus;
-        for index in 0..scenario.cluster.gateway {
-            let node = self.node(NodeName::new(NodeKind::Gateway, index), seeds)?;
-            let (name, place) = (node.name, Places::new(Mutex::new(ANY)));
-            let mut config = configs.gateway.clone();
-            (config.bus_bind, config.routers) = (ANY, Vec::new());
-            (config.discovery.agents, config.revocation_interval) = (Vec::new(), Duration::ZERO);
-            config.persistence.clear();
-            for agent in agents {
-                let addr = match is_impaired {
-                    true => self.proxies.datagrams(name, agent.name, agent.addr)?,
-                    false => agent.addr,
-                };
-                config.persistence.push(drover_gateway::Peer { node: agent.name, addr });
-            }
-            let peer = |node: &NodeAddr| drover_gateway::Peer { node: node.name, addr: node.addr };
-            config.live = hubs.iter().map(peer).collect();
-            let (bound, cordon) = (place.clone(), Cordon::default());
-            self.cordons.push((name, cordon.clone()));
-            let make = move |life: Life| -> BoxFuture<'static, Result<(), String>> {
-                let (node, bound, cordon) = (node.clone(), bound.clone(), cordon.clone());
-                let config = drover_gateway::Config { listen: *lock(&bound), ..config.clone() };
-                Box::pin(async move {
-                    let gateway = Gateway::bind(node.env()?, config, &node.identity, &node.trust);
-                    let gateway = gateway.map_err(|e| text(&e))?.with_cordon(cordon);
-                    *lock(&bound) = gateway.local_addr().map_err(|e| text(&e))?;
-                    life.bound();
-                    gateway.run(life.cancel).await;
-                    Ok(())
-                })
-            };
-            self.take_seat(name, Box::new(make))?;
-            self.gateways.push(*lock(&place));
-        }
-        Ok(())
-    }
-
     /// Whoever gives vans their orders. What asks for changes of them is a hub's to ask.
-    fn desk(
-        &self,
-        index: u32,
-        agents: Vec<NodeAddr>,
-        runtime: &Runtime,
-        seeds: &SeedTree,
-    ) -> Result<(), LoadError> {
-        let node = self.node(NodeName::new(NodeKind::Hub, index), seeds)?;
+    fn desk(&self, plan: &Plan<'_>, runtime: &Runtime) -> Result<(), LoadError> {
+        let agents = plan.all(NodeKind::Persistence);
+        let name = NodeName::new(NodeKind::Hub, self.pages.len() as u32);
+        let node = self.node(name, plan.seeds)?;
         let _guard = runtime.enter();
         let env = node.env().map_err(LoadError::Harness)?;
         let (dispatch, trust, cancel) = (self.dispatch.clone(), self.trust.clone(), self.cancel.clone());
@@ -348,44 +224,6 @@ impl Town {
             // Its socket is any; it fails as little as the others did.
             drop(dispatch.run(runs, node.identity, trust, ANY, agents, cancel).await);
         }));
-        Ok(())
-    }
-}
-
-/// What a hub is made of, each time.
-#[derive(Clone)]
-struct HubSeat {
-    node: Node,
-    config: drover_hub::Config,
-    access: Access,
-    site: SiteConfig,
-    certificate: Identity,
-    places: Places<HubPlaces>,
-    gauge: Arc<Mutex<Option<Gauge>>>,
-}
-
-impl HubSeat {
-    async fn run(self, life: Life) -> Result<(), String> {
-        let Self { node, mut config, access, site, certificate, places, gauge } = self;
-        let at = *lock(&places);
-        (config.listen, config.bus_listen) = (at.pages, at.bus);
-        config.quic = Some(drover_hub::QuicConfig { listen: at.quic, ..Default::default() });
-        let door = Arc::new(Tokens::new(access.verifier.clone(), Some(access.tickets.clone())));
-        let env = node.env()?;
-        let hub = Hub::bind(env.clone(), config, &node.identity, &node.trust, door).await;
-        let hub = hub.map_err(|error| format!("{}; --listen 127.0.0.1:0 takes any port", Chain(&error)))?;
-        hub.shown().set(&env, &certificate).map_err(|e| text(&e))?;
-        let api = drover_api::Config::default();
-        let hub = hub.with_site(access.verifier, Some(access.tickets), api, site);
-        let told = |error: std::io::Error| text(&error);
-        *lock(&places) = HubPlaces {
-            pages: hub.local_addr().map_err(told)?,
-            bus: hub.bus_addr().map_err(told)?,
-            quic: hub.quic_addr().map_err(told)?.unwrap_or(at.quic),
-        };
-        *lock(&gauge) = Some(hub.gauge());
-        life.bound();
-        hub.run(life.cancel).await;
         Ok(())
     }
 }

@@ -4,19 +4,24 @@ use drover_world::Action;
 use super::*;
 
 const TOWN: &str = "name = \"s\"\nquestion = \"?\"\nduration_s = 60\n[[vehicles]]\ncount = 2\n\
-                    [cluster]\nrouter = 1\nhealth = 1\ngateway = 2\npersistence = 1\nhub = 2\n\
+                    [cluster]\nrouter = 1\ndns = 1\nhealth = 1\ngateway = 2\npersistence = 1\nhub = 2\n\
                     [world]\nroads = { grid = { columns = 3, rows = 3, block_m = 120 } }\n";
 
 fn node(name: &str) -> NodeName {
     name.parse().expect("a name")
 }
 
-/// A stage of `faults`, and its world, in which nothing happens by itself.
+/// A stage of `faults` without a way in, and its world, in which nothing happens by itself.
 fn stage(faults: &str) -> (Stage, World) {
+    stage_with(&[], faults)
+}
+
+/// The same, and `more` nodes run.
+fn stage_with(more: &[&str], faults: &str) -> (Stage, World) {
     let mut scenario =
         Scenario::parse(&format!("{TOWN}{faults}"), "s.toml").unwrap_or_else(|errors| panic!("{errors}"));
-    let nodes: Vec<NodeName> =
-        ["gateway/0", "gateway/1", "persistence/0", "hub/0", "hub/1", "db/0"].map(node).to_vec();
+    let always = ["gateway/0", "gateway/1", "persistence/0", "hub/0", "hub/1", "db/0"];
+    let nodes: Vec<NodeName> = always.iter().chain(more).map(|name| node(name)).collect();
     let stage = Stage::new(&scenario, nodes.clone());
     scenario.faults.clear();
     let roads = drover_harness::run::roads(&scenario, "s.toml").expect("roads");
@@ -109,4 +114,28 @@ fn what_can_not_be_shown_here_says_why() {
     for (name, ticks) in drained {
         assert!(go(&mut world, ticks).contains(&Action::Drain(node(name))), "{name}");
     }
+}
+
+#[test]
+fn links_are_impaired_that_nobody_goes_round() {
+    let partition = |link: &&str| format!("[[faults]]\nat_s = 5\nfor_s = 2\npartition = \"{link}\"\n");
+    let links = [
+        "vehicle/* -> router/*",
+        "dns/* -> vehicle/*",
+        "router/0 -> gateway/1",
+        "gateway/0 -> persistence/0",
+        "health/* -> gateway/*",
+        "persistence/* -> db/0",
+    ];
+    let faults: String = links.iter().map(partition).collect();
+    let check = |more: &[&str], expected: [bool; 6]| {
+        let (stage, world) = stage_with(more, &faults);
+        let told = stage.described(&world, |_| State::Up);
+        let said: Vec<_> =
+            told["faults"].as_array().expect("a list").iter().map(|fault| &fault["cannot"]).collect();
+        let can: Vec<bool> = said.iter().map(|why| why.is_null()).collect();
+        assert_eq!(can, expected, "{more:?}: {said:?}");
+    };
+    check(&["router/0", "dns/0"], [true, true, true, true, false, false]);
+    check(&["router/0", "dns/0", "health/0"], [true, true, false, false, false, false]);
 }
