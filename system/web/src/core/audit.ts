@@ -57,7 +57,7 @@ export function goalOf(entry: AuditEntry, known: Known): Goal | null {
 }
 
 /** Outcomes that are no success, and have a text of their own. */
-export const MISHAPS = ['exists', 'missing', 'elsewhere', 'not_a_step', 'unknown'] as const
+export const MISHAPS = ['forbidden', 'exists', 'missing', 'elsewhere', 'not_a_step', 'unknown'] as const
 export type Mishap = (typeof MISHAPS)[number]
 
 /** How it ended: done, not done, or not let. */
