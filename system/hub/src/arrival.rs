@@ -41,7 +41,8 @@ impl Trusted {
         }
     }
 
-    fn has(&self, ip: IpAddr) -> bool {
+    /// True if what comes from there is passed on for others.
+    pub(crate) fn has(&self, ip: IpAddr) -> bool {
         self.0.load().contains(&ip.to_canonical())
     }
 }

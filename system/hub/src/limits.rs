@@ -1,6 +1,8 @@
-//! How many there are of each: sockets of an address, sessions of a token. Pure.
+//! How many there are of each: sockets and connections of an address, sessions of a token.
 
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
 
@@ -35,6 +37,43 @@ impl<K: Eq + Hash> Limited<K> {
     }
 }
 
+/// Connections by address: of IPv6 by network, since who has an address there has all of its /64.
+#[derive(Debug, Clone)]
+pub(crate) struct Places(Arc<Mutex<Limited<IpAddr>>>);
+
+impl Places {
+    /// So many of each address.
+    pub(crate) fn new(max: u32) -> Self {
+        Self(Arc::new(Mutex::new(Limited::new(max))))
+    }
+
+    /// A place for a connection from `ip`; `None` if it has as many as it may.
+    pub(crate) fn take(&self, ip: IpAddr) -> Option<Place> {
+        let network = match ip.to_canonical() {
+            IpAddr::V4(ip) => ip.into(),
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        };
+        self.lock().take(network).then(|| Place { places: self.clone(), network })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Limited<IpAddr>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    places: Places,
+    network: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.lock().give_back(&self.network);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +87,16 @@ mod tests {
         assert!(limited.take("a") && !limited.take("a"));
         limited.give_back(&"b");
         assert_eq!(limited.counts.len(), 1, "what is zero is forgotten");
+    }
+
+    #[test]
+    fn an_address_has_its_places_and_an_ipv6_network_those_of_one() {
+        let places = Places::new(1);
+        let of = |ip: &str| places.take(ip.parse().expect("an address"));
+        let held = [of("192.0.2.1"), of("192.0.2.2"), of("2001:db8::1"), of("2001:db8:0:1::1")];
+        assert!(held.iter().all(Option::is_some));
+        assert!(of("192.0.2.1").is_none() && of("::ffff:192.0.2.2").is_none() && of("2001:db8::2").is_none());
+        drop(held);
+        assert!(of("192.0.2.1").is_some() && of("2001:db8::2").is_some());
     }
 }

@@ -27,7 +27,9 @@ use tracing::warn;
 
 use crate::arrival::{Secured, Trusted, arrived, begins_with_tls};
 use crate::carrier;
+use crate::config::Config;
 use crate::core::{Encoding, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON, SessionKey, Turned};
+use crate::limits::{Place, Places};
 use crate::live::Live;
 use crate::socket;
 
@@ -37,6 +39,8 @@ pub(crate) const LIVE_MAP: &str = "/live-map";
 const PROBE: &str = "/live-map/probe";
 /// Connections that have no session, or not yet: pages, the API, handshakes.
 const CONNECTIONS_SPARE: usize = 1_000;
+/// Connections of one address that have no session, or not yet, beyond as many as it may have sockets.
+const SPARE_EACH: u32 = 250;
 /// Wait after a connection that could not be taken: out of files, most likely.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 /// Longest that a probe waits for the loop to go round.
@@ -69,6 +73,8 @@ pub(crate) struct Server {
     pub(crate) pages: Arc<dyn Pages>,
     pub(crate) tasks: TaskTracker,
     pub(crate) trusted: Trusted,
+    /// Of connections without a session, but those that a router passes on: it has bounds of its own.
+    pub(crate) places: Places,
     /// How it ends TLS, if it does.
     pub(crate) tls: Option<TlsAcceptor>,
 }
@@ -89,6 +95,11 @@ impl Server {
         self.live.config.sessions_max + CONNECTIONS_SPARE
     }
 
+    /// Places for connections without a session.
+    pub(crate) fn places(config: &Config) -> Places {
+        Places::new(config.sockets_per_address_max.saturating_add(SPARE_EACH))
+    }
+
     /// Takes connections until `cancel`.
     pub(crate) async fn run(self, mut listener: Box<dyn Listener>, cancel: CancellationToken) {
         let most = self.most();
@@ -103,7 +114,14 @@ impl Server {
                     self.live.env.event("hub.refused", &[("reason", Value::Str("connections"))]);
                 }
                 Ok(stream) => {
-                    let serve = self.clone().serve(stream, cancel.clone());
+                    let ip = stream.peer_addr().ip();
+                    let by_router = self.trusted.has(ip);
+                    let place = if by_router { None } else { self.places.take(ip) };
+                    if place.is_none() && !by_router {
+                        self.live.env.event("hub.refused", &[("reason", Value::Str("address_connections"))]);
+                        continue;
+                    }
+                    let serve = self.clone().serve(stream, place, cancel.clone());
                     drop(self.live.env.spawn("hub.client", self.tasks.track_future(serve)));
                 }
                 Err(error) => {
@@ -134,8 +152,8 @@ impl Server {
         }
     }
 
-    /// One connection: requests, and the session if one of them asks for it.
-    async fn serve(self, stream: Box<dyn ByteStream>, cancel: CancellationToken) {
+    /// One connection: requests, and the session if one of them asks for it. With that its place is free again.
+    async fn serve(self, stream: Box<dyn ByteStream>, place: Option<Place>, cancel: CancellationToken) {
         let received = tokio::select! {
             biased;
             () = cancel.cancelled() => return,
@@ -178,6 +196,7 @@ impl Server {
             }
             None => self.live.lost(key),
         }
+        drop(place);
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, agreed: &Agreed) -> Response<Body> {

@@ -300,6 +300,7 @@ impl Hub {
             pages: self.pages,
             tasks: tasks.clone(),
             trusted: self.trusted.clone(),
+            places: Server::places(&live.config),
             tls: self.tls,
         };
         let (accepting, stop) = (CancellationToken::new(), CancellationToken::new());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use drover_auth::Scope;
-use drover_bus::desk::{ChangeList, ChangeQuery, Changes, FindRoutes, RouteQuery};
+use drover_bus::desk::{CHANGES_MAX, ChangeList, ChangeQuery, Changes, FindRoutes, RouteQuery};
 use drover_bus::orders::{FindMessages, FindOrders, MessageQuery, OrderQuery};
 use drover_model::VehicleId;
 use drover_model::orders::{Action, Cursor};
@@ -36,11 +36,14 @@ async fn changes(api: Api, asked: Asked) -> Result<Answer, Problem> {
     let wait = Duration::from_secs(asked.query.get("wait_s")?.unwrap_or(0)).min(api.config.wait_max);
     let mut since: Cursor = asked.query.get("since")?.unwrap_or_default();
     let until = Instant::now() + wait;
+    // What is others' is left out here: asked for no more than a driver is to be told, an agent would be asked for each change of
+    // everybody by itself.
+    let look_at = if own.is_some() { CHANGES_MAX } else { limit };
     loop {
         let query = ChangeQuery {
             tenant: Some(asked.principal.tenant.to_string()),
             after: Some(since.to_string()),
-            changes_max: Some(limit as u32),
+            changes_max: Some(look_at as u32),
             from_end: None,
         };
         let ChangeList { changes: found, next } = api.ask::<Changes>(&query).await?;
@@ -62,12 +65,17 @@ async fn changes(api: Api, asked: Asked) -> Result<Answer, Problem> {
             items.retain(|item| {
                 item["vehicle"] == own.as_str() || item["id"].as_str().is_some_and(|id| things.contains(id))
             });
+            items.truncate(limit);
+            // What did not fit comes with the next answer.
+            if let Some(last) = items.last().filter(|_| items.len() == limit) {
+                since = crate::arguments::parsed("cursor", last["cursor"].as_str().unwrap_or_default())?;
+            }
         }
         if !items.is_empty() || Instant::now() >= until {
             return Ok(json(StatusCode::OK, &json!({ "items": items, "next": since.to_string() })));
         }
         // A full answer has more behind it, whatever was left out of it.
-        if found.len() < limit {
+        if found.len() < look_at {
             sleep(LOOK_AGAIN).await;
         }
     }

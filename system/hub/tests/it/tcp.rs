@@ -1,14 +1,17 @@
 //! What is in front of a connection: what a router says of its client, and TLS.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use drover_env::ByteStream;
+use drover_env::real::SystemNet;
 use drover_hub::{Config, ProxyConfig};
 use drover_wire::proxy::{Header, Proxied};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{WebSocketStream, client_async};
@@ -59,6 +62,35 @@ async fn a_header_of_somebody_who_is_no_router_is_refused_and_counted() {
     assert_eq!(answer(passed_on(&bench, "203.0.113.1:1000").await).await, "");
     assert_eq!(bench.counted("hub.refused"), 1);
     assert!(bench.raw(std::str::from_utf8(REQUEST).expect("text")).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn one_address_can_not_take_all_places() {
+    // As many connections as one address may have without a session, at this bound of sockets.
+    const MOST: usize = 251;
+    let config =
+        Config { sockets_per_address_max: 1, handshake_max: Duration::from_secs(60), ..Config::default() };
+    let bench = Bench::start(config).await;
+    let mut silent = Vec::new();
+    for _ in 0..MOST {
+        silent.push(bench.env.connect(bench.addr).await.expect("a connection"));
+    }
+    let more = bench.env.connect(bench.addr).await.expect("the system accepts it");
+    assert_eq!(answer(more).await, "", "it is closed");
+    assert_eq!(bench.counted_as("hub.refused", "address_connections"), 1);
+    let other = SystemNet::connect_from(Ipv4Addr::new(127, 0, 0, 2), bench.addr).await;
+    assert!(answer(other.expect("a connection")).await.starts_with("HTTP/1.1 200"), "others have theirs");
+
+    drop(silent);
+    let again = async {
+        while !answer(bench.env.connect(bench.addr).await.expect("a connection"))
+            .await
+            .starts_with("HTTP/1.1 200")
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), again).await.expect("who leaves gives its place back");
 }
 
 /// A client that takes the hub's certificate as it is now.

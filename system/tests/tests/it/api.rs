@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod audit;
+mod changes;
 mod lists;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,11 +16,12 @@ use drover_env::real::{self, Metrics};
 use drover_env::{Env, SeedTree};
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId, WallTime};
 use drover_persistence::Persistence;
-use drover_quic::{Ca, Principal, Profile};
+use drover_quic::{Ca, Identity, Principal, Profile, Trust};
 use drover_store::MemoryStore;
 use drover_wire::mcp;
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request};
+use quinn::Endpoint;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +66,22 @@ impl Office {
 
     /// With these vehicles in front of the door.
     fn open_before(config: Config, fleet: Arc<dyn Fleet>) -> Self {
+        Self::open_with_pool(config, fleet, pool)
+    }
+
+    /// Over whatever `serve` makes of an agent's endpoint, in place of a persistence agent.
+    fn open_over(serve: impl FnOnce(&Env, Endpoint)) -> Self {
+        Self::open_with_pool(Config::default(), Arc::new(OneVan), |env| {
+            let wires = Wires::new(env);
+            let endpoint = drover_bus::listen(env, ANY, &wires.identity(NodeKind::Persistence), &wires.trust);
+            let endpoint = endpoint.expect("an endpoint");
+            let addr = endpoint.local_addr().expect("an address");
+            serve(env, endpoint);
+            wires.pool(env, addr)
+        })
+    }
+
+    fn open_with_pool(config: Config, fleet: Arc<dyn Fleet>, pool: impl FnOnce(&Env) -> Pool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let env = real::env("hub/0", folder.path(), Arc::new(Metrics::default())).expect("an env");
         let signer = Signer::from_seed([1; 32]);
@@ -149,23 +167,45 @@ impl Office {
 
 /// A hub's way to an agent whose store is in memory.
 fn pool(env: &Env, store: &MemoryStore) -> Pool {
-    let seeds = SeedTree::from_number(7);
-    let ca = Ca::new(&seeds, env.wall()).expect("a CA");
-    let trust = ca.trust().expect("a root");
-    let identity = |kind| ca.issue(&Principal::service(kind, 0), &seeds).expect("a certificate");
+    let wires = Wires::new(env);
     let config = drover_persistence::Config { listen: ANY, ..Default::default() };
     let store = Arc::new(store.clone());
-    let own = identity(NodeKind::Persistence);
-    let agent = Persistence::bind(env.clone(), config, &own, &trust, store.clone()).expect("an agent");
+    let own = wires.identity(NodeKind::Persistence);
+    let agent = Persistence::bind(env.clone(), config, &own, &wires.trust, store.clone()).expect("an agent");
     let agent = agent.with_history(store.clone()).with_orders(store.clone()).with_trail(store);
     let addr = agent.local_addr().expect("an address");
     drop(env.spawn("agent", async move { agent.run(CancellationToken::new()).await }));
-    let config =
-        drover_quic::client_config(env, &identity(NodeKind::Hub), &trust, mcp::ALPN, &Profile::service());
-    let endpoint = drover_quic::client(env, ANY).expect("an endpoint");
-    let pool = Pool::new(env.clone(), config.expect("a config"), endpoint, PoolConfig::default());
-    pool.set_nodes(vec![NodeAddr { name: NodeName::new(NodeKind::Persistence, 0), addr }]);
-    pool
+    wires.pool(env, addr)
+}
+
+/// What makes certificates for the bus.
+struct Wires {
+    seeds: SeedTree,
+    ca: Ca,
+    trust: Trust,
+}
+
+impl Wires {
+    fn new(env: &Env) -> Self {
+        let seeds = SeedTree::from_number(7);
+        let ca = Ca::new(&seeds, env.wall()).expect("a CA");
+        let trust = ca.trust().expect("a root");
+        Self { seeds, ca, trust }
+    }
+
+    fn identity(&self, kind: NodeKind) -> Identity {
+        self.ca.issue(&Principal::service(kind, 0), &self.seeds).expect("a certificate")
+    }
+
+    /// A hub's way to the agent at `addr`.
+    fn pool(&self, env: &Env, addr: SocketAddr) -> Pool {
+        let own = self.identity(NodeKind::Hub);
+        let config = drover_quic::client_config(env, &own, &self.trust, mcp::ALPN, &Profile::service());
+        let endpoint = drover_quic::client(env, ANY).expect("an endpoint");
+        let pool = Pool::new(env.clone(), config.expect("a config"), endpoint, PoolConfig::default());
+        pool.set_nodes(vec![NodeAddr { name: NodeName::new(NodeKind::Persistence, 0), addr }]);
+        pool
+    }
 }
 
 #[tokio::test]
