@@ -3,6 +3,16 @@ import { check, until } from './world.mjs'
 
 const phone = { width: 390, height: 844, touch: true }
 
+/** A stop where the vehicle is comes first: it is done, if there is one. */
+async function doneWithArrived(page) {
+  await page.waitForSelector('.next')
+  while (await page.locator('.next .acts .danger').count()) {
+    const left = await page.locator('.next .badge').first().innerText()
+    await page.click('.next .acts .primary:not([aria-disabled])')
+    await until(async () => (await page.locator('.next .badge').first().innerText().catch(() => '')) !== left, 'another stop is next')
+  }
+}
+
 export const tests = {
   async 'a pushed route appears at the driver with what changed'({ open, world }) {
     const vehicle = await world.driverVehicle()
@@ -95,6 +105,25 @@ export const tests = {
     await page.click('.next .acts .danger')
     await page.click('text=Nobody there')
     await until(async () => (await world.api('dispatcher', 'GET', '/messages?limit=1000')).items.some((each) => each.vehicle === vehicle && !each.to_vehicle && each.body.includes('Nobody there')), 'the reason arrives')
+  },
+
+  async 'a reason does not land on another stop that has come first meanwhile'({ open, world }) {
+    const vehicle = await world.driverVehicle()
+    const [first, second] = [await world.order(`First ${Date.now()}`, 1, vehicle), await world.order(`Second ${Date.now()}`, 1, vehicle)]
+    const push = (...orders) => world.api('dispatcher', 'POST', '/routes', { vehicle, stops: orders.map((order) => order.stops[0].id), reason: '' })
+    await push(first, second)
+    const { page } = await open('/driver', 'driver', phone)
+    await doneWithArrived(page)
+    await page.waitForSelector(`.next:has-text("${first.customer}")`)
+    await page.click('.next .acts button:has-text("Skip")')
+    await page.waitForSelector('.ask')
+    await push(second, first)
+    await page.waitForSelector(`.next:has-text("${second.customer}")`)
+    check((await page.locator('.ask').count()) === 0, 'nobody is asked any more')
+    for (const { id } of [first, second]) {
+      check((await world.api('dispatcher', 'GET', `/orders/${id}`)).stops[0].state === 'planned', 'both stops are as before')
+      await world.api('dispatcher', 'POST', `/orders/${id}/state`, { from: 'assigned', to: 'cancelled' })
+    }
   },
 
   async 'messages are read and answered with one tap'({ open, world }) {
