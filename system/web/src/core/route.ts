@@ -39,9 +39,13 @@ export function whatChanged(before: string[], after: string[]): RouteChange {
   }
 }
 
-/** Stops in the order of the route; those that it does not name come after, by their own sequence. */
+/**
+ * Stops in the order of the route; those that it does not name come after, by their own sequence. Where the vehicle is comes before
+ * everything, as the server has it: a route that names it later, or not at all, would put it out of its driver's reach.
+ */
 export function inRouteOrder(stops: readonly Stop[], ids: readonly string[]): Stop[] {
   const place = new Map(ids.map((id, at) => [id, at]))
   const rank = (stop: Stop): number => place.get(stop.id) ?? ids.length + stop.sequence
-  return [...stops].sort((a, b) => rank(a) - rank(b) || a.id.localeCompare(b.id))
+  const ahead = (stop: Stop): number => (stop.state === 'arrived' ? 0 : 1)
+  return [...stops].sort((a, b) => ahead(a) - ahead(b) || rank(a) - rank(b) || a.id.localeCompare(b.id))
 }

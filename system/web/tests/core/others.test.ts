@@ -117,6 +117,10 @@ describe('what a new route changes', () => {
   it('stops follow the route, others come after', () => {
     expect(inRouteOrder([stop('a', { sequence: 0 }), stop('b', { sequence: 1 }), stop('c', { sequence: 2 })], ['c', 'b']).map((each) => each.id)).toEqual(['c', 'b', 'a'])
   })
+  it('where the vehicle is comes before everything, whatever the route says', () => {
+    const stops = [stop('a', { sequence: 0 }), stop('b', { sequence: 1, state: 'arrived' }), stop('c', { sequence: 2 })]
+    for (const route of [[], ['c', 'a'], ['c', 'a', 'b']]) expect(inRouteOrder(stops, route)[0]!.id).toBe('b')
+  })
 })
 
 describe('streets', () => {

@@ -191,6 +191,10 @@ describe('what the driver sees', () => {
     const [stop] = driverStops([order], [], [entry('a'), entry('b', { at: '2026-03-02T07:09:00.000Z', body: { from: 'arrived', to: 'done' } })])
     expect(stop).toMatchObject({ state: 'done', waiting: true, done: '2026-03-02T07:09:00.000Z' })
   })
+  it('stays where the driver has arrived when a new route begins elsewhere', () => {
+    const two: Order = { ...order, stops: [order.stops[0]!, { ...order.stops[0]!, id: 's2', sequence: 1 }] }
+    expect(driverStops([two], ['s2', 's1'], [entry('a')]).map((stop) => [stop.id, stop.state])).toEqual([['s1', 'arrived'], ['s2', 'planned']])
+  })
   it('does not jump back between the answer and the next reading', () => {
     const sent = [entry('a', { path: '/orders/o1/state', subject: 'o1', body: { to: 'under_way' } }), entry('b')]
     const after = sent.reduce((orders, each) => accepted(orders, each), [order])
