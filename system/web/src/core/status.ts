@@ -108,6 +108,11 @@ export function orderChange(change: Change): Change {
   return change['state'] === 'planned' && !('vehicle' in change) ? { ...change, vehicle: null } : change
 }
 
+/** Whether a change tells all of a message. What a service sent over the bus alone has a text, and neither a state nor a time. */
+export function isWholeMessage(change: Change): boolean {
+  return 'body' in change && typeof change['state'] === 'string' && typeof change['created'] === 'string'
+}
+
 /** The same of a message, whose moments on its way to the tracker are set once each, and apart from its state. */
 export function newerMessage(known: Message | undefined, answer: Message): Message {
   const states = { ...answer.states }

@@ -5,7 +5,7 @@ import { ApiError } from '../../src/api/http'
 import type { Geofence, Order, Stop } from '../../src/core/types'
 import { assign, move } from '../../src/pages/dispatcher/actions'
 import { begin, end, save, sketchArea } from '../../src/pages/dispatcher/areas'
-import { onChange, orders, toast } from '../../src/pages/dispatcher/state'
+import { onChange, orders, routes, toast } from '../../src/pages/dispatcher/state'
 
 /** Calls in the order in which they came; each is answered by what `answers` has under its name. */
 const asked: unknown[][] = []
@@ -113,5 +113,12 @@ describe('the feed', () => {
   it('leaves it with one that goes on', () => {
     expect(after({ state: 'under_way' })).toMatchObject({ state: 'under_way', vehicle: 'VAN-1' })
     expect(after({ state: 'assigned', vehicle: 'VAN-2' })).toMatchObject({ vehicle: 'VAN-2' })
+  })
+
+  it('tells of a route that a service pushed, which has no state, and of none by its tracker alone', () => {
+    onChange({ kind: 'route', id: 'r1', vehicle: 'VAN-7', revision: 2, states: { applied: '2026-03-02T07:00:00Z' } })
+    expect(routes.value.has('VAN-7')).toBe(false)
+    onChange({ kind: 'route', id: 'r2', vehicle: 'VAN-7', revision: 3, stops: ['s1'], polyline: [], reason: 'jam' })
+    expect(routes.value.get('VAN-7')).toMatchObject({ revision: 3, stops: ['s1'], state: 'queued' })
   })
 })

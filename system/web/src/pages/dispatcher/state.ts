@@ -10,7 +10,7 @@ import { toSignIn } from '../../api/sign-in'
 import { AGE_MAX_MS } from '../../core/binary'
 import { Fleet, FLAG_SELECTED } from '../../core/fleet'
 import type { LinkState } from '../../core/session'
-import { AGEING_AFTER_MS, ALL_STATUSES, mergedStates, newer, newerMessage, orderChange } from '../../core/status'
+import { AGEING_AFTER_MS, ALL_STATUSES, isWholeMessage, mergedStates, newer, newerMessage, orderChange } from '../../core/status'
 import { Streets } from '../../core/streets'
 import { t } from '../../core/text'
 import type { Change, Config, Message, Order, OrderState, Principal, Route, Status, Stop, TrackerStates, Vehicle } from '../../core/types'
@@ -314,10 +314,16 @@ export function onChange(change: Change): void {
   const { kind } = change
   missed?.push(change)
   if (kind === 'order') patch(orders, orderChange(change), 'stops', newer)
-  else if (kind === 'message') patch(messages, change, 'body', newerMessage)
+  else if (kind === 'message') patchMessage(change)
   else if (kind === 'stop') patchStop(change)
   else if (kind === 'route') patchRoute(change)
   else if (kind === 'geofence') areasChanged.value++
+}
+
+function patchMessage(change: Change): void {
+  // Half a message can not be shown among the others: the store may have all of it.
+  if ('body' in change && !isWholeMessage(change)) reloadSoon()
+  else patch(messages, change, 'body', newerMessage)
 }
 
 function patchRoute(change: Change): void {
@@ -325,9 +331,14 @@ function patchRoute(change: Change): void {
   if (!vehicle) return
   const said = change as unknown as Route
   const known = routes.value.get(vehicle)
+  const isNew = 'stops' in change
+  // A panel that shows the route asks for it when it opens.
+  if (!known && !isNew) return
   // What a tracker says of a route comes late, and there may be a newer one.
   if (known && known.id === said.id && said.revision < known.revision) return
-  routes.value = new Map(routes.value).set(vehicle, { ...known, ...said, vehicle, states: mergedStates(known?.states, said.states, 'stops' in change) })
+  // One that a service pushed has no state of its own: it is on its way.
+  const state = isNew ? (said.state as Route['state'] | undefined) ?? 'queued' : said.state ?? known!.state
+  routes.value = new Map(routes.value).set(vehicle, { ...known, ...said, vehicle, state, states: mergedStates(known?.states, said.states, isNew) })
 }
 
 /** A change names only what it set, but for a new thing, which has `whole` among its fields. */
