@@ -1,11 +1,25 @@
 /** What a new route changes for the driver. Pure. */
-import type { Route, Stop } from './types'
+import type { Change, Route, Stop, TrackerStates } from './types'
 
 export interface RouteChange {
   added: string[]
   removed: string[]
   /** Stops that come earlier or later than before, with their new place (from 1). */
   moved: { id: string; from: number; to: number }[]
+}
+
+/**
+ * The route to show: what the store has, or one that the feed told of and that is newer. The store may not have it yet, or never, if a
+ * service pushed it to hubs alone.
+ */
+export function standing(stored: Route | null, pushed: Route | null): Route | null {
+  return pushed && pushed.revision > (stored?.revision ?? 0) ? pushed : stored
+}
+
+/** Whether a change says that this very route is no longer good. */
+export function isOver(route: Route, change: Change): boolean {
+  const states = change['states'] as TrackerStates | null | undefined
+  return change['revision'] === route.revision && (change['state'] === 'expired' || Boolean(states?.expired))
 }
 
 export function stopIds(route: Pick<Route, 'stops'>): string[] {

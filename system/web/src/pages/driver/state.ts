@@ -10,7 +10,7 @@ import { tokenMark, toSignIn } from '../../api/sign-in'
 import { DriverStore } from '../../api/store'
 import { accepted, driverMessages, driverStops, isMine, keptUnder, routeStep, settingOut, stepsOf, type DriverStop, type Step } from '../../core/driver'
 import { judge, OfflineQueue, type Queued, type QueueStore, type QueueView } from '../../core/queue'
-import { stopIds, whatChanged, type RouteChange } from '../../core/route'
+import { isOver, standing, stopIds, whatChanged, type RouteChange } from '../../core/route'
 import type { LinkState } from '../../core/session'
 import { isOpen } from '../../core/status'
 import { Streets } from '../../core/streets'
@@ -25,7 +25,7 @@ const MESSAGE_EXPIRES_S = 8 * 3600
 const TODAY_MS = 14 * 3600_000
 
 /** `mark` is of the token under which it was heard. */
-interface Known { mark?: string | null; vehicle: string; orders: Order[]; messages: Message[]; route: Route | null; config: Config | null; at: number }
+interface Known { mark?: string | null; vehicle: string; orders: Order[]; messages: Message[]; route: Route | null; pushed?: Route | null; config: Config | null; at: number }
 
 export const me = shallowRef<Principal | null>(null)
 export const vehicleId = ref<string | null>(null)
@@ -48,6 +48,8 @@ export function theApi(): Api {
 }
 let store: DriverStore | null = null
 let mark: string | null = null
+/** A route that is newer than what the store last told of. */
+let pushed: Route | null = null
 let outbox: OfflineQueue
 let link: Link
 
@@ -98,6 +100,7 @@ function show(known: Known): void {
   orders.value = known.orders
   messages.value = known.messages
   route.value = known.route
+  pushed = known.pushed ?? null
   if (known.config) useConfig(known.config)
   knownAt.value = known.at || null
 }
@@ -153,11 +156,22 @@ function connect(token: string, owner: string): void {
 }
 
 function onChange(change: Change): void {
-  if (change.kind === 'route' && change['vehicle'] === vehicleId.value && Array.isArray(change['stops'])) {
-    route.value = change as unknown as Route
-    void keepKnown()
-  }
+  if (change.kind === 'route' && change['vehicle'] === vehicleId.value) takeRoute(change)
   reloadSoon()
+}
+
+function takeRoute(change: Change): void {
+  const said = change as unknown as Route
+  if (Array.isArray(change['stops']) && standing(route.value, said) === said) {
+    route.value = pushed = said
+    void keepKnown()
+  } else if (pushed && isOver(pushed, change)) pushed = null
+}
+
+/** What the store says gives way to a newer route that was pushed, and ends it once it is as new. */
+function takeStored(stored: Route | null): void {
+  route.value = standing(stored, pushed)
+  if (route.value !== pushed) pushed = null
 }
 
 let timer: ReturnType<typeof setTimeout> | null = null
@@ -186,8 +200,8 @@ async function reload(): Promise<void> {
   newestRead = mine
   orders.value = jobs.value
   if (letters.status === 'fulfilled') messages.value = letters.value
-  if (way.status === 'fulfilled') route.value = way.value
-  else if (way.reason instanceof ApiError && way.reason.status === 404) route.value = null
+  if (way.status === 'fulfilled') takeStored(way.value)
+  else if (way.reason instanceof ApiError && way.reason.status === 404) takeStored(null)
   if (settings.status === 'fulfilled' && !config.value) useConfig(settings.value)
   knownAt.value = Date.now()
   for (const message of messages.value) if (message.to_vehicle && message.state === 'queued') void acknowledge(message, 'delivered')
@@ -206,7 +220,7 @@ function useConfig(settings: Config): void {
 
 async function keepKnown(): Promise<void> {
   const known = {
-    mark, vehicle: vehicleId.value, me: me.value, orders: orders.value, messages: messages.value, route: route.value, config: config.value, at: knownAt.value ?? 0,
+    mark, vehicle: vehicleId.value, me: me.value, orders: orders.value, messages: messages.value, route: route.value, pushed, config: config.value, at: knownAt.value ?? 0,
   }
   await store?.keep('known', JSON.parse(JSON.stringify(known))).catch(() => undefined)
 }
@@ -245,7 +259,8 @@ export async function acknowledge(message: Message, to: MessageState): Promise<v
 async function acknowledgeRoute(): Promise<void> {
   const fresh = route.value
   const mark = `${fresh?.id}/${fresh?.revision}`
-  if (!fresh || fresh.state !== 'queued' || told.has(mark)) return
+  // The store knows nothing yet of one that is newer than its own.
+  if (!fresh || fresh === pushed || fresh.state !== 'queued' || told.has(mark)) return
   told.add(mark)
   await add(routeStep(fresh, vehicleId.value!, 'queued', 'delivered'))
 }
