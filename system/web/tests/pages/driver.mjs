@@ -138,6 +138,28 @@ export const tests = {
     await until(async () => (await world.api('dispatcher', 'GET', '/messages?limit=1000')).items.some((each) => each.vehicle === vehicle && each.body === 'I will be late'), 'the answer arrives')
   },
 
+  async 'a message that comes while nobody looks at the page is not read'({ open, world }) {
+    const vehicle = await world.driverVehicle()
+    const { page } = await open('/driver', 'driver', phone)
+    await page.click('.foot button:nth-child(2)')
+    await page.evaluate(() => {
+      Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true })
+      document.dispatchEvent(new Event('visibilitychange'))
+    })
+    const body = `In the dark ${Date.now()}`
+    const message = await world.api('dispatcher', 'POST', '/messages', { vehicle, body, expires_s: 3600 })
+    const state = async () => (await world.api('dispatcher', 'GET', '/messages?limit=1000')).items.find((each) => each.id === message.id)?.state
+    await page.waitForSelector(`.bubble:has-text("${body}")`)
+    await until(async () => (await state()) === 'delivered', 'it is on the phone')
+    await page.waitForTimeout(500)
+    check((await state()) === 'delivered', 'and nobody has read it')
+    await page.evaluate(() => {
+      delete document.visibilityState
+      document.dispatchEvent(new Event('visibilitychange'))
+    })
+    await until(async () => (await state()) === 'read', 'it is read once somebody looks')
+  },
+
   async 'the page opens without a link'({ open, browser }) {
     const { page, context } = await open('/driver', 'driver', phone)
     const ready = await page.evaluate(async () => {
