@@ -20,6 +20,8 @@ import type { Change, Config, LonLat, Message, MessageState, Order, Principal, R
 const FLUSH_EVERY_MS = 5_000
 const RELOAD_EVERY_MS = 60_000
 const RELOAD_AFTER_MS = 300
+/** Where nothing was kept the page waits so long for what the server knows before it shows that there is nothing. */
+const PATIENCE_MS = 4_000
 const MESSAGE_EXPIRES_S = 8 * 3600
 /** Orders done longer ago than this are of yesterday. */
 const TODAY_MS = 14 * 3600_000
@@ -65,23 +67,50 @@ export const routeNews = computed<{ route: Route; change: RouteChange } | null>(
   return { route: fresh, change: whatChanged(seenRoute.value?.stops ?? [], routeIds.value) }
 })
 
-/** Opens the page; false where nothing is known yet and the server does not answer. */
+/**
+ * Opens the page; false where nothing is known yet and the server does not answer. What was kept is shown at once: on a link that
+ * hardly lives an answer takes many seconds.
+ */
 export async function begin(token: string): Promise<boolean> {
   api = new Api(token, () => toSignIn('expired'))
   store = await DriverStore.open().catch(() => null)
   mark = await tokenMark(token)
   const kept = keptUnder(await store?.kept<Known & { me: Principal }>('known').catch(() => undefined), mark)
+  const who = kept?.me ?? (await whoIs())
+  if (who === null) return false
   if (kept) show(kept)
-  me.value = await api.me().catch((error: unknown) => {
-    // With 401 the page leaves for the sign-in. Otherwise it goes on with what it knew.
+  await enter(token, who)
+  const reading = reload()
+  if (kept) void checkWho()
+  else await Promise.race([reading, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS))])
+  return true
+}
+
+/** Whose token it is; null without an answer. With 401 the page leaves for the sign-in. */
+function whoIs(): Promise<Principal | null> {
+  return api.me().catch((error: unknown) => {
     if (!(error instanceof ApiError)) throw error
-    return kept?.me ?? null
+    return null
   })
-  if (me.value === null) return false
-  vehicleId.value = me.value?.vehicle ?? null
-  const owner = vehicleId.value
-  if (kept && owner !== kept.vehicle) show({ vehicle: owner ?? '', orders: [], messages: [], route: null, config: kept.config, at: 0 })
-  if (owner === null) return true
+}
+
+/** Asks after all whose token it is. One that leads to another vehicle by now is shown nothing of the first. */
+async function checkWho(): Promise<void> {
+  const who = await whoIs()
+  if (who === null) return
+  me.value = who
+  if (who.vehicle === vehicleId.value) return
+  const mine = store
+  store = null
+  await mine?.clear('known').catch(() => undefined)
+  location.reload()
+}
+
+async function enter(token: string, who: Principal): Promise<void> {
+  me.value = who
+  const owner = who.vehicle
+  vehicleId.value = owner
+  if (owner === null) return
   seenRoute.value = (await store?.kept<{ revision: number; stops: string[] }>(`route:${owner}`).catch(() => undefined)) ?? null
   outbox = new OfflineQueue(store?.queue(owner) ?? memoryStore(), (entry) => sendEntry(token, entry), (view) => (queue.value = view))
   await outbox.load()
@@ -92,8 +121,6 @@ export async function begin(token: string): Promise<boolean> {
   setInterval(() => void (queue.value.waiting.length && outbox.flush()), FLUSH_EVERY_MS)
   setInterval(() => void reload(), RELOAD_EVERY_MS)
   addEventListener('online', () => void outbox.flush().then(reload))
-  await Promise.race([reload(), new Promise((resolve) => setTimeout(resolve, kept ? 0 : 4000))])
-  return true
 }
 
 function show(known: Known): void {
