@@ -178,6 +178,20 @@ export const tests = {
     check(browser.isConnected(), 'the browser lives')
   },
 
+  async 'whoever knows the way sets off without navigating'({ open, world }) {
+    const vehicle = await world.driverVehicle()
+    const order = await world.order(`By heart ${Date.now()}`, 1, vehicle)
+    await world.api('dispatcher', 'POST', '/routes', { vehicle, stops: [order.stops[0].id], reason: '' })
+    const { page } = await open('/driver', 'driver', phone)
+    await doneWithArrived(page)
+    await page.waitForSelector(`.next:has-text("${order.customer}")`)
+    await page.click('.next .set-out')
+    await page.waitForSelector('.next .set-out', { state: 'detached' })
+    check((await page.locator('.next a[href^="geo:"]').count()) === 1, 'who has set off can still navigate')
+    await until(async () => (await world.api('dispatcher', 'GET', `/orders/${order.id}`)).state === 'under_way', 'the order is under way')
+    await world.api('dispatcher', 'POST', `/orders/${order.id}/state`, { from: 'under_way', to: 'failed' })
+  },
+
   async 'the next stop comes first, with a button that navigates'({ open, world }) {
     await world.order(`Nav ${Date.now()}`, 1, await world.driverVehicle())
     const { page } = await open('/driver', 'driver', phone)
