@@ -68,6 +68,14 @@ function dueOf(order: Order): number {
   return due ? Date.parse(due) : Infinity
 }
 
+/** Apple's systems know no `geo:` (RFC 5870); iPads say that they are Macs. */
+const APPLE = /iPhone|iPad|iPod|Macintosh/
+
+/** A link to the way there, for the device's own map. */
+export function wayTo({ lat, lon }: { lat: number; lon: number }, userAgent: string): string {
+  return APPLE.test(userAgent) ? `https://maps.apple.com/?daddr=${lat},${lon}` : `geo:${lat},${lon}?q=${lat},${lon}`
+}
+
 /** What was kept, if it was under the same token: another driver does not see it. */
 export function keptUnder<T extends { mark?: string | null }>(kept: T | undefined, mark: string | null): T | undefined {
   return mark !== null && kept?.mark === mark ? kept : undefined

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { tokenMark } from '../../src/api/sign-in'
 import { DriverStore } from '../../src/api/store'
 import { DraftKey } from '../../src/core/draft-key'
-import { accepted, driverMessages, driverStops, keptUnder, settingOut, stepsOf } from '../../src/core/driver'
+import { accepted, driverMessages, driverStops, keptUnder, settingOut, stepsOf, wayTo } from '../../src/core/driver'
 import { judge, OfflineQueue, type Queued, type QueueView, type Sent } from '../../src/core/queue'
 import type { Order } from '../../src/core/types'
 
@@ -211,6 +211,13 @@ describe('what the driver sees', () => {
     expect(settingOut(later[1]!)).toEqual([])
     expect(stepsOf(later[1]!, 'skipped', later).map((step) => [step.path, step.body['to']])).toEqual([['/stops/s2/state', 'skipped'], ['/orders/o1/state', 'delivered']])
     expect(stepsOf(before[0]!, 'skipped', [before[0]!]).at(-1)!.body).toEqual({ from: 'under_way', to: 'failed' })
+  })
+  it.each([
+    ['Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 Chrome/143.0 Mobile Safari/537.36', 'geo:60.17,24.94?q=60.17,24.94'],
+    ['Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 Version/19.0 Mobile/15E148 Safari/604.1', 'https://maps.apple.com/?daddr=60.17,24.94'],
+    ['Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 Version/19.0 Safari/605.1.15', 'https://maps.apple.com/?daddr=60.17,24.94'],
+  ])('has a way that the map of the device understands: %s', (userAgent, link) => {
+    expect(wayTo({ lat: 60.17, lon: 24.94 }, userAgent)).toBe(link)
   })
   it('has unsent messages among the others', () => {
     const list = driverMessages([], [entry('m', { path: '/messages', body: { body: 'late' } })])
