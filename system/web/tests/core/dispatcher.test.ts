@@ -5,7 +5,7 @@ import { ApiError } from '../../src/api/http'
 import type { Geofence, Order, Stop } from '../../src/core/types'
 import { assign, move } from '../../src/pages/dispatcher/actions'
 import { begin, end, save, sketchArea } from '../../src/pages/dispatcher/areas'
-import { onChange, orders, routes, toast } from '../../src/pages/dispatcher/state'
+import { insight, onChange, orders, routes, toast } from '../../src/pages/dispatcher/state'
 
 /** Calls in the order in which they came; each is answered by what `answers` has under its name. */
 const asked: unknown[][] = []
@@ -120,5 +120,27 @@ describe('the feed', () => {
     expect(routes.value.has('VAN-7')).toBe(false)
     onChange({ kind: 'route', id: 'r2', vehicle: 'VAN-7', revision: 3, stops: ['s1'], polyline: [], reason: 'jam' })
     expect(routes.value.get('VAN-7')).toMatchObject({ revision: 3, stops: ['s1'], state: 'queued' })
+  })
+})
+
+describe('an insight', () => {
+  const told = { kind: 'insight', id: 'i1', vehicle: 'VAN-7', topic: 'maintenance', severity: 'warning', text: 'The battery gets weak' } as const
+
+  it('is said for a while, with the vehicle that it is about', () => {
+    onChange(told)
+    expect(insight.value).toMatchObject({ text: 'VAN-7: The battery gets weak', bad: true })
+    vi.advanceTimersByTime(12_000)
+    expect(insight.value).toBeNull()
+  })
+
+  it('may be about the whole fleet, and is cut where it is long', () => {
+    onChange({ ...told, vehicle: null, severity: 'info', text: 'x'.repeat(300) })
+    expect(insight.value).toMatchObject({ text: `${'x'.repeat(240)}…`, bad: false })
+  })
+
+  it('without a text is none', () => {
+    insight.value = null
+    onChange({ ...told, text: '' })
+    expect(insight.value).toBeNull()
   })
 })

@@ -2,7 +2,7 @@
  * What the dispatcher's page knows. Positions live in `fleet`, outside Vue; what people read is refreshed once a second into
  * shallow refs. One instance per page.
  */
-import { computed, reactive, ref, shallowRef, triggerRef } from 'vue'
+import { computed, reactive, ref, shallowRef, triggerRef, type Ref } from 'vue'
 
 import { Api, ApiError } from '../../api/http'
 import { Link } from '../../api/link'
@@ -10,7 +10,7 @@ import { toSignIn } from '../../api/sign-in'
 import { AGE_MAX_MS } from '../../core/binary'
 import { Fleet, FLAG_SELECTED } from '../../core/fleet'
 import type { LinkState } from '../../core/session'
-import { AGEING_AFTER_MS, ALL_STATUSES, isWholeMessage, mergedStates, newer, newerMessage, orderChange } from '../../core/status'
+import { AGEING_AFTER_MS, ALL_STATUSES, insightLine, isWholeMessage, mergedStates, newer, newerMessage, orderChange } from '../../core/status'
 import { Streets } from '../../core/streets'
 import { t } from '../../core/text'
 import type { Change, Config, Message, Order, OrderState, Principal, Route, Status, Stop, TrackerStates, Vehicle } from '../../core/types'
@@ -23,6 +23,8 @@ const REFRESH_MS = 1000
 const RELOAD_AFTER_MS = 400
 /** What could not be read is tried again after this. */
 const RETRY_MS = 5_000
+/** What nobody has waited for takes longer to read. */
+const INSIGHT_MS = 12_000
 /** Names, groups and what events may have missed are asked for again so often. */
 const RELOAD_EVERY_MS = 120_000
 
@@ -47,7 +49,10 @@ export const orders = shallowRef(new Map<string, Order>())
 export const messages = shallowRef(new Map<string, Message>())
 export const routes = shallowRef(new Map<string, Route>())
 export const streets = shallowRef<Streets | null>(null)
-export const toast = ref<{ text: string; bad: boolean; n: number } | null>(null)
+export interface Toast { text: string; bad: boolean; n: number }
+export const toast = ref<Toast | null>(null)
+/** What a service found out last; beside the toast, so that neither takes the other away. */
+export const insight = ref<Toast | null>(null)
 export const loaded = ref(false)
 /** True while orders or messages could not be read: what is shown may be old, or nothing at all. */
 export const stale = ref(false)
@@ -70,11 +75,14 @@ export const can = computed(() => {
 
 let toasts = 0
 export function say(text: string, bad = false): void {
-  const n = ++toasts
-  toast.value = { text, bad, n }
+  show(toast, { text, bad, n: ++toasts }, bad ? 8000 : 4000)
+}
+
+function show(where: Ref<Toast | null>, what: Toast, ms: number): void {
+  where.value = what
   setTimeout(() => {
-    if (toast.value?.n === n) toast.value = null
-  }, bad ? 8000 : 4000)
+    if (where.value?.n === what.n) where.value = null
+  }, ms)
 }
 
 /** Carries out `work`; a refusal is said. Returns undefined then. */
@@ -312,12 +320,19 @@ let filtered = ''
 
 export function onChange(change: Change): void {
   const { kind } = change
+  // Nothing that is read anew, so nothing to be said twice.
+  if (kind === 'insight') return tellInsight(change)
   missed?.push(change)
   if (kind === 'order') patch(orders, orderChange(change), 'stops', newer)
   else if (kind === 'message') patchMessage(change)
   else if (kind === 'stop') patchStop(change)
   else if (kind === 'route') patchRoute(change)
   else if (kind === 'geofence') areasChanged.value++
+}
+
+function tellInsight(change: Change): void {
+  const line = insightLine(change)
+  if (line) show(insight, { ...line, n: ++toasts }, INSIGHT_MS)
 }
 
 function patchMessage(change: Change): void {
