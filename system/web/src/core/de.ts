@@ -13,7 +13,7 @@ export const de: Dictionary = {
   'nav.main': 'Hauptmenü', 'skip.map': 'Zur Liste springen', 'map.label': 'Karte der Fahrzeuge', 'map.fit': 'Alle Fahrzeuge zeigen', 'map.in': 'Vergrößern', 'map.out': 'Verkleinern',
   'search': 'Fahrzeuge suchen', 'search.none': 'Kein Fahrzeug passt.', 'search.clear': 'Suche leeren', 'group.all': 'Alle Gruppen', 'group': 'Gruppe', 'filter.status': 'Nach Status filtern',
   'list.count': '{n} Fahrzeuge', 'loading': 'Lädt', 'none.vehicles': 'Noch hat kein Fahrzeug gesagt, wo es ist.',
-  'close': 'Schließen', 'cancel': 'Abbrechen', 'save': 'Speichern', 'send': 'Senden', 'retry': 'Noch einmal', 'back': 'Zurück', 'theme': 'Farben', 'theme.auto': 'Wie das System', 'theme.light': 'Hell', 'theme.dark': 'Dunkel',
+  'close': 'Schließen', 'cancel': 'Abbrechen', 'save': 'Speichern', 'send': 'Senden', 'retry': 'Noch einmal', 'back': 'Zurück', 'undo': 'Rückgängig', 'theme': 'Farben', 'theme.auto': 'Wie das System', 'theme.light': 'Hell', 'theme.dark': 'Dunkel',
   'theme.next': 'Farben wechseln: jetzt {name}', 'help': 'Tastatur', 'sign.out': 'Abmelden', 'account': 'Konto',
   'v.speed': 'Tempo', 'v.heading': 'Richtung', 'v.group': 'Gruppe', 'v.engine': 'Motor', 'v.rpm': 'Drehzahl', 'v.coolant': 'Kühlwasser', 'v.fuel': 'Tank', 'v.battery': 'Batterie', 'v.odometer': 'Kilometerstand',
   'v.order': 'Aktueller Auftrag', 'v.order.none': 'Kein Auftrag', 'v.trail': 'Spur der letzten Stunde', 'v.trail.none': 'Keine Spur in der letzten Stunde', 'v.follow': 'Folgen', 'v.engine.none': 'Dieses Fahrzeug meldet keine Motorwerte.', 'v.near': 'bei {street}',

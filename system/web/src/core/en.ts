@@ -11,7 +11,7 @@ export const en = {
   'nav.main': 'Main', 'skip.map': 'Skip to the list', 'map.label': 'Map of vehicles', 'map.fit': 'Show all vehicles', 'map.in': 'Zoom in', 'map.out': 'Zoom out',
   'search': 'Search vehicles', 'search.none': 'No vehicle matches.', 'search.clear': 'Clear search', 'group.all': 'All groups', 'group': 'Group', 'filter.status': 'Filter by status',
   'list.count': '{n} vehicles', 'loading': 'Loading', 'none.vehicles': 'No vehicle has said where it is yet.',
-  'close': 'Close', 'cancel': 'Cancel', 'save': 'Save', 'send': 'Send', 'retry': 'Try again', 'back': 'Back', 'theme': 'Theme', 'theme.auto': 'As the system', 'theme.light': 'Light', 'theme.dark': 'Dark',
+  'close': 'Close', 'cancel': 'Cancel', 'save': 'Save', 'send': 'Send', 'retry': 'Try again', 'back': 'Back', 'undo': 'Undo', 'theme': 'Theme', 'theme.auto': 'As the system', 'theme.light': 'Light', 'theme.dark': 'Dark',
   'theme.next': 'Change theme: now {name}', 'help': 'Keyboard', 'sign.out': 'Sign out', 'account': 'Account',
   'v.speed': 'Speed', 'v.heading': 'Heading', 'v.group': 'Group', 'v.engine': 'Engine', 'v.rpm': 'Revolutions', 'v.coolant': 'Coolant', 'v.fuel': 'Fuel', 'v.battery': 'Battery', 'v.odometer': 'Odometer',
   'v.order': 'Current order', 'v.order.none': 'No order', 'v.trail': 'Trail, last hour', 'v.trail.none': 'No trail in the last hour', 'v.follow': 'Follow', 'v.engine.none': 'This vehicle tells no engine values.', 'v.near': 'near {street}',

@@ -63,6 +63,44 @@ describe('a failed order', () => {
   })
 })
 
+describe('what was given to a vehicle', () => {
+  const planned: Order = { ...failed, state: 'planned', vehicle: null, stops: [stop('s1', 'planned')] }
+  const steps = (): unknown[] => asked.splice(0).map(([, , from, to, vehicle]) => [from, to, vehicle])
+  beforeEach(() => {
+    answers['orderState'] = (_id, _from, to: Order['state'], vehicle?: string) => ({ ...planned, state: to, vehicle: vehicle ?? null })
+  })
+  const given = async (before: Order): Promise<() => void> => {
+    orders.value = new Map([[before.id, before]])
+    await assign('o1', 'VAN-2')
+    steps()
+    return toast.value!.undo!
+  }
+
+  it('can be taken back for 8 s', async () => {
+    const undo = await given(planned)
+    vi.advanceTimersByTime(7_999)
+    expect(toast.value?.undo).toBeDefined()
+    undo()
+    await vi.waitFor(() => expect(orders.value.get('o1')).toMatchObject({ state: 'planned', vehicle: null }))
+    expect(steps()).toEqual([['assigned', 'planned', undefined]])
+  })
+
+  it('goes back to whoever had it', async () => {
+    const undo = await given({ ...planned, state: 'assigned', vehicle: 'VAN-1' })
+    undo()
+    await vi.waitFor(() => expect(orders.value.get('o1')).toMatchObject({ state: 'assigned', vehicle: 'VAN-1' }))
+    expect(steps()).toEqual([['assigned', 'planned', undefined], ['planned', 'assigned', 'VAN-1']])
+  })
+
+  it('stays where its driver has set out', async () => {
+    const undo = await given(planned)
+    onChange({ kind: 'order', id: 'o1', state: 'under_way', changed: '2026-03-02T07:00:00Z' })
+    undo()
+    expect(steps()).toEqual([])
+    expect(toast.value).toMatchObject({ text: 'Somebody was faster: it is Under way now.', bad: true })
+  })
+})
+
 describe('a changed area', () => {
   const area: Geofence = { type: 'Feature', id: 'g1', properties: { name: 'Harbour' }, geometry: { type: 'Polygon', coordinates: [[[0, 0], [1, 0], [1, 1], [0, 0]]] } }
   const ring = [[0, 0], [1, 0], [1, 1]]

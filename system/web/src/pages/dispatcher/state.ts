@@ -49,7 +49,8 @@ export const orders = shallowRef(new Map<string, Order>())
 export const messages = shallowRef(new Map<string, Message>())
 export const routes = shallowRef(new Map<string, Route>())
 export const streets = shallowRef<Streets | null>(null)
-export interface Toast { text: string; bad: boolean; n: number }
+/** `undo` takes back what is said, for as long as it is said. */
+export interface Toast { text: string; bad: boolean; n: number; undo?: () => void }
 export const toast = ref<Toast | null>(null)
 /** What a service found out last; beside the toast, so that neither takes the other away. */
 export const insight = ref<Toast | null>(null)
@@ -76,6 +77,11 @@ export const can = computed(() => {
 let toasts = 0
 export function say(text: string, bad = false): void {
   show(toast, { text, bad, n: ++toasts }, bad ? 8000 : 4000)
+}
+
+/** Says what was done at once, and offers to take it back. */
+export function sayDone(text: string, undo: () => void): void {
+  show(toast, { text, bad: false, n: ++toasts, undo }, 8000)
 }
 
 function show(where: Ref<Toast | null>, what: Toast, ms: number): void {
