@@ -27,6 +27,11 @@ export function driverStops(orders: readonly Order[], route: readonly string[], 
   return inRouteOrder(stops, route) as DriverStop[]
 }
 
+/** Whether the driver still goes there. What is open of an order that has ended is not. */
+export function isAhead(stop: DriverStop): boolean {
+  return isOpen(stop) && (stop.orderState === 'assigned' || stop.orderState === 'under_way')
+}
+
 /** Orders as they are after the server has accepted an entry of the queue, so that nothing jumps back until they are asked for anew. */
 export function accepted(orders: readonly Order[], entry: Queued): Order[] {
   const to = entry.body['to']

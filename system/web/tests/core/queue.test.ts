@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { tokenMark } from '../../src/api/sign-in'
 import { DriverStore } from '../../src/api/store'
 import { DraftKey } from '../../src/core/draft-key'
-import { accepted, driverMessages, driverStops, keptUnder, settingOut, stepsOf, wayTo } from '../../src/core/driver'
+import { accepted, driverMessages, driverStops, isAhead, keptUnder, settingOut, stepsOf, wayTo } from '../../src/core/driver'
 import { judge, OfflineQueue, type Queued, type QueueView, type Sent } from '../../src/core/queue'
 import type { Order } from '../../src/core/types'
 
@@ -194,6 +194,11 @@ describe('what the driver sees', () => {
   it('stays where the driver has arrived when a new route begins elsewhere', () => {
     const two: Order = { ...order, stops: [order.stops[0]!, { ...order.stops[0]!, id: 's2', sequence: 1 }] }
     expect(driverStops([two], ['s2', 's1'], [entry('a')]).map((stop) => [stop.id, stop.state])).toEqual([['s1', 'arrived'], ['s2', 'planned']])
+  })
+  it('is not ahead once the order has ended without it', () => {
+    const ahead = (state: Order['state']): boolean => driverStops([{ ...order, state }], [], []).some(isAhead)
+    expect((['assigned', 'under_way', 'failed'] as const).map(ahead)).toEqual([true, true, false])
+    expect(driverStops([order], [], [entry('a', { body: { to: 'done' } })]).some(isAhead)).toBe(false)
   })
   it('does not jump back between the answer and the next reading', () => {
     const sent = [entry('a', { path: '/orders/o1/state', subject: 'o1', body: { to: 'under_way' } }), entry('b')]

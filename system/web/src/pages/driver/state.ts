@@ -8,7 +8,7 @@ import { Api, ApiError, loadConfig, newKey, request } from '../../api/http'
 import { Link } from '../../api/link'
 import { tokenMark, toSignIn } from '../../api/sign-in'
 import { DriverStore } from '../../api/store'
-import { accepted, driverMessages, driverStops, isMine, keptUnder, routeStep, settingOut, stepsOf, type DriverStop, type Step } from '../../core/driver'
+import { accepted, driverMessages, driverStops, isAhead, isMine, keptUnder, routeStep, settingOut, stepsOf, type DriverStop, type Step } from '../../core/driver'
 import { judge, OfflineQueue, type Queued, type QueueStore, type QueueView } from '../../core/queue'
 import { isOver, standing, stopIds, whatChanged, type RouteChange } from '../../core/route'
 import type { LinkState } from '../../core/session'
@@ -58,7 +58,7 @@ let link: Link
 const routeIds = computed(() => (route.value ? stopIds(route.value) : []))
 export const stops = computed<DriverStop[]>(() =>
   driverStops(orders.value.filter(isMine).filter((order) => order.state === 'assigned' || order.state === 'under_way' || Date.parse(order.changed) > now.value - TODAY_MS), routeIds.value, queue.value.waiting))
-export const open = computed(() => stops.value.filter(isOpen))
+export const open = computed(() => stops.value.filter(isAhead))
 export const finished = computed(() => stops.value.filter((stop) => !isOpen(stop)))
 export const talk = computed(() => driverMessages(messages.value, queue.value.waiting))
 export const routeNews = computed<{ route: Route; change: RouteChange } | null>(() => {
