@@ -27,6 +27,11 @@ export function driverStops(orders: readonly Order[], route: readonly string[], 
   return inRouteOrder(stops, route) as DriverStop[]
 }
 
+/** Whether the driver still goes there. What is open of an order that has ended is not. */
+export function isAhead(stop: DriverStop): boolean {
+  return isOpen(stop) && (stop.orderState === 'assigned' || stop.orderState === 'under_way')
+}
+
 /** Orders as they are after the server has accepted an entry of the queue, so that nothing jumps back until they are asked for anew. */
 export function accepted(orders: readonly Order[], entry: Queued): Order[] {
   const to = entry.body['to']
@@ -66,6 +71,14 @@ export function routeStep(route: Route, vehicle: string, from: Route['state'], t
 function dueOf(order: Order): number {
   const due = order.stops.find(isOpen)?.due_until
   return due ? Date.parse(due) : Infinity
+}
+
+/** Apple's systems know no `geo:` (RFC 5870); iPads say that they are Macs. */
+const APPLE = /iPhone|iPad|iPod|Macintosh/
+
+/** A link to the way there, for the device's own map. */
+export function wayTo({ lat, lon }: { lat: number; lon: number }, userAgent: string): string {
+  return APPLE.test(userAgent) ? `https://maps.apple.com/?daddr=${lat},${lon}` : `geo:${lat},${lon}?q=${lat},${lon}`
 }
 
 /** What was kept, if it was under the same token: another driver does not see it. */

@@ -1,11 +1,25 @@
 /** What a new route changes for the driver. Pure. */
-import type { Route, Stop } from './types'
+import type { Change, Route, Stop, TrackerStates } from './types'
 
 export interface RouteChange {
   added: string[]
   removed: string[]
   /** Stops that come earlier or later than before, with their new place (from 1). */
   moved: { id: string; from: number; to: number }[]
+}
+
+/**
+ * The route to show: what the store has, or one that the feed told of and that is newer. The store may not have it yet, or never, if a
+ * service pushed it to hubs alone.
+ */
+export function standing(stored: Route | null, pushed: Route | null): Route | null {
+  return pushed && pushed.revision > (stored?.revision ?? 0) ? pushed : stored
+}
+
+/** Whether a change says that this very route is no longer good. */
+export function isOver(route: Route, change: Change): boolean {
+  const states = change['states'] as TrackerStates | null | undefined
+  return change['revision'] === route.revision && (change['state'] === 'expired' || Boolean(states?.expired))
 }
 
 export function stopIds(route: Pick<Route, 'stops'>): string[] {
@@ -39,9 +53,13 @@ export function whatChanged(before: string[], after: string[]): RouteChange {
   }
 }
 
-/** Stops in the order of the route; those that it does not name come after, by their own sequence. */
+/**
+ * Stops in the order of the route; those that it does not name come after, by their own sequence. Where the vehicle is comes before
+ * everything, as the server has it: a route that names it later, or not at all, would put it out of its driver's reach.
+ */
 export function inRouteOrder(stops: readonly Stop[], ids: readonly string[]): Stop[] {
   const place = new Map(ids.map((id, at) => [id, at]))
   const rank = (stop: Stop): number => place.get(stop.id) ?? ids.length + stop.sequence
-  return [...stops].sort((a, b) => rank(a) - rank(b) || a.id.localeCompare(b.id))
+  const ahead = (stop: Stop): number => (stop.state === 'arrived' ? 0 : 1)
+  return [...stops].sort((a, b) => ahead(a) - ahead(b) || rank(a) - rank(b) || a.id.localeCompare(b.id))
 }

@@ -108,6 +108,23 @@ export function orderChange(change: Change): Change {
   return change['state'] === 'planned' && !('vehicle' in change) ? { ...change, vehicle: null } : change
 }
 
+/** Longest text of an insight on the page. */
+const INSIGHT_CHARS_MAX = 240
+
+/** What a service found out, in one line: about which vehicle, if one, and whether somebody should do something. Null of what says nothing. */
+export function insightLine(change: Change): { text: string; bad: boolean } | null {
+  const { vehicle, text, severity } = change
+  if (typeof text !== 'string' || !text.trim()) return null
+  const chars = [...text.trim()]
+  const short = chars.length > INSIGHT_CHARS_MAX ? `${chars.slice(0, INSIGHT_CHARS_MAX).join('')}…` : chars.join('')
+  return { text: typeof vehicle === 'string' ? `${vehicle}: ${short}` : short, bad: severity === 'warning' || severity === 'critical' }
+}
+
+/** Whether a change tells all of a message. What a service sent over the bus alone has a text, and neither a state nor a time. */
+export function isWholeMessage(change: Change): boolean {
+  return 'body' in change && typeof change['state'] === 'string' && typeof change['created'] === 'string'
+}
+
 /** The same of a message, whose moments on its way to the tracker are set once each, and apart from its state. */
 export function newerMessage(known: Message | undefined, answer: Message): Message {
   const states = { ...answer.states }

@@ -65,7 +65,7 @@ export type ServerMessage =
 export interface Change {
   cursor?: string
   at?: string
-  kind: 'order' | 'stop' | 'message' | 'route' | 'share_link' | 'geofence' | 'vehicle_online'
+  kind: 'order' | 'stop' | 'message' | 'route' | 'share_link' | 'geofence' | 'vehicle_online' | 'insight'
   id: string
   [field: string]: unknown
 }

@@ -5,7 +5,7 @@ import { ApiError } from '../../src/api/http'
 import type { Geofence, Order, Stop } from '../../src/core/types'
 import { assign, move } from '../../src/pages/dispatcher/actions'
 import { begin, end, save, sketchArea } from '../../src/pages/dispatcher/areas'
-import { onChange, orders, toast } from '../../src/pages/dispatcher/state'
+import { insight, onChange, orders, routes, toast } from '../../src/pages/dispatcher/state'
 
 /** Calls in the order in which they came; each is answered by what `answers` has under its name. */
 const asked: unknown[][] = []
@@ -63,6 +63,44 @@ describe('a failed order', () => {
   })
 })
 
+describe('what was given to a vehicle', () => {
+  const planned: Order = { ...failed, state: 'planned', vehicle: null, stops: [stop('s1', 'planned')] }
+  const steps = (): unknown[] => asked.splice(0).map(([, , from, to, vehicle]) => [from, to, vehicle])
+  beforeEach(() => {
+    answers['orderState'] = (_id, _from, to: Order['state'], vehicle?: string) => ({ ...planned, state: to, vehicle: vehicle ?? null })
+  })
+  const given = async (before: Order): Promise<() => void> => {
+    orders.value = new Map([[before.id, before]])
+    await assign('o1', 'VAN-2')
+    steps()
+    return toast.value!.undo!
+  }
+
+  it('can be taken back for 8 s', async () => {
+    const undo = await given(planned)
+    vi.advanceTimersByTime(7_999)
+    expect(toast.value?.undo).toBeDefined()
+    undo()
+    await vi.waitFor(() => expect(orders.value.get('o1')).toMatchObject({ state: 'planned', vehicle: null }))
+    expect(steps()).toEqual([['assigned', 'planned', undefined]])
+  })
+
+  it('goes back to whoever had it', async () => {
+    const undo = await given({ ...planned, state: 'assigned', vehicle: 'VAN-1' })
+    undo()
+    await vi.waitFor(() => expect(orders.value.get('o1')).toMatchObject({ state: 'assigned', vehicle: 'VAN-1' }))
+    expect(steps()).toEqual([['assigned', 'planned', undefined], ['planned', 'assigned', 'VAN-1']])
+  })
+
+  it('stays where its driver has set out', async () => {
+    const undo = await given(planned)
+    onChange({ kind: 'order', id: 'o1', state: 'under_way', changed: '2026-03-02T07:00:00Z' })
+    undo()
+    expect(steps()).toEqual([])
+    expect(toast.value).toMatchObject({ text: 'Somebody was faster: it is Under way now.', bad: true })
+  })
+})
+
 describe('a changed area', () => {
   const area: Geofence = { type: 'Feature', id: 'g1', properties: { name: 'Harbour' }, geometry: { type: 'Polygon', coordinates: [[[0, 0], [1, 0], [1, 1], [0, 0]]] } }
   const ring = [[0, 0], [1, 0], [1, 1]]
@@ -113,5 +151,34 @@ describe('the feed', () => {
   it('leaves it with one that goes on', () => {
     expect(after({ state: 'under_way' })).toMatchObject({ state: 'under_way', vehicle: 'VAN-1' })
     expect(after({ state: 'assigned', vehicle: 'VAN-2' })).toMatchObject({ vehicle: 'VAN-2' })
+  })
+
+  it('tells of a route that a service pushed, which has no state, and of none by its tracker alone', () => {
+    onChange({ kind: 'route', id: 'r1', vehicle: 'VAN-7', revision: 2, states: { applied: '2026-03-02T07:00:00Z' } })
+    expect(routes.value.has('VAN-7')).toBe(false)
+    onChange({ kind: 'route', id: 'r2', vehicle: 'VAN-7', revision: 3, stops: ['s1'], polyline: [], reason: 'jam' })
+    expect(routes.value.get('VAN-7')).toMatchObject({ revision: 3, stops: ['s1'], state: 'queued' })
+  })
+})
+
+describe('an insight', () => {
+  const told = { kind: 'insight', id: 'i1', vehicle: 'VAN-7', topic: 'maintenance', severity: 'warning', text: 'The battery gets weak' } as const
+
+  it('is said for a while, with the vehicle that it is about', () => {
+    onChange(told)
+    expect(insight.value).toMatchObject({ text: 'VAN-7: The battery gets weak', bad: true })
+    vi.advanceTimersByTime(12_000)
+    expect(insight.value).toBeNull()
+  })
+
+  it('may be about the whole fleet, and is cut where it is long', () => {
+    onChange({ ...told, vehicle: null, severity: 'info', text: 'x'.repeat(300) })
+    expect(insight.value).toMatchObject({ text: `${'x'.repeat(240)}…`, bad: false })
+  })
+
+  it('without a text is none', () => {
+    insight.value = null
+    onChange({ ...told, text: '' })
+    expect(insight.value).toBeNull()
   })
 })

@@ -3,12 +3,12 @@ import { describe, expect, it } from 'vitest'
 import { fitting, fromScreen, lonLatToScreen } from '../../src/core/camera'
 import { de } from '../../src/core/de'
 import { en } from '../../src/core/en'
-import { inRouteOrder, whatChanged } from '../../src/core/route'
+import { inRouteOrder, isOver, standing, whatChanged } from '../../src/core/route'
 import { grow, positionAt, trackMeters } from '../../src/core/scrub'
 import { ageText, board, freshness, isWanted, lateBy, mergedStates, newer, newerMessage, nextStop, orderLateBy, trackerState } from '../../src/core/status'
 import { Streets } from '../../src/core/streets'
 import { choose, setLanguage, t } from '../../src/core/text'
-import type { LonLat, Message, Order, Stop, TrackPoint } from '../../src/core/types'
+import type { LonLat, Message, Order, Route, Stop, TrackPoint } from '../../src/core/types'
 import { FrameMeter } from '../../src/map/frames'
 import { joined, straightRun } from '../../src/map/labels'
 import { markerPx } from '../../src/map/markers'
@@ -116,6 +116,25 @@ describe('what a new route changes', () => {
   })
   it('stops follow the route, others come after', () => {
     expect(inRouteOrder([stop('a', { sequence: 0 }), stop('b', { sequence: 1 }), stop('c', { sequence: 2 })], ['c', 'b']).map((each) => each.id)).toEqual(['c', 'b', 'a'])
+  })
+  it('where the vehicle is comes before everything, whatever the route says', () => {
+    const stops = [stop('a', { sequence: 0 }), stop('b', { sequence: 1, state: 'arrived' }), stop('c', { sequence: 2 })]
+    for (const route of [[], ['c', 'a'], ['c', 'a', 'b']]) expect(inRouteOrder(stops, route)[0]!.id).toBe('b')
+  })
+})
+
+describe('a route that was pushed', () => {
+  const route = (id: string, revision: number): Route => ({ id, revision, stops: [], state: 'queued' })
+  it('stands until the store tells of one as new', () => {
+    const pushed = route('pushed', 5)
+    const shown = (stored: Route | null): string | undefined => standing(stored, pushed)?.id
+    expect([null, route('old', 4), route('same', 5), route('new', 6)].map(shown)).toEqual(['pushed', 'pushed', 'same', 'new'])
+    expect(standing(route('old', 4), null)?.id).toBe('old')
+  })
+  it('is over when somebody says so of this very one', () => {
+    const says = (more: object): boolean => isOver(route('pushed', 5), { kind: 'route', id: 'r', ...more })
+    expect([{ revision: 5, state: 'expired' }, { revision: 5, states: { expired: 'a' } }].map(says)).toEqual([true, true])
+    expect([{ revision: 4, state: 'expired' }, { revision: 5, state: 'applied' }, { revision: 5, states: { applied: 'a' } }, {}].map(says)).toEqual([false, false, false, false])
   })
 })
 

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { tokenMark } from '../../src/api/sign-in'
 import { DriverStore } from '../../src/api/store'
 import { DraftKey } from '../../src/core/draft-key'
-import { accepted, driverMessages, driverStops, keptUnder, settingOut, stepsOf } from '../../src/core/driver'
+import { accepted, driverMessages, driverStops, isAhead, keptUnder, settingOut, stepsOf, wayTo } from '../../src/core/driver'
 import { judge, OfflineQueue, type Queued, type QueueView, type Sent } from '../../src/core/queue'
 import type { Order } from '../../src/core/types'
 
@@ -191,6 +191,15 @@ describe('what the driver sees', () => {
     const [stop] = driverStops([order], [], [entry('a'), entry('b', { at: '2026-03-02T07:09:00.000Z', body: { from: 'arrived', to: 'done' } })])
     expect(stop).toMatchObject({ state: 'done', waiting: true, done: '2026-03-02T07:09:00.000Z' })
   })
+  it('stays where the driver has arrived when a new route begins elsewhere', () => {
+    const two: Order = { ...order, stops: [order.stops[0]!, { ...order.stops[0]!, id: 's2', sequence: 1 }] }
+    expect(driverStops([two], ['s2', 's1'], [entry('a')]).map((stop) => [stop.id, stop.state])).toEqual([['s1', 'arrived'], ['s2', 'planned']])
+  })
+  it('is not ahead once the order has ended without it', () => {
+    const ahead = (state: Order['state']): boolean => driverStops([{ ...order, state }], [], []).some(isAhead)
+    expect((['assigned', 'under_way', 'failed'] as const).map(ahead)).toEqual([true, true, false])
+    expect(driverStops([order], [], [entry('a', { body: { to: 'done' } })]).some(isAhead)).toBe(false)
+  })
   it('does not jump back between the answer and the next reading', () => {
     const sent = [entry('a', { path: '/orders/o1/state', subject: 'o1', body: { to: 'under_way' } }), entry('b')]
     const after = sent.reduce((orders, each) => accepted(orders, each), [order])
@@ -207,6 +216,13 @@ describe('what the driver sees', () => {
     expect(settingOut(later[1]!)).toEqual([])
     expect(stepsOf(later[1]!, 'skipped', later).map((step) => [step.path, step.body['to']])).toEqual([['/stops/s2/state', 'skipped'], ['/orders/o1/state', 'delivered']])
     expect(stepsOf(before[0]!, 'skipped', [before[0]!]).at(-1)!.body).toEqual({ from: 'under_way', to: 'failed' })
+  })
+  it.each([
+    ['Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 Chrome/143.0 Mobile Safari/537.36', 'geo:60.17,24.94?q=60.17,24.94'],
+    ['Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 Version/19.0 Mobile/15E148 Safari/604.1', 'https://maps.apple.com/?daddr=60.17,24.94'],
+    ['Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 Version/19.0 Safari/605.1.15', 'https://maps.apple.com/?daddr=60.17,24.94'],
+  ])('has a way that the map of the device understands: %s', (userAgent, link) => {
+    expect(wayTo({ lat: 60.17, lon: 24.94 }, userAgent)).toBe(link)
   })
   it('has unsent messages among the others', () => {
     const list = driverMessages([], [entry('m', { path: '/messages', body: { body: 'late' } })])

@@ -171,4 +171,12 @@ export const tests = {
     check((await page.locator('.tabs').innerText()).includes('Aufträge'), 'the tabs are German')
     check((await page.evaluate(() => document.documentElement.lang)) === 'de', 'the document says so')
   },
+
+  async 'what a service finds out is said'({ open, world }) {
+    if (!world.server) return 'an insight comes over the bus: only a server of our own can be made to tell one'
+    const { page } = await open('/', 'dispatcher')
+    await until(() => page.evaluate(() => window.drover.link() === 'live'), 'a link')
+    world.server.world.desk.tell('insight', { id: 'battery', vehicle: 'VAN-0002', topic: 'maintenance', severity: 'warning', text: 'The battery gets weak' })
+    await page.waitForSelector('.toast.insight:has-text("VAN-0002: The battery gets weak")')
+  },
 }

@@ -3,6 +3,16 @@ import { check, until } from './world.mjs'
 
 const phone = { width: 390, height: 844, touch: true }
 
+/** A stop where the vehicle is comes first: it is done, if there is one. */
+async function doneWithArrived(page) {
+  await page.waitForSelector('.next')
+  while (await page.locator('.next .acts .danger').count()) {
+    const left = await page.locator('.next .badge').first().innerText()
+    await page.click('.next .acts .primary:not([aria-disabled])')
+    await until(async () => (await page.locator('.next .badge').first().innerText().catch(() => '')) !== left, 'another stop is next')
+  }
+}
+
 export const tests = {
   async 'a pushed route appears at the driver with what changed'({ open, world }) {
     const vehicle = await world.driverVehicle()
@@ -97,6 +107,25 @@ export const tests = {
     await until(async () => (await world.api('dispatcher', 'GET', '/messages?limit=1000')).items.some((each) => each.vehicle === vehicle && !each.to_vehicle && each.body.includes('Nobody there')), 'the reason arrives')
   },
 
+  async 'a reason does not land on another stop that has come first meanwhile'({ open, world }) {
+    const vehicle = await world.driverVehicle()
+    const [first, second] = [await world.order(`First ${Date.now()}`, 1, vehicle), await world.order(`Second ${Date.now()}`, 1, vehicle)]
+    const push = (...orders) => world.api('dispatcher', 'POST', '/routes', { vehicle, stops: orders.map((order) => order.stops[0].id), reason: '' })
+    await push(first, second)
+    const { page } = await open('/driver', 'driver', phone)
+    await doneWithArrived(page)
+    await page.waitForSelector(`.next:has-text("${first.customer}")`)
+    await page.click('.next .acts button:has-text("Skip")')
+    await page.waitForSelector('.ask')
+    await push(second, first)
+    await page.waitForSelector(`.next:has-text("${second.customer}")`)
+    check((await page.locator('.ask').count()) === 0, 'nobody is asked any more')
+    for (const { id } of [first, second]) {
+      check((await world.api('dispatcher', 'GET', `/orders/${id}`)).stops[0].state === 'planned', 'both stops are as before')
+      await world.api('dispatcher', 'POST', `/orders/${id}/state`, { from: 'assigned', to: 'cancelled' })
+    }
+  },
+
   async 'messages are read and answered with one tap'({ open, world }) {
     const vehicle = await world.driverVehicle()
     const body = `Where are you? ${Date.now()}`
@@ -107,6 +136,28 @@ export const tests = {
     await until(async () => (await world.api('dispatcher', 'GET', '/messages?limit=1000')).items.find((each) => each.id === message.id)?.state === 'read', 'it is read')
     await page.click('.quick .button:nth-child(2)')
     await until(async () => (await world.api('dispatcher', 'GET', '/messages?limit=1000')).items.some((each) => each.vehicle === vehicle && each.body === 'I will be late'), 'the answer arrives')
+  },
+
+  async 'a message that comes while nobody looks at the page is not read'({ open, world }) {
+    const vehicle = await world.driverVehicle()
+    const { page } = await open('/driver', 'driver', phone)
+    await page.click('.foot button:nth-child(2)')
+    await page.evaluate(() => {
+      Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true })
+      document.dispatchEvent(new Event('visibilitychange'))
+    })
+    const body = `In the dark ${Date.now()}`
+    const message = await world.api('dispatcher', 'POST', '/messages', { vehicle, body, expires_s: 3600 })
+    const state = async () => (await world.api('dispatcher', 'GET', '/messages?limit=1000')).items.find((each) => each.id === message.id)?.state
+    await page.waitForSelector(`.bubble:has-text("${body}")`)
+    await until(async () => (await state()) === 'delivered', 'it is on the phone')
+    await page.waitForTimeout(500)
+    check((await state()) === 'delivered', 'and nobody has read it')
+    await page.evaluate(() => {
+      delete document.visibilityState
+      document.dispatchEvent(new Event('visibilitychange'))
+    })
+    await until(async () => (await state()) === 'read', 'it is read once somebody looks')
   },
 
   async 'the page opens without a link'({ open, browser }) {
@@ -125,6 +176,22 @@ export const tests = {
     await page.waitForSelector('.next h2')
     await until(async () => (await page.locator('.next h2').innerText()) === text, 'it shows what it knew')
     check(browser.isConnected(), 'the browser lives')
+  },
+
+  async 'whoever knows the way sets off without navigating'({ open, world }) {
+    const vehicle = await world.driverVehicle()
+    const order = await world.order(`By heart ${Date.now()}`, 1, vehicle)
+    await world.api('dispatcher', 'POST', '/routes', { vehicle, stops: [order.stops[0].id], reason: '' })
+    const { page } = await open('/driver', 'driver', phone)
+    await doneWithArrived(page)
+    await page.waitForSelector(`.next:has-text("${order.customer}")`)
+    await page.click('.next .set-out')
+    await page.waitForSelector('.next .set-out', { state: 'detached' })
+    check((await page.locator('.next a[href^="geo:"]').count()) === 1, 'who has set off can still navigate')
+    await until(async () => (await world.api('dispatcher', 'GET', `/orders/${order.id}`)).state === 'under_way', 'the order is under way')
+    await page.click('.next .acts .primary:not([aria-disabled])')
+    await page.waitForSelector('.next .acts .danger')
+    await doneWithArrived(page)
   },
 
   async 'the next stop comes first, with a button that navigates'({ open, world }) {

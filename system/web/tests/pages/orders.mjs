@@ -65,6 +65,27 @@ export const tests = {
     check(typeof given === 'string', 'it is assigned')
   },
 
+  async 'what was given to a vehicle by mistake is taken back at once'({ open, world }) {
+    const vehicle = await world.driverVehicle()
+    const customer = `Mistake ${Date.now()}`
+    const order = await world.order(customer, 1)
+    const { page } = await open('/', 'dispatcher')
+    await board(page)
+    await orderOf(page, customer).focus()
+    await page.keyboard.press('a')
+    // Its driver has a page, and sets out when they say so.
+    await page.fill('dialog[open] input', vehicle)
+    await until(async () => (await page.locator('dialog[open] .assign-list .vehicle strong').first().innerText()) === vehicle, 'the vehicle is found')
+    await page.keyboard.press('Enter')
+    await page.click('.toast button:has-text("Undo")')
+    const now = await until(async () => {
+      const each = await world.api('dispatcher', 'GET', `/orders/${order.id}`)
+      return each.state === 'planned' && each
+    }, 'it is planned again')
+    check(now.vehicle === null, 'nobody has it')
+    await until(async () => (await page.locator('[data-column="planned"]').innerText()).includes(customer), 'it is back in the first column')
+  },
+
   async 'an order that is dropped beside every vehicle says so'({ open, world }) {
     const customer = `Beside ${Date.now()}`
     const order = await world.order(customer, 1)

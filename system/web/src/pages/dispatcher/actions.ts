@@ -5,7 +5,7 @@ import { metersBetween } from '../../core/mercator'
 import { ORDER_STEPS, stopsToReopen } from '../../core/status'
 import { t } from '../../core/text'
 import type { LonLat, Order, OrderState } from '../../core/types'
-import { attempt, fleet, now, orders, putOrder, say, theApi, vehicles } from './state'
+import { attempt, fleet, now, orders, putOrder, say, sayDone, theApi, vehicles } from './state'
 
 /** Order that waits for a vehicle in the dialog. */
 export const assigning = ref<string | null>(null)
@@ -47,8 +47,17 @@ export async function assign(orderId: string, vehicle: string): Promise<void> {
   })
   if (changed) {
     putOrder(changed)
-    say(t('o.moved', { customer: order.customer, state: `${t('o.assigned')}, ${vehicle}` }))
+    sayDone(t('o.moved', { customer: order.customer, state: `${t('o.assigned')}, ${vehicle}` }), () => void takeBack(order, vehicle))
   }
+}
+
+/** Takes an order back that was given to `vehicle` a moment ago: whoever had it before has it again. Not if it has gone on since. */
+async function takeBack(before: Order, vehicle: string): Promise<void> {
+  const order = orders.value.get(before.id)
+  if (!order) return
+  if (order.state !== 'assigned' || order.vehicle !== vehicle) say(t('err.conflict', { state: t(`o.${order.state}`) }), true)
+  else if (before.state === 'assigned' && before.vehicle) await assign(order.id, before.vehicle)
+  else await move(order, 'planned')
 }
 
 /** Vehicles for an order, the nearest to its first stop first; silent ones last. */

@@ -2,7 +2,7 @@
  * What the dispatcher's page knows. Positions live in `fleet`, outside Vue; what people read is refreshed once a second into
  * shallow refs. One instance per page.
  */
-import { computed, reactive, ref, shallowRef, triggerRef } from 'vue'
+import { computed, reactive, ref, shallowRef, triggerRef, type Ref } from 'vue'
 
 import { Api, ApiError } from '../../api/http'
 import { Link } from '../../api/link'
@@ -10,7 +10,7 @@ import { toSignIn } from '../../api/sign-in'
 import { AGE_MAX_MS } from '../../core/binary'
 import { Fleet, FLAG_SELECTED } from '../../core/fleet'
 import type { LinkState } from '../../core/session'
-import { AGEING_AFTER_MS, ALL_STATUSES, mergedStates, newer, newerMessage, orderChange } from '../../core/status'
+import { AGEING_AFTER_MS, ALL_STATUSES, insightLine, isWholeMessage, mergedStates, newer, newerMessage, orderChange } from '../../core/status'
 import { Streets } from '../../core/streets'
 import { t } from '../../core/text'
 import type { Change, Config, Message, Order, OrderState, Principal, Route, Status, Stop, TrackerStates, Vehicle } from '../../core/types'
@@ -23,6 +23,8 @@ const REFRESH_MS = 1000
 const RELOAD_AFTER_MS = 400
 /** What could not be read is tried again after this. */
 const RETRY_MS = 5_000
+/** What nobody has waited for takes longer to read. */
+const INSIGHT_MS = 12_000
 /** Names, groups and what events may have missed are asked for again so often. */
 const RELOAD_EVERY_MS = 120_000
 
@@ -47,7 +49,11 @@ export const orders = shallowRef(new Map<string, Order>())
 export const messages = shallowRef(new Map<string, Message>())
 export const routes = shallowRef(new Map<string, Route>())
 export const streets = shallowRef<Streets | null>(null)
-export const toast = ref<{ text: string; bad: boolean; n: number } | null>(null)
+/** `undo` takes back what is said, for as long as it is said. */
+export interface Toast { text: string; bad: boolean; n: number; undo?: () => void }
+export const toast = ref<Toast | null>(null)
+/** What a service found out last; beside the toast, so that neither takes the other away. */
+export const insight = ref<Toast | null>(null)
 export const loaded = ref(false)
 /** True while orders or messages could not be read: what is shown may be old, or nothing at all. */
 export const stale = ref(false)
@@ -70,11 +76,19 @@ export const can = computed(() => {
 
 let toasts = 0
 export function say(text: string, bad = false): void {
-  const n = ++toasts
-  toast.value = { text, bad, n }
+  show(toast, { text, bad, n: ++toasts }, bad ? 8000 : 4000)
+}
+
+/** Says what was done at once, and offers to take it back. */
+export function sayDone(text: string, undo: () => void): void {
+  show(toast, { text, bad: false, n: ++toasts, undo }, 8000)
+}
+
+function show(where: Ref<Toast | null>, what: Toast, ms: number): void {
+  where.value = what
   setTimeout(() => {
-    if (toast.value?.n === n) toast.value = null
-  }, bad ? 8000 : 4000)
+    if (where.value?.n === what.n) where.value = null
+  }, ms)
 }
 
 /** Carries out `work`; a refusal is said. Returns undefined then. */
@@ -312,12 +326,25 @@ let filtered = ''
 
 export function onChange(change: Change): void {
   const { kind } = change
+  // Nothing that is read anew, so nothing to be said twice.
+  if (kind === 'insight') return tellInsight(change)
   missed?.push(change)
   if (kind === 'order') patch(orders, orderChange(change), 'stops', newer)
-  else if (kind === 'message') patch(messages, change, 'body', newerMessage)
+  else if (kind === 'message') patchMessage(change)
   else if (kind === 'stop') patchStop(change)
   else if (kind === 'route') patchRoute(change)
   else if (kind === 'geofence') areasChanged.value++
+}
+
+function tellInsight(change: Change): void {
+  const line = insightLine(change)
+  if (line) show(insight, { ...line, n: ++toasts }, INSIGHT_MS)
+}
+
+function patchMessage(change: Change): void {
+  // Half a message can not be shown among the others: the store may have all of it.
+  if ('body' in change && !isWholeMessage(change)) reloadSoon()
+  else patch(messages, change, 'body', newerMessage)
 }
 
 function patchRoute(change: Change): void {
@@ -325,9 +352,14 @@ function patchRoute(change: Change): void {
   if (!vehicle) return
   const said = change as unknown as Route
   const known = routes.value.get(vehicle)
+  const isNew = 'stops' in change
+  // A panel that shows the route asks for it when it opens.
+  if (!known && !isNew) return
   // What a tracker says of a route comes late, and there may be a newer one.
   if (known && known.id === said.id && said.revision < known.revision) return
-  routes.value = new Map(routes.value).set(vehicle, { ...known, ...said, vehicle, states: mergedStates(known?.states, said.states, 'stops' in change) })
+  // One that a service pushed has no state of its own: it is on its way.
+  const state = isNew ? (said.state as Route['state'] | undefined) ?? 'queued' : said.state ?? known!.state
+  routes.value = new Map(routes.value).set(vehicle, { ...known, ...said, vehicle, state, states: mergedStates(known?.states, said.states, isNew) })
 }
 
 /** A change names only what it set, but for a new thing, which has `whole` among its fields. */

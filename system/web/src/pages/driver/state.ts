@@ -8,9 +8,9 @@ import { Api, ApiError, loadConfig, newKey, request } from '../../api/http'
 import { Link } from '../../api/link'
 import { tokenMark, toSignIn } from '../../api/sign-in'
 import { DriverStore } from '../../api/store'
-import { accepted, driverMessages, driverStops, isMine, keptUnder, routeStep, settingOut, stepsOf, type DriverStop, type Step } from '../../core/driver'
+import { accepted, driverMessages, driverStops, isAhead, isMine, keptUnder, routeStep, settingOut, stepsOf, type DriverStop, type Step } from '../../core/driver'
 import { judge, OfflineQueue, type Queued, type QueueStore, type QueueView } from '../../core/queue'
-import { stopIds, whatChanged, type RouteChange } from '../../core/route'
+import { isOver, standing, stopIds, whatChanged, type RouteChange } from '../../core/route'
 import type { LinkState } from '../../core/session'
 import { isOpen } from '../../core/status'
 import { Streets } from '../../core/streets'
@@ -20,12 +20,14 @@ import type { Change, Config, LonLat, Message, MessageState, Order, Principal, R
 const FLUSH_EVERY_MS = 5_000
 const RELOAD_EVERY_MS = 60_000
 const RELOAD_AFTER_MS = 300
+/** Where nothing was kept the page waits so long for what the server knows before it shows that there is nothing. */
+const PATIENCE_MS = 4_000
 const MESSAGE_EXPIRES_S = 8 * 3600
 /** Orders done longer ago than this are of yesterday. */
 const TODAY_MS = 14 * 3600_000
 
 /** `mark` is of the token under which it was heard. */
-interface Known { mark?: string | null; vehicle: string; orders: Order[]; messages: Message[]; route: Route | null; config: Config | null; at: number }
+interface Known { mark?: string | null; vehicle: string; orders: Order[]; messages: Message[]; route: Route | null; pushed?: Route | null; config: Config | null; at: number }
 
 export const me = shallowRef<Principal | null>(null)
 export const vehicleId = ref<string | null>(null)
@@ -48,13 +50,15 @@ export function theApi(): Api {
 }
 let store: DriverStore | null = null
 let mark: string | null = null
+/** A route that is newer than what the store last told of. */
+let pushed: Route | null = null
 let outbox: OfflineQueue
 let link: Link
 
 const routeIds = computed(() => (route.value ? stopIds(route.value) : []))
 export const stops = computed<DriverStop[]>(() =>
   driverStops(orders.value.filter(isMine).filter((order) => order.state === 'assigned' || order.state === 'under_way' || Date.parse(order.changed) > now.value - TODAY_MS), routeIds.value, queue.value.waiting))
-export const open = computed(() => stops.value.filter(isOpen))
+export const open = computed(() => stops.value.filter(isAhead))
 export const finished = computed(() => stops.value.filter((stop) => !isOpen(stop)))
 export const talk = computed(() => driverMessages(messages.value, queue.value.waiting))
 export const routeNews = computed<{ route: Route; change: RouteChange } | null>(() => {
@@ -63,23 +67,50 @@ export const routeNews = computed<{ route: Route; change: RouteChange } | null>(
   return { route: fresh, change: whatChanged(seenRoute.value?.stops ?? [], routeIds.value) }
 })
 
-/** Opens the page; false where nothing is known yet and the server does not answer. */
+/**
+ * Opens the page; false where nothing is known yet and the server does not answer. What was kept is shown at once: on a link that
+ * hardly lives an answer takes many seconds.
+ */
 export async function begin(token: string): Promise<boolean> {
   api = new Api(token, () => toSignIn('expired'))
   store = await DriverStore.open().catch(() => null)
   mark = await tokenMark(token)
   const kept = keptUnder(await store?.kept<Known & { me: Principal }>('known').catch(() => undefined), mark)
+  const who = kept?.me ?? (await whoIs())
+  if (who === null) return false
   if (kept) show(kept)
-  me.value = await api.me().catch((error: unknown) => {
-    // With 401 the page leaves for the sign-in. Otherwise it goes on with what it knew.
+  await enter(token, who)
+  const reading = reload()
+  if (kept) void checkWho()
+  else await Promise.race([reading, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS))])
+  return true
+}
+
+/** Whose token it is; null without an answer. With 401 the page leaves for the sign-in. */
+function whoIs(): Promise<Principal | null> {
+  return api.me().catch((error: unknown) => {
     if (!(error instanceof ApiError)) throw error
-    return kept?.me ?? null
+    return null
   })
-  if (me.value === null) return false
-  vehicleId.value = me.value?.vehicle ?? null
-  const owner = vehicleId.value
-  if (kept && owner !== kept.vehicle) show({ vehicle: owner ?? '', orders: [], messages: [], route: null, config: kept.config, at: 0 })
-  if (owner === null) return true
+}
+
+/** Asks after all whose token it is. One that leads to another vehicle by now is shown nothing of the first. */
+async function checkWho(): Promise<void> {
+  const who = await whoIs()
+  if (who === null) return
+  me.value = who
+  if (who.vehicle === vehicleId.value) return
+  const mine = store
+  store = null
+  await mine?.clear('known').catch(() => undefined)
+  location.reload()
+}
+
+async function enter(token: string, who: Principal): Promise<void> {
+  me.value = who
+  const owner = who.vehicle
+  vehicleId.value = owner
+  if (owner === null) return
   seenRoute.value = (await store?.kept<{ revision: number; stops: string[] }>(`route:${owner}`).catch(() => undefined)) ?? null
   outbox = new OfflineQueue(store?.queue(owner) ?? memoryStore(), (entry) => sendEntry(token, entry), (view) => (queue.value = view))
   await outbox.load()
@@ -90,14 +121,13 @@ export async function begin(token: string): Promise<boolean> {
   setInterval(() => void (queue.value.waiting.length && outbox.flush()), FLUSH_EVERY_MS)
   setInterval(() => void reload(), RELOAD_EVERY_MS)
   addEventListener('online', () => void outbox.flush().then(reload))
-  await Promise.race([reload(), new Promise((resolve) => setTimeout(resolve, kept ? 0 : 4000))])
-  return true
 }
 
 function show(known: Known): void {
   orders.value = known.orders
   messages.value = known.messages
   route.value = known.route
+  pushed = known.pushed ?? null
   if (known.config) useConfig(known.config)
   knownAt.value = known.at || null
 }
@@ -153,11 +183,22 @@ function connect(token: string, owner: string): void {
 }
 
 function onChange(change: Change): void {
-  if (change.kind === 'route' && change['vehicle'] === vehicleId.value && Array.isArray(change['stops'])) {
-    route.value = change as unknown as Route
-    void keepKnown()
-  }
+  if (change.kind === 'route' && change['vehicle'] === vehicleId.value) takeRoute(change)
   reloadSoon()
+}
+
+function takeRoute(change: Change): void {
+  const said = change as unknown as Route
+  if (Array.isArray(change['stops']) && standing(route.value, said) === said) {
+    route.value = pushed = said
+    void keepKnown()
+  } else if (pushed && isOver(pushed, change)) pushed = null
+}
+
+/** What the store says gives way to a newer route that was pushed, and ends it once it is as new. */
+function takeStored(stored: Route | null): void {
+  route.value = standing(stored, pushed)
+  if (route.value !== pushed) pushed = null
 }
 
 let timer: ReturnType<typeof setTimeout> | null = null
@@ -186,8 +227,8 @@ async function reload(): Promise<void> {
   newestRead = mine
   orders.value = jobs.value
   if (letters.status === 'fulfilled') messages.value = letters.value
-  if (way.status === 'fulfilled') route.value = way.value
-  else if (way.reason instanceof ApiError && way.reason.status === 404) route.value = null
+  if (way.status === 'fulfilled') takeStored(way.value)
+  else if (way.reason instanceof ApiError && way.reason.status === 404) takeStored(null)
   if (settings.status === 'fulfilled' && !config.value) useConfig(settings.value)
   knownAt.value = Date.now()
   for (const message of messages.value) if (message.to_vehicle && message.state === 'queued') void acknowledge(message, 'delivered')
@@ -206,7 +247,7 @@ function useConfig(settings: Config): void {
 
 async function keepKnown(): Promise<void> {
   const known = {
-    mark, vehicle: vehicleId.value, me: me.value, orders: orders.value, messages: messages.value, route: route.value, config: config.value, at: knownAt.value ?? 0,
+    mark, vehicle: vehicleId.value, me: me.value, orders: orders.value, messages: messages.value, route: route.value, pushed, config: config.value, at: knownAt.value ?? 0,
   }
   await store?.keep('known', JSON.parse(JSON.stringify(known))).catch(() => undefined)
 }
@@ -245,7 +286,8 @@ export async function acknowledge(message: Message, to: MessageState): Promise<v
 async function acknowledgeRoute(): Promise<void> {
   const fresh = route.value
   const mark = `${fresh?.id}/${fresh?.revision}`
-  if (!fresh || fresh.state !== 'queued' || told.has(mark)) return
+  // The store knows nothing yet of one that is newer than its own.
+  if (!fresh || fresh === pushed || fresh.state !== 'queued' || told.has(mark)) return
   told.add(mark)
   await add(routeStep(fresh, vehicleId.value!, 'queued', 'delivered'))
 }
