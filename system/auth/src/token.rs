@@ -17,6 +17,8 @@ use crate::revoked::RevokedTokens;
 pub const TOKEN_BYTES_MAX: usize = 4096;
 /// Longest `jti` that names its token.
 const JTI_BYTES_MAX: usize = 128;
+/// Of ES256 (RFC 7518, section 3.4).
+const SIGNATURE_BYTES: usize = 64;
 /// How far clocks of issuers may be off.
 pub const LEEWAY: Duration = Duration::from_secs(60);
 
@@ -132,7 +134,7 @@ impl Verifier {
             return Err(TokenError::Audience);
         }
         let since = WallTime::from_secs(claims.nbf.unwrap_or(claims.iat));
-        let principal = principal(claims, issuer, token)?;
+        let principal = principal(claims, issuer, signed)?;
         match self.revoked.contains(&principal.token_id) {
             true => Err(TokenError::Revoked),
             false => Ok((principal, since)),
@@ -140,22 +142,28 @@ impl Verifier {
     }
 }
 
-/// What a token is called when it is taken back: its `jti` (RFC 7519, section 4.1.7), or SHA-256 of it in hexadecimal if it has none, or
-/// one that is no plain word; and its subject. Nobody looks here whether the token is believed.
+/// What a token is called when it is taken back: its `jti` (RFC 7519, section 4.1.7), or SHA-256 of what is signed of it in hexadecimal if
+/// it has none, or one that is no plain word; and its subject. Nobody looks here whether the token is believed.
 ///
 /// # Errors
 /// It is no token.
 pub fn token_id(token: &str) -> Result<(String, String), TokenError> {
-    let claims = token.split('.').nth(1).ok_or(TokenError::Shape)?;
-    part(claims).map(|claims: Claims| (name_of(claims.jti, token), claims.sub))
+    let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Shape)?;
+    let (_, claims) = signed.split_once('.').ok_or(TokenError::Shape)?;
+    let is_whole = BASE64.decode(signature).is_ok_and(|bytes| bytes.len() == SIGNATURE_BYTES);
+    let claims: Claims = part(claims)?;
+    if is_whole { Ok((name_of(claims.jti, signed), claims.sub)) } else { Err(TokenError::Shape) }
 }
 
-fn name_of(jti: Option<String>, token: &str) -> String {
-    let is_plain = |name: &String| {
-        (1..=JTI_BYTES_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    jti.filter(is_plain).unwrap_or_else(|| {
-        digest(&SHA256, token.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+/// True of what may be the name of a token: one that no token has revokes none.
+pub fn is_token_id(name: &str) -> bool {
+    (1..=JTI_BYTES_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Not of the signature: from one that is good whoever has it makes another (ECDSA takes `n - s` for `s`).
+fn name_of(jti: Option<String>, signed: &str) -> String {
+    jti.filter(|name| is_token_id(name)).unwrap_or_else(|| {
+        digest(&SHA256, signed.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     })
 }
 
@@ -176,7 +184,7 @@ fn in_time(claims: &Claims, now: WallTime) -> Result<(), TokenError> {
     Ok(())
 }
 
-fn principal(claims: Claims, issuer: &Issuer, token: &str) -> Result<Principal, TokenError> {
+fn principal(claims: Claims, issuer: &Issuer, signed: &str) -> Result<Principal, TokenError> {
     let bad = |claim, detail: &dyn ToString| TokenError::Claim { claim, detail: detail.to_string() };
     let named =
         claims.tenant.as_deref().map(TenantId::new).transpose().map_err(|error| bad("tenant", &error))?;
@@ -204,7 +212,7 @@ fn principal(claims: Claims, issuer: &Issuer, token: &str) -> Result<Principal, 
         vehicle,
         since: None,
         expires: WallTime::from_secs(claims.exp),
-        token_id: name_of(claims.jti, token),
+        token_id: name_of(claims.jti, signed),
     })
 }
 

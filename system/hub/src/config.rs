@@ -119,8 +119,8 @@ pub struct Config {
     #[serde(rename = "resume_within_s", with = "drover_env::seconds")]
     #[schemars(with = "u64")]
     pub resume_within: Duration,
-    /// How often to ask the persistence agents which tokens were revoked. One that was is refused, and its open sessions end, so long
-    /// and a call's 5 s later at most. 0: never; then a list in a file is all that a hub knows.
+    /// How often to ask the persistence agents which tokens were revoked. One that was is refused so long and a call's 5 s later at
+    /// most, and its open sessions end 5 s after that. 0: never; then a list in a file is all that a hub knows.
     #[serde(rename = "revocation_interval_ms", with = "drover_env::millis")]
     #[schemars(with = "u64")]
     pub revocation_interval: Duration,

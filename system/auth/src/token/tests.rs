@@ -1,3 +1,4 @@
+use p256::ecdsa::Signature;
 use proptest::prelude::*;
 
 use super::*;
@@ -41,6 +42,35 @@ fn a_token_of_ours_makes_its_bearer_what_it_says() {
     assert_eq!((anna.subject.as_str(), anna.tenant.as_str(), anna.role), ("anna", "north", Role::Dispatcher));
     assert_eq!(anna.scopes, Role::Dispatcher.scopes());
     assert_eq!(anna.expires, WallTime::from_secs(1_750_003_600));
+}
+
+#[test]
+fn a_token_that_was_revoked_is_not_made_good_by_another_signature_of_the_same() {
+    let verifier = Verifier::new(vec![issuer()]);
+    let token = signer().sign(&claims());
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let (r, s) = Signature::from_slice(&BASE64.decode(signature).unwrap()).unwrap().split_scalars();
+    let other = BASE64.encode(Signature::from_scalars(*r, -*s).unwrap().to_bytes());
+    let twin = format!("{signed}.{other}");
+    assert!(twin != token && verifier.verify(&twin, NOW).is_ok(), "ECDSA takes both");
+    let (name, subject) = token_id(&token).unwrap();
+    assert_eq!((subject.as_str(), &name), ("anna", &verifier.verify(&token, NOW).unwrap().token_id));
+    verifier.revoked().hear([name]);
+    for text in [&token, &twin] {
+        assert_eq!(verifier.verify(text, NOW), Err(TokenError::Revoked));
+    }
+}
+
+#[test]
+fn a_token_is_called_as_its_issuer_says_and_a_part_of_one_is_called_nothing() {
+    let named = Claims { jti: Some("7".to_owned()), ..claims() };
+    let token = signer().sign(&named);
+    assert_eq!(token_id(&token).unwrap().0, "7");
+    assert_eq!(judged(&named).unwrap().token_id, "7");
+    let blank = Claims { jti: Some("a b".to_owned()), ..claims() };
+    assert_eq!(judged(&blank).unwrap().token_id.len(), 64, "no plain word");
+    assert_eq!(token_id(&token[..token.len() - 4]), Err(TokenError::Shape));
+    assert_eq!(token_id("7"), Err(TokenError::Shape));
 }
 
 #[test]

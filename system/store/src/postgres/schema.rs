@@ -250,7 +250,9 @@ pub async fn revoke(
     let away = |error: sqlx::Error| ServerError::Away(format!("{endpoint}: {}", describe_any(&error)));
     let server = ask(&mut connection).await.map_err(away)?;
     check_schema(&mut connection, &server, &endpoint).await?;
-    let insert = "INSERT INTO public.revocations (serial, principal, reason) VALUES ($1, $2, $3) \
+    // One after the other: who asks for what is new goes by the number, and none may be seen before a smaller one.
+    let insert = "WITH alone AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended('revocations', 1))) \
+                  INSERT INTO public.revocations (serial, principal, reason) SELECT $1, $2, $3 FROM alone \
                   ON CONFLICT (serial) DO NOTHING";
     let insert = sqlx::query(insert).bind(serial).bind(principal).bind(reason).execute(&mut connection);
     let done = insert.await.map_err(away)?;
