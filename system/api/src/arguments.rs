@@ -27,6 +27,9 @@ impl Query {
                 let there_are = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 return Err(Problem::bad(format!("unknown parameter {name:?}: there are {there_are}")));
             }
+            if value.contains('\0') {
+                return Err(Problem::bad(format!("parameter {name}: no text has a character 0")));
+            }
             if all.insert(name.clone().into_owned(), value.into_owned()).is_some() {
                 return Err(Problem::bad(format!("parameter {name} is given twice")));
             }
