@@ -206,6 +206,7 @@ impl Gateway {
             }
             if sessions.len() > self.config.sessions_max / 2 && !incoming.remote_address_validated() {
                 // Room is getting scarce: first it shows that it is where it says (RFC 9000 section 8.1.2).
+                self.env.event("gateway.address_asked", &[]);
                 if let Err(error) = incoming.retry() {
                     error.into_incoming().refuse();
                 }

@@ -79,6 +79,7 @@ impl Server {
             }
             if self.tasks.len() > most / 2 && !incoming.remote_address_validated() {
                 // Room is getting scarce: first it shows that it is where it says (RFC 9000 section 8.1.2).
+                self.live.env.event("hub.address_asked", &[]);
                 if let Err(error) = incoming.retry() {
                     error.into_incoming().refuse();
                 }

@@ -71,7 +71,7 @@ impl Office {
 
     /// Over whatever `serve` makes of an agent's endpoint, in place of a persistence agent.
     fn open_over(serve: impl FnOnce(&Env, Endpoint)) -> Self {
-        Self::open_with_pool(Config::default(), Arc::new(OneVan), |env| {
+        Self::open_with_pool(Config::default(), Arc::new(OneVan), |env, _| {
             let wires = Wires::new(env);
             let endpoint = drover_bus::listen(env, ANY, &wires.identity(NodeKind::Persistence), &wires.trust);
             let endpoint = endpoint.expect("an endpoint");
@@ -81,7 +81,11 @@ impl Office {
         })
     }
 
-    fn open_with_pool(config: Config, fleet: Arc<dyn Fleet>, pool: impl FnOnce(&Env) -> Pool) -> Self {
+    fn open_with_pool(
+        config: Config,
+        fleet: Arc<dyn Fleet>,
+        pool: impl FnOnce(&Env, &MemoryStore) -> Pool,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let env = real::env("hub/0", folder.path(), Arc::new(Metrics::default())).expect("an env");
         let signer = Signer::from_seed([1; 32]);

@@ -221,6 +221,24 @@ async fn a_certificate_of_another_ca_gets_no_session() {
 }
 
 #[tokio::test]
+async fn once_half_of_the_places_are_taken_an_address_is_to_be_proven_and_who_can_comes_in() {
+    let platform = Platform::start_with(MemoryStore::new(), |config| config.sessions_max = 4);
+    let mut vehicles = Vec::new();
+    for vehicle in ["TRUCK-001", "TRUCK-002", "TRUCK-003"] {
+        vehicles.push(platform.connect(vehicle).await);
+    }
+    assert_eq!(platform.counted("gateway.address_asked", ""), 0, "there is room");
+    let fourth = platform.connect("TRUCK-004").await;
+    assert_eq!(platform.counted("gateway.address_asked", ""), 1);
+    let mut live = fourth.open(Channel::Live).await;
+    live.batch(vec![platform.fix(1)]).await;
+    assert_eq!(live.acknowledged().await, [1, 1]);
+    let (identity, trust) = platform.identity("acme", "TRUCK-005");
+    assert!(platform.try_connect(&identity, &trust).await.is_err(), "all places are taken");
+    assert_eq!(platform.counted("gateway.overloaded", ""), 1);
+}
+
+#[tokio::test]
 async fn a_service_certificate_is_no_vehicle() {
     let platform = Platform::start();
     let ca_seeds = SeedTree::from_number(7);
