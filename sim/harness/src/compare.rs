@@ -151,7 +151,9 @@ pub enum NotComparable {
     #[error("{0} has no run")]
     NoRun(String),
     /// Different questions.
-    #[error("{a} is of {of_a}, {b} of {of_b}: only runs of one scenario, in one mode, can be compared")]
+    #[error(
+        "{a} is of {of_a}, {b} of {of_b}: only runs of one scenario, in one mode, can be compared; --unlike compares two scenarios"
+    )]
     Unlike {
         /// One run.
         a: String,
@@ -165,26 +167,28 @@ pub enum NotComparable {
 }
 
 impl Comparison {
-    /// Compares B with A. `by_turns`: they ran interleaved.
+    /// Compares B with A, of the same scenario. `by_turns`: they ran interleaved.
     ///
     /// # Errors
     /// A side has no run, or they are not of one scenario.
     pub fn of(a: &Side, b: &Side, by_turns: bool) -> Result<Self, NotComparable> {
-        let what = |run: &Report| {
-            let mode = match run.mode {
-                Mode::Virtual => "in virtual time",
-                Mode::Live => "with real processes",
-            };
-            format!("{} for {} s {mode}", run.name, run.scenario.driven().as_secs_f64())
-        };
-        let first = a.runs.first().ok_or_else(|| NotComparable::NoRun(a.name.clone()))?;
-        let _ = b.runs.first().ok_or_else(|| NotComparable::NoRun(b.name.clone()))?;
-        for side in [a, b] {
-            if let Some(other) = side.runs.iter().find(|run| what(run) != what(first)) {
-                let (a, b) = (a.name.clone(), side.name.clone());
-                return Err(NotComparable::Unlike { a, of_a: what(first), b, of_b: what(other) });
-            }
+        let ((_, of_a), (_, of_b)) = (what_of(a)?, what_of(b)?);
+        if of_a == of_b {
+            return Self::unlike(a, b, by_turns);
         }
+        Err(NotComparable::Unlike { a: a.name.clone(), of_a, b: b.name.clone(), of_b })
+    }
+
+    /// Compares B with A, which may be of another scenario: two ways of doing something, each in a file of its own.
+    ///
+    /// # Errors
+    /// A side has no run, or its runs are not of one scenario.
+    pub fn unlike(a: &Side, b: &Side, by_turns: bool) -> Result<Self, NotComparable> {
+        let ((first, _), (second, _)) = (what_of(a)?, what_of(b)?);
+        let scenario = match first.name == second.name {
+            true => first.name.clone(),
+            false => format!("{} and {}", first.name, second.name),
+        };
         let paired = by_turns && a.runs.len() == b.runs.len();
         let measured = |side: &Side| side.runs.iter().map(figures).collect::<Vec<_>>();
         let (of_a, of_b) = (measured(a), measured(b));
@@ -196,7 +200,7 @@ impl Comparison {
         rows.sort_by_key(|row| row.judgement);
         let not_passed = [a, b].into_iter().flat_map(not_passed);
         Ok(Self {
-            scenario: first.name.clone(),
+            scenario,
             a: (a.name.clone(), a.runs.len()),
             b: (b.name.clone(), b.runs.len()),
             by_turns: paired,
@@ -220,6 +224,26 @@ impl Row {
             (Some(ratio), _) => ratio.low - 1.0,
             // From nothing to something.
             (None, _) => f64::INFINITY,
+        }
+    }
+}
+
+/// A side's first run, and what all of them are of.
+fn what_of(side: &Side) -> Result<(&Report, String), NotComparable> {
+    let what = |run: &Report| {
+        let mode = match run.mode {
+            Mode::Virtual => "in virtual time",
+            Mode::Live => "with real processes",
+        };
+        format!("{} for {} s {mode}", run.name, run.scenario.driven().as_secs_f64())
+    };
+    let first = side.runs.first().ok_or_else(|| NotComparable::NoRun(side.name.clone()))?;
+    let of_first = what(first);
+    match side.runs.iter().map(what).find(|other| *other != of_first) {
+        None => Ok((first, of_first)),
+        Some(of_b) => {
+            let (a, b) = (side.name.clone(), side.name.clone());
+            Err(NotComparable::Unlike { a, of_a: of_first, b, of_b })
         }
     }
 }

@@ -225,6 +225,9 @@ pub(crate) struct CompareArgs {
     /// The runs given were made by turns: the n-th of each, by name, belong together.
     #[arg(long, conflicts_with = "with")]
     pub(crate) by_turns: bool,
+    /// Compares runs of two scenarios: two ways of doing something, side by side.
+    #[arg(long, conflicts_with = "with")]
+    pub(crate) unlike: bool,
     /// Fails (exit 1) if a metric of B is surely worse by more than this, or a run did not pass.
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(crate) at_most_worse: Option<f64>,

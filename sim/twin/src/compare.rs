@@ -22,7 +22,9 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<u8, Stop> {
         None => (side(&args.a)?, side(&args.b)?),
     };
     let by_turns = args.with.is_some() || args.by_turns;
-    let comparison = Comparison::of(&a, &b, by_turns).map_err(|error| Stop::Usage(error.to_string()))?;
+    let compared =
+        if args.unlike { Comparison::unlike(&a, &b, by_turns) } else { Comparison::of(&a, &b, by_turns) };
+    let comparison = compared.map_err(|error| Stop::Usage(error.to_string()))?;
     let folder =
         args.report.clone().unwrap_or_else(|| Path::new("reports/compare").join(&comparison.scenario));
     files::write(&folder, "compare.html", &page(&comparison))?;

@@ -87,6 +87,21 @@ fn only_like_is_compared_with_like() {
 }
 
 #[test]
+fn two_scenarios_are_compared_if_that_is_wanted() {
+    let of = |name: &str, connects| {
+        let report = Report { name: name.to_owned(), ..report(Mode::Virtual, 1.0, connects) };
+        Side { name: format!("runs/{name}"), runs: vec![report] }
+    };
+    let (one, two) = (of("broadcast", 100), of("directory", 3));
+    assert!(matches!(Comparison::of(&one, &two, false), Err(NotComparable::Unlike { .. })));
+    let comparison = Comparison::unlike(&one, &two, false).expect("wanted");
+    assert_eq!(comparison.scenario, "broadcast and directory");
+    assert_eq!(judged(&comparison, "events.connect"), Some(Judgement::Changed));
+    let mixed = Side { name: "mixed".to_owned(), runs: [one.runs.clone(), two.runs].concat() };
+    assert!(Comparison::unlike(&one, &mixed, false).is_err(), "a side is of one");
+}
+
+#[test]
 fn every_form_says_what_is_worse() {
     let calm = side("before", &[10.0, 10.1, 9.9], 5);
     let slow = side("<after>", &[11.5, 11.6, 11.4], 5);
