@@ -96,6 +96,7 @@ pub fn watch(scenario: &Scenario, options: Options<'_>) -> Result<(), LoadError>
         demo: access.demo(scenario.vehicles_len()),
         oidc: None,
         faults: Some(control_addr),
+        hub_url: None,
     };
     let verifier = access.verifier.clone();
     let shown = Shown { listen: options.listen, access, site };

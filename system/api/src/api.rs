@@ -83,6 +83,11 @@ pub trait Fleet: Send + Sync {
     fn feature(&self, tenant: TenantId, vehicle: VehicleId) -> Option<serde_json::Value> {
         self.features(tenant, &|other| other == vehicle, false)?.into_iter().next()
     }
+
+    /// Where whoever watches that vehicle alone does it best, as an origin; `None`: where they are.
+    fn home(&self, _tenant: TenantId, _vehicle: VehicleId) -> Option<String> {
+        None
+    }
 }
 
 /// The HTTP API of one node. Clones share everything.

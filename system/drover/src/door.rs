@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use drover_auth::{Issuer, Signer, Tickets, Verifier};
 use drover_env::Chain;
-use drover_hub::{Oidc, SiteConfig};
+use drover_hub::{HubUrlError, Oidc, SiteConfig};
 use drover_streets::Streets;
 
 use crate::config::{Access, Site};
@@ -49,7 +49,10 @@ pub(crate) fn site(site: &Site, access: &Access) -> Result<SiteConfig, String> {
         Oidc::new(&access.issuer, &provider.client_id, &provider.scope, &provider.origins)
             .map_err(|error| format!("oidc: {error} (the provider is the issuer of [access])"))
     });
-    Ok(SiteConfig { name: site.name.clone(), streets, oidc: oidc.transpose()?, ..SiteConfig::default() })
+    let hub_url = site.hub_url.as_deref().map(str::parse).transpose();
+    let hub_url = hub_url.map_err(|error: HubUrlError| format!("hub_url: {error}"))?;
+    let (name, oidc) = (site.name.clone(), oidc.transpose()?);
+    Ok(SiteConfig { name, streets, oidc, hub_url, ..SiteConfig::default() })
 }
 
 #[cfg(test)]
@@ -70,6 +73,8 @@ mod tests {
         let map = Site { streets: Some(at("tokens.jwks")), ..Site::default() };
         let said = |of: &Site, access: &Access| site(of, access).err().unwrap_or_default();
         assert!(said(&map, &Access::default()).contains("is no OpenStreetMap extract"));
+        let scattered = Site { hub_url: Some("https://map.example.com".to_owned()), ..Site::default() };
+        assert!(said(&scattered, &Access::default()).starts_with("hub_url: "));
         let provider =
             Provider { client_id: "drover".to_owned(), scope: "openid".to_owned(), origins: Vec::new() };
         let signs_in = Site { oidc: Some(provider), ..Site::default() };

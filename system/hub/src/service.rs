@@ -10,7 +10,7 @@ use drover_auth::{RevokedTokens, Tickets, Verifier};
 use drover_bus::discovery::{About, Discovery, Member, Purpose, callable};
 use drover_bus::{Agent, NodeAddr, Policy, Pool, PoolConfig};
 use drover_env::{Env, Listener};
-use drover_model::NodeKind;
+use drover_model::{NodeKind, NodeName};
 use drover_quic::{Believed, ClusterKeys, Identity, Principal, Profile, QuicError, Shown, Trust};
 use drover_wire::mcp;
 use quinn::Endpoint;
@@ -26,6 +26,7 @@ use crate::config::{Config, Peer};
 use crate::core::{Core, Counts, Farewell, Planted};
 use crate::door::Door;
 use crate::herald::Herald;
+use crate::home::Homes;
 use crate::live::Live;
 use crate::reach::Reach;
 use crate::server::{NoPages, Pages, Server};
@@ -69,6 +70,7 @@ pub enum BindError {
 
 /// A hub, bound and ready to run.
 pub struct Hub {
+    node: NodeName,
     live: Arc<Live>,
     pages: Arc<dyn Pages>,
     /// Whose notes of who did what are to be handed to agents.
@@ -193,6 +195,7 @@ impl Hub {
         let pages = Arc::new(NoPages);
         let (tls, noting, revoked) = (None, None, None);
         Ok(Self {
+            node,
             live,
             pages,
             noting,
@@ -237,7 +240,9 @@ impl Hub {
         api: ApiConfig,
         site: SiteConfig,
     ) -> Self {
-        let (fleet, revoked) = (Arc::new(LiveFleet(self.live.clone())), verifier.revoked());
+        let (live, revoked) = (self.live.clone(), verifier.revoked());
+        let homes = Homes::new(site.hub_url.clone(), self.discovery(), self.node);
+        let fleet = Arc::new(LiveFleet { live, homes });
         let api = Api::new(self.live.env.clone(), self.pool.clone(), verifier, tickets, fleet, api);
         let (reach, noting) = (self.reach.clone(), api.clone());
         let mut hub = self.with_pages(Arc::new(Site::new(api, site, reach)));

@@ -20,6 +20,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::home::{Homes, HubUrl};
 use crate::live::Live;
 use crate::oidc::Oidc;
 use crate::reach::Reach;
@@ -55,6 +56,8 @@ pub struct SiteConfig {
     pub oidc: Option<Oidc>,
     /// Where dispatchers break things, on this machine; nowhere in production.
     pub faults: Option<SocketAddr>,
+    /// Where each hub is reached, if at an address of its own: customers are sent to the home of their vehicle.
+    pub hub_url: Option<HubUrl>,
 }
 
 /// Answers everything that is no session.
@@ -79,7 +82,8 @@ impl Site {
         let map = Map::new(config.streets.clone().unwrap_or_default());
         let faults = config.faults.map(|addr| format!("http://{addr}"));
         let of_provider = config.oidc.iter().flat_map(|oidc| oidc.origins().iter().cloned());
-        let elsewhere = faults.iter().cloned().chain(of_provider).collect();
+        let hubs = config.hub_url.as_ref().map(HubUrl::source);
+        let elsewhere = faults.iter().cloned().chain(of_provider).chain(hubs).collect();
         let mut config = described(&config, &map);
         if let Some(faults) = &faults {
             config["faults"] = json!(faults);
@@ -236,7 +240,10 @@ fn bytes(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> 
 }
 
 /// Vehicles as the hub has heard of them.
-pub(crate) struct LiveFleet(pub(crate) Arc<Live>);
+pub(crate) struct LiveFleet {
+    pub(crate) live: Arc<Live>,
+    pub(crate) homes: Homes,
+}
 
 impl Fleet for LiveFleet {
     fn features(
@@ -245,14 +252,18 @@ impl Fleet for LiveFleet {
         may_see: &dyn Fn(VehicleId) -> bool,
         with_engine: bool,
     ) -> Option<Vec<Value>> {
-        let wall = self.0.env.wall();
-        let features = self.0.decide(|core| core.features(tenant, may_see, with_engine, wall));
+        let wall = self.live.env.wall();
+        let features = self.live.decide(|core| core.features(tenant, may_see, with_engine, wall));
         Some(features.iter().filter_map(|feature| serde_json::from_slice(feature).ok()).collect())
     }
 
     fn feature(&self, tenant: TenantId, vehicle: VehicleId) -> Option<Value> {
-        let wall = self.0.env.wall();
-        let feature = self.0.decide(|core| core.feature(tenant, vehicle, wall))?;
+        let wall = self.live.env.wall();
+        let feature = self.live.decide(|core| core.feature(tenant, vehicle, wall))?;
         serde_json::from_slice(&feature).ok()
+    }
+
+    fn home(&self, tenant: TenantId, vehicle: VehicleId) -> Option<String> {
+        self.homes.of(tenant, vehicle)
     }
 }

@@ -145,6 +145,8 @@ async fn delivery(api: Api, secret: ShareSecret) -> Result<Answer, Problem> {
     let session = vehicle
         .filter(|_| under_way)
         .and_then(|vehicle| ticket(&api, &link, tenant, vehicle, &order, expires));
+    // One hub gets the vehicle's fixes, however many wait for what it brings.
+    let live_map = vehicle.filter(|_| session.is_some()).and_then(|vehicle| api.fleet.home(tenant, vehicle));
     let body = json!({
         "status": status,
         "window": { "from": stop.due_from_us.map(view::time), "until": stop.due_until_us.map(view::time) },
@@ -155,6 +157,7 @@ async fn delivery(api: Api, secret: ShareSecret) -> Result<Answer, Problem> {
         "updated": seen.as_ref().and_then(|feature| feature["properties"]["time_ms"].as_u64()).map(|millis| view::time(millis * 1_000)),
         "timeline": timeline(&order, stop),
         "session": session,
+        "live_map": live_map,
     });
     Ok(json(StatusCode::OK, &body))
 }

@@ -45,6 +45,11 @@ pub(crate) struct Site {
     pub(crate) streets: Option<PathBuf>,
     /// What share links begin with, such as `https://map.example.com`; nothing, and they begin with `/`.
     pub(crate) public_url: String,
+    /// Where each hub is reached from outside if it has an address of its own, with `{index}` for its number:
+    /// `https://hub-{index}.example.com`. Customers then watch at their vehicle's home, and one hub gets its fixes; pages fall back to
+    /// the hub that they come from. With `delivery = "directory"` of gateways, and health agents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hub_url: Option<String>,
     /// Requests to the HTTP API that whoever has a token may make in a second; an address ten times as many.
     pub(crate) requests_per_s: u32,
     /// The same at once.
@@ -87,6 +92,7 @@ impl Default for Site {
             name: "Drover".to_owned(),
             streets: None,
             public_url: String::new(),
+            hub_url: None,
             requests_per_s: api.requests_per_s,
             requests_burst: api.requests_burst,
             certificate: None,

@@ -94,7 +94,10 @@ fn a_revoked_certificate_loses_its_session_and_is_taken_no_more() {
     tracker.has_made_durable(FIXES);
     let revoke =
         ["pki", "revoke", "pki", "acme/TRUCK-042", "--config", "persistence.toml", "--reason", "stolen"];
-    drover(folder, &revoke).expect_code(0).says("is revoked; gateways and hubs hear of it").says("revoked.txt");
+    drover(folder, &revoke)
+        .expect_code(0)
+        .says("is revoked; gateways and hubs hear of it")
+        .says("revoked.txt");
     gateway.says("session ended: its certificate was revoked");
     gateway.says("vehicle refused: its certificate was revoked");
     drover(folder, &revoke).expect_code(0).says("was revoked already");

@@ -37,13 +37,16 @@ interface Opened extends Carrier {
 
 let failedAt: number | null = null
 
-/** Opens what carries a session. The listener hears nothing more once it is closed. */
-export function openCarrier(form: Form, listener: CarrierListener): Carrier {
+/**
+ * Opens what carries a session, to `origin`; null is the page's own. The listener hears nothing more once it is closed.
+ * What another hub offers of WebTransport only that hub tells: there a WebSocket carries.
+ */
+export function openCarrier(form: Form, listener: CarrierListener, origin: string | null): Carrier {
   const choice: { carrier: Carrier | null; given: boolean } = { carrier: null, given: false }
   const begin = async () => {
-    const transport = await openTransport(form, listener, () => choice.given)
+    const transport = origin === null ? await openTransport(form, listener, () => choice.given) : null
     if (choice.given) return transport?.close()
-    const carrier = transport ?? openSocket(form, listener)
+    const carrier = transport ?? openSocket(form, listener, origin ?? location.origin)
     choice.carrier = carrier
     carrier.start()
   }
@@ -57,8 +60,8 @@ export function openCarrier(form: Form, listener: CarrierListener): Carrier {
   }
 }
 
-function openSocket(form: Form, listener: CarrierListener): Opened {
-  const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/live-map`, [form])
+function openSocket(form: Form, listener: CarrierListener, origin: string): Opened {
+  const socket = new WebSocket(`${origin.replace(/^http/, 'ws')}/live-map`, [form])
   socket.binaryType = 'arraybuffer'
   socket.onopen = () => listener.opened('web_socket')
   socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => (typeof data === 'string' ? listener.text(data) : listener.binary(data))

@@ -1,5 +1,6 @@
 /** The driver of `core/session`: owns what carries it and the timer, and stays dull. */
 import type { PositionRecord } from '../core/binary'
+import { Home } from '../core/home'
 import { SleepWatch } from '../core/sleep'
 import { Session, type Effect, type LinkState, type Viewport } from '../core/session'
 import type { Change, Principal, VehicleFeature } from '../core/types'
@@ -25,6 +26,7 @@ export class Link {
   private carrier: Carrier | null = null
   private timer: ReturnType<typeof setTimeout> | undefined
   private readonly session: Session
+  private readonly home = new Home()
 
   constructor(token: string | null, private readonly form: Form, private readonly listener: LinkListener) {
     this.session = new Session(token, (id, record) => listener.position(id, record))
@@ -56,6 +58,11 @@ export class Link {
 
   setViewport(viewport: Viewport | null): void {
     this.run(() => this.session.setViewport(viewport))
+  }
+
+  /** Where the next attempt goes first; null is where the page comes from. */
+  goTo(origin: string | null): void {
+    this.home.set(origin)
   }
 
   setToken(token: string | null): void {
@@ -106,8 +113,11 @@ export class Link {
     const mine = (work: (now: number) => void) => {
       if (this.carrier === carrier) this.run(work)
     }
+    let isOpen = false
     const listener: CarrierListener = {
       opened: (kind) => mine((now) => {
+        isOpen = true
+        this.home.opened()
         document.documentElement.dataset['carrier'] = kind
         this.session.handleOpen(now)
       }),
@@ -115,10 +125,11 @@ export class Link {
       binary: (bytes) => mine((now) => this.session.handleBinary(now, bytes)),
       closed: (code) => mine((now) => {
         this.carrier = null
+        if (!isOpen) this.home.missed()
         this.session.handleClose(now, code)
       }),
     }
-    const carrier = openCarrier(this.form, listener)
+    const carrier = openCarrier(this.form, listener, this.home.next())
     this.carrier = carrier
   }
 

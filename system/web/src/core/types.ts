@@ -219,6 +219,8 @@ export interface Delivery {
   timeline: { at: string; what: string }[]
   /** Token for the live map while the vehicle may be seen; null while it may not. Absent: the link's own token serves. */
   session?: string | null
+  /** Origin of the hub that the vehicle is at home at; null or absent: whoever served the page. */
+  live_map?: string | null
 }
 
 export interface Config {

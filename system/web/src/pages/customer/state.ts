@@ -45,8 +45,8 @@ async function ask(): Promise<void> {
     trouble.value = false
     if (delivery.value.status === 'over') return end()
     // The status is painted first; what the map needs comes after.
-    const { session } = delivery.value
-    requestAnimationFrame(() => setTimeout(() => follow(session === undefined ? token : session), 0))
+    const { session, live_map: home } = delivery.value
+    requestAnimationFrame(() => setTimeout(() => follow(session === undefined ? token : session, home ?? null), 0))
   } catch (error) {
     if (error instanceof ApiError && [401, 403, 404, 410].includes(error.status)) return end()
     trouble.value = true
@@ -62,8 +62,8 @@ function end(): void {
 
 let usedToken: string | null = null
 
-/** Follows the vehicle with `ticket`; null while it may not be seen. A newer ticket serves when the link asks again. */
-function follow(ticket: string | null): void {
+/** Follows the vehicle with `ticket`, best at `home`; null while it may not be seen. A newer ticket serves when the link asks again. */
+function follow(ticket: string | null, home: string | null = null): void {
   if (!config.value) void loadConfig().then((loaded) => (config.value = loaded)).catch(() => undefined)
   if (ticket === null) {
     if (usedToken !== null) link?.stop()
@@ -71,12 +71,13 @@ function follow(ticket: string | null): void {
     vehicle.value = null
     return
   }
-  if (link === null) link = newLink(ticket)
+  link?.goTo(home)
+  if (link === null) link = newLink(ticket, home)
   else if (usedToken === null || linkState.value === 'refused') link.setToken(ticket)
   usedToken = ticket
 }
 
-function newLink(ticket: string): Link {
+function newLink(ticket: string, home: string | null): Link {
   const made = new Link(ticket, 'drover.json', {
     position: () => undefined,
     features: (features) => {
@@ -104,6 +105,7 @@ function newLink(ticket: string): Link {
       if (answeredAt.value !== null) answeredAt.value -= ms
     },
   })
+  made.goTo(home)
   made.subscribe('live_updates:all')
   made.start()
   return made

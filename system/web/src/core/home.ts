@@ -1,0 +1,25 @@
+/** Where a session goes: to the vehicle's home, and after a failure there to whoever served the page, by turns. */
+export class Home {
+  private origin: string | null = null
+  private failed = false
+
+  set(origin: string | null): void {
+    if (origin !== this.origin) this.failed = false
+    this.origin = origin
+  }
+
+  /** Origin of the next attempt; null is that of the page. */
+  next(): string | null {
+    return this.failed ? null : this.origin
+  }
+
+  /** The attempt came about, or a session broke off: the same place is as good as before. */
+  opened(): void {
+    this.failed = false
+  }
+
+  /** The attempt never came about. */
+  missed(): void {
+    this.failed = !this.failed && this.origin !== null
+  }
+}
