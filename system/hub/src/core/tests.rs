@@ -1,3 +1,4 @@
+mod back_again;
 mod recalled;
 
 use drover_bus::hub::Key;
