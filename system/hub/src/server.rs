@@ -232,7 +232,7 @@ impl Server {
             Err(turned) => {
                 let status = match turned {
                     Turned::Full => StatusCode::SERVICE_UNAVAILABLE,
-                    Turned::Address | Turned::Token => StatusCode::TOO_MANY_REQUESTS,
+                    Turned::Address | Turned::Token | Turned::Guesses => StatusCode::TOO_MANY_REQUESTS,
                     Turned::Denied(_) => StatusCode::FORBIDDEN,
                 };
                 return problem(status, &turned.to_string());
