@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use drover_api::{Ended, Rates};
+use drover_api::Rates;
 use drover_model::{TenantId, WallTime};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -31,6 +31,7 @@ pub use crate::protocol::{Encoding, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON};
 use crate::session::{Around, Session, Stage};
 use crate::view::View;
 use crate::wheel::Wheel;
+use ended::Over;
 pub(crate) use tokens::{Said, Shown, shown};
 
 /// How often an open session is looked at: a token that expires or was taken back is good for so long at most.
@@ -132,7 +133,7 @@ pub struct Core {
     /// How many sessions customers of a tenant have.
     customers: BTreeMap<TenantId, u32>,
     /// What ended lately, oldest first.
-    ended: VecDeque<(Instant, TenantId, Ended)>,
+    ended: VecDeque<Over>,
     /// When sessions are to be looked at.
     looks: Wheel<SessionKey>,
     /// When vehicles may have turned silent.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use drover_bus::desk::{ChangeList, ChangeQuery, Changes};
 use drover_bus::{CallOptions, Pool, Route};
-use drover_model::TenantId;
+use drover_model::{TenantId, WallTime};
 use tokio::time::{Instant, sleep};
 
 use crate::live::Live;
@@ -55,10 +55,16 @@ async fn look(pool: &Pool, tenant: TenantId, place: Option<&str>) -> Option<Chan
 
 fn tell(live: &Arc<Live>, tenant: TenantId, read: &ChangeList) {
     for info in &read.changes {
-        if let Some(ended) = drover_api::ended(info) {
-            live.decide(|core| core.end(Instant::now(), tenant, ended));
+        let Some(action) = drover_api::action(info) else { continue };
+        if let Some(ended) = drover_api::ended(&action) {
+            let at = info.at_us.and_then(|at| i64::try_from(at).ok()).map(WallTime::from_micros);
+            let at = at.unwrap_or_else(|| live.env.wall());
+            live.decide(|core| core.end(Instant::now(), tenant, ended, at));
         }
-        let Some((event, vehicle)) = drover_api::event(info) else { continue };
+        if let Some(again) = drover_api::reopened(&action) {
+            live.decide(|core| core.reopen(tenant, again));
+        }
+        let (event, vehicle) = drover_api::event(info, &action);
         let event = Bytes::from(event.to_string());
         live.decide(|core| core.take_event(Instant::now(), tenant, vehicle, &event));
     }

@@ -1,10 +1,11 @@
 mod back_again;
+mod ended;
 mod recalled;
 mod tokens;
 
 use drover_bus::hub::Key;
 use drover_env::SeedTree;
-use drover_model::{Fix, MetersPerSecond, OrderId, Position, ShareLinkId, TenantId, VehicleId};
+use drover_model::{Fix, MetersPerSecond, Position, TenantId, VehicleId};
 use serde_json::{Value, json};
 
 use super::*;
@@ -20,7 +21,8 @@ fn van(index: u32) -> VehicleId {
     VehicleId::new(&format!("VAN-{index}")).expect("a name")
 }
 
-/// Tokens that name a role and, of a customer and a driver, a vehicle, and of a customer its link and order: `customer:VAN-1/7/12`.
+/// Tokens that name a role and, of a customer and a driver, a vehicle, and of a customer its link, order and stop, and perhaps the second
+/// since when it is under way: `customer:VAN-1/7/12/90/1500`.
 struct Tokens;
 
 impl Door for Tokens {
@@ -41,9 +43,11 @@ impl Door for Tokens {
             role,
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
             visible: only.map_or(Visible::All, |vehicle| Visible::Only([vehicle].into())),
-            since: (role == Role::Customer).then(|| WallTime::from_secs(1_000)),
-            expires: now.plus(Duration::from_secs(600)),
             token_id: names.next().unwrap_or(token).to_owned(),
+            since: (role == Role::Customer).then(|| {
+                WallTime::from_secs(names.nth(2).and_then(|since| since.parse().ok()).unwrap_or(1_000))
+            }),
+            expires: now.plus(Duration::from_secs(600)),
         })
     }
 
@@ -394,35 +398,6 @@ async fn whoever_does_not_belong_is_told_and_let_go() {
         bench.pass(5_000);
     }
     assert_eq!(bench.core.farewell(expires), Some(Farewell::Expired));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_customer_sees_nothing_more_once_the_delivery_is_over_or_the_link_was_taken_back() {
-    let mut bench = bench();
-    let (link, order) = (ShareLinkId::from_bits(7), OrderId::from_bits(12));
-    let ours = format!("customer:VAN-1/{link}/{order}");
-    let others = format!("customer:VAN-1/{}/{}", ShareLinkId::from_bits(8), OrderId::from_bits(13));
-    for ended in [Ended::Link(link), Ended::Order(order)] {
-        let mut bench = self::bench();
-        let (over, stays) = (bench.open(&ours, Encoding::Json), bench.open(&others, Encoding::Json));
-        let away = bench.open(&ours, Encoding::Json);
-        bench.core.lost(bench.now, away);
-        bench.core.end(bench.now, tenant(), ended);
-        assert_eq!(bench.core.farewell(over), Some(Farewell::Revoked));
-        assert_eq!(bench.core.farewell(stays), None, "a link to another order");
-        assert_eq!(bench.counts().detached, 0, "nothing is kept for whoever would resume");
-        let again = bench.try_open(PEER, Encoding::Json, Some(&ours));
-        assert_eq!(again, Err(Turned::Denied(Denied::Revoked)));
-        assert_eq!(bench.core.customer_tenants(), [tenant()]);
-        bench.core.lost(bench.now, stays);
-        bench.core.lost(bench.now, over);
-        bench.pass(61_000);
-        assert_eq!(bench.core.customer_tenants(), [], "nobody waits for an end any more");
-    }
-    // Of another tenant it ends nothing.
-    let stays = bench.open(&ours, Encoding::Json);
-    bench.core.end(bench.now, "elsewhere".parse().expect("a name"), Ended::Link(link));
-    assert_eq!(bench.core.farewell(stays), None);
 }
 
 #[tokio::test(start_paused = true)]
