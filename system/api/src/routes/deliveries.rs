@@ -141,10 +141,14 @@ async fn delivery(api: Api, secret: ShareSecret) -> Result<Answer, Problem> {
         None => None,
     };
     let stops_before = outlook.as_ref().and_then(|outlook| outlook.stops_before(stop));
-    let seen = coming.and_then(|vehicle| seen(&api, tenant, vehicle));
+    let shown = coming.filter(|_| {
+        let most = api.config.share_from_stops_before.filter(|_| is_planned);
+        most.is_none_or(|most| stops_before.is_some_and(|before| before <= most as usize))
+    });
+    let seen = shown.and_then(|vehicle| seen(&api, tenant, vehicle));
     let Some(status) = status_of(&order, stop, seen.as_ref()) else { return Ok(over()) };
     let expected = outlook.as_ref().map_or(Value::Null, |outlook| expected(outlook, stop));
-    let session = coming.and_then(|vehicle| ticket(&api, &link, tenant, vehicle, (&order, stop), expires));
+    let session = shown.and_then(|vehicle| ticket(&api, &link, tenant, vehicle, (&order, stop), expires));
     let body = json!({
         "status": status,
         "window": { "from": stop.due_from_us.map(view::time), "until": stop.due_until_us.map(view::time) },

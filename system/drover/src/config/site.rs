@@ -45,6 +45,10 @@ pub(crate) struct Site {
     pub(crate) streets: Option<PathBuf>,
     /// What share links begin with, such as `https://map.example.com`; nothing, and they begin with `/`.
     pub(crate) public_url: String,
+    /// A share link shows its vehicle once no more than so many stops are before its own, 0 being the next; from when the vehicle sets
+    /// out if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) share_from_stops_before: Option<u32>,
     /// Requests to the HTTP API that whoever has a token may make in a second; an address ten times as many.
     pub(crate) requests_per_s: u32,
     /// The same at once.
@@ -87,6 +91,7 @@ impl Default for Site {
             name: "Drover".to_owned(),
             streets: None,
             public_url: String::new(),
+            share_from_stops_before: api.share_from_stops_before,
             requests_per_s: api.requests_per_s,
             requests_burst: api.requests_burst,
             certificate: None,
