@@ -45,6 +45,8 @@ pub struct Config {
     pub public_url: String,
     /// How long a share link lasts unless its maker says otherwise.
     pub share_lasts: Duration,
+    /// A share link shows its vehicle once no more than so many stops are before its own; without it from when the vehicle sets out.
+    pub share_from_stops_before: Option<u32>,
     /// Longest that somebody who waits for a change is kept waiting.
     pub wait_max: Duration,
     /// Requests that whoever has a token may make in a second; an address ten times as many.
@@ -61,6 +63,7 @@ impl Default for Config {
             answer_within: Duration::from_secs(5),
             public_url: String::new(),
             share_lasts: Duration::from_secs(24 * 3600),
+            share_from_stops_before: None,
             wait_max: Duration::from_secs(25),
             ticket_lasts: Duration::from_secs(60),
             requests_per_s: 50,

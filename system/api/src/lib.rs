@@ -19,4 +19,5 @@ mod view;
 pub use answer::{Answer, json};
 pub use api::{Api, BODY_BYTES_MAX, Config, Fleet};
 pub use problem::Problem;
-pub use view::{Ended, ended, event};
+pub use rates::Rates;
+pub use view::{Ended, action, ended, event, reopened};

@@ -11,7 +11,7 @@ const KEYS_MAX: usize = 10_000;
 
 /// Buckets by caller, each with the same rate.
 #[derive(Debug)]
-pub(crate) struct Rates<K> {
+pub struct Rates<K> {
     /// What one request fills of a bucket.
     each: Duration,
     /// What a bucket holds.
@@ -23,7 +23,7 @@ pub(crate) struct Rates<K> {
 
 impl<K: Eq + Hash> Rates<K> {
     /// `per_s` requests a second for a while, and `burst` at once; both at least one.
-    pub(crate) fn new(per_s: u32, burst: u32) -> Self {
+    pub fn new(per_s: u32, burst: u32) -> Self {
         let each = Duration::from_secs(1) / per_s.max(1);
         Self { each, burst: each * burst.max(1), empty_at: FxHashMap::default(), sweep_at: KEYS_MAX }
     }
@@ -32,23 +32,28 @@ impl<K: Eq + Hash> Rates<K> {
     ///
     /// # Errors
     /// How long until there is room for it. It then counts for nothing.
-    pub(crate) fn take(&mut self, now: Instant, key: K) -> Result<(), Duration> {
+    pub fn take(&mut self, now: Instant, key: K) -> Result<(), Duration> {
+        self.room(now, &key)?;
+        self.punish(now, key, 1);
+        Ok(())
+    }
+
+    /// Whether there is room for a request. It counts for nothing.
+    ///
+    /// # Errors
+    /// How long until there is.
+    pub fn room(&self, now: Instant, key: &K) -> Result<(), Duration> {
+        let empty_at = self.empty_at.get(key).map_or(now, |empty_at| (*empty_at).max(now));
+        let over = (empty_at + self.each).saturating_duration_since(now).saturating_sub(self.burst);
+        if over > Duration::ZERO { Err(over) } else { Ok(()) }
+    }
+
+    /// Fills a bucket by so many requests, be it beyond its rim: somebody has tried what nobody tries in earnest.
+    pub fn punish(&mut self, now: Instant, key: K, requests: u32) {
         if self.empty_at.len() >= self.sweep_at {
             self.empty_at.retain(|_, empty_at| *empty_at > now);
             self.sweep_at = (2 * self.empty_at.len()).max(KEYS_MAX);
         }
-        let empty_at = self.empty_at.entry(key).or_insert(now);
-        let filled = (*empty_at).max(now) + self.each;
-        let over = filled.saturating_duration_since(now).saturating_sub(self.burst);
-        if over > Duration::ZERO {
-            return Err(over);
-        }
-        *empty_at = filled;
-        Ok(())
-    }
-
-    /// Fills a bucket by so many requests, be it beyond its rim: somebody has tried what nobody tries in earnest.
-    pub(crate) fn punish(&mut self, now: Instant, key: K, requests: u32) {
         let empty_at = self.empty_at.entry(key).or_insert(now);
         *empty_at = ((*empty_at).max(now) + self.each * requests).min(now + self.burst * 2);
     }
@@ -70,6 +75,9 @@ mod tests {
         assert_eq!(rates.take(now + wait, "a"), Err(wait));
         rates.punish(now, "b", 20);
         assert_eq!(rates.take(now, "b"), Err(Duration::from_millis(400)), "twice a bucket at most");
+        (0..9).for_each(|_| assert_eq!(rates.room(now, &"c"), Ok(()), "a look takes nothing"));
+        rates.punish(now, "c", 3);
+        assert_eq!(rates.room(now, &"c"), Err(wait));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,8 +2,8 @@
 
 use drover_bus::desk::{ChangeInfo, GeofenceInfo, RouteInfo, ShareLinkInfo};
 use drover_bus::orders::{MessageInfo, OrderInfo, StopInfo};
-use drover_model::orders::{Action, NewStop, OrderState};
-use drover_model::{OrderId, ShareLinkId, VehicleId, WallTime};
+use drover_model::orders::{Action, NewStop, OrderState, StopState};
+use drover_model::{OrderId, ShareLinkId, StopId, VehicleId, WallTime};
 use serde_json::{Map, Value, json};
 
 /// A time as answers write it (RFC 3339, milliseconds).
@@ -173,11 +173,15 @@ fn new_stop(stop: &NewStop, sequence: usize, at: &Value) -> Value {
     })
 }
 
+/// What was done, by an entry of the feed. `None` of what this program does not know: an agent of a later version may know more.
+pub fn action(info: &ChangeInfo) -> Option<Action> {
+    serde_json::from_str(info.action.as_deref()?).ok()
+}
+
 /// An entry of the feed as the live map tells it, and the vehicle that it is about, if it says so: then whoever may see that vehicle
-/// may hear of it. `None` of what this program does not know.
-pub fn event(info: &ChangeInfo) -> Option<(Value, Option<VehicleId>)> {
-    let action: Action = serde_json::from_str(info.action.as_deref()?).ok()?;
-    let vehicle = match &action {
+/// may hear of it.
+pub fn event(info: &ChangeInfo, action: &Action) -> (Value, Option<VehicleId>) {
+    let vehicle = match action {
         Action::ChangeOrder { vehicle, .. } => *vehicle,
         Action::SendMessage { vehicle, .. }
         | Action::PlanRoute { vehicle, .. }
@@ -193,7 +197,7 @@ pub fn event(info: &ChangeInfo) -> Option<(Value, Option<VehicleId>)> {
         | Action::RemoveGeofence { .. }
         | Action::ChangeRoute { .. } => None,
     };
-    Some((change(info, &action), vehicle))
+    (change(info, action), vehicle)
 }
 
 /// What is over for those who have come by a share link.
@@ -203,14 +207,28 @@ pub enum Ended {
     Link(ShareLinkId),
     /// An order: it is no longer under way.
     Order(OrderId),
+    /// A stop: the vehicle was there, or does not come. It ends what is seen by those alone who wait at it.
+    Stop(StopId),
 }
 
-/// What an entry of the feed ends.
-pub fn ended(info: &ChangeInfo) -> Option<Ended> {
-    match serde_json::from_str(info.action.as_deref()?).ok()? {
-        Action::RevokeShareLink { link } => Some(Ended::Link(link)),
-        // Nobody sees it before, and no step leads back.
-        Action::ChangeOrder { order, from: OrderState::UnderWay, .. } => Some(Ended::Order(order)),
+/// What an action ends.
+pub const fn ended(action: &Action) -> Option<Ended> {
+    match action {
+        Action::RevokeShareLink { link } => Some(Ended::Link(*link)),
+        // Nobody sees it before.
+        Action::ChangeOrder { order, from: OrderState::UnderWay, .. } => Some(Ended::Order(*order)),
+        Action::ChangeStop { stop, to: StopState::Done | StopState::Failed | StopState::Skipped, .. } => {
+            Some(Ended::Stop(*stop))
+        }
+        _ => None,
+    }
+}
+
+/// What an action takes up again that had ended. An order that sets out again does so with a vehicle and a moment of its own, which
+/// tokens say: what ended before stays so.
+pub const fn reopened(action: &Action) -> Option<Ended> {
+    match action {
+        Action::ChangeStop { stop, to: StopState::Planned, .. } => Some(Ended::Stop(*stop)),
         _ => None,
     }
 }
@@ -221,17 +239,25 @@ mod tests {
 
     #[test]
     fn what_a_share_link_shows_ends_with_it_and_with_the_way_of_its_order() {
-        let (order, link) = (OrderId::from_bits(12), ShareLinkId::from_bits(7));
-        let entry = |action: Action| ChangeInfo {
-            action: serde_json::to_string(&action).ok(),
-            ..ChangeInfo::default()
-        };
-        let step = |from, to| entry(Action::ChangeOrder { order, from, to, vehicle: None });
-        assert_eq!(ended(&entry(Action::RevokeShareLink { link })), Some(Ended::Link(link)));
-        assert_eq!(ended(&step(OrderState::UnderWay, OrderState::Delivered)), Some(Ended::Order(order)));
-        assert_eq!(ended(&step(OrderState::UnderWay, OrderState::Failed)), Some(Ended::Order(order)));
-        assert_eq!(ended(&step(OrderState::Assigned, OrderState::UnderWay)), None, "it begins");
-        assert_eq!(ended(&step(OrderState::Planned, OrderState::Assigned)), None);
+        let (order, link, stop) = (OrderId::from_bits(12), ShareLinkId::from_bits(7), StopId::from_bits(90));
+        let step = |from, to| ended(&Action::ChangeOrder { order, from, to, vehicle: None });
+        assert_eq!(ended(&Action::RevokeShareLink { link }), Some(Ended::Link(link)));
+        assert_eq!(step(OrderState::UnderWay, OrderState::Delivered), Some(Ended::Order(order)));
+        assert_eq!(step(OrderState::UnderWay, OrderState::Failed), Some(Ended::Order(order)));
+        assert_eq!(step(OrderState::Assigned, OrderState::UnderWay), None, "it begins");
+        assert_eq!(step(OrderState::Planned, OrderState::Assigned), None);
+        let halt = |from, to| Action::ChangeStop { stop, from, to };
+        for (from, to) in [
+            (StopState::Arrived, StopState::Done),
+            (StopState::Arrived, StopState::Failed),
+            (StopState::Planned, StopState::Skipped),
+        ] {
+            assert_eq!(ended(&halt(from, to)), Some(Ended::Stop(stop)), "{to}");
+            assert_eq!(reopened(&halt(from, to)), None, "{to}");
+        }
+        assert_eq!(ended(&halt(StopState::Planned, StopState::Arrived)), None, "it is at the door");
+        let again = halt(StopState::Failed, StopState::Planned);
+        assert_eq!((ended(&again), reopened(&again)), (None, Some(Ended::Stop(stop))));
     }
 
     #[test]

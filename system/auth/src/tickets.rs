@@ -29,19 +29,20 @@ impl Tickets {
         Ok(Self { signer, verifier: Verifier::new(vec![issuer]) })
     }
 
-    /// A token that shows `vehicle` as it is from `since` on. `link` names the share link, and the order that it is to.
+    /// A token that shows `vehicle` as it is from `since` on. `link` names the share link, the order that it is to,
+    /// and the stop at which somebody waits for it.
     pub fn issue(
         &self,
         tenant: TenantId,
         vehicle: VehicleId,
-        (link, order): (&str, &str),
+        (link, order, stop): (&str, &str, &str),
         since: WallTime,
         now: WallTime,
         expires: WallTime,
     ) -> String {
         self.signer.sign(&Claims {
             iss: ISSUER.to_owned(),
-            sub: format!("share/{link}/{order}"),
+            sub: format!("share/{link}/{order}/{stop}"),
             iat: now.as_secs(),
             exp: expires.as_secs(),
             nbf: Some(since.as_secs().min(now.as_secs())),
@@ -82,10 +83,10 @@ mod tests {
         let tickets = Tickets::new(Signer::from_seed([3; 32])).expect("a key");
         let (tenant, vehicle) = ("north".parse().expect("a name"), "VAN-7".parse().expect("a name"));
         let at = WallTime::from_secs;
-        let token = tickets.issue(tenant, vehicle, ("7", "12"), at(900), at(1_000), at(1_060));
+        let token = tickets.issue(tenant, vehicle, ("7", "12", "90"), at(900), at(1_000), at(1_060));
         let customer = tickets.verify(&token, at(1_059)).expect("believed");
         assert_eq!((customer.role, customer.since), (Role::Customer, Some(at(900))));
-        assert_eq!((customer.subject.as_str(), customer.token_id.as_str()), ("share/7/12", "7"));
+        assert_eq!((customer.subject.as_str(), customer.token_id.as_str()), ("share/7/12/90", "7"));
         assert!(customer.may_see(tenant, vehicle) && !customer.sees_the_fleet());
         assert!(!customer.may_see(tenant, "VAN-8".parse().expect("a name")));
         assert_eq!(tickets.verify(&token, at(1_060)), Err(TokenError::Expired(at(1_060))));

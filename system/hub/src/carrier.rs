@@ -91,8 +91,9 @@ pub(crate) fn open(
     encoding: Encoding,
     token: Option<&str>,
 ) -> Result<SessionKey, Turned> {
+    let shown = token.map(|token| live.verify(peer, token));
     let wall = live.env.wall();
-    let key = live.decide(|core| core.open(Instant::now(), wall, peer, encoding, token))?;
+    let key = live.decide(|core| core.open(Instant::now(), wall, peer, encoding, shown))?;
     live.env.event("hub.opened", &[("reason", Value::Str(over))]);
     Ok(key)
 }

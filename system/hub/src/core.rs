@@ -4,6 +4,7 @@
 mod asked;
 mod ended;
 mod heard;
+mod tokens;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use drover_api::Ended;
+use drover_api::Rates;
 use drover_model::{TenantId, WallTime};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -30,6 +31,8 @@ pub use crate::protocol::{Encoding, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON};
 use crate::session::{Around, Session, Stage};
 use crate::view::View;
 use crate::wheel::Wheel;
+use ended::Over;
+pub(crate) use tokens::{Said, Shown, shown};
 
 /// How often an open session is looked at: a token that expires or was taken back is good for so long at most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
@@ -57,6 +60,9 @@ pub enum Turned {
     /// Its token has as many sessions as it may have.
     #[error("this token has as many sessions as it may have")]
     Token,
+    /// Its address has shown too many tokens that were none.
+    #[error("this address has shown too many tokens that are not valid")]
+    Guesses,
     /// Its token is none.
     #[error("{0}")]
     Denied(#[source] Denied),
@@ -122,10 +128,12 @@ pub struct Core {
     next_key: u64,
     addresses: Limited<IpAddr>,
     tokens: Limited<String>,
+    /// Tokens that were none, by address.
+    guesses: Rates<IpAddr>,
     /// How many sessions customers of a tenant have.
     customers: BTreeMap<TenantId, u32>,
     /// What ended lately, oldest first.
-    ended: VecDeque<(Instant, TenantId, Ended)>,
+    ended: VecDeque<Over>,
     /// When sessions are to be looked at.
     looks: Wheel<SessionKey>,
     /// When vehicles may have turned silent.
@@ -173,6 +181,7 @@ impl Core {
             next_key: 0,
             addresses: Limited::new(config.sockets_per_address_max),
             tokens: Limited::new(config.sessions_per_token_max),
+            guesses: tokens::guesses(),
             customers: BTreeMap::new(),
             ended: VecDeque::new(),
             looks: Wheel::new(now),
@@ -187,18 +196,19 @@ impl Core {
         }
     }
 
-    /// A client asks for a session. With `token` it says at once who it is.
+    /// A client asks for a session. With a token it says at once who it is: `shown` is what that was found to be.
     ///
     /// # Errors
     /// Why it is not taken. Nothing is kept of it then.
-    pub fn open(
+    pub(crate) fn open(
         &mut self,
         now: Instant,
         wall: WallTime,
         peer: IpAddr,
         encoding: Encoding,
-        token: Option<&str>,
+        shown: Option<Shown>,
     ) -> Result<SessionKey, Turned> {
+        self.count_guess(now, peer, shown.as_ref());
         if self.sessions.len() >= self.config.sessions_max && !self.forget_oldest(now) {
             self.notes.push(Note::Refused("full", peer));
             return Err(Turned::Full);
@@ -213,8 +223,8 @@ impl Core {
         self.by_name.insert(name.clone(), key);
         self.sessions.insert(key, Session::new(name, peer, encoding, now));
         self.counts.sockets += 1;
-        if let Some(token) = token
-            && let Err(turned) = self.authenticate(wall, key, token)
+        if let Some(shown) = shown
+            && let Err(turned) = self.authenticate(wall, key, shown)
         {
             self.remove(now, key);
             return Err(turned);
@@ -232,12 +242,10 @@ impl Core {
         true
     }
 
-    fn authenticate(&mut self, wall: WallTime, key: SessionKey, token: &str) -> Result<(), Turned> {
+    fn authenticate(&mut self, wall: WallTime, key: SessionKey, shown: Shown) -> Result<(), Turned> {
         let Some(peer) = self.sessions.get(&key).map(|session| session.peer) else { return Ok(()) };
-        let mut principal = self.door.admit(token, wall).map_err(|denied| {
-            self.notes.push(Note::Refused(denied.name(), peer));
-            Turned::Denied(denied)
-        })?;
+        let mut principal =
+            shown.inspect_err(|turned| self.notes.push(Note::Refused(turned.name(), peer)))?;
         if self.planted.wide_links && principal.role == Role::Customer {
             (principal.visible, principal.since) = (Visible::All, None);
         }
@@ -261,13 +269,13 @@ impl Core {
     }
 
     /// A client says something.
-    pub fn take_text(&mut self, now: Instant, wall: WallTime, key: SessionKey, text: &str) {
+    pub(crate) fn take(&mut self, now: Instant, wall: WallTime, key: SessionKey, said: Said) {
         self.heard(now, key);
-        if self.sessions.get(&key).is_none_or(|session| session.farewell.is_some()) {
-            return;
-        }
-        let (id, action) = protocol::read(text);
-        let answer = action.and_then(|action| self.act(now, wall, key, id, action));
+        let here = self.sessions.get(&key).filter(|session| session.farewell.is_none());
+        let Some(peer) = here.map(|session| session.peer) else { return };
+        self.count_guess(now, peer, said.shown.as_ref());
+        let Said { id, action, shown } = said;
+        let answer = action.and_then(|action| self.act(now, wall, key, id, (action, shown)));
         if let Err(refusal) = answer {
             self.answer(now, key, protocol::error(id, &refusal));
         }
@@ -283,7 +291,7 @@ impl Core {
         wall: WallTime,
         key: SessionKey,
         id: Option<i64>,
-        action: Action,
+        (action, shown): (Action, Option<Shown>),
     ) -> Result<(), Refusal> {
         let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
         let is_known = session.view().is_some();
@@ -292,14 +300,15 @@ impl Core {
             Action::Authenticate(_) if is_known => {
                 return Err(Refusal::new(Code::Forbidden, "the session has said already who it is"));
             }
-            Action::Authenticate(token) => match self.authenticate(wall, key, &token) {
-                Ok(()) => {}
-                Err(Turned::Denied(denied)) => {
+            Action::Authenticate(_) => match shown.map(|shown| self.authenticate(wall, key, shown)) {
+                // Nobody has looked at the token of a session that was let go meanwhile.
+                Some(Ok(())) | None => {}
+                Some(Err(Turned::Denied(denied))) => {
                     let code = if denied == Denied::Expired { Code::Expired } else { Code::Unauthenticated };
                     self.answer(now, key, protocol::error(id, &Refusal::new(code, denied.to_string())));
                     self.let_go(now, key, Farewell::Denied);
                 }
-                Err(turned) => {
+                Some(Err(turned)) => {
                     self.answer(
                         now,
                         key,

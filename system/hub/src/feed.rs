@@ -1,6 +1,8 @@
 //! Follows what changes of orders, messages, routes and share links, for tenants whose clients want to hear of it or see a delivery that
 //! may be over: tells the former, and ends the latter's sessions.
 
+mod bearers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,35 +10,47 @@ use std::time::Duration;
 use bytes::Bytes;
 use drover_bus::desk::{ChangeList, ChangeQuery, Changes};
 use drover_bus::{CallOptions, Pool, Route};
-use drover_model::TenantId;
+use drover_model::{TenantId, WallTime};
 use tokio::time::{Instant, sleep};
 
 use crate::live::Live;
+use bearers::Bearers;
 
 /// Between two looks: what a dispatcher does is seen by the others within a blink or two.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// Longest that an agent may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// A tenant's feed as far as it was read.
+struct Feed {
+    place: String,
+    /// Who has which order, while somebody listens who hears of one vehicle alone.
+    bearers: Option<Bearers>,
+}
+
 /// Follows the feeds, for ever.
 pub(crate) async fn follow(live: Arc<Live>, pool: Pool) {
-    // The place that each tenant's feed was read up to.
-    let mut places: BTreeMap<TenantId, String> = BTreeMap::new();
+    let mut feeds: BTreeMap<TenantId, Feed> = BTreeMap::new();
     loop {
         sleep(LOOK_EVERY).await;
         let wanted: BTreeSet<TenantId> =
             live.decide(|core| core.event_tenants().into_iter().chain(core.customer_tenants()).collect());
         // Nobody hears of what happened while nobody listened: a page asks for everything when it opens.
-        places.retain(|tenant, _| wanted.contains(tenant));
+        feeds.retain(|tenant, _| wanted.contains(tenant));
         for tenant in wanted {
-            let place = places.get(&tenant).cloned();
+            let place = feeds.get(&tenant).map(|feed| feed.place.clone());
             // An agent that is away is asked again from the same place.
             let Some(read) = look(&pool, tenant, place.as_deref()).await else { continue };
-            if place.is_some() {
-                tell(&live, tenant, &read);
+            if let Some(feed) = feeds.get_mut(&tenant) {
+                tell(&live, tenant, &read, feed.bearers.as_mut());
             }
-            if let Some(next) = read.next {
-                places.insert(tenant, next);
+            let Some(place) = read.next else { continue };
+            let feed = feeds.entry(tenant).or_insert_with(|| Feed { place: String::new(), bearers: None });
+            feed.place = place;
+            if !live.decide(|core| core.is_heard_in_part(tenant)) {
+                feed.bearers = None;
+            } else if feed.bearers.is_none() {
+                feed.bearers = bearers::ask(&pool, tenant).await;
             }
         }
     }
@@ -53,13 +67,20 @@ async fn look(pool: &Pool, tenant: TenantId, place: Option<&str>) -> Option<Chan
     pool.call::<Changes>(Route::RoundRobin, &query, CallOptions::within(ANSWER_WITHIN)).await.ok()
 }
 
-fn tell(live: &Arc<Live>, tenant: TenantId, read: &ChangeList) {
+fn tell(live: &Arc<Live>, tenant: TenantId, read: &ChangeList, mut bearers: Option<&mut Bearers>) {
     for info in &read.changes {
-        if let Some(ended) = drover_api::ended(info) {
-            live.decide(|core| core.end(Instant::now(), tenant, ended));
+        let Some(action) = drover_api::action(info) else { continue };
+        if let Some(ended) = drover_api::ended(&action) {
+            let at = info.at_us.and_then(|at| i64::try_from(at).ok()).map(WallTime::from_micros);
+            let at = at.unwrap_or_else(|| live.env.wall());
+            live.decide(|core| core.end(Instant::now(), tenant, ended, at));
         }
-        let Some((event, vehicle)) = drover_api::event(info) else { continue };
+        if let Some(again) = drover_api::reopened(&action) {
+            live.decide(|core| core.reopen(tenant, again));
+        }
+        let (event, named) = drover_api::event(info, &action);
+        let bearer = bearers.as_mut().and_then(|bearers| bearers.take(&action));
         let event = Bytes::from(event.to_string());
-        live.decide(|core| core.take_event(Instant::now(), tenant, vehicle, &event));
+        live.decide(|core| core.take_event(Instant::now(), tenant, named.or(bearer), &event));
     }
 }

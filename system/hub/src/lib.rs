@@ -23,6 +23,7 @@ mod limits;
 mod live;
 mod oidc;
 mod outbox;
+mod patient;
 mod protocol;
 mod quic;
 mod reach;

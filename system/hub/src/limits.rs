@@ -49,15 +49,20 @@ impl Places {
 
     /// A place for a connection from `ip`; `None` if it has as many as it may.
     pub(crate) fn take(&self, ip: IpAddr) -> Option<Place> {
-        let network = match ip.to_canonical() {
-            IpAddr::V4(ip) => ip.into(),
-            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-        };
+        let network = network_of(ip);
         self.lock().take(network).then(|| Place { places: self.clone(), network })
     }
 
     fn lock(&self) -> MutexGuard<'_, Limited<IpAddr>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whom an address belongs to: of IPv6 its network.
+pub(crate) fn network_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The core with what is around it: its lock, the sockets that wait for it, and the events that it has to tell.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::BytesMut;
@@ -9,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::Config;
-use crate::core::{Collected, Core, Counts, Farewell, Note, SessionKey};
+use crate::core::{Collected, Core, Counts, Farewell, Note, Said, SessionKey, Shown, shown};
 use crate::socket::push_frames;
 use crate::wire::Wire;
 
@@ -108,6 +109,20 @@ impl Live {
     /// Asks the core what concerns one socket alone: nobody is told anything by that, and nothing happens that is to be told.
     fn ask<T>(&self, ask: impl FnOnce(&mut Core) -> T) -> T {
         ask(&mut self.core.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Who a client at `peer` is by its token.
+    pub(crate) fn verify(&self, peer: IpAddr, token: &str) -> Shown {
+        let door = self.ask(|core| core.door(Instant::now(), peer));
+        shown(door, token, self.env.wall())
+    }
+
+    /// A client says something.
+    pub(crate) fn hear(self: &Arc<Self>, key: SessionKey, text: &str) {
+        let (now, wall) = (Instant::now(), self.env.wall());
+        let verify = |token: &str| Some(shown(self.ask(|core| core.door_of(now, key))?, token, wall));
+        let said = Said::read(text, verify);
+        self.decide(|core| core.take(now, wall, key, said));
     }
 
     /// A socket has written what it collected; gives what it has to write now.

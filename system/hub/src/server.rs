@@ -31,6 +31,7 @@ use crate::config::Config;
 use crate::core::{Encoding, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON, SessionKey, Turned};
 use crate::limits::{Place, Places};
 use crate::live::Live;
+use crate::patient::Patient;
 use crate::socket;
 
 /// Where sessions are asked for.
@@ -45,6 +46,8 @@ const SPARE_EACH: u32 = 250;
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 /// Longest that a probe waits for the loop to go round.
 const PROBE_WITHIN: Duration = Duration::from_secs(5);
+/// Longest that a client may take nothing of an answer.
+const TAKES_WITHIN: Duration = Duration::from_secs(30);
 
 /// Body of an answer.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -175,6 +178,7 @@ impl Server {
             }
         });
         {
+            let stream = Patient::new(stream, TAKES_WITHIN);
             let connection = http.serve_connection(TokioIo::new(stream), answer).with_upgrades();
             tokio::select! {
                 biased;
@@ -189,9 +193,11 @@ impl Server {
         let upgraded = timeout(self.live.config.handshake_max, upgrade).await;
         let parts = upgraded.ok().and_then(Result::ok).and_then(|upgraded| upgraded.downcast().ok());
         match parts {
-            Some(hyper::upgrade::Parts::<TokioIo<Box<dyn ByteStream>>> { io, read_buf, .. }) => {
+            Some(hyper::upgrade::Parts::<TokioIo<Patient<Box<dyn ByteStream>>>> { io, read_buf, .. }) => {
+                // Whether a session's client takes what it is told the core knows.
+                let stream = io.into_inner().into_inner();
                 // In a task of its own, which is as small as a session: this one is as large as all that HTTP needs.
-                let session = socket::serve(self.live.clone(), key, io.into_inner(), read_buf);
+                let session = socket::serve(self.live.clone(), key, stream, read_buf);
                 drop(self.live.env.spawn("hub.session", self.tasks.track_future(session)));
             }
             None => self.live.lost(key),
@@ -226,7 +232,7 @@ impl Server {
             Err(turned) => {
                 let status = match turned {
                     Turned::Full => StatusCode::SERVICE_UNAVAILABLE,
-                    Turned::Address | Turned::Token => StatusCode::TOO_MANY_REQUESTS,
+                    Turned::Address | Turned::Token | Turned::Guesses => StatusCode::TOO_MANY_REQUESTS,
                     Turned::Denied(_) => StatusCode::FORBIDDEN,
                 };
                 return problem(status, &turned.to_string());

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use drover_api::{Api, Config as ApiConfig};
 use drover_auth::{RevokedTokens, Tickets, Verifier};
+use drover_bus::ask::Ask;
 use drover_bus::discovery::{About, Discovery, Member, Purpose, callable};
-use drover_bus::{Agent, NodeAddr, Policy, Pool, PoolConfig};
+use drover_bus::hub::{PushInsight, PushRoute, SendMessage};
+use drover_bus::{Agent, NodeAddr, Policy, Pool, PoolConfig, Tool};
 use drover_env::{Env, Listener};
 use drover_model::{NodeKind, NodeName};
 use drover_quic::{Believed, ClusterKeys, Identity, Principal, Profile, QuicError, Shown, Trust};
@@ -422,11 +424,14 @@ async fn follow(
 }
 
 fn agent(live: &Arc<Live>, herald: &Herald, asking: &Asking, life: u64) -> Agent {
-    // Gateways publish and ask what is wanted; hubs, and what stands on them, have clients told something.
+    // Gateways publish and ask what is wanted; hubs, and agents that plan or answer, have clients told something and ask. What was told
+    // elsewhere only a hub passes on.
     let policy = Policy::deny_all()
         .allow(NodeKind::Gateway, "vehicle:")
         .allow(NodeKind::Gateway, "HubService.watchInterest")
         .allow(NodeKind::Hub, "HubService.");
+    let for_agents = [PushRoute::NAME, PushInsight::NAME, SendMessage::NAME, Ask::NAME];
+    let policy = for_agents.into_iter().fold(policy, |policy, tool| policy.allow(NodeKind::Agent, tool));
     let (taking, asked) = (live.clone(), live.clone());
     let agent = Agent::builder("HubService")
         .policy(policy)

@@ -79,10 +79,7 @@ async fn carry(live: &Arc<Live>, key: SessionKey, socket: &mut Socket, woken: &N
         };
         let now = Instant::now();
         match message {
-            Some(Ok(Message::Text(text))) => {
-                let wall = live.env.wall();
-                live.decide(|core| core.take_text(now, wall, key, &text));
-            }
+            Some(Ok(Message::Text(text))) => live.hear(key, &text),
             Some(Ok(Message::Binary(_))) => live.decide(|core| core.let_go(now, key, Farewell::Unsupported)),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => live.decide(|core| core.heard(now, key)),
             Some(Ok(Message::Close(frame))) => {

@@ -70,7 +70,9 @@ async fn begin<R: AsyncRead + Unpin + Send>(
     let encoding = encoding.ok_or(Ended::Closed(1002, "protocol"))?;
     carrier::open(live, over, peer, encoding, None).map_err(|turned| match turned {
         Turned::Full => Ended::Closed(TRY_AGAIN_LATER, "full"),
-        Turned::Address | Turned::Token => Ended::Closed(Farewell::Limits.code(), Farewell::Limits.name()),
+        Turned::Address | Turned::Token | Turned::Guesses => {
+            Ended::Closed(Farewell::Limits.code(), Farewell::Limits.name())
+        }
         Turned::Denied(_) => Ended::Closed(Farewell::Denied.code(), Farewell::Denied.name()),
     })
 }
@@ -97,10 +99,7 @@ async fn carry<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send>(
         };
         let now = Instant::now();
         match frame {
-            Some(Ok(Frame::Text(text))) => {
-                let wall = live.env.wall();
-                live.decide(|core| core.take_text(now, wall, key, &text));
-            }
+            Some(Ok(Frame::Text(text))) => live.hear(key, &text),
             Some(Ok(Frame::Binary(_))) => live.decide(|core| core.let_go(now, key, Farewell::Unsupported)),
             Some(Ok(Frame::Pong)) => live.decide(|core| core.heard(now, key)),
             Some(Ok(Frame::Close { .. })) => return Ended::ByClient,

@@ -162,7 +162,7 @@ mod tests {
         let tickets = Tickets::new(Signer::from_seed([2; 32])).expect("a key");
         let (tenant, van) = ("north".parse().expect("a name"), "VAN-7".parse().expect("a name"));
         let ends = WallTime::from_secs(NOW.as_secs() + 60);
-        let ticket = tickets.issue(tenant, van, ("link", "order"), NOW, NOW, ends);
+        let ticket = tickets.issue(tenant, van, ("link", "order", "stop"), NOW, NOW, ends);
         let customer = door.admit(&ticket, NOW).expect("let in");
         assert_eq!(
             (customer.role, customer.vehicle(), customer.since),

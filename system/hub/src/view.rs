@@ -189,8 +189,12 @@ impl View {
 
     /// There is news of a vehicle that the client wants.
     pub(crate) fn queue(&mut self, place: Place) {
-        self.gone.remove(&place);
+        let is_back = self.gone.remove(&place);
         let slot = self.slots.entry(place).or_default();
+        if is_back {
+            // The client still shows it: if it leaves again, that is to be told.
+            slot.seq = self.seq;
+        }
         if slot.queued {
             self.coalesced += 1;
             return;
@@ -385,6 +389,8 @@ impl View {
         let seq = self.seq;
         let mut unnamed = Vec::new();
         for place in places {
+            // It may have left and come back before anybody was told.
+            self.gone.remove(place);
             let slot = self.slots.entry(*place).or_default();
             if !slot.named {
                 unnamed.push(*place);

@@ -33,7 +33,9 @@ impl Access {
         let (name, expires) = (format!("watcher-{index}"), self.made.plus(self.good_for));
         let since = WallTime::from_micros(self.made.as_micros() - BEFORE.as_micros() as i64);
         match vehicle {
-            Some(vehicle) => self.tickets.issue(tenant, vehicle, (&name, &name), since, self.made, expires),
+            Some(vehicle) => {
+                self.tickets.issue(tenant, vehicle, (&name, &name, &name), since, self.made, expires)
+            }
             None => self.signer.sign(&Claims {
                 iss: ISSUER.to_owned(),
                 sub: name.clone(),

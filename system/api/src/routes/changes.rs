@@ -7,7 +7,7 @@ use drover_auth::Scope;
 use drover_bus::desk::{CHANGES_MAX, ChangeList, ChangeQuery, Changes, FindRoutes, RouteQuery};
 use drover_bus::orders::{FindMessages, FindOrders, MessageQuery, OrderQuery};
 use drover_model::VehicleId;
-use drover_model::orders::{Action, Cursor};
+use drover_model::orders::Cursor;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -52,9 +52,7 @@ async fn changes(api: Api, asked: Asked) -> Result<Answer, Problem> {
         }
         let mut items = Vec::with_capacity(found.len());
         for info in &found {
-            let text = info.action.as_deref().unwrap_or_default();
-            // An agent of a later version may know actions that this program does not: they are passed over.
-            if let Ok(action) = serde_json::from_str::<Action>(text) {
+            if let Some(action) = view::action(info) {
                 items.push(view::change(info, &action));
             }
         }

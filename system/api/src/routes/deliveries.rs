@@ -130,27 +130,31 @@ async fn delivery(api: Api, secret: ShareSecret) -> Result<Answer, Problem> {
     };
     let Some(stop) = order.stops.last() else { return Ok(over()) };
     let vehicle: Option<VehicleId> = order.vehicle_id.as_deref().and_then(|name| name.parse().ok());
-    let under_way = order.state.as_deref() == Some("under_way");
-    let seen = match vehicle {
-        Some(vehicle) if under_way => seen(&api, tenant, vehicle),
-        _ => None,
-    };
-    let Some(status) = status_of(&order, stop, seen.as_ref()) else { return Ok(over()) };
+    // Somebody still waits for it: the vehicle may be elsewhere with others' before its order is over.
+    let is_planned = stop.state.as_deref() == Some("planned");
+    let waits = order.state.as_deref() == Some("under_way")
+        && (is_planned || stop.state.as_deref() == Some("arrived"));
+    let coming = vehicle.filter(|_| waits);
     // Before it has set out, and once it is there, nothing is foretold; and what is foretold is extra: the rest is told without it.
-    let outlook = match vehicle.filter(|_| under_way && stop.state.as_deref() == Some("planned")) {
+    let outlook = match coming.filter(|_| is_planned) {
         Some(vehicle) => outlook(&api, tenant, vehicle).await.ok(),
         None => None,
     };
+    let stops_before = outlook.as_ref().and_then(|outlook| outlook.stops_before(stop));
+    let shown = coming.filter(|_| {
+        let most = api.config.share_from_stops_before.filter(|_| is_planned);
+        most.is_none_or(|most| stops_before.is_some_and(|before| before <= most as usize))
+    });
+    let seen = shown.and_then(|vehicle| seen(&api, tenant, vehicle));
+    let Some(status) = status_of(&order, stop, seen.as_ref()) else { return Ok(over()) };
     let expected = outlook.as_ref().map_or(Value::Null, |outlook| expected(outlook, stop));
-    let session = vehicle
-        .filter(|_| under_way)
-        .and_then(|vehicle| ticket(&api, &link, tenant, vehicle, &order, expires));
+    let session = shown.and_then(|vehicle| ticket(&api, &link, tenant, vehicle, (&order, stop), expires));
     // One hub gets the vehicle's fixes, however many wait for what it brings.
-    let live_map = vehicle.filter(|_| session.is_some()).and_then(|vehicle| api.fleet.home(tenant, vehicle));
+    let live_map = shown.filter(|_| session.is_some()).and_then(|vehicle| api.fleet.home(tenant, vehicle));
     let body = json!({
         "status": status,
         "window": { "from": stop.due_from_us.map(view::time), "until": stop.due_until_us.map(view::time) },
-        "stops_before": outlook.as_ref().and_then(|outlook| outlook.stops_before(stop)),
+        "stops_before": stops_before,
         "expected": expected,
         "destination": { "lon": stop.lon, "lat": stop.lat },
         "customer": order.customer,
@@ -179,6 +183,7 @@ fn status_of(order: &OrderInfo, stop: &StopInfo, seen: Option<&Value>) -> Option
         (Some("failed"), _) => "failed",
         (Some("under_way"), Some("arrived")) => "arrived",
         (Some("under_way"), Some("done")) => "done",
+        (Some("under_way"), Some("failed" | "skipped")) => "failed",
         (Some("under_way"), _) if seen.is_some_and(|feature| distance_m(feature, stop) < NEAR_M) => "near",
         (Some("under_way"), _) => "under_way",
         _ => return None,
@@ -212,14 +217,16 @@ fn ticket(
     link: &ShareLinkInfo,
     tenant: TenantId,
     vehicle: VehicleId,
-    order: &OrderInfo,
+    (order, stop): (&OrderInfo, &StopInfo),
     expires: WallTime,
 ) -> Option<String> {
     let tickets = api.tickets.as_ref()?;
     let until = expires.min(api.now().plus(api.config.ticket_lasts));
     let link = link.link_id.as_deref().unwrap_or_default();
-    let order_id = order.order_id.as_deref().unwrap_or_default();
-    Some(tickets.issue(tenant, vehicle, (link, order_id), time_of(order.changed_us), api.now(), until))
+    let (order_id, stop) =
+        (order.order_id.as_deref().unwrap_or_default(), stop.stop_id.as_deref().unwrap_or_default());
+    let what = (link, order_id, stop);
+    Some(tickets.issue(tenant, vehicle, what, time_of(order.changed_us), api.now(), until))
 }
 
 /// What has happened so far.

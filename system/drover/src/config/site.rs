@@ -50,6 +50,10 @@ pub(crate) struct Site {
     /// the hub that they come from. With `delivery = "directory"` of gateways, and health agents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hub_url: Option<String>,
+    /// A share link shows its vehicle once no more than so many stops are before its own, 0 being the next; from when the vehicle sets
+    /// out if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) share_from_stops_before: Option<u32>,
     /// Requests to the HTTP API that whoever has a token may make in a second; an address ten times as many.
     pub(crate) requests_per_s: u32,
     /// The same at once.
@@ -93,6 +97,7 @@ impl Default for Site {
             streets: None,
             public_url: String::new(),
             hub_url: None,
+            share_from_stops_before: api.share_from_stops_before,
             requests_per_s: api.requests_per_s,
             requests_burst: api.requests_burst,
             certificate: None,

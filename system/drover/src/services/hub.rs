@@ -36,6 +36,7 @@ pub(crate) fn hub(args: &ServiceArgs) -> Result<(), Stop> {
     loaded.service = config::placed_hub(loaded.service, &args.placement);
     let api = drover_api::Config {
         public_url: loaded.site.public_url,
+        share_from_stops_before: loaded.site.share_from_stops_before,
         requests_per_s: loaded.site.requests_per_s,
         requests_burst: loaded.site.requests_burst,
         ..drover_api::Config::default()

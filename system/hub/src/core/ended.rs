@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use drover_api::Ended;
-use drover_model::TenantId;
+use drover_model::{TenantId, WallTime};
 use tokio::time::Instant;
 
 use super::{Core, Farewell, SessionKey};
@@ -12,17 +12,26 @@ use crate::door::{Principal, Role};
 /// For how long an end is remembered: longer than the token that a link gives is good for.
 const REMEMBERED_FOR: Duration = Duration::from_secs(120);
 
+/// Something that is over.
+#[derive(Debug)]
+pub(super) struct Over {
+    heard: Instant,
+    tenant: TenantId,
+    what: Ended,
+    at: WallTime,
+}
+
 impl Core {
     /// Tenants who have customers here, in order: somebody must hear when what they see is over.
     pub(crate) fn customer_tenants(&self) -> Vec<TenantId> {
         self.customers.keys().copied().collect()
     }
 
-    /// Something of `tenant` is over: lets go whoever sees it, and lets nobody in who would.
-    pub fn end(&mut self, now: Instant, tenant: TenantId, ended: Ended) {
+    /// Something of `tenant` is over, since `at`: lets go whoever sees it, and lets nobody in who would.
+    pub fn end(&mut self, now: Instant, tenant: TenantId, what: Ended, at: WallTime) {
         let sees = |(key, session): (&SessionKey, &crate::session::Session)| {
             let principal = session.principal()?;
-            (principal.tenant == tenant && came_by(&principal, &ended)).then_some(*key)
+            (principal.tenant == tenant && came_by(&principal, what)).then_some(*key)
         };
         let mut keys: Vec<SessionKey> = self.sessions.iter().filter_map(sees).collect();
         keys.sort_unstable();
@@ -32,19 +41,27 @@ impl Core {
                 false => self.let_go(now, key, Farewell::Revoked),
             }
         }
-        self.ended.push_back((now, tenant, ended));
-        while self.ended.front().is_some_and(|(at, ..)| *at + REMEMBERED_FOR < now) {
+        self.ended.push_back(Over { heard: now, tenant, what, at });
+        while self.ended.front().is_some_and(|over| over.heard + REMEMBERED_FOR < now) {
             self.ended.pop_front();
         }
     }
 
+    /// Something of `tenant` is not over after all.
+    pub fn reopen(&mut self, tenant: TenantId, what: Ended) {
+        self.ended.retain(|over| (over.tenant, over.what) != (tenant, what));
+    }
+
     /// True if what they would see is over.
     pub(super) fn is_over(&self, principal: &Principal) -> bool {
-        principal.role == Role::Customer
-            && self
-                .ended
-                .iter()
-                .any(|(_, tenant, ended)| *tenant == principal.tenant && came_by(principal, ended))
+        // An order may be planned again and set out a second time: what ended the first way says nothing of the second.
+        let on_that_way = |over: &Over| match over.what {
+            Ended::Link(_) => true,
+            Ended::Order(_) | Ended::Stop(_) => principal.since.is_none_or(|since| since <= over.at),
+        };
+        self.ended
+            .iter()
+            .any(|over| over.tenant == principal.tenant && came_by(principal, over.what) && on_that_way(over))
     }
 
     /// One more customer of a tenant, or one less.
@@ -60,13 +77,14 @@ impl Core {
     }
 }
 
-/// True of customers whose token is of that link, or of a link to that order.
-fn came_by(principal: &Principal, ended: &Ended) -> bool {
+/// True of customers whose token is of that link, or of a link to that order or to that stop: the token's subject is
+/// `share/<link>/<order>/<stop>`.
+fn came_by(principal: &Principal, ended: Ended) -> bool {
+    let part = |number: usize| principal.sub.split('/').nth(number);
     principal.role == Role::Customer
         && match ended {
             Ended::Link(link) => principal.token_id == link.to_string(),
-            Ended::Order(order) => {
-                principal.sub.rsplit_once('/').is_some_and(|(_, of)| of == order.to_string())
-            }
+            Ended::Order(order) => part(2) == Some(order.to_string().as_str()),
+            Ended::Stop(stop) => part(3) == Some(stop.to_string().as_str()),
         }
 }

@@ -1,8 +1,11 @@
+mod back_again;
+mod ended;
 mod recalled;
+mod tokens;
 
 use drover_bus::hub::Key;
 use drover_env::SeedTree;
-use drover_model::{Fix, MetersPerSecond, OrderId, Position, ShareLinkId, TenantId, VehicleId};
+use drover_model::{Fix, MetersPerSecond, Position, TenantId, VehicleId};
 use serde_json::{Value, json};
 
 use super::*;
@@ -18,7 +21,8 @@ fn van(index: u32) -> VehicleId {
     VehicleId::new(&format!("VAN-{index}")).expect("a name")
 }
 
-/// Tokens that name a role and, of a customer and a driver, a vehicle, and of a customer its link and order: `customer:VAN-1/7/12`.
+/// Tokens that name a role and, of a customer and a driver, a vehicle, and of a customer its link, order and stop, and perhaps the second
+/// since when it is under way: `customer:VAN-1/7/12/90/1500`.
 struct Tokens;
 
 impl Door for Tokens {
@@ -39,9 +43,11 @@ impl Door for Tokens {
             role,
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
             visible: only.map_or(Visible::All, |vehicle| Visible::Only([vehicle].into())),
-            since: (role == Role::Customer).then(|| WallTime::from_secs(1_000)),
-            expires: now.plus(Duration::from_secs(600)),
             token_id: names.next().unwrap_or(token).to_owned(),
+            since: (role == Role::Customer).then(|| {
+                WallTime::from_secs(names.nth(2).and_then(|since| since.parse().ok()).unwrap_or(1_000))
+            }),
+            expires: now.plus(Duration::from_secs(600)),
         })
     }
 
@@ -80,13 +86,25 @@ impl Bench {
     }
 
     fn open(&mut self, token: &str, encoding: Encoding) -> SessionKey {
-        let wall = self.wall();
-        self.core.open(self.now, wall, PEER, encoding, Some(token)).expect("let in")
+        self.try_open(PEER, encoding, Some(token)).expect("let in")
+    }
+
+    fn try_open(
+        &mut self,
+        peer: IpAddr,
+        encoding: Encoding,
+        token: Option<&str>,
+    ) -> Result<SessionKey, Turned> {
+        let (now, wall) = (self.now, self.wall());
+        let shown = token.map(|token| shown(self.core.door(now, peer), token, wall));
+        self.core.open(now, wall, peer, encoding, shown)
     }
 
     fn say(&mut self, key: SessionKey, message: &Value) {
-        let wall = self.wall();
-        self.core.take_text(self.now, wall, key, &message.to_string());
+        let (now, wall) = (self.now, self.wall());
+        let verify = |token: &str| Some(shown(self.core.door_of(now, key)?, token, wall));
+        let said = Said::read(&message.to_string(), verify);
+        self.core.take(now, wall, key, said);
     }
 
     /// A fix of `index` at a second, somewhat further east each second.
@@ -360,10 +378,9 @@ async fn a_session_is_resumed_by_the_same_person_in_time_or_not_at_all() {
 #[tokio::test(start_paused = true)]
 async fn whoever_does_not_belong_is_told_and_let_go() {
     let mut bench = bench();
-    let wall = bench.wall();
-    let refused = bench.core.open(bench.now, wall, PEER, Encoding::Json, Some("nonsense"));
+    let refused = bench.try_open(PEER, Encoding::Json, Some("nonsense"));
     assert_eq!(refused, Err(Turned::Denied(Denied::Invalid)));
-    let mut anonymous = || bench.core.open(bench.now, wall, PEER, Encoding::Json, None).expect("taken");
+    let mut anonymous = || bench.try_open(PEER, Encoding::Json, None).expect("taken");
     let (quiet, wrong) = (anonymous(), anonymous());
     bench.say(wrong, &subscribe("live_updates:all"));
     assert_eq!(bench.read(wrong)[0]["code"], "unauthenticated");
@@ -381,35 +398,6 @@ async fn whoever_does_not_belong_is_told_and_let_go() {
         bench.pass(5_000);
     }
     assert_eq!(bench.core.farewell(expires), Some(Farewell::Expired));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_customer_sees_nothing_more_once_the_delivery_is_over_or_the_link_was_taken_back() {
-    let mut bench = bench();
-    let (link, order) = (ShareLinkId::from_bits(7), OrderId::from_bits(12));
-    let ours = format!("customer:VAN-1/{link}/{order}");
-    let others = format!("customer:VAN-1/{}/{}", ShareLinkId::from_bits(8), OrderId::from_bits(13));
-    for ended in [Ended::Link(link), Ended::Order(order)] {
-        let mut bench = self::bench();
-        let (over, stays) = (bench.open(&ours, Encoding::Json), bench.open(&others, Encoding::Json));
-        let away = bench.open(&ours, Encoding::Json);
-        bench.core.lost(bench.now, away);
-        bench.core.end(bench.now, tenant(), ended);
-        assert_eq!(bench.core.farewell(over), Some(Farewell::Revoked));
-        assert_eq!(bench.core.farewell(stays), None, "a link to another order");
-        assert_eq!(bench.counts().detached, 0, "nothing is kept for whoever would resume");
-        let again = bench.core.open(bench.now, bench.wall(), PEER, Encoding::Json, Some(&ours));
-        assert_eq!(again, Err(Turned::Denied(Denied::Revoked)));
-        assert_eq!(bench.core.customer_tenants(), [tenant()]);
-        bench.core.lost(bench.now, stays);
-        bench.core.lost(bench.now, over);
-        bench.pass(61_000);
-        assert_eq!(bench.core.customer_tenants(), [], "nobody waits for an end any more");
-    }
-    // Of another tenant it ends nothing.
-    let stays = bench.open(&ours, Encoding::Json);
-    bench.core.end(bench.now, "elsewhere".parse().expect("a name"), Ended::Link(link));
-    assert_eq!(bench.core.farewell(stays), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -435,11 +423,9 @@ async fn limits_hold_and_what_is_given_back_counts_no_longer() {
         ..Config::default()
     };
     let mut bench = Bench::new(config, Planted::default());
-    let wall = bench.wall();
     let first = bench.open("dispatcher", Encoding::Json);
-    let open = |bench: &mut Bench, peer: [u8; 4], token| {
-        bench.core.open(bench.now, wall, peer.into(), Encoding::Json, Some(token))
-    };
+    let open =
+        |bench: &mut Bench, peer: [u8; 4], token| bench.try_open(peer.into(), Encoding::Json, Some(token));
     assert_eq!(open(&mut bench, [127, 0, 0, 1], "dispatcher"), Err(Turned::Token));
     let second = open(&mut bench, [127, 0, 0, 1], "driver").expect("taken");
     assert_eq!(open(&mut bench, [127, 0, 0, 1], "viewer"), Err(Turned::Address));

@@ -165,3 +165,27 @@ async fn what_another_hub_pushes_reaches_whoever_listens_once() {
         "gateways publish and ask, no more"
     );
 }
+
+#[tokio::test]
+async fn an_agent_has_clients_told_something_and_passes_nothing_on_for_hubs() {
+    use drover_bus::hub::{InsightPush, PushInsight, Relay, RelayPush};
+    let bench = Bench::start(Config::default()).await;
+    let mut client = bench.client(Some("dispatcher"), Some("drover.json")).await;
+    client.say(r#"{"action":"SUBSCRIBE","topic":"events"}"#).await;
+    client.next("subscribed").await.expect("told");
+    let agent = bench.peer(drover_model::NodeKind::Agent).await;
+    let some = |text: &str| Some(text.to_owned());
+    let insight = InsightPush {
+        id: some("i-1"),
+        tenant: some("acme"),
+        topic: some("maintenance"),
+        text: some("a battery is low"),
+        ..Default::default()
+    };
+    let told = agent.call::<PushInsight>(bench::AT_HUB, &insight, drover_bus::CallOptions::default()).await;
+    assert_eq!(told.expect("answered").sessions, Some(1));
+    assert_eq!(client.next("event").await.expect("told")["event"]["text"], "a battery is low");
+    let relay = RelayPush { id: some("e-1"), tenant: some("acme"), event: some("{}"), ..Default::default() };
+    let refused = agent.call::<Relay>(bench::AT_HUB, &relay, drover_bus::CallOptions::default()).await;
+    assert!(matches!(refused, Err(drover_bus::CallError::Refused(_))), "{refused:?}");
+}

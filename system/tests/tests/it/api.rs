@@ -352,6 +352,25 @@ async fn a_share_link_shows_its_delivery_while_it_is_under_way_and_then_nothing(
     }
     let nearer = office.get("/api/v1/delivery", secret).await.1;
     assert_eq!(nearer["stops_before"], 0, "what is done is not before it any more");
+    let last = format!("/api/v1/stops/{}/state", stops[1]);
+    let halt = async |key, from: &str, to: &str| {
+        let step = json!({ "from": from, "to": to, "order": order });
+        let (status, told) = office.post(&last, &dispatcher, key, step).await;
+        assert_eq!(status, 200, "{told}");
+        office.get("/api/v1/delivery", secret).await.1
+    };
+    // Nobody waits for a vehicle that does not come, or has been there: where it drives then is others'.
+    let skipped = halt(11, "planned", "skipped").await;
+    assert_eq!((&skipped["status"], &skipped["session"]), (&json!("failed"), &Value::Null));
+    halt(12, "skipped", "planned").await;
+    let there = halt(13, "planned", "arrived").await;
+    assert_eq!((&there["status"], there["session"].is_string()), (&json!("arrived"), true));
+    let done = halt(14, "arrived", "done").await;
+    assert_eq!(
+        (&done["status"], &done["session"], &done["updated"]),
+        (&json!("done"), &Value::Null, &Value::Null),
+        "its order is under way until somebody says that it is delivered"
+    );
 
     office.post(&state, &dispatcher, 6, json!({ "from": "under_way", "to": "delivered" })).await;
     let (_, after) = office.get("/api/v1/delivery", secret).await;

@@ -10,11 +10,14 @@ use drover_auth::{Claims, Issuer, PublicKeys, Signer, Verifier};
 use drover_env::real::{self, Metrics};
 use drover_env::{Env, SeedTree};
 use drover_hub::{Config, Hub, Peer, SiteConfig, Tokens};
-use drover_model::{NodeKind, NodeName};
+use drover_model::orders::{Action, Command, NewStop, OrderState, Verdict};
+use drover_model::{
+    CommandId, MessageId, NodeKind, NodeName, OrderId, Position, StopId, VehicleId, WallTime,
+};
 use drover_persistence::Persistence;
 use drover_quic::{Ca, Principal};
 use drover_store::MemoryStore;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, Stream, StreamExt};
 use http_body_util::{BodyExt, Empty};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -22,7 +25,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
 use tokio_tungstenite::client_async;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 
 use crate::platform::{ANY, PATIENCE};
@@ -30,6 +33,8 @@ use crate::platform::{ANY, PATIENCE};
 struct Place {
     hub: SocketAddr,
     dispatcher: String,
+    /// Of VAN-1.
+    driver: String,
     store: MemoryStore,
     env: Env,
     _folder: TempDir,
@@ -58,19 +63,23 @@ impl Place {
         let issuer = Issuer { name: "drover".to_owned(), audience: None, keys, tenant: None };
         let verifier = Arc::new(Verifier::new(vec![issuer]));
         let now = env.wall().as_secs();
-        let dispatcher = signer.sign(&Claims {
-            iss: "drover".to_owned(),
-            sub: "anna".to_owned(),
-            iat: now,
-            exp: now + 600,
-            nbf: None,
-            aud: None,
-            jti: Some("annas".to_owned()),
-            scope: None,
-            tenant: Some("north".to_owned()),
-            role: Some("dispatcher".to_owned()),
-            vehicle: None,
-        });
+        let token = |name: &str, role: &str, vehicle: Option<&str>| {
+            signer.sign(&Claims {
+                iss: "drover".to_owned(),
+                sub: name.to_owned(),
+                iat: now,
+                exp: now + 600,
+                nbf: None,
+                aud: None,
+                jti: Some(format!("{name}s")),
+                scope: None,
+                tenant: Some("north".to_owned()),
+                role: Some(role.to_owned()),
+                vehicle: vehicle.map(str::to_owned),
+            })
+        };
+        let (dispatcher, driver) =
+            (token("anna", "dispatcher", None), token("bert", "driver", Some("VAN-1")));
         let persistence = vec![Peer { node: NodeName::new(NodeKind::Persistence, 0), addr }];
         let config = Config {
             listen: ANY,
@@ -90,7 +99,7 @@ impl Place {
         let hub = hub.with_site(verifier, None, ApiConfig::default(), site);
         let addr = hub.local_addr().expect("an address");
         drop(env.spawn("hub", async move { hub.run(CancellationToken::new()).await }));
-        Self { hub: addr, dispatcher, store: memory, env, _folder: folder }
+        Self { hub: addr, dispatcher, driver, store: memory, env, _folder: folder }
     }
 
     async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
@@ -112,6 +121,14 @@ impl Place {
             answer = &mut exchange => answer,
             _ = connection => exchange.await,
         }
+    }
+
+    /// Has the store carry something out.
+    fn carry_out(&self, id: u128, action: Action) {
+        let (tenant, id) = ("north".parse().expect("a name"), CommandId::from_bits(id));
+        let command = Command { tenant, id, at: self.env.wall(), action };
+        let done = self.store.carry_out_now(command).expect("a good command");
+        assert_eq!(done.verdict, Verdict::Applied);
     }
 
     async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
@@ -207,4 +224,68 @@ async fn a_token_that_is_taken_back_opens_nothing_and_ends_what_it_had_opened() 
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
     let problem: Value = serde_json::from_slice(refused.body()).expect("a problem");
     assert_eq!(problem["code"], "revoked", "{problem}");
+}
+
+/// The next event that a live map is told of.
+async fn next_event(map: &mut (impl Stream<Item = Result<Message, Error>> + Unpin)) -> Value {
+    loop {
+        let message = map.next().await.expect("it goes on").expect("a message");
+        let told: Value = serde_json::from_str(message.to_text().expect("text")).unwrap_or_default();
+        if told["type"] == "event" {
+            return told["event"].clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_driver_hears_of_an_order_that_is_taken_away_and_not_of_who_gets_it() {
+    let place = Place::open().await;
+    let (order, van) = (OrderId::from_bits(12), |name: &str| VehicleId::new(name).expect("a name"));
+    let position = Position::new(60.17, 24.94).expect("a place");
+    let stop = NewStop { id: StopId::from_bits(90), position, due_from: None, due_until: None };
+    place.carry_out(1, Action::CreateOrder { order, customer: "Ann".to_owned(), stops: vec![stop] });
+    let step = |from, to, vehicle| Action::ChangeOrder { order, from, to, vehicle };
+    place.carry_out(2, step(OrderState::Planned, OrderState::Assigned, Some(van("VAN-1"))));
+    let words = |number: u128| Action::SendMessage {
+        message: MessageId::from_bits(number),
+        vehicle: van("VAN-1"),
+        to_vehicle: true,
+        body: format!("number {number}"),
+        expires: WallTime::from_secs(place.env.wall().as_secs() + 600),
+    };
+
+    let stream = place.env.connect(place.hub).await.expect("connected");
+    let (mut map, _) = client_async("ws://hub/live-map", stream).await.expect("a session");
+    let hello = format!(r#"{{"action":"AUTHENTICATE","token":"{}"}}"#, place.driver);
+    for said in [hello.as_str(), r#"{"action":"SUBSCRIBE","topic":"events"}"#] {
+        map.send(Message::text(said)).await.expect("sent");
+    }
+    // The first words that arrive show that the hub follows what happens.
+    let mut number = 100;
+    let follows = async {
+        loop {
+            place.carry_out(number, words(number));
+            number += 1;
+            if timeout(Duration::from_millis(100), next_event(&mut map)).await.is_ok() {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, follows).await.expect("in time");
+    place.carry_out(3, step(OrderState::Assigned, OrderState::Planned, None));
+    place.carry_out(4, step(OrderState::Planned, OrderState::Assigned, Some(van("VAN-2"))));
+    place.carry_out(5, words(5));
+    let told = timeout(PATIENCE, async {
+        let mut orders = Vec::new();
+        loop {
+            let event = next_event(&mut map).await;
+            match event["kind"].as_str() {
+                Some("order") => orders.push((event["id"].clone(), event["state"].clone())),
+                _ if event["body"] == "number 5" => return orders,
+                _ => {}
+            }
+        }
+    });
+    let expected = (Value::from(order.to_string()), Value::from("planned"));
+    assert_eq!(told.await.expect("in time"), [expected]);
 }

@@ -95,3 +95,32 @@ async fn a_customer_is_told_a_range_while_it_is_on_its_way_and_nothing_of_others
     office.post(&state, &dispatcher, 4, json!({ "from": "under_way", "to": "failed" })).await;
     assert_eq!(office.get("/api/v1/delivery", secret).await.1["expected"], Value::Null);
 }
+
+#[tokio::test]
+async fn a_share_link_may_show_the_vehicle_only_once_it_is_nearly_there() {
+    let config = Config { share_from_stops_before: Some(0), ..Config::default() };
+    let office = Office::open_before(config, Arc::new(Heard(2)));
+    let dispatcher = office.token("north", "dispatcher", None);
+    let (order, stops) = office.order(&dispatcher, 1).await;
+    let path = format!("/api/v1/orders/{order}/share-links");
+    let (_, link) = office.post(&path, &dispatcher, 2, json!({})).await;
+    let secret = link["token"].as_str().expect("a secret");
+    let path = format!("/api/v1/orders/{order}/state");
+    let assign = json!({ "from": "planned", "to": "assigned", "vehicle": "VAN-1" });
+    office.post(&path, &dispatcher, 3, assign).await;
+    office.post(&path, &dispatcher, 4, json!({ "from": "assigned", "to": "under_way" })).await;
+    let told = async || office.get("/api/v1/delivery", secret).await.1;
+    let far = told().await;
+    assert_eq!((&far["stops_before"], &far["session"]), (&json!(1), &Value::Null), "{far}");
+    assert_eq!((&far["status"], &far["updated"]), (&json!("under_way"), &Value::Null), "not that it is near");
+    let step = async |stop: &str, key, from: &str, to: &str| {
+        let step = json!({ "from": from, "to": to, "order": order });
+        let path = format!("/api/v1/stops/{stop}/state");
+        assert_eq!(office.post(&path, &dispatcher, key, step).await.0, 200);
+    };
+    step(&stops[0], 5, "planned", "skipped").await;
+    let next = told().await;
+    assert_eq!((&next["stops_before"], next["session"].is_string()), (&json!(0), true), "{next}");
+    step(&stops[1], 6, "planned", "arrived").await;
+    assert!(told().await["session"].is_string());
+}

@@ -1,0 +1,39 @@
+//! Who shows tokens that are none.
+
+use super::*;
+
+/// So many an address may show at once.
+const GUESSES: usize = 100;
+
+fn guess(bench: &mut Bench, peer: [u8; 4]) -> Result<SessionKey, Turned> {
+    bench.try_open(peer.into(), Encoding::Json, Some("nonsense"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_guesses_tokens_is_held_back_and_others_are_not() {
+    let (mut bench, mallory, denied) = (bench(), [10, 0, 0, 1], Err(Turned::Denied(Denied::Invalid)));
+    for _ in 0..GUESSES {
+        assert_eq!(guess(&mut bench, mallory), denied);
+    }
+    let early = bench.try_open(mallory.into(), Encoding::Json, None).expect("it says nothing yet");
+    assert_eq!(guess(&mut bench, mallory), Err(Turned::Guesses));
+    bench.say(early, &json!({"action": "AUTHENTICATE", "token": "dispatcher", "id": 2}));
+    let told = bench.read(early);
+    assert_eq!((&told[0]["code"], &told[1]["reason"]), (&json!("too_many"), &json!("limits")));
+    assert_eq!(guess(&mut bench, [10, 0, 0, 2]), denied, "another address");
+    bench.pass(1_000);
+    assert!(bench.try_open(mallory.into(), Encoding::Json, Some("dispatcher")).is_ok(), "a second later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_has_said_who_it_is_has_no_token_looked_at() {
+    let mut bench = bench();
+    let key = bench.open("dispatcher", Encoding::Json);
+    bench.read(key);
+    assert!(bench.core.door_of(bench.now, key).is_none());
+    for _ in 0..2 * GUESSES {
+        bench.say(key, &json!({"action": "AUTHENTICATE", "token": "nonsense"}));
+        assert_eq!(bench.read(key)[0]["code"], "forbidden");
+    }
+    assert!(bench.try_open(PEER, Encoding::Json, Some("driver")).is_ok(), "that was no guessing");
+}
