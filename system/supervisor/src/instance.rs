@@ -70,6 +70,7 @@ pub(crate) struct Keeper {
     pub(crate) waiting: Option<oneshot::Sender<Result<(), String>>>,
 }
 
+/// When it was sent, and what it gave.
 type Probe = Pin<Box<dyn Future<Output = (Instant, Option<Answer>)> + Send>>;
 
 impl Keeper {
@@ -166,6 +167,11 @@ impl Keeper {
                     return (after, false);
                 }
                 () = sleep_until(hung.unwrap_or(none)), if hung.is_some() => {
+                    if !liveness.handle_timeout(Instant::now()) {
+                        self.say("the supervisor itself stood still; it is given its time once more");
+                        probe = Some(self.probe(Instant::now()));
+                        continue;
+                    }
                     self.say(&format!("no answer for {} ms: it hangs, and is ended", self.limits.hung_after.as_millis()));
                     process.signal(Signal::KILL);
                     return (after, true);
@@ -195,7 +201,7 @@ impl Keeper {
                 }
                 (sent, answer) = async { match &mut probe { Some(probe) => probe.await, None => std::future::pending().await } } => {
                     if let Some(answer) = answer {
-                        liveness.answered(sent, answer);
+                        liveness.answered(Instant::now(), answer);
                     }
                     self.show_answer(&liveness, draining);
                     probe = Some(self.probe(sent + self.limits.probe_interval));
