@@ -28,10 +28,11 @@ pub struct Limits {
     /// POST /roll; nowhere if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<SocketAddr>,
-    /// Time between two probes of a process's admin address.
+    /// Time between two probes of a process's admin address; more than 0.
     #[serde(rename = "probe_interval_ms", with = "drover_env::millis")]
     pub probe_interval: Duration,
-    /// A process that has answered before, and does not for this long, hangs: it is ended and started again.
+    /// A process that has answered before, and does not for this long, hangs: it is ended and started again. At least twice
+    /// `probe_interval_ms`.
     #[serde(rename = "hung_after_ms", with = "drover_env::millis")]
     pub hung_after: Duration,
     /// Wait before the first restart; each further one waits twice as long.
@@ -67,6 +68,23 @@ impl Default for Limits {
             drain: Duration::from_secs(30),
             ready_within: Duration::from_secs(60),
         }
+    }
+}
+
+impl Limits {
+    /// What of them would end processes that are well.
+    fn problems(&self) -> Vec<String> {
+        if self.probe_interval.is_zero() {
+            return vec!["[supervisor]: probe_interval_ms must be more than 0".to_owned()];
+        }
+        // One probe may be lost, or slow.
+        if self.hung_after < self.probe_interval.saturating_mul(2) {
+            let (interval_ms, hung_ms) = (self.probe_interval.as_millis(), self.hung_after.as_millis());
+            return vec![format!(
+                "[supervisor]: hung_after_ms = {hung_ms} must be at least twice probe_interval_ms = {interval_ms}"
+            )];
+        }
+        Vec::new()
     }
 }
 
@@ -204,7 +222,7 @@ impl Cluster {
 
     /// All that keeps it from being run.
     pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems = self.supervisor.problems();
         if self.services.is_empty() {
             problems.push("there is no [[services]]: nothing would run".to_owned());
         }
@@ -361,5 +379,14 @@ mod tests {
             &format!("[supervisor]\nadmin = \"127.0.0.1:4441\"\n{GATEWAYS}"),
             &["gateway/1 and supervisor would both take admin 127.0.0.1:4441"],
         );
+        check(
+            &format!("[supervisor]\nprobe_interval_ms = 0\n{GATEWAYS}"),
+            &["probe_interval_ms must be more than 0"],
+        );
+        check(
+            &format!("[supervisor]\nhung_after_ms = 599\n{GATEWAYS}"),
+            &["hung_after_ms = 599 must be at least twice probe_interval_ms = 300"],
+        );
+        assert!(load(&format!("[supervisor]\nhung_after_ms = 600\n{GATEWAYS}")).is_ok());
     }
 }

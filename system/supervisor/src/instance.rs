@@ -29,7 +29,7 @@ pub(crate) enum Order {
     Kill,
     /// Tell the process to drain, and keep it down.
     Drain,
-    /// Start it, if it is down.
+    /// Start it, if it is down, or as soon as it has drained.
     Start,
     /// Drain the process and start it again; answers once the new one is ready.
     Restart(oneshot::Sender<Result<(), String>>),
@@ -70,6 +70,7 @@ pub(crate) struct Keeper {
     pub(crate) waiting: Option<oneshot::Sender<Result<(), String>>>,
 }
 
+/// When it was sent, and what it gave.
 type Probe = Pin<Box<dyn Future<Output = (Instant, Option<Answer>)> + Send>>;
 
 impl Keeper {
@@ -166,29 +167,41 @@ impl Keeper {
                     return (after, false);
                 }
                 () = sleep_until(hung.unwrap_or(none)), if hung.is_some() => {
+                    if !liveness.handle_timeout(Instant::now()) {
+                        self.say("the supervisor itself stood still; it is given its time once more");
+                        probe = Some(self.probe(Instant::now()));
+                        continue;
+                    }
                     self.say(&format!("no answer for {} ms: it hangs, and is ended", self.limits.hung_after.as_millis()));
                     process.signal(Signal::KILL);
                     return (after, true);
                 }
-                order = self.orders.recv() => {
-                    let (told, then) = self.take(order, process);
-                    match told {
+                // Once its keeper is to end, nothing else can be wanted of it.
+                order = self.orders.recv(), if !matches!(after, After::End) => {
+                    match self.take(order, process) {
                         Told::Nothing => {}
+                        // The one that runs is as good as a new one, unless it is about to end.
+                        Told::Start if draining => after = After::Start,
+                        Told::Start => {}
                         Told::Kill => {
                             process.signal(Signal::KILL);
-                            return (then, false);
+                            return (After::Hold, false);
                         }
-                        Told::Drain => {
-                            process.signal(Signal::TERM);
-                            self.show(|status| status.state = State::Draining);
-                            (after, draining) = (then, true);
-                            drain_until = Instant::now() + self.limits.drain;
+                        Told::Drain(then) => {
+                            after = then;
+                            // A second SIGTERM would end it at once.
+                            if !draining {
+                                process.signal(Signal::TERM);
+                                self.show(|status| status.state = State::Draining);
+                                drain_until = Instant::now() + self.limits.drain;
+                                draining = true;
+                            }
                         }
                     }
                 }
                 (sent, answer) = async { match &mut probe { Some(probe) => probe.await, None => std::future::pending().await } } => {
                     if let Some(answer) = answer {
-                        liveness.answered(sent, answer);
+                        liveness.answered(Instant::now(), answer);
                     }
                     self.show_answer(&liveness, draining);
                     probe = Some(self.probe(sent + self.limits.probe_interval));
@@ -210,20 +223,20 @@ impl Keeper {
         self.board.send_if_modified(|all| std::mem::replace(&mut all[self.place].state, state) != state);
     }
 
-    fn take(&mut self, order: Option<Order>, process: &Process) -> (Told, After) {
+    fn take(&mut self, order: Option<Order>, process: &Process) -> Told {
         match order {
             Some(Order::Signal(signal)) => {
                 process.signal(signal);
-                (Told::Nothing, After::Judge)
+                Told::Nothing
             }
-            Some(Order::Start) => (Told::Nothing, After::Judge),
-            Some(Order::Kill) => (Told::Kill, After::Hold),
-            Some(Order::Drain) => (Told::Drain, After::Hold),
+            Some(Order::Start) => Told::Start,
+            Some(Order::Kill) => Told::Kill,
+            Some(Order::Drain) => Told::Drain(After::Hold),
             Some(Order::Restart(waiting)) => {
                 self.waiting = Some(waiting);
-                (Told::Drain, After::Start)
+                Told::Drain(After::Start)
             }
-            Some(Order::Stop) | None => (Told::Drain, After::End),
+            Some(Order::Stop) | None => Told::Drain(After::End),
         }
     }
 
@@ -298,6 +311,8 @@ impl Keeper {
 /// What an order means for the process that runs.
 enum Told {
     Nothing,
+    Start,
     Kill,
-    Drain,
+    /// And then this.
+    Drain(After),
 }

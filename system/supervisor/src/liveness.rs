@@ -19,20 +19,19 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 pub(crate) struct Liveness {
     hung_after: Duration,
-    /// The start of the newest probe that was answered; `None` until one was. A process may take long to start: it is then
-    /// left alone.
-    answered: Option<Instant>,
+    /// When it counts as hung; `None` until a probe was answered. A process may take long to start: it is then left alone.
+    hangs_at: Option<Instant>,
     ready: bool,
 }
 
 impl Liveness {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { hung_after: limits.hung_after, answered: None, ready: false }
+        Self { hung_after: limits.hung_after, hangs_at: None, ready: false }
     }
 
-    /// The probe that was sent at `sent` was answered.
-    pub(crate) fn answered(&mut self, sent: Instant, answer: Answer) {
-        self.answered = self.answered.max(Some(sent));
+    /// An answer has arrived. A slow one is an answer all the same: what follows has as long as after a quick one.
+    pub(crate) fn answered(&mut self, now: Instant, answer: Answer) {
+        self.hangs_at = self.hangs_at.max(Some(now + self.hung_after));
         self.ready = answer == Answer::Ready;
     }
 
@@ -40,9 +39,20 @@ impl Liveness {
         self.ready
     }
 
-    /// When it counts as hung, unless a probe is answered before.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.answered.map(|at| at + self.hung_after)
+    /// When [`Self::handle_timeout`] is due, unless a probe is answered before.
+    pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
+        self.hangs_at
+    }
+
+    /// True if it hangs. Whoever asks much too late has stood still itself, and has heard nobody meanwhile: the process then gets
+    /// its time once more.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
+        let Some(due) = self.hangs_at.filter(|due| *due <= now) else { return false };
+        let stood_still = now - due > self.hung_after / 2;
+        if stood_still {
+            self.hangs_at = Some(now + self.hung_after);
+        }
+        !stood_still
     }
 }
 
@@ -54,12 +64,28 @@ mod tests {
     async fn only_a_process_that_has_answered_can_hang() {
         let (mut liveness, now) = (Liveness::new(&Limits::default()), Instant::now());
         assert_eq!(liveness.poll_timeout(), None);
+        assert!(!liveness.handle_timeout(now + Duration::from_secs(60)));
         liveness.answered(now, Answer::NotReady);
         assert!(!liveness.is_ready());
-        liveness.answered(now + Duration::from_secs(1), Answer::Ready);
+        let arrived = now + Duration::from_secs(1);
+        liveness.answered(arrived, Answer::Ready);
         assert!(liveness.is_ready());
-        // An answer that was overtaken by a later one does not count backwards.
+        // It has its whole time from then on, however slow the answer was.
+        let due = arrived + Limits::default().hung_after;
+        assert_eq!(liveness.poll_timeout(), Some(due));
+        assert!(!liveness.handle_timeout(due - Duration::from_millis(1)));
+        assert!(liveness.handle_timeout(due));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_stood_still_itself_asks_once_more() {
+        let (mut liveness, now) = (Liveness::new(&Limits::default()), Instant::now());
+        let hung_after = Limits::default().hung_after;
         liveness.answered(now, Answer::Ready);
-        assert_eq!(liveness.poll_timeout(), Some(now + Duration::from_millis(2_500)));
+        let back = now + hung_after + Duration::from_secs(5);
+        assert!(!liveness.handle_timeout(back), "the supervisor was stopped for five seconds");
+        assert_eq!(liveness.poll_timeout(), Some(back + hung_after));
+        // A machine that is a little busy is no excuse.
+        assert!(liveness.handle_timeout(back + hung_after + Duration::from_millis(300)));
     }
 }

@@ -182,7 +182,7 @@ impl Handle {
         self.tell(node, Order::Drain).await
     }
 
-    /// Starts a process that is down.
+    /// Starts a process that is down; one that drains is started once it has ended.
     ///
     /// # Errors
     /// There is none of that name.
@@ -278,3 +278,6 @@ async fn set_cordon(gateway: &Instance, closed: bool) {
     let path = if closed { "/cordon" } else { "/uncordon" };
     let _ = timeout(ANSWER_WITHIN, ask(gateway.admin, &Method::POST, path)).await;
 }
+
+#[cfg(test)]
+mod tests;
