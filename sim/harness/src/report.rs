@@ -110,7 +110,8 @@ pub enum Verdict {
     Pass,
     /// At least one did not.
     Fail,
-    /// None failed, but the run says too little: a gate had no samples, or nothing was recorded.
+    /// None failed, but the run says too little: a gate had no samples, nothing was recorded, or the generator could not keep up,
+    /// with which no gate counts as failed.
     Invalid,
     /// Ended by hand.
     Interrupted,
@@ -420,14 +421,9 @@ impl Report {
             let rows = plural(duplicates_stored, "row was", "rows were");
             failed.push(format!("{duplicates_stored} {rows} stored twice"));
         }
-        if let Some(live) = &self.live
-            && let Some(p99) = live.generator_lag_ms.p99.filter(|p99| *p99 > live.generator_lag_limit_ms)
-        {
-            let limit = live.generator_lag_limit_ms;
-            unproven.push(format!(
-                "the generator could not keep up: late by {p99:.0} ms, at most {limit} may be (p99)"
-            ));
-        }
+        let generator = self.live.as_ref().map(LiveFacts::generator_faults).unwrap_or_default();
+        let counts = generator.is_empty();
+        unproven.extend(generator);
         for oracle in self.oracles.iter().filter(|oracle| oracle.outcome == OracleOutcome::Fail) {
             let detail = oracle.violation.as_deref().unwrap_or(&oracle.statement);
             failed.push(format!("invariant {} broken: {detail}", oracle.name));
@@ -435,7 +431,9 @@ impl Report {
         for gate in self.gates.iter().filter(|_| !interrupted) {
             match gate.outcome {
                 GateOutcome::Pass => {}
-                GateOutcome::Fail => failed.push(format!("gate failed: {gate}")),
+                GateOutcome::Fail if counts => failed.push(format!("gate failed: {gate}")),
+                // What the generator did wrong may be all that is wrong.
+                GateOutcome::Fail => unproven.push(format!("gate not counted: {gate}")),
                 GateOutcome::NoSamples => unproven.push(format!("gate without samples: {gate}")),
             }
         }

@@ -206,6 +206,7 @@ fn live(shards: &[&LiveFacts]) -> LiveFacts {
     merged.histograms = BTreeMap::new();
     merged.memory_bytes = BTreeMap::new();
     merged.degraded = Vec::new();
+    merged.generator_chunks_lost = shards.iter().map(|live| live.generator_chunks_lost).sum();
     for (place, live) in shards.iter().enumerate() {
         for (name, kept) in &live.histograms {
             merged.histograms.entry(name.clone()).or_default().extend(kept);
