@@ -128,6 +128,9 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// Fewer windows say too little for a gate: one bad window in a few is no small part of them.
+    pub const WINDOWS_MIN: u64 = 8;
+
     /// Of these values; none without any.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.retain(|value| value.is_finite());
