@@ -384,14 +384,16 @@ impl Report {
     }
 
     /// Judges the gates and sets the verdict with its reasons. A proven failure counts for more than a missing sample,
-    /// and an interrupted run is never more than that: its gates are shown, but are no reasons.
+    /// and an interrupted run is never more than that: its gates are shown, but are no reasons. The gates of a shard are those
+    /// of the whole: whoever merges the shards judges them.
     pub fn judge(&mut self, interrupted: bool) {
         let value = serde_json::to_value(&*self).unwrap_or_default();
+        let is_shard = self.live.as_ref().is_some_and(|live| live.shard.is_some());
         self.gates = self
             .scenario
             .gates
             .iter()
-            .filter(|gate| gate.is_for(self.mode))
+            .filter(|gate| !is_shard && gate.is_for(self.mode))
             .filter_map(|gate| crate::gates::judge(gate, &value))
             .collect();
         let (failed, unproven) = self.findings(interrupted);

@@ -284,6 +284,23 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_is_judged_by_what_is_its_own_and_the_whole_by_its_gates() {
+        let mut alone = shard(0, 2, &[9_000]);
+        alone.judge(false);
+        assert_eq!((alone.verdict, alone.gates.len()), (Verdict::Pass, 0), "{:?}", alone.reasons);
+        if let Some(live) = &mut alone.live {
+            live.generator_chunks_lost = 3;
+        }
+        alone.judge(false);
+        assert_eq!(alone.verdict, Verdict::Invalid);
+        let merged = merge(vec![alone.clone(), shard(1, 2, &[])]).expect("both");
+        assert_eq!((merged.verdict, merged.gates.len()), (Verdict::Invalid, 1), "{:?}", merged.reasons);
+        alone.ledger.missing = 1;
+        alone.judge(false);
+        assert_eq!(alone.verdict, Verdict::Fail);
+    }
+
+    #[test]
     fn every_shard_is_needed_once() {
         let errors = [
             merge(vec![shard(0, 3, &[]), shard(1, 3, &[])]),
