@@ -42,6 +42,7 @@ impl Run<'_> {
         report.oracles.push(oracles::faults_as_told(
             &self.scenario.faults,
             &degraded,
+            self.world.now(),
             deeds.tried,
             &deeds.failed,
         ));
