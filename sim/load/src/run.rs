@@ -155,7 +155,7 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Result<Outcome, Loa
     let folder = tempfile::Builder::new().prefix("drover-load-").tempdir();
     let folder = folder.map_err(LoadError::machine("make a folder for the cluster"))?;
     let seeds = SeedTree::from_bytes(real::entropy().map_err(LoadError::machine("draw random numbers"))?);
-    let mut proxies = Proxies::new(&seeds)?;
+    let mut proxies = Proxies::new(&SeedTree::from_number(scenario.seed))?;
     let links = Links::of(scenario);
     let prepared = match options.onto {
         Some(onto) => onto.prepared()?,
