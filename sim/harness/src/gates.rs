@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::report::metrics;
+use crate::report::{Spread, metrics};
 use crate::scenario::{Comparison, GateSpec, Limit};
 
 /// How one gate came out.
@@ -22,7 +22,8 @@ pub struct GateResult {
     pub reckoned: Option<String>,
     /// What the run showed; null without samples.
     pub value: Option<f64>,
-    /// Number of samples behind the value: of a latency its count, of everything else the fixes recorded.
+    /// Number of samples behind the value: of a latency its count, of a median over windows how many there were, of everything
+    /// else the fixes recorded.
     pub samples: u64,
     /// Whether it passed.
     pub outcome: GateOutcome,
@@ -36,7 +37,7 @@ pub enum GateOutcome {
     Pass,
     /// On the wrong side.
     Fail,
-    /// Nothing was measured, so the gate says nothing.
+    /// Nothing was measured, or in too few windows ([`Spread::WINDOWS_MIN`]), so the gate says nothing.
     NoSamples,
 }
 
@@ -57,6 +58,13 @@ impl fmt::Display for GateResult {
         let limit = self.limit_text();
         match value {
             Some(value) => write!(f, "{metric} is {}, should be {comparison} {limit}", figure(*value)),
+            None if self.samples > 0 && windows_of(metric).is_some() => {
+                let (there, needed) = (self.samples, Spread::WINDOWS_MIN);
+                write!(
+                    f,
+                    "{metric} has {there} of {needed} windows that it needs, should be {comparison} {limit}"
+                )
+            }
             None => write!(f, "{metric} has no value, should be {comparison} {limit}"),
         }
     }
@@ -102,7 +110,8 @@ pub fn judge(gate: &GateSpec, report: &Value) -> Option<GateResult> {
     let (comparison, limit, reckoned) = (*comparison, reckon(limit, &gate.metric, report), limit);
     let reckoned = if let Limit::Times(text) = reckoned { Some(text.clone()) } else { None };
     let samples = samples(report, &gate.metric);
-    let value = lookup(report, &gate.metric).filter(|_| samples > 0);
+    let needed = if windows_of(&gate.metric).is_some() { Spread::WINDOWS_MIN } else { 1 };
+    let value = lookup(report, &gate.metric).filter(|_| samples >= needed);
     let outcome = match (value, limit) {
         (None, _) | (_, None) => GateOutcome::NoSamples,
         (Some(value), Some(limit)) if comparison.holds(value, limit) => GateOutcome::Pass,
@@ -137,9 +146,18 @@ fn samples(report: &Value, metric: &str) -> u64 {
         Some((latency, figure)) if latency.starts_with("latency_ms.") && figure != "count" => {
             lookup(report, &format!("{latency}.count"))
         }
-        _ => lookup(report, "ledger.recorded"),
+        _ => lookup(report, windows_of(metric).as_deref().unwrap_or("ledger.recorded")),
     };
     count.unwrap_or_default() as u64
+}
+
+/// Where a report says in how many windows a metric was measured, if it is a median over windows.
+fn windows_of(metric: &str) -> Option<String> {
+    let spread = match metric.strip_prefix("cpu_us_per_fix.") {
+        Some(service) => format!("live.cpu_us_per_fix.{service}"),
+        None => metric.strip_suffix(".median").filter(|spread| spread.starts_with("live."))?.to_owned(),
+    };
+    Some(spread + ".windows")
 }
 
 #[cfg(test)]
@@ -204,6 +222,7 @@ mod tests {
             "ledger": { "recorded": 100 },
             "cpu_us_per_fix": { "gateway": 9.0 },
             "live": {
+                "cpu_us_per_fix": { "gateway": { "windows": 8 } },
                 "calibration": { "bare_quic_sink": { "median": 6.0 }, "bare_forward": { "median": 1.0 } },
                 // Its windows were not alike.
                 "multiples": { "cpu_us_per_fix.gateway": { "bare_forward": { "median": 4.0 } } },
@@ -228,6 +247,32 @@ mod tests {
         let unmeasured = judged("1.1 x fsync");
         assert_eq!(unmeasured.outcome, GateOutcome::NoSamples);
         assert!(unmeasured.to_string().ends_with("should be at most 1.1 x fsync, which was not measured"));
+    }
+
+    #[test]
+    fn a_median_of_few_windows_says_nothing() {
+        let judged = |metric: &str, windows: u32| {
+            let spread = json!({ "median": 5.0, "windows": windows });
+            let report = json!({
+                "ledger": { "recorded": 1_000_000 },
+                "cpu_us_per_fix": { "gateway": 5.0 },
+                "live": {
+                    "cpu_us_per_fix": { "gateway": spread },
+                    "durable_per_s": spread,
+                    "watching": { "messages_per_s": spread },
+                },
+            });
+            judge(&gate(metric, Comparison::Below, 6.0), &report).expect("one comparison")
+        };
+        let medians =
+            ["cpu_us_per_fix.gateway", "live.durable_per_s.median", "live.watching.messages_per_s.median"];
+        for metric in medians {
+            let (few, enough) = (judged(metric, 7), judged(metric, 8));
+            assert_eq!((enough.outcome, enough.samples), (GateOutcome::Pass, 8), "{metric}");
+            assert_eq!((few.outcome, few.samples), (GateOutcome::NoSamples, 7), "{metric}");
+            let said = format!("{metric} has 7 of 8 windows that it needs, should be below 6");
+            assert_eq!(few.to_string(), said);
+        }
     }
 
     #[test]

@@ -110,7 +110,8 @@ pub enum Verdict {
     Pass,
     /// At least one did not.
     Fail,
-    /// None failed, but the run says too little: a gate had no samples, or nothing was recorded.
+    /// None failed, but the run says too little: a gate had no samples, nothing was recorded, or the generator could not keep up,
+    /// with which no gate counts as failed.
     Invalid,
     /// Ended by hand.
     Interrupted,
@@ -383,14 +384,16 @@ impl Report {
     }
 
     /// Judges the gates and sets the verdict with its reasons. A proven failure counts for more than a missing sample,
-    /// and an interrupted run is never more than that: its gates are shown, but are no reasons.
+    /// and an interrupted run is never more than that: its gates are shown, but are no reasons. The gates of a shard are those
+    /// of the whole: whoever merges the shards judges them.
     pub fn judge(&mut self, interrupted: bool) {
         let value = serde_json::to_value(&*self).unwrap_or_default();
+        let is_shard = self.live.as_ref().is_some_and(|live| live.shard.is_some());
         self.gates = self
             .scenario
             .gates
             .iter()
-            .filter(|gate| gate.is_for(self.mode))
+            .filter(|gate| !is_shard && gate.is_for(self.mode))
             .filter_map(|gate| crate::gates::judge(gate, &value))
             .collect();
         let (failed, unproven) = self.findings(interrupted);
@@ -420,14 +423,9 @@ impl Report {
             let rows = plural(duplicates_stored, "row was", "rows were");
             failed.push(format!("{duplicates_stored} {rows} stored twice"));
         }
-        if let Some(live) = &self.live
-            && let Some(p99) = live.generator_lag_ms.p99.filter(|p99| *p99 > live.generator_lag_limit_ms)
-        {
-            let limit = live.generator_lag_limit_ms;
-            unproven.push(format!(
-                "the generator could not keep up: late by {p99:.0} ms, at most {limit} may be (p99)"
-            ));
-        }
+        let generator = self.live.as_ref().map(LiveFacts::generator_faults).unwrap_or_default();
+        let counts = generator.is_empty();
+        unproven.extend(generator);
         for oracle in self.oracles.iter().filter(|oracle| oracle.outcome == OracleOutcome::Fail) {
             let detail = oracle.violation.as_deref().unwrap_or(&oracle.statement);
             failed.push(format!("invariant {} broken: {detail}", oracle.name));
@@ -435,7 +433,9 @@ impl Report {
         for gate in self.gates.iter().filter(|_| !interrupted) {
             match gate.outcome {
                 GateOutcome::Pass => {}
-                GateOutcome::Fail => failed.push(format!("gate failed: {gate}")),
+                GateOutcome::Fail if counts => failed.push(format!("gate failed: {gate}")),
+                // What the generator did wrong may be all that is wrong.
+                GateOutcome::Fail => unproven.push(format!("gate not counted: {gate}")),
                 GateOutcome::NoSamples => unproven.push(format!("gate without samples: {gate}")),
             }
         }

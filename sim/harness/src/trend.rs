@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use crate::compare::{Figures, Judgement, Row, row};
-use crate::report::{Report, escape, figures, metrics, number, page_with};
+use crate::report::{Report, Verdict, escape, figures, metrics, number, page_with};
 use crate::scenario::Mode;
 
 /// Fewer runs show no trend.
@@ -37,9 +37,11 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Of a run that was made at `at`.
-    pub fn of(report: &Report, at: i64) -> Self {
-        Self {
+    /// Of a run that was made at `at`; none of one that did not pass, whose figures are those of something else, or that was a
+    /// part of one.
+    pub fn of(report: &Report, at: i64) -> Option<Self> {
+        let is_shard = report.live.as_ref().is_some_and(|live| live.shard.is_some());
+        (report.verdict == Verdict::Pass && !is_shard).then(|| Self {
             at,
             commit: report.commit.clone(),
             scenario: report.name.clone(),
@@ -48,7 +50,7 @@ impl Entry {
             seed: report.seed,
             driven_s: report.duration_s,
             figures: figures(report),
-        }
+        })
     }
 
     /// Runs that can be held against each other have the same: machines and seeds make a difference, each in one mode.
@@ -160,6 +162,8 @@ fn curve(values: &[f64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::{LiveFacts, Shard};
+    use crate::scenario::Scenario;
 
     fn entry(at: i64, machine: &str, cpu: f64) -> Entry {
         Entry {
@@ -183,6 +187,23 @@ mod tests {
         assert!(page(&found, 20).contains("1 figures got worse over 20 runs"));
         let steady = (0..20).map(|n| entry(n, "m", 10.0 + 0.1 * (n % 3) as f64)).collect();
         assert!(trends(steady).iter().all(|trend| trend.row.judgement != Judgement::Worse));
+    }
+
+    #[test]
+    fn only_whole_runs_that_passed_are_kept() {
+        let text = "name = \"a\"\nquestion = \"?\"\nduration_s = 60\n[[vehicles]]\ncount = 1\n\
+                    [world]\nroads = { grid = { columns = 3, rows = 3, block_m = 120 } }\n";
+        let scenario = Scenario::parse(text, "a.toml").unwrap_or_else(|errors| panic!("{errors}"));
+        let mut report = Report::new(&scenario, Mode::Live, String::new());
+        let kept = |report: &Report| Entry::of(report, 7).map(|entry| (entry.scenario, entry.at));
+        for verdict in [Verdict::Fail, Verdict::Invalid, Verdict::Interrupted] {
+            report.verdict = verdict;
+            assert_eq!(kept(&report), None, "{verdict}");
+        }
+        report.verdict = Verdict::Pass;
+        assert_eq!(kept(&report), Some(("a".to_owned(), 7)));
+        report.live = Some(LiveFacts { shard: Some(Shard { index: 0, of: 2 }), ..LiveFacts::default() });
+        assert_eq!(kept(&report), None);
     }
 
     #[test]

@@ -97,17 +97,16 @@ struct Ports {
 }
 
 impl Ports {
-    /// A block of ports in which nobody listens now.
-    fn free() -> Result<Self, LoadError> {
+    /// A block of ports in which nobody listens now, at any address that a cluster with so many routers takes.
+    fn free(routers: u32) -> Result<Self, LoadError> {
         let mut blocks = (0..BLOCKS).map(|block| FIRST_PORT + block * BLOCK);
         // Runs on one machine begin in different places, so that two at once seldom meet.
         let turn = std::process::id() as u16 % BLOCKS;
         let of_turn = (turn..BLOCKS).chain(0..turn).map(|block| FIRST_PORT + block * BLOCK);
+        let is_free = |addr: SocketAddr| UdpSocket::bind(addr).is_ok() && TcpListener::bind(addr).is_ok();
         let free = |first: &u16| {
-            (*first..first + BLOCK).step_by(4).all(|port| {
-                let addr = (Ipv4Addr::LOCALHOST, port);
-                UdpSocket::bind(addr).is_ok() && TcpListener::bind(addr).is_ok()
-            })
+            let here = (*first..first + BLOCK).map(|port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
+            here.chain(Self { first: *first }.all(Place::Router, routers)).all(is_free)
         };
         let found = of_turn.clone().find(free).or_else(|| blocks.find(free));
         found.map(|first| Self { first }).ok_or_else(|| {
@@ -145,7 +144,7 @@ pub(crate) fn prepare(
     seeds: &SeedTree,
     (links, proxies): (&Links, &mut Proxies),
 ) -> Result<Prepared, LoadError> {
-    let ports = Ports::free()?;
+    let ports = Ports::free(scenario.nodes_len(NodeKind::Router))?;
     let ca = Ca::new(seeds, real::wall())?;
     write(folder, "ca.pem", ca.to_pem().0)?;
     // Whoever is called comes before its callers.
@@ -448,6 +447,19 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn ports_that_anybody_has_are_not_taken() {
+        let free = Ports::free(2).expect("a free block");
+        // None of every fourth one, by UDP alone, and at a router's own address.
+        let taken = [free.of(Place::Persistence, 1), free.of(Place::Router, 1)];
+        for addr in taken {
+            let held = UdpSocket::bind(addr).expect("it is free");
+            let other = Ports::free(2).expect("another block");
+            assert_ne!(other.first, free.first, "{addr} is taken");
+            drop(held);
+        }
+    }
 
     #[test]
     fn only_the_shipped_program_is_taken() {

@@ -14,7 +14,7 @@ pub(crate) const GENERATOR: &str = "generator";
 const DATABASE: &str = "database";
 /// Name of those that watchers are at.
 const HUB: &str = "hub";
-/// Name of the sum of all but the generator.
+/// Name of the sum of all but the generator: only where services and database were both seen.
 const TOTAL: &str = "total";
 
 /// A moment between two windows.
@@ -78,9 +78,14 @@ impl Meter {
         let mut all: BTreeMap<String, Vec<Option<f64>>> = names
             .map(|name| (name.clone(), self.per_fix(|mark| mark.cpu.get(name).copied().unwrap_or_default())))
             .collect();
-        let total =
-            |mark: &Mark| mark.cpu.iter().filter(|(name, _)| *name != GENERATOR).map(|(_, used)| used).sum();
-        all.insert(TOTAL.to_owned(), self.per_fix(total));
+        let is_ours = |name: &String| *name != GENERATOR;
+        let of_services = |name: &String| is_ours(name) && *name != DATABASE;
+        // Without one of them it would be the sum of something else: of others' clusters and databases nothing is known.
+        if all.contains_key(DATABASE) && all.keys().any(of_services) {
+            let total =
+                |mark: &Mark| mark.cpu.iter().filter(|(name, _)| is_ours(name)).map(|(_, used)| used).sum();
+            all.insert(TOTAL.to_owned(), self.per_fix(total));
+        }
         all
     }
 
@@ -150,10 +155,10 @@ mod tests {
             at: seconds(at),
             durable,
             told: (durable / 10, durable),
-            cpu: [("gateway", gateway), (HUB, gateway / 2), (GENERATOR, generator)]
+            cpu: [("gateway", gateway), (HUB, gateway / 2), (DATABASE, gateway), (GENERATOR, generator)]
                 .map(|(name, used)| (name.to_owned(), seconds(used)))
                 .into(),
-            machine: seconds(gateway + gateway / 2 + generator + at / 10),
+            machine: seconds(2 * gateway + gateway / 2 + generator + at / 10),
         };
         let marks = vec![
             mark(0, 0, 1, 1),
@@ -165,7 +170,7 @@ mod tests {
         let cpu = meter.cpu_us_per_fix();
         // Nothing became durable in the window between: it says nothing.
         assert_eq!(cpu["gateway"], [Some(2.0), None, Some(2.0)]);
-        assert_eq!(cpu[TOTAL], [Some(3.0), None, Some(3.0)]);
+        assert_eq!(cpu[TOTAL], [Some(5.0), None, Some(5.0)]);
         assert_eq!(cpu[GENERATOR], [Some(1.0), None, Some(3.0)]);
         assert_eq!(meter.durable_per_s().map(|rate| rate.median), Some(100_000.0));
         assert_eq!(meter.foreign_cores().map(|cores| cores.median), Some(0.1));
@@ -175,5 +180,24 @@ mod tests {
         assert_eq!(watching.hub_cpu_us_per_message, Spread::of(vec![10.0, 10.0]));
         assert_eq!(watching.hub_cpu_us_per_position.map(|us| us.windows), Some(2));
         assert_eq!(Meter::default().watching(), None);
+    }
+
+    #[test]
+    fn there_is_no_total_of_what_nobody_saw() {
+        let totals = |names: &[&str]| {
+            let mark = |at: u64| Mark {
+                at: Duration::from_secs(at),
+                durable: at,
+                told: (0, 0),
+                cpu: names.iter().map(|name| ((*name).to_owned(), Duration::from_secs(at))).collect(),
+                machine: Duration::ZERO,
+            };
+            let meter = Meter { marks: vec![mark(1), mark(2)], ..Meter::default() };
+            meter.cpu_us_per_fix().contains_key(TOTAL)
+        };
+        assert!(totals(&["gateway", DATABASE, GENERATOR]));
+        // A cluster of others, and a database of others.
+        assert!(!totals(&[GENERATOR]) && !totals(&[DATABASE, GENERATOR]) && !totals(&["gateway", GENERATOR]));
+        assert!(Meter::default().cpu_us_per_fix().is_empty());
     }
 }

@@ -44,9 +44,30 @@ pub(crate) struct Witness {
 struct Outstanding {
     moments: Moments,
     given: Due,
+    session: Session,
+    recorded: std::collections::VecDeque<(u64, Duration)>,
+}
+
+/// Which crash has ended a vehicle's session. Holds no clock.
+#[derive(Debug, Default)]
+struct Session {
+    /// When it last had one, as far as was seen: what crashed before then was not its own way in.
+    had: Duration,
     /// Since when there was nothing to have a session with, if that ended it.
     lost: Option<Duration>,
-    recorded: std::collections::VecDeque<(u64, Duration)>,
+}
+
+impl Session {
+    /// It has a session at `at`, or hears by one. Gives how long it was without, if a crash had ended it.
+    fn has(&mut self, at: Duration) -> Option<Duration> {
+        self.had = at;
+        self.lost.take().map(|lost| at.saturating_sub(lost))
+    }
+
+    /// It has none any more; the last crash was at `crashed`. Another crash, before it is back, does not make its wait shorter.
+    fn ends(&mut self, crashed: Option<Duration>) {
+        self.lost = self.lost.or(crashed.filter(|crashed| *crashed >= self.had));
+    }
 }
 
 impl Witness {
@@ -55,7 +76,7 @@ impl Witness {
             Mutex::new(Outstanding {
                 moments,
                 given: Due::default(),
-                lost: None,
+                session: Session::default(),
                 recorded: Default::default(),
             })
         });
@@ -161,16 +182,14 @@ impl Witness {
                     vehicle.recorded.push_back((number("sequence"), due));
                 }
             }
-            // Another crash, before it is back, does not make its wait shorter.
             "tracker.disconnected" => {
-                let mut vehicle = lock(vehicle);
-                vehicle.lost = vehicle.lost.or(*lock(&self.way_in_lost));
+                let crashed = *lock(&self.way_in_lost);
+                lock(vehicle).session.ends(crashed);
             }
-            "tracker.connected" if number("reconnect") > 0 => {
-                let lost = lock(vehicle).lost.take();
-                if let Some(lost) = lost {
-                    let waited = at.saturating_sub(lost).as_micros() as u64;
-                    lock(&self.to_resumed).saturating_record(waited);
+            "tracker.connected" => {
+                let waited = lock(vehicle).session.has(at);
+                if let Some(waited) = waited {
+                    lock(&self.to_resumed).saturating_record(waited.as_micros() as u64);
                 }
             }
             "tracker.durable" => self.durable(vehicle, at, number("first")..=number("last")),
@@ -180,6 +199,7 @@ impl Witness {
 
     fn durable(&self, vehicle: &Mutex<Outstanding>, at: Duration, sequences: std::ops::RangeInclusive<u64>) {
         let mut vehicle = lock(vehicle);
+        vehicle.session.had = at;
         let mut latencies = lock(&self.to_durable);
         vehicle.recorded.retain(|(sequence, due)| {
             let is_durable = sequences.contains(sequence);
@@ -251,4 +271,30 @@ pub(crate) fn endpoint_env(common: &Common, of: &Env, net: Arc<VehicleNet>) -> E
         events: Arc::<real::Metrics>::default(),
         faults: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_is_charged_to_the_sessions_that_it_ended_and_to_no_later_loss() {
+        let seconds = Duration::from_secs;
+        let crashed = Some(seconds(10));
+        let mut hit = Session::default();
+        assert_eq!(hit.has(seconds(1)), None, "its first session");
+        hit.ends(crashed);
+        // A second crash, before it is back.
+        hit.ends(Some(seconds(12)));
+        assert_eq!(hit.has(seconds(17)), Some(seconds(7)));
+        hit.ends(crashed);
+        assert_eq!(hit.has(seconds(42)), None, "it had a session after the crash");
+        // The crash of a way in that was not its own: it heard of a durable fix after it.
+        let mut spared = Session { had: seconds(11), lost: None };
+        spared.ends(crashed);
+        assert_eq!(spared.has(seconds(40)), None);
+        let mut before_all = Session::default();
+        before_all.ends(None);
+        assert_eq!(before_all.has(seconds(3)), None);
+    }
 }

@@ -1,5 +1,7 @@
 //! Why there is no outcome.
 
+use std::path::PathBuf;
+
 use drover_harness::run::RunError;
 use drover_supervisor::StartError;
 
@@ -13,8 +15,14 @@ pub enum LoadError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// The cluster does not start.
-    #[error("start the cluster")]
-    Start(#[from] StartError),
+    #[error("start the cluster, whose services write to {}", log.display())]
+    Start {
+        /// What they say.
+        log: PathBuf,
+        /// Which of them, and why.
+        #[source]
+        source: StartError,
+    },
     /// The machine did not do what was asked of it.
     #[error("{what}")]
     Machine {

@@ -154,8 +154,9 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Result<Outcome, Loa
     };
     let folder = tempfile::Builder::new().prefix("drover-load-").tempdir();
     let folder = folder.map_err(LoadError::machine("make a folder for the cluster"))?;
+    // Keys and identities are of this run alone; what happens on links is the scenario's.
     let seeds = SeedTree::from_bytes(real::entropy().map_err(LoadError::machine("draw random numbers"))?);
-    let mut proxies = Proxies::new(&seeds)?;
+    let mut proxies = Proxies::new(&SeedTree::from_number(scenario.seed))?;
     let links = Links::of(scenario);
     let prepared = match options.onto {
         Some(onto) => onto.prepared()?,
@@ -166,7 +167,7 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Result<Outcome, Loa
     };
     say(&mut options, "starting the cluster");
     let services = Services::start(prepared.cluster.clone(), &program, options.log)?;
-    runtime.block_on(services.handle().ready(READY_WITHIN))?;
+    runtime.block_on(services.ready(READY_WITHIN, options.log))?;
     say(&mut options, "making the vehicles");
     let ready = Ready { configs, prepared, links, proxies, seeds, runtime, services, database };
     Run::new(scenario, &options, ready)?.drive(options, version)

@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use drover_harness::report::Degraded;
 use drover_model::NodeName;
-use drover_supervisor::{Cluster, Handle, Log, State, Supervisor};
+use drover_supervisor::{Cluster, Handle, Log, StartError, State, Supervisor};
 use tokio::sync::oneshot;
 
 use crate::onboard::Witness;
 use crate::problem::LoadError;
+
+/// A service that has ended so often before it served does not start: more tries would end the same way.
+const ENDS_MAX: u64 = 3;
 
 /// The supervisor's thread. The processes end with it.
 pub(crate) struct Services {
@@ -54,6 +57,19 @@ impl Services {
         &self.handle
     }
 
+    /// Waits until all of them serve.
+    ///
+    /// # Errors
+    /// One keeps ending, or does not serve within that time: with what it said last, and `log`, where it says more.
+    pub(crate) async fn ready(&self, within: Duration, log: &Path) -> Result<(), LoadError> {
+        let ready = tokio::select! {
+            biased;
+            ready = self.handle.ready(within) => ready,
+            ended = keeps_ending(self.handle.clone()) => Err(ended),
+        };
+        ready.map_err(|source| LoadError::Start { log: log.to_owned(), source })
+    }
+
     /// Drains the processes, and waits until they have ended.
     pub(crate) fn stop(&mut self) {
         if let Some(stop) = self.stop.take() {
@@ -62,6 +78,18 @@ impl Services {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// Waits until a service keeps ending. Nothing is lost if this is dropped.
+async fn keeps_ending(mut handle: Handle) -> StartError {
+    loop {
+        let services = handle.status().services;
+        if let Some(one) = services.into_iter().find(|one| one.restarts >= ENDS_MAX) {
+            let why = one.last_exit.unwrap_or_else(|| one.state.to_string());
+            return StartError::Ended { node: one.node, why };
+        }
+        handle.changed().await;
     }
 }
 
@@ -137,5 +165,43 @@ fn degraded(node: &str, from: Duration, until: Option<Duration>, sessions_lost: 
 fn tell(witness: &Witness, node: &str, name: &'static str) {
     if let Ok(node) = node.parse::<NodeName>() {
         witness.service_event(node, name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use drover_env::Chain;
+    use drover_supervisor::{Apart, Limits, Service};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_that_dies_at_once_is_named_with_what_it_said_and_where_it_says_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("dies");
+        fs::write(&program, "#!/bin/sh\necho Address already in use >&2\nexit 1\n").expect("written");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("made a program");
+        let service = Service {
+            kind: "gateway".to_owned(),
+            count: 1,
+            config: "gateway.toml".into(),
+            listen: None,
+            apart: Apart::Ports,
+            admin: "127.0.0.1:1".parse().expect("an address"),
+            env: BTreeMap::new(),
+        };
+        let supervisor = Limits { restarts_max: 1_000, ..Limits::default() };
+        let log = folder.path().join("services.log");
+        let cluster = Cluster { supervisor, services: vec![service] };
+        let services = Services::start(cluster, &program, &log).expect("a thread");
+        // Far longer than it takes: what ends it is that the service keeps ending.
+        let error = services.ready(Duration::from_secs(600), &log).await.expect_err("it dies");
+        let said = Chain(&error).to_string();
+        for words in ["services.log", "gateway/0", "exit status: 1", "Address already in use"] {
+            assert!(said.contains(words), "{words} is not in {said}");
+        }
     }
 }

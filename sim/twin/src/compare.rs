@@ -103,10 +103,11 @@ fn side(path: &Path) -> Result<Side, Stop> {
     Ok(Side { name, runs })
 }
 
-/// Keeps the figures of a run, for `twin history`. A folder that can not be written is no reason to lose the run's own report.
+/// Keeps the figures of a run, for `twin history`, if they can be held against those of others. A folder that can not be written is no reason to lose the run's own report.
 pub(crate) fn remember(report: &Report) {
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-    let kept = serde_json::to_string(&Entry::of(report, at)).map_err(std::io::Error::from);
+    let Some(entry) = Entry::of(report, at) else { return };
+    let kept = serde_json::to_string(&entry).map_err(std::io::Error::from);
     let kept = kept.and_then(|line| append(Path::new(HISTORY), &format!("{}.jsonl", report.name), &line));
     if let Err(error) = kept {
         complain(&format!("this run is not in the history: {HISTORY}: {error}"));
@@ -142,7 +143,7 @@ fn entries(folder: &Path, scenario: Option<&str>) -> Result<Vec<Entry>, Stop> {
     let none = || {
         let what = scenario.map_or("no run".to_owned(), |name| format!("no run of {name}"));
         Stop::Usage(format!(
-            "{} has {what}: each `twin run` and `twin load` leaves a line there",
+            "{} has {what}: each `twin run` and `twin load` that passes leaves a line there",
             folder.display()
         ))
     };

@@ -57,6 +57,8 @@ pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
         return limit::find(&scenario, &path, setting);
     }
     let report = &run_once(&scenario, &path, args.which.until, setting)?;
+    // Tries for a limit and runs of two builds by turns are no runs of this scenario by this build.
+    remember(report);
     files::write_for_others(&args.others, &Suite::of(report), &markdown(report))?;
     if args.quiet && report.verdict == Verdict::Pass {
         show(&format!("{} {} live\n", report.verdict, report.name));
@@ -153,7 +155,6 @@ pub(crate) fn run_once(
     view.clear();
     let outcome = outcome.map_err(stopped)?;
     files::write_report(folder, &outcome.report, &outcome.timeline)?;
-    remember(&outcome.report);
     Ok(outcome.report)
 }
 

@@ -32,7 +32,7 @@ pub enum StartError {
         why: String,
     },
     /// It takes too long.
-    #[error("{node} is not ready after {} s: it is {state}", within.as_secs())]
+    #[error("{node} is not ready after {} s: it is {state}{}", within.as_secs(), before(last_exit.as_deref()))]
     Late {
         /// Which.
         node: String,
@@ -40,6 +40,8 @@ pub enum StartError {
         state: State,
         /// How long was waited.
         within: Duration,
+        /// How its last process ended, if one has, and what it said last.
+        last_exit: Option<String>,
     },
     /// There is no such process.
     #[error("there is no {node} in this cluster")]
@@ -47,6 +49,11 @@ pub enum StartError {
         /// Which.
         node: String,
     },
+}
+
+/// How it ended before, as the rest of a sentence.
+fn before(last_exit: Option<&str>) -> String {
+    last_exit.map_or(String::new(), |why| format!("; before, {why}"))
 }
 
 /// Keeps the processes of a cluster. They end with it.
@@ -159,7 +166,8 @@ impl Handle {
         let Some(other) = all.iter().find(|one| matches!(one.state, State::Failed | State::Ended)) else {
             let late = all.iter().find(|one| !in_time && one.state != State::Ready);
             return late.map_or(Ok(()), |late| {
-                Err(StartError::Late { node: late.node.clone(), state: late.state, within })
+                let last_exit = late.last_exit.clone();
+                Err(StartError::Late { node: late.node.clone(), state: late.state, within, last_exit })
             });
         };
         let why = other.last_exit.clone().unwrap_or_else(|| other.state.to_string());
@@ -264,8 +272,9 @@ impl Handle {
                 Ok(Ok(Err(why))) => return Err(StartError::Ended { node, why }),
                 Ok(Err(_)) => return Err(StartError::Ended { node, why: "it was told to stop".to_owned() }),
                 Err(_) => {
-                    let state = self.board.borrow()[place].state;
-                    return Err(StartError::Late { node, state, within });
+                    let board = self.board.borrow();
+                    let (state, last_exit) = (board[place].state, board[place].last_exit.clone());
+                    return Err(StartError::Late { node, state, within, last_exit });
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Latency, Recorded, Shard};
+use super::{Latency, Recorded, Shard, plural};
 
 /// What only a run with real processes has.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct LiveFacts {
     pub generator_lag_ms: Latency,
     /// What of it makes a run invalid: the 99th percentile, in milliseconds.
     pub generator_lag_limit_ms: f64,
+    /// What receivers gave and the generator itself lost, since a tracker's port was full; any makes a run invalid.
+    #[serde(default)]
+    pub generator_chunks_lost: u64,
     /// From the last time that a service was seen to be gone until no more fixes waited than before, in seconds; null if none
     /// was, or if that never came.
     pub recovered_after_s: Option<f64>,
@@ -57,6 +60,20 @@ pub struct LiveFacts {
 }
 
 impl LiveFacts {
+    /// What the generator itself did wrong, one sentence each. Whoever was late, or lost what it was to send, says nothing of
+    /// how fast or how dear the cluster is.
+    pub fn generator_faults(&self) -> Vec<String> {
+        let limit = self.generator_lag_limit_ms;
+        let late = self.generator_lag_ms.p99.filter(|p99| *p99 > limit).map(|p99| {
+            format!("the generator could not keep up: late by {p99:.0} ms, at most {limit} may be (p99)")
+        });
+        let lost = Some(self.generator_chunks_lost).filter(|lost| *lost > 0).map(|lost| {
+            let outputs = plural(lost, "receiver output", "receiver outputs");
+            format!("the generator could not keep up: {lost} {outputs} found their tracker's port full")
+        });
+        late.into_iter().chain(lost).collect()
+    }
+
     /// Share of the machine's cores from which on others disturb a run.
     const FOREIGN_SHARE: f64 = 0.1;
 
@@ -111,6 +128,9 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// Fewer windows say too little for a gate: one bad window in a few is no small part of them.
+    pub const WINDOWS_MIN: u64 = 8;
+
     /// Of these values; none without any.
     pub fn of(mut values: Vec<f64>) -> Option<Self> {
         values.retain(|value| value.is_finite());

@@ -206,6 +206,7 @@ fn live(shards: &[&LiveFacts]) -> LiveFacts {
     merged.histograms = BTreeMap::new();
     merged.memory_bytes = BTreeMap::new();
     merged.degraded = Vec::new();
+    merged.generator_chunks_lost = shards.iter().map(|live| live.generator_chunks_lost).sum();
     for (place, live) in shards.iter().enumerate() {
         for (name, kept) in &live.histograms {
             merged.histograms.entry(name.clone()).or_default().extend(kept);
@@ -280,6 +281,23 @@ mod tests {
         assert_eq!((latency.count, merged.ledger.recorded, merged.scenario.vehicles_len()), (4, 20, 10));
         assert!(latency.max.is_some_and(|max| (8.9..9.1).contains(&max)), "{latency:?}");
         assert_eq!(merged.verdict, Verdict::Fail, "the whole has a fix that took nine");
+    }
+
+    #[test]
+    fn a_shard_is_judged_by_what_is_its_own_and_the_whole_by_its_gates() {
+        let mut alone = shard(0, 2, &[9_000]);
+        alone.judge(false);
+        assert_eq!((alone.verdict, alone.gates.len()), (Verdict::Pass, 0), "{:?}", alone.reasons);
+        if let Some(live) = &mut alone.live {
+            live.generator_chunks_lost = 3;
+        }
+        alone.judge(false);
+        assert_eq!(alone.verdict, Verdict::Invalid);
+        let merged = merge(vec![alone.clone(), shard(1, 2, &[])]).expect("both");
+        assert_eq!((merged.verdict, merged.gates.len()), (Verdict::Invalid, 1), "{:?}", merged.reasons);
+        alone.ledger.missing = 1;
+        alone.judge(false);
+        assert_eq!(alone.verdict, Verdict::Fail);
     }
 
     #[test]

@@ -179,6 +179,44 @@ fn a_proven_failure_counts_for_more_than_a_missing_sample() {
 }
 
 #[test]
+fn a_generator_that_could_not_keep_up_makes_a_run_invalid_and_excuses_gates_alone() {
+    let check = |change: &dyn Fn(&mut Report), verdict: Verdict, reason: &str| {
+        let mut report = live_sample();
+        if let Some(live) = &mut report.live {
+            live.generator_lag_limit_ms = f64::MAX;
+        }
+        report.events.insert("migration".to_owned(), 0);
+        change(&mut report);
+        report.judge(false);
+        assert_eq!(report.verdict, verdict, "{:?}", report.reasons);
+        assert!(report.reasons.iter().any(|said| said.starts_with(reason)), "{:?}", report.reasons);
+    };
+    let lag = |report: &mut Report, limit_ms| {
+        if let Some(live) = &mut report.live {
+            live.generator_lag_limit_ms = limit_ms;
+        }
+    };
+    check(&|_| {}, Verdict::Fail, "gate failed: events.migration is 0");
+    check(&|report| lag(report, 50.0), Verdict::Invalid, "gate not counted: events.migration is 0");
+    let lost = |report: &mut Report| {
+        if let Some(live) = &mut report.live {
+            live.generator_chunks_lost = 1;
+        }
+    };
+    check(&lost, Verdict::Invalid, "the generator could not keep up: 1 receiver output");
+    let missing = |report: &mut Report| {
+        lag(report, 50.0);
+        report.ledger.missing = 1;
+    };
+    check(&missing, Verdict::Fail, "1 recorded fix was lost");
+    let broken = |report: &mut Report| {
+        lag(report, 50.0);
+        report.oracles[0].outcome = OracleOutcome::Fail;
+    };
+    check(&broken, Verdict::Fail, "invariant durable_is_stored_once broken");
+}
+
+#[test]
 fn a_run_without_a_fix_is_invalid() {
     let mut report = sample();
     report.ledger = Ledger::default();

@@ -42,6 +42,7 @@ impl Run<'_> {
         report.oracles.push(oracles::faults_as_told(
             &self.scenario.faults,
             &degraded,
+            self.world.now(),
             deeds.tried,
             &deeds.failed,
         ));
@@ -75,6 +76,7 @@ impl Run<'_> {
             memory_bytes: self.meter.memory_bytes(),
             generator_lag_ms: Latency::from_micros(&self.lag),
             generator_lag_limit_ms: LAG_LIMIT.as_secs_f64() * 1_000.0,
+            generator_chunks_lost: self.fleet.chunks_lost,
             recovered_after_s: recovered_after_s(self.witness.crashed(), &history.series().backlog),
             degraded,
             shard: options.shard,
@@ -96,10 +98,6 @@ impl Run<'_> {
         if self.scenario.watchers_len() > 0 {
             simplified
                 .push("watchers share a thread of the same process, and go straight to hubs".to_owned());
-        }
-        if self.fleet.chunks_lost > 0 {
-            simplified
-                .push(format!("{} receiver outputs found their tracker's port full", self.fleet.chunks_lost));
         }
         simplified
     }

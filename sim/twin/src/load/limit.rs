@@ -106,10 +106,7 @@ fn why_not(report: &Report) -> Option<String> {
     let broken = report.oracles.iter().find(|oracle| oracle.outcome == OracleOutcome::Fail);
     let of_rate = |metric: &str| metric.starts_with("throughput.") || metric.contains("_per_s");
     let gate = report.gates.iter().find(|gate| gate.outcome != GateOutcome::Pass && !of_rate(&gate.metric));
-    let late = report
-        .live
-        .as_ref()
-        .filter(|live| live.generator_lag_ms.p99.is_some_and(|late| late > live.generator_lag_limit_ms));
+    let generator = report.live.as_ref().and_then(|live| live.generator_faults().into_iter().next());
     let offered: f64 = report
         .scenario
         .vehicles
@@ -119,8 +116,8 @@ fn why_not(report: &Report) -> Option<String> {
     if let Some(oracle) = broken {
         return Some(format!("invariant {} broken", oracle.name));
     }
-    if late.is_some() {
-        return Some("the generator could not keep up".to_owned());
+    if generator.is_some() {
+        return generator;
     }
     if let Some(gate) = gate {
         return Some(gate.to_string());
