@@ -1,10 +1,12 @@
 //! Real QUIC over the simulated network: what a run promises, shown on the smallest cluster there is.
 
+use std::io::IoSliceMut;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Context;
 use std::time::Duration;
 
-use drover_env::{Env, SeedTree, Value};
+use drover_env::{Env, RecvMeta, SeedTree, Transmit, Value};
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId, WallTime};
 use drover_quic::{Ca, Identity, Principal, Profile, ServerSetup, Trust};
 use drover_simnet::{Access, Effect, Observer, Rule, Sim, SimConfig, Sites};
@@ -281,6 +283,44 @@ fn a_restarted_server_resets_its_old_connections_at_once() {
     assert_eq!(count(&lines, "client.connected"), 2);
     // The idle timeout is two minutes: only a stateless reset under the same key can be this early.
     assert_eq!(count(&lines, "client.lost"), 1);
+}
+
+#[test]
+fn whoever_speaks_of_an_unknown_connection_is_reset_also_when_many_do_at_once() {
+    let packets = |sim: Sim| async move {
+        let other = NodeName::new(NodeKind::Vehicle, 1);
+        sim.add_node(other, Ipv4Addr::new(100, 64, 0, 9).into(), Access::data_centre());
+        let env = sim.start(other).expect("it was down");
+        let socket = env.datagrams((Ipv4Addr::UNSPECIFIED, 0).into()).expect("a socket");
+        drop(env.clone().spawn("unknown", async move {
+            for number in 0..30 {
+                // A short header, the id of no connection, and enough behind it.
+                let contents = [&[0x40][..], &[number; 60]].concat();
+                let destination = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 443));
+                let packet = Transmit {
+                    destination,
+                    contents: &contents,
+                    ecn: None,
+                    segment_size: None,
+                    src_ip: None,
+                };
+                socket.try_send_batch(&[packet]).expect("room");
+            }
+            let mut room = [0; 1500];
+            loop {
+                let mut meta = [RecvMeta::default()];
+                let receive = |cx: &mut Context<'_>| {
+                    socket.poll_recv_batch(cx, &mut [IoSliceMut::new(&mut room)], &mut meta)
+                };
+                std::future::poll_fn(receive).await.expect("a datagram");
+                env.event("unknown.answered", &[("bytes", Value::U64(meta[0].len as u64))]);
+            }
+        }));
+        sleep(Duration::from_secs(1)).await;
+    };
+    let (_, lines) = run(7, Access::data_centre(), packets);
+    assert_eq!(count(&lines, "unknown.answered"), 30);
+    assert_eq!(count(&lines, "unknown.answered bytes=61"), 0, "shorter than what they answer");
 }
 
 #[test]
