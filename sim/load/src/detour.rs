@@ -40,14 +40,27 @@ pub(crate) struct VehicleNet {
     pub(crate) detours: Arc<Detours>,
 }
 
+impl VehicleNet {
+    fn from_source(&self, bind: SocketAddr) -> SocketAddr {
+        let ip = if bind.ip().is_unspecified() { self.source.into() } else { bind.ip() };
+        SocketAddr::new(ip, bind.port())
+    }
+
+    fn detoured(&self, socket: Arc<dyn Datagrams>) -> Arc<dyn Datagrams> {
+        if self.detours.there.is_empty() {
+            return socket;
+        }
+        Arc::new(Detoured { socket, detours: self.detours.clone() })
+    }
+}
+
 impl Net for VehicleNet {
     fn datagrams(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
-        let ip = if bind.ip().is_unspecified() { self.source.into() } else { bind.ip() };
-        let socket = real::SystemNet.datagrams(SocketAddr::new(ip, bind.port()))?;
-        if self.detours.there.is_empty() {
-            return Ok(socket);
-        }
-        Ok(Arc::new(Detoured { socket, detours: self.detours.clone() }))
+        Ok(self.detoured(real::SystemNet.datagrams(self.from_source(bind))?))
+    }
+
+    fn datagrams_apart(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
+        Ok(self.detoured(real::SystemNet.datagrams_apart(self.from_source(bind))?))
     }
 
     fn listen(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {

@@ -103,8 +103,9 @@ impl Resolver {
                 SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
                 SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
             };
-            // A socket, and with it a port, for each query: one thing more that a forger must guess.
-            let socket = self.env.datagrams(any).map_err(LookupError::Socket)?;
+            // A socket, and with it a port, for each query: one thing more that a forger must guess. Of the kind that merges
+            // nothing: to turn that on and off again stops every processor for a moment.
+            let socket = self.env.datagrams_apart(any).map_err(LookupError::Socket)?;
             let message = match timeout_at(due, exchange(&socket, server, &query)).await {
                 Ok(Ok(message)) => message,
                 Ok(Err(error)) => {
