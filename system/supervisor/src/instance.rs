@@ -70,8 +70,8 @@ pub(crate) struct Keeper {
     pub(crate) waiting: Option<oneshot::Sender<Result<(), String>>>,
 }
 
-/// When it was sent, and what it gave.
-type Probe = Pin<Box<dyn Future<Output = (Instant, Option<Answer>)> + Send>>;
+/// What it gives, if anything.
+type Probe = Pin<Box<dyn Future<Output = Option<Answer>> + Send>>;
 
 impl Keeper {
     pub(crate) async fn run(mut self) {
@@ -153,7 +153,7 @@ impl Keeper {
     /// Until the process has ended, or is about to: what comes then, and whether it hung.
     async fn watch(&mut self, process: &mut Process) -> (After, bool) {
         let mut liveness = Liveness::new(&self.limits);
-        let mut probe = Some(self.probe(Instant::now()));
+        let (mut probe, mut asks_at) = (None, Instant::now());
         let (mut after, mut drain_until, mut draining) = (After::Judge, Instant::now(), false);
         loop {
             let hung = liveness.poll_timeout();
@@ -166,10 +166,18 @@ impl Keeper {
                     process.signal(Signal::KILL);
                     return (after, false);
                 }
+                // Before the look at whether it hangs: an answer may have come while the supervisor itself stood still.
+                answer = answer(&mut probe) => {
+                    probe = None;
+                    if let Some(answer) = answer {
+                        liveness.answered(answer);
+                    }
+                    self.show_answer(&liveness, draining);
+                }
                 () = sleep_until(hung.unwrap_or(none)), if hung.is_some() => {
                     if !liveness.handle_timeout(Instant::now()) {
                         self.say("the supervisor itself stood still; it is given its time once more");
-                        probe = Some(self.probe(Instant::now()));
+                        (probe, asks_at) = (None, Instant::now());
                         continue;
                     }
                     self.say(&format!("no answer for {} ms: it hangs, and is ended", self.limits.hung_after.as_millis()));
@@ -184,11 +192,15 @@ impl Keeper {
                         Told::Start if draining => after = After::Start,
                         Told::Start => {}
                         Told::Kill => {
+                            self.disappoint("it was killed, and is to stay down");
                             process.signal(Signal::KILL);
                             return (After::Hold, false);
                         }
                         Told::Drain(then) => {
                             after = then;
+                            if !matches!(after, After::Start) {
+                                self.disappoint("it is to stay down");
+                            }
                             // A second SIGTERM would end it at once.
                             if !draining {
                                 process.signal(Signal::TERM);
@@ -199,12 +211,10 @@ impl Keeper {
                         }
                     }
                 }
-                (sent, answer) = async { match &mut probe { Some(probe) => probe.await, None => std::future::pending().await } } => {
-                    if let Some(answer) = answer {
-                        liveness.answered(Instant::now(), answer);
-                    }
-                    self.show_answer(&liveness, draining);
-                    probe = Some(self.probe(sent + self.limits.probe_interval));
+                () = sleep_until(asks_at), if probe.is_none() => {
+                    let now = Instant::now();
+                    liveness.asked(now);
+                    (probe, asks_at) = (Some(self.probe()), now + self.limits.probe_interval);
                 }
             }
         }
@@ -240,18 +250,12 @@ impl Keeper {
         }
     }
 
-    /// A probe that starts at `at`: when it did, and what it gave.
-    fn probe(&self, at: Instant) -> Probe {
+    fn probe(&self) -> Probe {
         let (addr, patience) = (self.instance.admin, self.limits.hung_after);
         Box::pin(async move {
-            sleep_until(at).await;
-            let sent = Instant::now();
             let answer = timeout(patience, ask(addr, &Method::GET, "/ready")).await;
-            let answer = answer.ok().and_then(Result::ok);
-            (
-                sent,
-                answer.map(|(status, _)| if status.is_success() { Answer::Ready } else { Answer::NotReady }),
-            )
+            let (status, _) = answer.ok()?.ok()?;
+            Some(if status.is_success() { Answer::Ready } else { Answer::NotReady })
         })
     }
 
@@ -305,6 +309,14 @@ impl Keeper {
         if let Some(waiting) = self.waiting.take() {
             let _ = waiting.send(Err(why.to_owned()));
         }
+    }
+}
+
+/// What the probe that is under way gives.
+async fn answer(probe: &mut Option<Probe>) -> Option<Answer> {
+    match probe {
+        Some(probe) => probe.await,
+        None => std::future::pending().await,
     }
 }
 

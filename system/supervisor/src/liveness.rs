@@ -19,19 +19,28 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 pub(crate) struct Liveness {
     hung_after: Duration,
-    /// When it counts as hung; `None` until a probe was answered. A process may take long to start: it is then left alone.
+    /// A probe was answered. A process may take long to start: until then it is left alone.
+    has_answered: bool,
+    /// When it counts as hung; `None` while it owes no answer.
     hangs_at: Option<Instant>,
     ready: bool,
 }
 
 impl Liveness {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { hung_after: limits.hung_after, hangs_at: None, ready: false }
+        Self { hung_after: limits.hung_after, has_answered: false, hangs_at: None, ready: false }
     }
 
-    /// An answer has arrived. A slow one is an answer all the same: what follows has as long as after a quick one.
-    pub(crate) fn answered(&mut self, now: Instant, answer: Answer) {
-        self.hangs_at = self.hangs_at.max(Some(now + self.hung_after));
+    /// A probe goes out. One that follows another without an answer gives no more time.
+    pub(crate) fn asked(&mut self, now: Instant) {
+        if self.has_answered {
+            self.hangs_at = self.hangs_at.or(Some(now + self.hung_after));
+        }
+    }
+
+    /// An answer has arrived. A slow one is an answer all the same: the next has as long as after a quick one.
+    pub(crate) fn answered(&mut self, answer: Answer) {
+        (self.has_answered, self.hangs_at) = (true, None);
         self.ready = answer == Answer::Ready;
     }
 
@@ -44,8 +53,8 @@ impl Liveness {
         self.hangs_at
     }
 
-    /// True if it hangs. Whoever asks much too late has stood still itself, and has heard nobody meanwhile: the process then gets
-    /// its time once more.
+    /// True if it hangs. Whoever looks much too late has stood still itself, and has heard nobody meanwhile: the process then
+    /// gets its time once more.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
         let Some(due) = self.hangs_at.filter(|due| *due <= now) else { return false };
         let stood_still = now - due > self.hung_after / 2;
@@ -65,13 +74,19 @@ mod tests {
         let (mut liveness, now) = (Liveness::new(&Limits::default()), Instant::now());
         assert_eq!(liveness.poll_timeout(), None);
         assert!(!liveness.handle_timeout(now + Duration::from_secs(60)));
-        liveness.answered(now, Answer::NotReady);
+        liveness.asked(now);
+        assert_eq!(liveness.poll_timeout(), None);
+        liveness.answered(Answer::NotReady);
         assert!(!liveness.is_ready());
-        let arrived = now + Duration::from_secs(1);
-        liveness.answered(arrived, Answer::Ready);
+        liveness.asked(now);
+        liveness.answered(Answer::Ready);
         assert!(liveness.is_ready());
-        // It has its whole time from then on, however slow the answer was.
-        let due = arrived + Limits::default().hung_after;
+        // Whom nobody asks owes nothing, and it has its whole time for the next, however slow the last answer was.
+        assert_eq!(liveness.poll_timeout(), None);
+        let asked = now + Duration::from_secs(1);
+        liveness.asked(asked);
+        liveness.asked(asked + Duration::from_millis(500));
+        let due = asked + Limits::default().hung_after;
         assert_eq!(liveness.poll_timeout(), Some(due));
         assert!(!liveness.handle_timeout(due - Duration::from_millis(1)));
         assert!(liveness.handle_timeout(due));
@@ -81,7 +96,9 @@ mod tests {
     async fn whoever_stood_still_itself_asks_once_more() {
         let (mut liveness, now) = (Liveness::new(&Limits::default()), Instant::now());
         let hung_after = Limits::default().hung_after;
-        liveness.answered(now, Answer::Ready);
+        liveness.asked(now);
+        liveness.answered(Answer::Ready);
+        liveness.asked(now);
         let back = now + hung_after + Duration::from_secs(5);
         assert!(!liveness.handle_timeout(back), "the supervisor was stopped for five seconds");
         assert_eq!(liveness.poll_timeout(), Some(back + hung_after));
