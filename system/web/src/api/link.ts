@@ -27,6 +27,8 @@ export class Link {
   private timer: ReturnType<typeof setTimeout> | undefined
   private readonly session: Session
   private readonly home = new Home()
+  /** Where the attempt goes that was not welcomed yet; undefined if there is none. */
+  private trying: string | null | undefined
 
   constructor(token: string | null, private readonly form: Form, private readonly listener: LinkListener) {
     this.session = new Session(token, (id, record) => listener.position(id, record))
@@ -98,7 +100,10 @@ export class Link {
       case 'close': return this.drop()
       case 'send': return this.carrier?.send(effect.text)
       case 'state': return listener.state(effect.state, effect.reason, effect.retryAt)
-      case 'welcome': return listener.welcome(effect.principal, effect.serverTimeMs)
+      case 'welcome':
+        this.trying = undefined
+        this.home.opened()
+        return listener.welcome(effect.principal, effect.serverTimeMs)
       case 'features': return listener.features(effect.features, effect.snapshot, effect.details)
       case 'restart': return listener.restart()
       case 'gone': return listener.gone(effect.vehicles)
@@ -109,15 +114,15 @@ export class Link {
 
   private connect(): void {
     this.drop()
+    // Whoever drops packets, or takes a connection and stays silent, never closes it.
+    if (this.trying !== undefined) this.home.missed(this.trying)
+    this.trying = this.home.next()
     // One that was given up may still speak: it is not listened to.
     const mine = (work: (now: number) => void) => {
       if (this.carrier === carrier) this.run(work)
     }
-    let isOpen = false
     const listener: CarrierListener = {
       opened: (kind) => mine((now) => {
-        isOpen = true
-        this.home.opened()
         document.documentElement.dataset['carrier'] = kind
         this.session.handleOpen(now)
       }),
@@ -125,11 +130,10 @@ export class Link {
       binary: (bytes) => mine((now) => this.session.handleBinary(now, bytes)),
       closed: (code) => mine((now) => {
         this.carrier = null
-        if (!isOpen) this.home.missed()
         this.session.handleClose(now, code)
       }),
     }
-    const carrier = openCarrier(this.form, listener, this.home.next())
+    const carrier = openCarrier(this.form, listener, this.trying)
     this.carrier = carrier
   }
 

@@ -13,13 +13,13 @@ export class Home {
     return this.failed ? null : this.origin
   }
 
-  /** The attempt came about, or a session broke off: the same place is as good as before. */
+  /** It led to a session: after that, the same place is as good as before. */
   opened(): void {
     this.failed = false
   }
 
-  /** The attempt never came about. */
-  missed(): void {
-    this.failed = !this.failed && this.origin !== null
+  /** The attempt that went `there` brought nobody who answered. */
+  missed(there: string | null): void {
+    this.failed = there !== null && there === this.origin
   }
 }

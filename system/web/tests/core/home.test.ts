@@ -6,8 +6,12 @@ describe('home', () => {
   it('is where the page comes from unless there is one', () => {
     const home = new Home()
     expect(home.next()).toBeNull()
-    home.missed()
+    home.missed(null)
     expect(home.next()).toBeNull()
+    // What failed before it was known says nothing of it.
+    home.set('https://hub-3.example.com')
+    home.missed(null)
+    expect(home.next()).toBe('https://hub-3.example.com')
   })
 
   it('is tried first, and after a failure by turns with where the page comes from', () => {
@@ -15,7 +19,7 @@ describe('home', () => {
     home.set('https://hub-3.example.com')
     const tried = [0, 1, 2, 3].map(() => {
       const next = home.next()
-      home.missed()
+      home.missed(next)
       return next
     })
     expect(tried).toEqual(['https://hub-3.example.com', null, 'https://hub-3.example.com', null])
@@ -24,7 +28,7 @@ describe('home', () => {
   it('is tried again once it has moved', () => {
     const home = new Home()
     home.set('https://hub-3.example.com')
-    home.missed()
+    home.missed('https://hub-3.example.com')
     expect(home.next()).toBeNull()
     home.set('https://hub-3.example.com')
     expect(home.next()).toBeNull()
