@@ -58,7 +58,7 @@ impl fmt::Display for GateResult {
         let limit = self.limit_text();
         match value {
             Some(value) => write!(f, "{metric} is {}, should be {comparison} {limit}", figure(*value)),
-            None if self.samples > 0 && windows_of(metric).is_some() => {
+            None if self.has_few_windows() => {
                 let (there, needed) = (self.samples, Spread::WINDOWS_MIN);
                 write!(
                     f,
@@ -71,6 +71,11 @@ impl fmt::Display for GateResult {
 }
 
 impl GateResult {
+    /// True if it was measured, in too few windows ([`Spread::WINDOWS_MIN`]).
+    pub fn has_few_windows(&self) -> bool {
+        self.value.is_none() && self.samples > 0 && windows_of(&self.metric).is_some()
+    }
+
     /// The limit, and what it was reckoned from.
     pub fn limit_text(&self) -> String {
         match (self.limit, &self.reckoned) {
@@ -110,14 +115,19 @@ pub fn judge(gate: &GateSpec, report: &Value) -> Option<GateResult> {
     let (comparison, limit, reckoned) = (*comparison, reckon(limit, &gate.metric, report), limit);
     let reckoned = if let Limit::Times(text) = reckoned { Some(text.clone()) } else { None };
     let samples = samples(report, &gate.metric);
-    let needed = if windows_of(&gate.metric).is_some() { Spread::WINDOWS_MIN } else { 1 };
-    let value = lookup(report, &gate.metric).filter(|_| samples >= needed);
+    let value = measured(report, &gate.metric);
     let outcome = match (value, limit) {
         (None, _) | (_, None) => GateOutcome::NoSamples,
         (Some(value), Some(limit)) if comparison.holds(value, limit) => GateOutcome::Pass,
         (Some(_), Some(_)) => GateOutcome::Fail,
     };
     Some(GateResult { metric: gate.metric.clone(), comparison, limit, reckoned, value, samples, outcome })
+}
+
+/// What a metric is in this run, if enough of it was measured.
+fn measured(report: &Value, metric: &str) -> Option<f64> {
+    let needed = if windows_of(metric).is_some() { Spread::WINDOWS_MIN } else { 1 };
+    lookup(report, metric).filter(|_| samples(report, metric) >= needed)
 }
 
 /// The number that a limit is in this run.
@@ -128,14 +138,21 @@ fn reckon(limit: &Limit, metric: &str, report: &Value) -> Option<f64> {
             // A metric's key has dots in it: it is one key here.
             report["live"]["baseline"][metric].as_f64().map(|value| value * factor)
         }
+        (Limit::Times(_), Some((factor, name))) if metrics::exists(name) => {
+            Some(measured(report, name)? * factor)
+        }
         (Limit::Times(_), Some((factor, name))) => {
             let live = &report["live"];
-            // The limit that the value would reach if it were so many times the loop's, window by window.
+            // The limit that the value would reach if it were so many times the loop's, window by window: of few windows it
+            // would say nothing.
+            let multiple = &live["multiples"][metric][name];
             let by_windows = || {
-                let multiple = live["multiples"][metric][name]["median"].as_f64()?;
-                Some(lookup(report, metric)? / multiple)
+                let is_enough = multiple["windows"].as_u64()? >= Spread::WINDOWS_MIN;
+                Some(lookup(report, metric)? / multiple["median"].as_f64().filter(|_| is_enough)?)
             };
-            by_windows().or_else(|| live["calibration"][name]["median"].as_f64()).map(|value| value * factor)
+            let by_median = || live["calibration"][name]["median"].as_f64();
+            let of = if multiple.is_null() { by_median() } else { by_windows() };
+            of.map(|value| value * factor)
         }
         (Limit::Times(_), None) => None,
     }
@@ -225,7 +242,10 @@ mod tests {
                 "cpu_us_per_fix": { "gateway": { "windows": 8 } },
                 "calibration": { "bare_quic_sink": { "median": 6.0 }, "bare_forward": { "median": 1.0 } },
                 // Its windows were not alike.
-                "multiples": { "cpu_us_per_fix.gateway": { "bare_forward": { "median": 4.0 } } },
+                "multiples": { "cpu_us_per_fix.gateway": {
+                    "bare_forward": { "median": 4.0, "windows": 8 },
+                    "bare_copy_cpu": { "median": 2.0, "windows": 2 },
+                } },
                 "baseline": { "cpu_us_per_fix.gateway": 8.0 },
             },
         });
@@ -244,6 +264,11 @@ mod tests {
         assert_eq!(judged("3.9 x bare_forward").outcome, GateOutcome::Fail);
         assert_eq!(judged("1.13 x baseline").outcome, GateOutcome::Pass);
         assert_eq!(judged("1.1 x baseline").outcome, GateOutcome::Fail);
+        assert_eq!(judged("9 x bare_copy_cpu").outcome, GateOutcome::NoSamples, "of two windows");
+        assert_eq!(judged("1 x cpu_us_per_fix.gateway").outcome, GateOutcome::Pass, "another metric");
+        assert_eq!(judged("0.09 x ledger.recorded").outcome, GateOutcome::Pass);
+        assert_eq!(judged("0.08 x ledger.recorded").outcome, GateOutcome::Fail);
+        assert_eq!(judged("2 x latency_ms.fix_to_durable.p99").outcome, GateOutcome::NoSamples);
         let unmeasured = judged("1.1 x fsync");
         assert_eq!(unmeasured.outcome, GateOutcome::NoSamples);
         assert!(unmeasured.to_string().ends_with("should be at most 1.1 x fsync, which was not measured"));

@@ -29,7 +29,7 @@ pub(crate) struct Witness {
     /// Moment 0 of the run; before it everything happens at 0.
     origin: OnceLock<Instant>,
     vehicles: Vec<Mutex<Outstanding>>,
-    to_durable: Mutex<Histogram<u64>>,
+    to_durable: Mutex<Waits>,
     to_resumed: Mutex<Histogram<u64>>,
     /// What watchers see, if there are any.
     watched: Option<Watched>,
@@ -48,6 +48,18 @@ struct Outstanding {
     recorded: std::collections::VecDeque<(u64, Duration)>,
 }
 
+/// How long fixes waited for their durable ack, from when they were due to be sent.
+struct Waits {
+    all: Histogram<u64>,
+    /// Of those that were due before the first crash.
+    calm: Histogram<u64>,
+    /// Of those that were due soon after the end of a way in, of vehicles that it did not concern.
+    struck: Histogram<u64>,
+}
+
+/// How long after the end of a gateway or router the others are looked at.
+const STRUCK_FOR: Duration = Duration::from_secs(10);
+
 /// Which crash has ended a vehicle's session. Holds no clock.
 #[derive(Debug, Default)]
 struct Session {
@@ -55,6 +67,8 @@ struct Session {
     had: Duration,
     /// Since when there was nothing to have a session with, if that ended it.
     lost: Option<Duration>,
+    /// A crash has ended one of its sessions.
+    struck: bool,
 }
 
 impl Session {
@@ -67,6 +81,7 @@ impl Session {
     /// It has none any more; the last crash was at `crashed`. Another crash, before it is back, does not make its wait shorter.
     fn ends(&mut self, crashed: Option<Duration>) {
         self.lost = self.lost.or(crashed.filter(|crashed| *crashed >= self.had));
+        self.struck |= self.lost.is_some();
     }
 }
 
@@ -82,7 +97,8 @@ impl Witness {
         });
         let vehicles = vehicles.collect();
         let histogram = || Mutex::new(Latency::histogram());
-        let (to_durable, to_resumed) = (histogram(), histogram());
+        let [all, calm, struck] = std::array::from_fn(|_| Latency::histogram());
+        let (to_durable, to_resumed) = (Mutex::new(Waits { all, calm, struck }), histogram());
         let (origin, watched, crashed) = (OnceLock::new(), None, Mutex::new(None));
         let way_in_lost = Mutex::new(None);
         Self { history, origin, vehicles, to_durable, to_resumed, watched, crashed, way_in_lost }
@@ -122,7 +138,11 @@ impl Witness {
     /// What is to be known of each latency's histogram, which is of microseconds.
     pub(crate) fn of_latencies<T>(&self, of: impl Fn(&Histogram<u64>) -> T) -> BTreeMap<String, T> {
         let mut all = self.history.of_latencies(&of);
-        all.insert("send_due_to_durable".to_owned(), of(&lock(&self.to_durable)));
+        let waits = lock(&self.to_durable);
+        all.insert("send_due_to_durable".to_owned(), of(&waits.all));
+        all.insert("spared_calm".to_owned(), of(&waits.calm));
+        all.insert("spared_struck".to_owned(), of(&waits.struck));
+        drop(waits);
         all.insert("crash_to_resumed".to_owned(), of(&lock(&self.to_resumed)));
         // The history counts from the time of a fix; here it counts from when it was due.
         all.extend(self.watched.iter().flat_map(|watched| watched.of_latencies(&of)));
@@ -198,13 +218,22 @@ impl Witness {
     }
 
     fn durable(&self, vehicle: &Mutex<Outstanding>, at: Duration, sequences: std::ops::RangeInclusive<u64>) {
+        let first_crash = lock(&self.crashed).map(|(first, _)| first);
+        let struck = lock(&self.way_in_lost).map(|lost| lost..lost + STRUCK_FOR);
         let mut vehicle = lock(vehicle);
         vehicle.session.had = at;
-        let mut latencies = lock(&self.to_durable);
+        let struck = struck.filter(|_| !vehicle.session.struck);
+        let mut waits = lock(&self.to_durable);
         vehicle.recorded.retain(|(sequence, due)| {
             let is_durable = sequences.contains(sequence);
             if is_durable {
-                latencies.saturating_record(at.saturating_sub(*due).as_micros() as u64);
+                let waited = at.saturating_sub(*due).as_micros() as u64;
+                waits.all.saturating_record(waited);
+                if first_crash.is_none_or(|first| *due < first) {
+                    waits.calm.saturating_record(waited);
+                } else if struck.as_ref().is_some_and(|struck| struck.contains(due)) {
+                    waits.struck.saturating_record(waited);
+                }
             }
             !is_durable
         });
@@ -290,9 +319,11 @@ mod tests {
         hit.ends(crashed);
         assert_eq!(hit.has(seconds(42)), None, "it had a session after the crash");
         // The crash of a way in that was not its own: it heard of a durable fix after it.
-        let mut spared = Session { had: seconds(11), lost: None };
+        assert!(hit.struck);
+        let mut spared = Session { had: seconds(11), ..Session::default() };
         spared.ends(crashed);
         assert_eq!(spared.has(seconds(40)), None);
+        assert!(!spared.struck);
         let mut before_all = Session::default();
         before_all.ends(None);
         assert_eq!(before_all.has(seconds(3)), None);

@@ -20,10 +20,15 @@ pub const LATENCIES: [(&str, &str); 5] = [
 ];
 
 /// Latencies that only a run with real processes has.
-pub const LIVE_LATENCIES: [(&str, &str); 3] = [
+pub const LIVE_LATENCIES: [(&str, &str); 5] = [
     (
         "send_due_to_durable",
         "from when the vehicle was due to send the fix, whatever cluster and generator did, until the tracker saw the durable ack",
+    ),
+    ("spared_calm", "the same, of fixes that were due before the first crash"),
+    (
+        "spared_struck",
+        "the same, of fixes that were due within ten seconds of the end of a gateway or router, and of vehicles whose session no such end has cost",
     ),
     (
         "crash_to_resumed",

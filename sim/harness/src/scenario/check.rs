@@ -454,11 +454,10 @@ fn check_gate(scenario: &Scenario, gate: &GateSpec, path: &str, shape: &mut Shap
     for (comparison, limit) in &comparisons {
         let place = format!("{path}.{}", comparison.key());
         match limit.times() {
-            Ok(Some(_)) if is_virtual => shape.problem_at(
-                &place,
-                "reference loops and baselines are of real processes only: add `modes = [\"live\"]`"
-                    .to_owned(),
-            ),
+            Ok(Some((_, of))) if is_virtual && (!metrics::exists(of) || metrics::is_live_only(of)) => {
+                let message = format!("`{of}` is of real processes only: add `modes = [\"live\"]`");
+                shape.problem_at(&place, message);
+            }
             Ok(_) => {}
             Err(message) => shape.problem_at(&place, message),
         }
