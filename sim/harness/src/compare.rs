@@ -152,7 +152,7 @@ pub enum NotComparable {
     NoRun(String),
     /// Different questions.
     #[error(
-        "{a} is of {of_a}, {b} of {of_b}: only runs of one scenario, in one mode, can be compared; --unlike compares two scenarios"
+        "{a} is of {of_a}, {b} of {of_b}: only runs of one scenario, in one mode, can be compared; --unlike compares two scenarios of one mode"
     )]
     Unlike {
         /// One run.
@@ -182,9 +182,12 @@ impl Comparison {
     /// Compares B with A, which may be of another scenario: two ways of doing something, each in a file of its own.
     ///
     /// # Errors
-    /// A side has no run, or its runs are not of one scenario.
+    /// A side has no run, or its runs are not of one scenario, or one side's are in virtual time and the other's are not.
     pub fn unlike(a: &Side, b: &Side, by_turns: bool) -> Result<Self, NotComparable> {
-        let ((first, _), (second, _)) = (what_of(a)?, what_of(b)?);
+        let ((first, of_a), (second, of_b)) = (what_of(a)?, what_of(b)?);
+        if first.mode != second.mode {
+            return Err(NotComparable::Unlike { a: a.name.clone(), of_a, b: b.name.clone(), of_b });
+        }
         let scenario = match first.name == second.name {
             true => first.name.clone(),
             false => format!("{} and {}", first.name, second.name),

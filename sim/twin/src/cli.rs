@@ -174,6 +174,13 @@ pub(crate) struct LoadArgs {
     pub(crate) others: ForOthers,
 }
 
+impl LoadArgs {
+    /// True if the scenario runs as it says, with the program that is shipped beside this one.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.drover.is_none() && self.onto.is_none() && !self.no_reference && self.send_interval_s.is_none()
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
     #[command(flatten)]

@@ -57,8 +57,11 @@ pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
         return limit::find(&scenario, &path, setting);
     }
     let report = &run_once(&scenario, &path, args.which.until, setting)?;
-    // Tries for a limit and runs of two builds by turns are no runs of this scenario by this build.
-    remember(report);
+    // Tries for a limit and runs of two builds by turns are no runs of this scenario by this build, nor are those in which
+    // something is otherwise than it says.
+    if args.is_plain() {
+        remember(report);
+    }
     files::write_for_others(&args.others, &Suite::of(report), &markdown(report))?;
     if args.quiet && report.verdict == Verdict::Pass {
         show(&format!("{} {} live\n", report.verdict, report.name));

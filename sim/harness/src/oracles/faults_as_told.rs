@@ -26,7 +26,15 @@ pub fn faults_as_told(
 ) -> OracleResult {
     let statement = "No service fails but by a fault of the scenario, and each fault takes place.";
     let told = |out: &Degraded| {
-        out.node.parse().is_ok_and(|node| faults.iter().any(|fault| explains(fault, node, out.from_s)))
+        // Each rolling restart takes a service out once.
+        let is_first = |from_s: f64| {
+            !degraded
+                .iter()
+                .any(|other| other.node == out.node && (from_s..out.from_s).contains(&other.from_s))
+        };
+        out.node
+            .parse()
+            .is_ok_and(|node| faults.iter().any(|fault| explains(fault, node, out.from_s, is_first)))
     };
     let untold = degraded.iter().find(|out| !told(out)).map(|out| {
         format!("{} did not serve from {:.1} s on, and no fault of that time names it", out.node, out.from_s)
@@ -46,13 +54,14 @@ pub fn faults_as_told(
     result("faults_as_told", statement, checks, violation)
 }
 
-/// True if this fault makes a service fail that did so at `from_s`.
-fn explains(fault: &FaultSpec, node: NodeName, from_s: f64) -> bool {
+/// True if this fault makes a service fail that did so at `from_s`. `is_first` tells whether that was the first time since a moment.
+fn explains(fault: &FaultSpec, node: NodeName, from_s: f64, is_first: impl Fn(f64) -> bool) -> bool {
     let names = |nodes: Option<NodePattern>| nodes.is_some_and(|nodes| nodes.matches(node));
     let since_s = from_s - fault.at.as_secs_f64();
     let is_due = since_s >= -SEEN_BEFORE.as_secs_f64();
     // Each next one of a rolling restart has its turn when the one before is back.
-    let rolls = names(fault.rolling) && is_due;
+    let rolls =
+        names(fault.rolling) && is_due && is_first(fault.at.as_secs_f64() - SEEN_BEFORE.as_secs_f64());
     let at_once = [fault.kill, fault.pause, fault.restart, fault.drain].into_iter().any(names);
     rolls || (at_once && is_due && since_s <= SEEN_WITHIN.as_secs_f64())
 }
@@ -100,6 +109,10 @@ mod tests {
         assert_eq!(
             check(&[killed.clone(), out("persistence/1", 5.0)], &[]),
             "persistence/1 did not serve from 5.0 s on, and no fault of that time names it"
+        );
+        assert_eq!(
+            check(&[killed.clone(), out("persistence/0", 6.0), out("persistence/0", 45.0)], &[]),
+            "persistence/0 did not serve from 45.0 s on, and no fault of that time names it"
         );
         // It was killed, and it failed once more much later.
         assert_eq!(
