@@ -1,6 +1,7 @@
 //! A small town of the production's services in virtual time, and in it pages and services for which a test stands.
 
 mod relayed;
+mod tools;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
