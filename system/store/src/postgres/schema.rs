@@ -13,7 +13,7 @@ use super::pool;
 const VERSION_MIN: i32 = 150_000;
 
 /// Every migration, oldest first: number, name, text.
-const MIGRATIONS: [(i64, &str, &str); 13] = [
+const MIGRATIONS: [(i64, &str, &str); 14] = [
     (1, "rooms and roles", include_str!("../../../../migrations/0001_rooms_and_roles.sql")),
     (2, "telemetry", include_str!("../../../../migrations/0002_telemetry.sql")),
     (3, "outbox and dead letters", include_str!("../../../../migrations/0003_outbox_and_dead_letters.sql")),
@@ -27,6 +27,7 @@ const MIGRATIONS: [(i64, &str, &str); 13] = [
     (11, "downlink", include_str!("../../../../migrations/0011_downlink.sql")),
     (12, "audit", include_str!("../../../../migrations/0012_audit.sql")),
     (13, "desk lists", include_str!("../../../../migrations/0013_desk_lists.sql")),
+    (14, "order steps", include_str!("../../../../migrations/0014_order_steps.sql")),
 ];
 /// Number of the newest.
 pub(super) const VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
