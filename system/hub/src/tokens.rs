@@ -35,11 +35,13 @@ impl Tokens {
 
 /// Hears at the agents of tokens that were revoked, for ever.
 pub(crate) async fn follow(env: Env, pool: Pool, interval: Duration, revoked: RevokedTokens) {
-    let name = |info: &RevocationInfo| match info.entry() {
-        Entry::Token(name) => Some(name.to_owned()),
+    let token = |info: &RevocationInfo| match info.entry() {
+        Entry::Token(name) => Some((name.to_owned(), info.expires())),
         Entry::Certificate(_) => None,
     };
-    let heard = move |list: &RevocationList| revoked.hear(list.revocations.iter().filter_map(name));
+    let clock = env.clone();
+    let heard =
+        move |list: &RevocationList| revoked.hear(clock.wall(), list.revocations.iter().filter_map(token));
     revocations::follow(env, pool, interval, "hub.revocations_stale", heard).await;
 }
 
@@ -144,7 +146,8 @@ mod tests {
         assert!(anna.role == Role::Dispatcher && anna.visible == Visible::All && anna.may("fleet:view"));
         let nameless = door.admit(&token(&signer, None), NOW).expect("let in").token_id;
         assert!(!door.is_revoked(&anna));
-        door.verifier.revoked().hear([anna.token_id.clone(), nameless]);
+        let revoked = [(anna.token_id.clone(), Some(anna.expires)), (nameless, None)];
+        door.verifier.revoked().hear(NOW, revoked);
         assert!(door.is_revoked(&anna));
         assert!(!door.is_revoked(&Principal { role: Role::Customer, ..anna }), "a link of the same name");
         assert_eq!(door.admit(&token(&signer, Some("7")), NOW), Err(Denied::Revoked));
