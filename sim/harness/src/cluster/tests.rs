@@ -4,13 +4,14 @@ mod relayed;
 mod tools;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use drover_auth::{Principal, Role, Scope};
 use drover_bus::{NodeAddr, Pool, PoolConfig};
 use drover_env::{ByteStream, SeedTree, Value};
-use drover_hub::{DRIVE, Denied, Door, MAP_VIEW, Principal, ROUTE_READ, Role, Visible};
+use drover_hub::{Denied, Door};
 use drover_model::{NodeKind, NodeName, VehicleId, WallTime};
 use drover_quic::Profile;
 use drover_simnet::{Access, Observer, Sim, SimConfig, Sites};
@@ -61,19 +62,19 @@ impl Door for AnyPage {
     fn admit(&self, token: &str, now: WallTime) -> Result<Principal, Denied> {
         let (role, vehicle) =
             token.split_once('/').map_or((token, None), |(role, vehicle)| (role, Some(vehicle)));
-        let (role, scopes): (_, &[&str]) = match role {
-            "office" => (Role::Dispatcher, &[MAP_VIEW, ROUTE_READ]),
-            "driver" => (Role::Driver, &[DRIVE]),
-            "customer" => (Role::Customer, &[MAP_VIEW]),
+        let (role, scopes): (_, &[Scope]) = match role {
+            "office" => (Role::Dispatcher, &[Scope::MapView, Scope::RouteRead]),
+            "driver" => (Role::Driver, &[Scope::Drive]),
+            "customer" => (Role::Customer, &[Scope::MapView]),
             _ => return Err(Denied::Invalid),
         };
         let vehicle = vehicle.map(VehicleId::new).transpose().map_err(|_| Denied::Invalid)?;
         Ok(Principal {
-            sub: token.to_owned(),
+            subject: token.to_owned(),
             tenant: tenant(),
             role,
-            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-            visible: vehicle.map_or(Visible::All, |vehicle| Visible::Only(BTreeSet::from([vehicle]))),
+            scopes: scopes.iter().copied().collect(),
+            vehicle,
             since: None,
             expires: now.plus(Duration::from_secs(3_600)),
             token_id: token.to_owned(),
