@@ -1,6 +1,8 @@
 //! The cluster of a run: every node with its address, certificate and service, started, crashed and drained.
 
 mod addresses;
+#[cfg(test)]
+mod tests;
 mod vehicles;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +16,7 @@ use drover_dns::Dns;
 use drover_env::{Chain, Env, SeedTree, Value};
 use drover_gateway::{Cordon, Gateway};
 use drover_health::Health;
-use drover_hub::Hub;
+use drover_hub::{Door, Hub};
 use drover_model::{NodeKind, NodeName, TenantId, VehicleId};
 use drover_persistence::Persistence;
 use drover_quic::{Ca, ClusterKeys, ClusterSecret, Identity, PkiError, Principal, Trust};
@@ -121,6 +123,8 @@ pub(crate) struct Cluster {
     /// True if hubs are hubs, and not the observer.
     hubs: bool,
     crowd: Crowd,
+    /// Who may come in at hubs.
+    door: Arc<dyn Door>,
     /// First vehicle of each group, and whether its devices lose their power when they sleep.
     power_cut: Vec<(u32, bool)>,
 }
@@ -177,6 +181,7 @@ impl Cluster {
                 .collect(),
             hubs: scenario.cluster.hub > 0,
             crowd: Crowd::new(scenario, entrances, tenant()),
+            door: Arc::new(TwinDoor),
             power_cut: scenario.groups().map(|(first, group)| (first, group.device.power_cut)).collect(),
         };
         for node in cluster.services(scenario) {
@@ -395,9 +400,9 @@ impl Cluster {
                 if let Some(quic) = &mut config.quic {
                     quic.listen = clients_addr(node);
                 }
-                let keys = self.keys.clone();
+                let (keys, door) = (self.keys.clone(), self.door.clone());
                 Box::pin(async move {
-                    let hub = Hub::bind_with(env, config, &identity, &trust, keys, Arc::new(TwinDoor)).await;
+                    let hub = Hub::bind_with(env, config, &identity, &trust, keys, door).await;
                     hub.map_err(|e| text(&e))?.run(cancel).await;
                     Ok(())
                 })

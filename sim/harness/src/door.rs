@@ -1,10 +1,10 @@
 //! Who may come in, in the twin: tokens name what they are good for. Certificates and signatures are the production door's; hubs
 //! ask either by the same trait.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use drover_hub::{Denied, Door, FLEET_VIEW, MAP_VIEW, Principal, Role, Visible};
+use drover_auth::{Principal, Role, Scope, Scopes};
+use drover_hub::{Denied, Door};
 use drover_model::{VehicleId, WallTime};
 
 use crate::cluster::tenant;
@@ -48,11 +48,11 @@ fn customer(vehicle: &str, from: &str, until: &str) -> Option<(VehicleId, LinkBo
 impl Door for TwinDoor {
     fn admit(&self, token: &str, now: WallTime) -> Result<Principal, Denied> {
         let parts: Vec<&str> = token.split('/').collect();
-        let (role, scope, visible, bounds) = match parts.as_slice() {
-            ["dispatcher", _] => (Role::Dispatcher, FLEET_VIEW, Visible::All, LinkBounds::default()),
+        let (role, scope, vehicle, bounds) = match parts.as_slice() {
+            ["dispatcher", _] => (Role::Dispatcher, Scope::FleetView, None, LinkBounds::default()),
             ["customer", _, vehicle, from, until] => {
                 let (vehicle, bounds) = customer(vehicle, from, until).ok_or(Denied::Invalid)?;
-                (Role::Customer, MAP_VIEW, Visible::Only([vehicle].into()), bounds)
+                (Role::Customer, Scope::MapView, Some(vehicle), bounds)
             }
             _ => return Err(Denied::Invalid),
         };
@@ -61,11 +61,11 @@ impl Door for TwinDoor {
             return Err(Denied::Expired);
         }
         Ok(Principal {
-            sub: token.to_owned(),
+            subject: token.to_owned(),
             tenant: tenant(),
             role,
-            scopes: BTreeSet::from([scope.to_owned()]),
-            visible,
+            scopes: Scopes::from_iter([scope]),
+            vehicle,
             since: bounds.from,
             expires,
             token_id: token.to_owned(),
@@ -88,14 +88,11 @@ mod tests {
         let bounds = LinkBounds { from: Some(at(100)), until: Some(at(200)) };
         let token = customer_token(3, van, bounds);
         let customer = TwinDoor.admit(&token, at(150)).expect("let in");
-        assert_eq!(
-            (customer.vehicle(), customer.since, customer.expires),
-            (Some(van), Some(at(100)), at(200))
-        );
+        assert_eq!((customer.vehicle, customer.since, customer.expires), (Some(van), Some(at(100)), at(200)));
         assert_eq!(TwinDoor.admit(&token, at(200)), Err(Denied::Expired));
         let open = TwinDoor.admit(&customer_token(3, van, LinkBounds::default()), at(9_999)).expect("let in");
         assert_eq!(open.since, None);
-        assert!(TwinDoor.admit(&dispatcher_token(3), at(1)).is_ok_and(|who| who.visible == Visible::All));
+        assert!(TwinDoor.admit(&dispatcher_token(3), at(1)).is_ok_and(|who| who.vehicle.is_none()));
         assert_eq!(TwinDoor.admit("customer/3/VAN-1/x/", at(1)), Err(Denied::Invalid));
         assert_eq!(TwinDoor.admit("customer/3/VAN-1", at(1)), Err(Denied::Invalid));
     }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use drover_model::{CommandId, WallTime};
 use hyper::header::HeaderMap;
+use ring::digest::{SHA256, digest};
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -101,6 +102,15 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<CommandId, Problem>
         Problem::bad("a change needs the header Idempotency-Key with a UUID; the same again with a repeat")
     })?;
     parsed("Idempotency-Key", key.trim().trim_matches('"'))
+}
+
+/// An identity that follows from a name, as bits of a UUID: whoever gives the same name means the same thing.
+pub fn named_by(name: &[u8]) -> u128 {
+    let mut bits = [0; 16];
+    bits.copy_from_slice(&digest(&SHA256, name).as_ref()[..16]);
+    // A UUID of version 8, "for experimental or vendor-specific use cases" (RFC 9562, section 5.8).
+    let bits = u128::from_be_bytes(bits);
+    bits & !(0xF << 76 | 0xC << 60) | 0x8 << 76 | 0x8 << 60
 }
 
 /// When a change happened, if its sender could not say so at once: `Happened-At`, RFC 3339.

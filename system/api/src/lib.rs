@@ -18,6 +18,7 @@ mod view;
 
 pub use answer::{Answer, json};
 pub use api::{Api, BODY_BYTES_MAX, Config, Fleet};
+pub use arguments::named_by;
 pub use problem::Problem;
 pub use rates::Rates;
 pub use view::{Ended, action, ended, event, reopened};

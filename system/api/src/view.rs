@@ -113,7 +113,7 @@ pub(crate) const fn kind_of(action: &Action) -> &'static str {
 }
 
 /// An entry of the feed: its place, its time, what it is about, and the fields that the change has set.
-pub(crate) fn change(info: &ChangeInfo, action: &Action) -> Value {
+fn change(info: &ChangeInfo, action: &Action) -> Value {
     let mut entry = Map::new();
     entry.insert("cursor".to_owned(), json!(info.cursor));
     entry.insert("at".to_owned(), time_if_any(info.at_us));
@@ -178,11 +178,11 @@ pub fn action(info: &ChangeInfo) -> Option<Action> {
     serde_json::from_str(info.action.as_deref()?).ok()
 }
 
-/// An entry of the feed as the live map tells it, and the vehicle that it is about, if it says so: then whoever may see that vehicle
-/// may hear of it.
+/// An entry of the feed as readers are told it, and the vehicle that it is about, if it says so: then whoever may see that vehicle
+/// may hear of it. A step of an order is about the vehicle that gets it, or else about the one that had it.
 pub fn event(info: &ChangeInfo, action: &Action) -> (Value, Option<VehicleId>) {
     let vehicle = match action {
-        Action::ChangeOrder { vehicle, .. } => *vehicle,
+        Action::ChangeOrder { vehicle, .. } => vehicle.or_else(|| info.had_by.as_deref()?.parse().ok()),
         Action::SendMessage { vehicle, .. }
         | Action::PlanRoute { vehicle, .. }
         | Action::PassMessage { vehicle, .. }

@@ -19,4 +19,4 @@ pub use revoked::RevokedTokens;
 pub use share::{ShareSecret, ShareSecretError};
 pub use signer::{Signer, SignerError};
 pub use tickets::Tickets;
-pub use token::{Issuer, LEEWAY, TOKEN_BYTES_MAX, TokenError, Verifier, is_token_id, token_id};
+pub use token::{Issuer, LEEWAY, TOKEN_BYTES_MAX, TokenError, TokenName, Verifier, is_token_id, token_id};

@@ -153,7 +153,7 @@ impl fmt::Display for Scopes {
 /// Somebody whose token was believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// Who, as their issuer calls them.
+    /// Who, as their issuer calls them. Never logged beside a place.
     pub subject: String,
     /// Whose vehicles they may see.
     pub tenant: TenantId,
@@ -182,6 +182,17 @@ impl Principal {
                 }
                 None => self.scopes.has(Scope::MapView),
             }
+    }
+
+    /// True unless they have a vehicle of their own, and it is another one.
+    pub fn concerns(&self, vehicle: VehicleId) -> bool {
+        self.vehicle.is_none_or(|own| own == vehicle)
+    }
+
+    /// True if both are the same person with the same rights, by whichever token.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.subject, self.tenant, self.role) == (&other.subject, other.tenant, other.role)
+            && (self.scopes, self.vehicle, self.since) == (other.scopes, other.vehicle, other.since)
     }
 
     /// True if they may see where all vehicles of their tenant are.

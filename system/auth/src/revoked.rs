@@ -1,7 +1,9 @@
 //! Tokens that are believed no longer, though they have not expired.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
+
+use drover_model::{WallTime, is_forgotten};
 
 /// Their names (see [`crate::token_id`]), as all who judge tokens share them. Clones are the same list.
 #[derive(Debug, Clone, Default)]
@@ -9,7 +11,8 @@ pub struct RevokedTokens(Arc<RwLock<Lists>>);
 
 #[derive(Debug, Default)]
 struct Lists {
-    heard: BTreeSet<String>,
+    /// With when they expire, as far as that is known.
+    heard: BTreeMap<String, Option<WallTime>>,
     listed: BTreeSet<String>,
 }
 
@@ -17,12 +20,14 @@ impl RevokedTokens {
     /// True if the token of that name is believed no longer.
     pub fn contains(&self, token_id: &str) -> bool {
         let lists = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        lists.heard.contains(token_id) || lists.listed.contains(token_id)
+        lists.heard.contains_key(token_id) || lists.listed.contains(token_id)
     }
 
-    /// Adds what was told of: it stays.
-    pub fn hear(&self, token_ids: impl IntoIterator<Item = String>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).heard.extend(token_ids);
+    /// Adds what was told of, with when it expires if that is known: it stays until it is believed by nobody in any case.
+    pub fn hear(&self, now: WallTime, tokens: impl IntoIterator<Item = (String, Option<WallTime>)>) {
+        let mut lists = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        lists.heard.extend(tokens);
+        lists.heard.retain(|_, expires| !is_forgotten(*expires, now));
     }
 
     /// Replaces what a file lists.
@@ -38,10 +43,20 @@ mod tests {
     #[test]
     fn what_was_heard_stays_and_what_is_listed_is_replaced() {
         let revoked = RevokedTokens::default();
-        revoked.hear(["a".to_owned()]);
+        revoked.hear(WallTime::from_secs(0), [("a".to_owned(), None)]);
         revoked.set_listed(["b".to_owned()].into());
         assert!(revoked.contains("a") && revoked.contains("b") && !revoked.contains("c"));
         revoked.clone().set_listed(BTreeSet::new());
         assert!(revoked.contains("a") && !revoked.contains("b"));
+    }
+
+    #[test]
+    fn what_has_expired_long_ago_is_forgotten_when_the_list_is_asked_for_again() {
+        let (revoked, at) = (RevokedTokens::default(), WallTime::from_secs);
+        revoked.hear(at(100), [("a".to_owned(), Some(at(1_000))), ("b".to_owned(), None)]);
+        revoked.hear(at(4_599), []);
+        assert!(revoked.contains("a") && revoked.contains("b"));
+        revoked.hear(at(4_600), []);
+        assert!(!revoked.contains("a") && revoked.contains("b"));
     }
 }

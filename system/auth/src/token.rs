@@ -142,17 +142,32 @@ impl Verifier {
     }
 }
 
-/// What a token is called when it is taken back: its `jti` (RFC 7519, section 4.1.7), or SHA-256 of what is signed of it in hexadecimal if
-/// it has none, or one that is no plain word; and its subject. Nobody looks here whether the token is believed.
+/// What a token says of itself, believed or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenName {
+    /// What it is called when it is taken back: its `jti` (RFC 7519, section 4.1.7), or SHA-256 of what is signed of it in hexadecimal if
+    /// it has none, or one that is no plain word.
+    pub id: String,
+    /// Whom it is about.
+    pub subject: String,
+    /// When it expires.
+    pub expires: WallTime,
+}
+
+/// What a token is called. Nobody looks here whether it is believed.
 ///
 /// # Errors
 /// It is no token.
-pub fn token_id(token: &str) -> Result<(String, String), TokenError> {
+pub fn token_id(token: &str) -> Result<TokenName, TokenError> {
     let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Shape)?;
     let (_, claims) = signed.split_once('.').ok_or(TokenError::Shape)?;
     let is_whole = BASE64.decode(signature).is_ok_and(|bytes| bytes.len() == SIGNATURE_BYTES);
     let claims: Claims = part(claims)?;
-    if is_whole { Ok((name_of(claims.jti, signed), claims.sub)) } else { Err(TokenError::Shape) }
+    if !is_whole {
+        return Err(TokenError::Shape);
+    }
+    let (id, expires) = (name_of(claims.jti, signed), WallTime::from_secs(claims.exp));
+    Ok(TokenName { id, subject: claims.sub, expires })
 }
 
 /// True of what may be the name of a token: one that no token has revokes none.

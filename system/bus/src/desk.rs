@@ -270,6 +270,8 @@ message! {
         at_us: u64 = uint64 "2",
         /// What was done, in JSON: `kind` and what belongs to it.
         action: String = string "3",
+        /// The vehicle that had the order until then, of a step of an order.
+        had_by: String = string "4",
     } &[]
 }
 

@@ -177,18 +177,28 @@ message! {
 message! {
     /// A message between a dispatcher and a driver.
     MessagePush {
-        /// Names the message: said again it is not told again.
+        /// Names the message: said again it is not sent again, and must say the same. 1 to 64 of A-Z, a-z, 0-9, `-`, `_` and `.`.
         id: String = string "1",
         /// Whose.
         tenant: String = string "2",
         /// Whose driver writes, or reads.
         vehicle: String = string "3",
-        /// True if it is for the driver.
+        /// True if it is for the driver, false if it is from them.
         to_vehicle: bool = bool "4",
         /// What it says.
         body: String = string "5",
         /// Unix milliseconds after which it means nothing any more.
         expires_ms: u64 = uint64 "6",
+    } &[]
+}
+
+message! {
+    /// What became of a message.
+    Sent {
+        /// The message, as agents know it and clients are told of it: a UUID.
+        message_id: String = string "1",
+        /// True if it had been sent before.
+        repeated: bool = bool "2",
     } &[]
 }
 
@@ -215,21 +225,21 @@ message! {
         hubs: u32 = uint32 "2",
         /// Hubs that could not be asked.
         hubs_missed: u32 = uint32 "3",
-        /// True if it had been told before: then nobody is told again.
+        /// True if this hub had told it before: then those alone are told whom nobody has.
         repeated: bool = bool "4",
     } &[(1, Kind::Uint32), (2, Kind::Uint32), (3, Kind::Uint32)]
 }
 
 /// Declares a tool that has clients told something.
 macro_rules! push_tool {
-    ($(#[$doc:meta])* $tool:ident, $input:ident, $name:literal, $description:literal) => {
+    ($(#[$doc:meta])* $tool:ident, $input:ident, $output:ident, $name:literal, $description:literal) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $tool;
 
         impl Tool for $tool {
             type Input = $input;
-            type Output = Delivered;
+            type Output = $output;
             const NAME: &'static str = $name;
             const DESCRIPTION: &'static str = $description;
             const OFFERED_BY: NodeKind = NodeKind::Hub;
@@ -243,6 +253,7 @@ push_tool!(
     /// Shows a route to a driver and to dispatchers.
     PushRoute,
     RoutePush,
+    Delivered,
     "HubService.push_route",
     "Shows a new route of a vehicle to its driver and to dispatchers who listen, at whichever hub they are."
 );
@@ -250,20 +261,23 @@ push_tool!(
     /// Shows an insight to dispatchers.
     PushInsight,
     InsightPush,
+    Delivered,
     "HubService.push_insight",
     "Shows something worth knowing about a vehicle or a fleet to those who listen and may see it, at whichever hub they are."
 );
 push_tool!(
-    /// Brings a message to a driver or to dispatchers.
+    /// Sends a message to a driver or to dispatchers.
     SendMessage,
     MessagePush,
+    Sent,
     "HubService.send_message",
-    "Brings a message between a dispatcher and a driver to whoever listens, at whichever hub they are."
+    "Sends a message between a dispatcher and a driver, as one that is written on a page: it is stored, brought to the vehicle's tracker, and told to whoever listens."
 );
 push_tool!(
     /// Tells an event to the clients of this hub alone.
     Relay,
     RelayPush,
+    Delivered,
     "HubService.relay",
     "Tells an event that another hub was given to the clients of this one."
 );

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use drover_env::{Env, Value};
-use drover_model::NodeKind;
+use drover_model::{NodeKind, WallTime};
 use drover_wire::{Iibin, Schema, schema};
 use prost::Message;
 use schemars::JsonSchema;
@@ -35,6 +35,8 @@ message! {
         /// Serial number that its CA gave a certificate, in hexadecimal, lower case, without leading zeros; or `token:` and what a token
         /// is called.
         serial: String = string "2",
+        /// When it expires, if that is known: an hour later it is on no list any more.
+        expires_us: u64 = uint64 "3",
     } &[]
 }
 
@@ -48,6 +50,11 @@ impl RevocationInfo {
     pub fn entry(&self) -> Entry<'_> {
         let name = self.serial.as_deref().unwrap_or_default();
         name.strip_prefix(TOKEN).map_or(Entry::Certificate(name), Entry::Token)
+    }
+
+    /// When that expires, if that is known.
+    pub fn expires(&self) -> Option<WallTime> {
+        self.expires_us.and_then(|micros| i64::try_from(micros).ok()).map(WallTime::from_micros)
     }
 }
 

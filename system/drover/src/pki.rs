@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use drover_bus::revocations::TOKEN;
 use drover_env::SeedTree;
 use drover_env::real::{entropy, wall};
-use drover_model::{NodeName, TenantId, VehicleId};
+use drover_model::{NodeName, TenantId, TimeError, VehicleId, WallTime, is_forgotten};
 use drover_quic::{Ca, ClusterSecret, PkiError, Principal, Serial, SerialError};
 use drover_store::postgres;
 
@@ -18,6 +18,8 @@ use crate::{Stop, show};
 
 /// List of what was revoked, beside the CA.
 pub(crate) const REVOKED_FILE: &str = "revoked.txt";
+/// What the last word of a line in it begins with that says when something expires.
+const EXPIRES: &str = "expires=";
 
 pub(crate) fn run(command: &PkiCommand) -> Result<(), Stop> {
     match command {
@@ -41,14 +43,17 @@ pub(crate) fn run(command: &PkiCommand) -> Result<(), Stop> {
         }
         PkiCommand::Issue { dir, who } => issue(dir, who),
         PkiCommand::Revoke { dir, who, serial, token, config, reason } => {
-            let (entry, principal) = match token {
+            let entry = match token {
                 Some(token) => {
-                    crate::token::named(token).map(|(id, whose)| (format!("{TOKEN}{id}"), whose))?
+                    let (id, principal, expires) = crate::token::named(token)?;
+                    Entry { name: format!("{TOKEN}{id}"), principal, expires }
                 }
-                None => which(dir, who.as_deref(), serial.as_deref())
-                    .map(|(serial, principal)| (serial.to_string(), principal))?,
+                None => {
+                    let (serial, principal, expires) = which(dir, who.as_deref(), serial.as_deref())?;
+                    Entry { name: serial.to_string(), principal, expires }
+                }
             };
-            revoke(dir, &entry, &principal, config.as_deref(), reason)
+            revoke(dir, &entry, config.as_deref(), reason)
         }
     }
 }
@@ -124,12 +129,16 @@ pub(crate) fn make_revoked(dir: &Path) -> Result<(), Stop> {
     )
 }
 
-/// The certificate that is meant, and whom it names.
-fn which(dir: &Path, who: Option<&str>, serial: Option<&str>) -> Result<(Serial, String), Stop> {
+/// The certificate that is meant, whom it names, and when it expires, if its file is there.
+fn which(
+    dir: &Path,
+    who: Option<&str>,
+    serial: Option<&str>,
+) -> Result<(Serial, String, Option<WallTime>), Stop> {
     match (who, serial) {
         (_, Some(text)) => {
             let serial = text.parse().map_err(|error: SerialError| Stop::Usage(error.to_string()))?;
-            Ok((serial, String::new()))
+            Ok((serial, String::new(), None))
         }
         (who, None) => {
             let principal = parse(who.unwrap_or_default())?;
@@ -137,17 +146,30 @@ fn which(dir: &Path, who: Option<&str>, serial: Option<&str>) -> Result<(Serial,
             let pem = fs::read(&path).map_err(|error| {
                 Stop::Usage(format!("read {}: {error}; --serial names it without its file", path.display()))
             })?;
-            Ok((drover_quic::serial_in_pem(&pem).map_err(failed)?, principal.to_string()))
+            let serial = drover_quic::serial_in_pem(&pem).map_err(failed)?;
+            let expires = drover_quic::expires_in_pem(&pem).map_err(failed)?;
+            Ok((serial, principal.to_string(), Some(expires)))
         }
     }
 }
 
+/// What is revoked.
+struct Entry {
+    /// A certificate's serial number, or `token:` and a token's name.
+    name: String,
+    /// Whose it is, as far as that is known.
+    principal: String,
+    /// When it expires, if that is known.
+    expires: Option<WallTime>,
+}
+
 /// The database first: the file alone is heard by gateways and hubs that read it.
-fn revoke(dir: &Path, entry: &str, principal: &str, config: Option<&Path>, reason: &str) -> Result<(), Stop> {
+fn revoke(dir: &Path, entry: &Entry, config: Option<&Path>, reason: &str) -> Result<(), Stop> {
+    let Entry { name: entry, principal, expires } = entry;
     if let Some(config) = config {
         let config = crate::config::database(config)?;
-        let is_new = crate::database::block_on(postgres::revoke(&config, entry, principal, reason))?
-            .map_err(|error| Stop::Failed(error.to_string()))?;
+        let written = postgres::revoke(&config, entry, principal, reason, *expires);
+        let is_new = crate::database::block_on(written)?.map_err(|error| Stop::Failed(error.to_string()))?;
         let what = if is_new { "is revoked" } else { "was revoked already" };
         show(&format!(
             "in the database: {entry} {what}; gateways and hubs hear of it within `revocation_interval_ms`\n"
@@ -159,9 +181,10 @@ fn revoke(dir: &Path, entry: &str, principal: &str, config: Option<&Path>, reaso
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(Stop::Usage(format!("read {}: {error}", path.display()))),
     };
-    revoked_in(&there).map_err(|problem| Stop::Usage(format!("{}: {problem}", path.display())))?;
+    revoked_in(&there, wall()).map_err(|problem| Stop::Usage(format!("{}: {problem}", path.display())))?;
     if !there.lines().any(|line| line.split_whitespace().next() == Some(entry)) {
-        let line = format!("{entry} {principal} {}\n", wall());
+        let expires = expires.map(|time| format!(" {EXPIRES}{time}")).unwrap_or_default();
+        let line = format!("{entry} {principal} {}{expires}\n", wall());
         let mut file = OpenOptions::new().append(true).create(true).open(&path);
         let written = file.as_mut().map_err(|error| error.to_string()).and_then(|file| {
             file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| error.to_string())
@@ -180,18 +203,24 @@ pub(crate) struct RevokedList {
     pub(crate) tokens: BTreeSet<String>,
 }
 
-/// Reads such a list: a certificate's serial number or `token:` and a token's name at the beginning of each line, and what people want to
-/// know behind it.
-pub(crate) fn revoked_in(text: &str) -> Result<RevokedList, String> {
+/// Reads such a list: a certificate's serial number or `token:` and a token's name at the beginning of each line, what people want to
+/// know behind it, and at its end when it expires, if that is known. What is forgotten at `now` is left out.
+pub(crate) fn revoked_in(text: &str, now: WallTime) -> Result<RevokedList, String> {
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     let mut list = RevokedList::default();
     for (number, line) in lines {
+        let wrong = |error: &dyn std::fmt::Display| format!("line {number}: {error}");
         let first = line.split_whitespace().next().unwrap_or_default();
-        if let Some(token) = first.strip_prefix(TOKEN) {
-            list.tokens.insert(token.to_owned());
-        } else {
-            let serial = first.parse().map_err(|error: SerialError| format!("line {number}: {error}"))?;
-            list.certificates.insert(serial);
+        let expires = line.split_whitespace().next_back().and_then(|last| last.strip_prefix(EXPIRES));
+        let expires = expires.map(str::parse).transpose().map_err(|error: TimeError| wrong(&error))?;
+        let serial = match first.strip_prefix(TOKEN) {
+            Some(_) => None,
+            None => Some(first.parse().map_err(|error: SerialError| wrong(&error))?),
+        };
+        match serial {
+            _ if is_forgotten(expires, now) => {}
+            Some(serial) => drop(list.certificates.insert(serial)),
+            None => drop(list.tokens.insert(first[TOKEN.len()..].to_owned())),
         }
     }
     Ok(list)
@@ -241,6 +270,8 @@ fn failed(error: PkiError) -> Stop {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -262,18 +293,37 @@ mod tests {
     fn a_revoked_certificate_is_listed_once_and_a_list_that_is_none_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         assert!(init(folder.path()).is_ok() && issue(folder.path(), "acme/V").is_ok());
-        let (serial, principal) =
+        let (serial, principal, expires) =
             which(folder.path(), Some("acme/V"), None).unwrap_or_else(|_| panic!("it is there"));
         assert_eq!(principal, "drover://acme/vehicle/V");
-        for entry in [serial.as_str(), "token:7", serial.as_str(), "token:7"] {
-            assert!(revoke(folder.path(), entry, &principal, None, "stolen").is_ok());
+        let expires = expires.expect("its file says so");
+        assert!(
+            expires > wall()
+                && which(folder.path(), None, Some(serial.as_str())).is_ok_and(|it| it.2.is_none())
+        );
+        let entry =
+            |name: &str, expires| Entry { name: name.to_owned(), principal: principal.clone(), expires };
+        let ends = wall().plus(Duration::from_secs(60));
+        for entry in
+            [entry(serial.as_str(), Some(expires)), entry("token:7", Some(ends)), entry("token:8", None)]
+        {
+            assert!(revoke(folder.path(), &entry, None, "stolen").is_ok());
+            assert!(revoke(folder.path(), &entry, None, "stolen").is_ok(), "again");
         }
         let text = fs::read_to_string(folder.path().join(REVOKED_FILE)).expect("written");
-        let listed = RevokedList { certificates: [serial].into(), tokens: ["7".to_owned()].into() };
-        assert_eq!((text.lines().count(), revoked_in(&text)), (2, Ok(listed)));
+        let mut listed =
+            RevokedList { certificates: [serial].into(), tokens: ["7", "8"].map(str::to_owned).into() };
+        assert_eq!((text.lines().count(), revoked_in(&text, wall()).as_ref()), (3, Ok(&listed)));
+        listed.tokens.remove("7");
+        let long_after = ends.plus(drover_model::REVOKED_KEPT);
+        assert_eq!(revoked_in(&text, long_after).as_ref(), Ok(&listed), "it has expired");
+        listed.certificates.clear();
+        let long_after = expires.plus(drover_model::REVOKED_KEPT);
+        assert_eq!(revoked_in(&text, long_after).as_ref(), Ok(&listed), "so has the certificate");
         assert!(which(folder.path(), Some("acme/W"), None).is_err());
-        let problem = revoked_in("# a word\n\nno number").expect_err("none");
-        assert!(problem.starts_with("line 3: \"no\" is no serial number"), "{problem}");
+        let problem = |text: &str| revoked_in(text, wall()).expect_err("none");
+        assert!(problem("# a word\n\nno number").starts_with("line 3: \"no\" is no serial number"));
+        assert!(problem("token:7 anna expires=soon").starts_with("line 1: "));
     }
 
     #[test]

@@ -202,7 +202,8 @@ fn states(snapshot: &Snapshot) -> BTreeMap<String, serde_json::Value> {
 
 fn read_revoked(file: &Path) -> Result<RevokedList, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("read {}: {error}", file.display()))?;
-    pki::revoked_in(&text).map_err(|problem| format!("{}: {problem}", file.display()))
+    pki::revoked_in(&text, drover_env::real::wall())
+        .map_err(|problem| format!("{}: {problem}", file.display()))
 }
 
 /// Reads the list again and again, until the process ends. While it can not be read the last one holds.

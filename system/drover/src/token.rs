@@ -1,12 +1,13 @@
 //! `drover token`: signs a token for somebody, with a key of `drover pki tokens`.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use drover_auth::{Claims, PublicKeys, Role, Scopes, Signer};
+use drover_auth::{Claims, PublicKeys, Role, Scopes, Signer, TokenName};
 use drover_env::real::{entropy, wall};
-use drover_model::{TenantId, VehicleId};
+use drover_model::{TenantId, VehicleId, WallTime};
 
 use crate::cli::TokenArgs;
 use crate::pki::write_new;
@@ -16,6 +17,8 @@ use crate::{Stop, show};
 pub(crate) const ISSUER: &str = "drover";
 /// The private key in a folder of certificates.
 const KEY_FILE: &str = "tokens.key";
+/// The years 1970 to 9999, in Unix seconds: an end outside of them can not be written down, and counts as none.
+const YEARS_S: RangeInclusive<i64> = 0..=253_402_300_799;
 /// The key set by which hubs believe its tokens.
 const JWKS_FILE: &str = "tokens.jwks";
 
@@ -82,16 +85,17 @@ fn claims(args: &TokenArgs) -> Result<Claims, Stop> {
     })
 }
 
-/// What a token is called whose text or name this is, and whose it is, as far as it says.
-pub(crate) fn named(text: &str) -> Result<(String, String), Stop> {
-    if let Ok((id, subject)) = drover_auth::token_id(text) {
+/// What a token is called whose text or name this is, whose it is, and when it expires, as far as it says.
+pub(crate) fn named(text: &str) -> Result<(String, String, Option<WallTime>), Stop> {
+    if let Ok(TokenName { id, subject, expires }) = drover_auth::token_id(text) {
         // It stands in a line of words.
-        return Ok((id, subject.split_whitespace().collect::<Vec<_>>().join("_")));
+        let subject = subject.split_whitespace().collect::<Vec<_>>().join("_");
+        return Ok((id, subject, Some(expires).filter(|time| YEARS_S.contains(&time.as_secs()))));
     }
     // Of a token that was cut nobody would ever ask.
     let is_damaged = text.starts_with("eyJ") || text.matches('.').count() == 2;
     if drover_auth::is_token_id(text) && !is_damaged {
-        return Ok((text.to_owned(), String::new()));
+        return Ok((text.to_owned(), String::new(), None));
     }
     let name = "its claim jti, at most 128 characters without blanks";
     Err(Stop::Usage(format!("--token: neither a whole token (JWT) nor the name of one ({name})")))
@@ -135,8 +139,10 @@ mod tests {
         assert_eq!(driver.subject, "driver of VAN-7");
         assert!(named(&token[..token.len() - 8]).is_err() && named(&token[..40]).is_err(), "it was cut");
         let named = |text: &str| named(text).unwrap_or_else(|_| panic!("it has a name"));
-        assert_eq!(named(&token), (driver.token_id.clone(), "driver_of_VAN-7".to_owned()));
-        assert_eq!((driver.token_id.len(), named(&driver.token_id).0), (32, driver.token_id));
+        let whole = (driver.token_id.clone(), "driver_of_VAN-7".to_owned(), Some(driver.expires));
+        assert_eq!(named(&token), whole);
+        assert_eq!(driver.token_id.len(), 32);
+        assert_eq!(named(&driver.token_id), (driver.token_id, String::new(), None));
         assert!(
             make_key(folder.path())
                 .is_err_and(|stop| matches!(stop, Stop::Usage(text) if text.contains("is there already")))

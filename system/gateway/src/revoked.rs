@@ -1,11 +1,12 @@
 //! Whose certificates are believed no longer. The list is asked for at the persistence agents, over and over, and may be given by a
 //! file as well; while nobody answers, the last list that is known holds, and its age is said.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drover_bus::revocations::{Entry, RevocationList};
 use drover_env::{Watched, Watcher};
+use drover_model::{WallTime, is_forgotten};
 use drover_quic::Serial;
 use tracing::{info, warn};
 
@@ -19,7 +20,8 @@ pub struct Revoked {
 
 #[derive(Default)]
 struct Known {
-    asked: BTreeSet<Serial>,
+    /// With when they expire, as far as that is known.
+    asked: BTreeMap<Serial, Option<WallTime>>,
     listed: BTreeSet<Serial>,
 }
 
@@ -35,7 +37,7 @@ impl Revoked {
     /// True if the certificate of that number is believed no longer.
     pub fn contains(&self, serial: &Serial) -> bool {
         let known = self.lock();
-        known.asked.contains(serial) || known.listed.contains(serial)
+        known.asked.contains_key(serial) || known.listed.contains(serial)
     }
 
     /// Replaces what a file lists.
@@ -58,15 +60,16 @@ impl Revoked {
         self.changes.set(now + 1);
     }
 
-    /// Takes what an agent has told.
-    pub(crate) fn handle(&self, list: &RevocationList) {
+    /// Takes what an agent has told, and forgets what nobody believes by now in any case.
+    pub(crate) fn handle(&self, now: WallTime, list: &RevocationList) {
         let mut known = self.lock();
+        known.asked.retain(|_, expires| !is_forgotten(*expires, now));
         let before = known.asked.len();
         for entry in &list.revocations {
             // Who has a token comes to hubs, and not here.
             let Entry::Certificate(serial) = entry.entry() else { continue };
             match serial.parse() {
-                Ok(serial) => drop(known.asked.insert(serial)),
+                Ok(serial) => drop(known.asked.insert(serial, entry.expires())),
                 Err(error) => warn!(%error, "a revocation that names no certificate is passed over"),
             }
         }
@@ -96,13 +99,15 @@ mod tests {
         let entry = |version, serial: &str| RevocationInfo {
             version: Some(version),
             serial: Some(serial.to_owned()),
+            expires_us: None,
         };
         let list =
             RevocationList { revocations: vec![entry(3, "0a"), entry(7, "no number"), entry(8, "token:ff")] };
-        revoked.handle(&list);
+        let now = WallTime::from_secs(1_000);
+        revoked.handle(now, &list);
         assert_eq!(watcher.get(), 1);
         assert!(!revoked.contains(&serial("ff")), "a token is no certificate");
-        revoked.handle(&list);
+        revoked.handle(now, &list);
         assert_eq!(watcher.get(), 1, "the same again changes nothing");
         revoked.set_listed(BTreeSet::from([serial("ff")]));
         assert!(
@@ -113,5 +118,21 @@ mod tests {
         revoked.set_listed(BTreeSet::new());
         assert!(revoked.contains(&serial("a")) && !revoked.contains(&serial("ff")));
         assert_eq!(watcher.get(), 3);
+    }
+
+    #[test]
+    fn what_has_expired_long_ago_is_forgotten() {
+        let (revoked, at) = (Revoked::new(), WallTime::from_secs);
+        let entry = |serial: &str, expires_us| RevocationInfo {
+            version: Some(1),
+            serial: Some(serial.to_owned()),
+            expires_us,
+        };
+        let list = RevocationList { revocations: vec![entry("a", Some(1_000_000_000)), entry("b", None)] };
+        revoked.handle(at(900), &list);
+        revoked.handle(at(4_599), &RevocationList::default());
+        assert!(revoked.contains(&serial("a")) && revoked.contains(&serial("b")));
+        revoked.handle(at(4_600), &RevocationList::default());
+        assert!(!revoked.contains(&serial("a")) && revoked.contains(&serial("b")));
     }
 }

@@ -266,8 +266,11 @@ impl Gateway {
         tasks.push(self.env.spawn("gateway.probe", async move { probing.probe().await }));
         if !self.config.revocation_interval.is_zero() {
             let (env, pool, revoked) = (self.env.clone(), self.pool.clone(), self.revoked.clone());
+            let clock = env.clone();
             let (interval, stale) = (self.config.revocation_interval, "gateway.revocations_stale");
-            let asking = revocations::follow(env, pool, interval, stale, move |list| revoked.handle(list));
+            let asking = revocations::follow(env, pool, interval, stale, move |list| {
+                revoked.handle(clock.wall(), list);
+            });
             drop(self.env.spawn("gateway.revocations", asking));
         }
         let (env, config, revoked) = (self.env.clone(), self.config.clone(), self.revoked.clone());

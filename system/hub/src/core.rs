@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use drover_api::Rates;
+use drover_auth::Role;
 use drover_model::{TenantId, WallTime};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -20,7 +21,7 @@ use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use crate::Config;
-use crate::door::{Denied, Door, Role, Visible};
+use crate::door::{Denied, Door};
 use crate::fleet::{Fleet, Place};
 use crate::interest::Interest;
 pub use crate::interest::SessionKey;
@@ -247,7 +248,7 @@ impl Core {
         let mut principal =
             shown.inspect_err(|turned| self.notes.push(Note::Refused(turned.name(), peer)))?;
         if self.planted.wide_links && principal.role == Role::Customer {
-            (principal.visible, principal.since) = (Visible::All, None);
+            (principal.vehicle, principal.since) = (None, None);
         }
         if self.is_over(&principal) {
             self.notes.push(Note::Refused(Denied::Revoked.name(), peer));
@@ -261,7 +262,7 @@ impl Core {
         let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
         let tick_ms = self.config.tick.as_millis() as u64;
         let welcome = protocol::welcome(&session.name, &self.hub, wall, tick_ms, &principal);
-        self.notes.push(Note::Admitted(principal.role.name(), principal.token_id.clone(), peer));
+        self.notes.push(Note::Admitted(principal.role.as_str(), principal.token_id.clone(), peer));
         session.stage = Stage::Known(Box::new(View::new(Arc::new(principal), session.encoding)));
         session.answer(welcome);
         self.woken.push(key);

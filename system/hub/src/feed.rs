@@ -1,8 +1,6 @@
 //! Follows what changes of orders, messages, routes and share links, for tenants whose clients want to hear of it or see a delivery that
 //! may be over: tells the former, and ends the latter's sessions.
 
-mod bearers;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,43 +12,29 @@ use drover_model::{TenantId, WallTime};
 use tokio::time::{Instant, sleep};
 
 use crate::live::Live;
-use bearers::Bearers;
 
 /// Between two looks: what a dispatcher does is seen by the others within a blink or two.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// Longest that an agent may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// A tenant's feed as far as it was read.
-struct Feed {
-    place: String,
-    /// Who has which order, while somebody listens who hears of one vehicle alone.
-    bearers: Option<Bearers>,
-}
-
 /// Follows the feeds, for ever.
 pub(crate) async fn follow(live: Arc<Live>, pool: Pool) {
-    let mut feeds: BTreeMap<TenantId, Feed> = BTreeMap::new();
+    // Each tenant's feed as far as it was read.
+    let mut places: BTreeMap<TenantId, String> = BTreeMap::new();
     loop {
         sleep(LOOK_EVERY).await;
         let wanted: BTreeSet<TenantId> =
             live.decide(|core| core.event_tenants().into_iter().chain(core.customer_tenants()).collect());
         // Nobody hears of what happened while nobody listened: a page asks for everything when it opens.
-        feeds.retain(|tenant, _| wanted.contains(tenant));
+        places.retain(|tenant, _| wanted.contains(tenant));
         for tenant in wanted {
-            let place = feeds.get(&tenant).map(|feed| feed.place.clone());
+            let place = places.get(&tenant).map(String::as_str);
             // An agent that is away is asked again from the same place.
-            let Some(read) = look(&pool, tenant, place.as_deref()).await else { continue };
-            if let Some(feed) = feeds.get_mut(&tenant) {
-                tell(&live, tenant, &read, feed.bearers.as_mut());
-            }
-            let Some(place) = read.next else { continue };
-            let feed = feeds.entry(tenant).or_insert_with(|| Feed { place: String::new(), bearers: None });
-            feed.place = place;
-            if !live.decide(|core| core.is_heard_in_part(tenant)) {
-                feed.bearers = None;
-            } else if feed.bearers.is_none() {
-                feed.bearers = bearers::ask(&pool, tenant).await;
+            let Some(read) = look(&pool, tenant, place).await else { continue };
+            tell(&live, tenant, &read);
+            if let Some(next) = read.next {
+                places.insert(tenant, next);
             }
         }
     }
@@ -67,7 +51,7 @@ async fn look(pool: &Pool, tenant: TenantId, place: Option<&str>) -> Option<Chan
     pool.call::<Changes>(Route::RoundRobin, &query, CallOptions::within(ANSWER_WITHIN)).await.ok()
 }
 
-fn tell(live: &Arc<Live>, tenant: TenantId, read: &ChangeList, mut bearers: Option<&mut Bearers>) {
+fn tell(live: &Arc<Live>, tenant: TenantId, read: &ChangeList) {
     for info in &read.changes {
         let Some(action) = drover_api::action(info) else { continue };
         if let Some(ended) = drover_api::ended(&action) {
@@ -78,9 +62,8 @@ fn tell(live: &Arc<Live>, tenant: TenantId, read: &ChangeList, mut bearers: Opti
         if let Some(again) = drover_api::reopened(&action) {
             live.decide(|core| core.reopen(tenant, again));
         }
-        let (event, named) = drover_api::event(info, &action);
-        let bearer = bearers.as_mut().and_then(|bearers| bearers.take(&action));
+        let (event, vehicle) = drover_api::event(info, &action);
         let event = Bytes::from(event.to_string());
-        live.decide(|core| core.take_event(Instant::now(), tenant, named.or(bearer), &event));
+        live.decide(|core| core.take_event(Instant::now(), tenant, vehicle, &event));
     }
 }

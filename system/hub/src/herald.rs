@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use drover_bus::discovery::Discovery;
+use drover_bus::discovery::{Discovery, NodeState, Snapshot};
 use drover_bus::hub::{Delivered, Relay, RelayPush};
 use drover_bus::{CallOptions, Pool, Route};
 use drover_env::Value;
-use drover_model::{NodeKind, TenantId, VehicleId};
+use drover_model::{NodeKind, NodeName, TenantId, VehicleId};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
@@ -86,12 +86,11 @@ impl Herald {
     }
 
     /// Tells the clients of all hubs. A hub that can not be asked is counted, and its clients hear nothing of it: what must not be
-    /// missed is kept where it can be asked for.
+    /// missed is kept where it can be asked for. What is said again goes to the others again, each of which tells it once: a hub that
+    /// was to pass it on may have died before it had.
     pub async fn tell(&self, tidings: &Tidings) -> Delivered {
         let mut delivered = self.tell_here(tidings);
-        let (false, Some((discovery, pool))) = (delivered.repeated.unwrap_or_default(), &self.others) else {
-            return delivered;
-        };
+        let Some((discovery, pool)) = &self.others else { return delivered };
         let push = RelayPush {
             id: Some(tidings.id.clone()),
             tenant: Some(tidings.tenant.as_str().to_owned()),
@@ -99,10 +98,8 @@ impl Herald {
             event: Some(tidings.event.to_string()),
         };
         let snapshot = discovery.snapshot();
-        let others = snapshot.best(NodeKind::Hub).into_iter().map(|(name, _)| name);
-        let others = others.filter(|name| name.to_string() != self.live.env.node());
-        let calls =
-            others.map(|hub| pool.call::<Relay>(Route::Node(hub), &push, CallOptions::within(RELAY_WITHIN)));
+        let calls = others(&snapshot, self.live.env.node())
+            .map(|hub| pool.call::<Relay>(Route::Node(hub), &push, CallOptions::within(RELAY_WITHIN)));
         let answers = join_all(calls).await;
         let reached: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok()).collect();
         let sessions: u32 = reached.iter().filter_map(|told| told.sessions).sum();
@@ -111,6 +108,12 @@ impl Herald {
         delivered.hubs_missed = u32::try_from(answers.len() - reached.len()).ok();
         delivered
     }
+}
+
+/// Hubs beside `own` that may have clients: they come to one that nobody has probed yet, too.
+fn others(snapshot: &Snapshot, own: &str) -> impl Iterator<Item = NodeName> {
+    let living = snapshot.of_kind(NodeKind::Hub).filter(|(_, node)| node.state != NodeState::Dead);
+    living.map(|(name, _)| name).filter(move |name| name.to_string() != own)
 }
 
 impl std::fmt::Debug for Herald {

@@ -44,7 +44,7 @@ mod wire;
 
 pub use cells::{Viewport, ViewportError};
 pub use config::{Config, Group, Peer, ProxyConfig, QuicConfig};
-pub use door::{DRIVE, Denied, Door, FLEET_VIEW, MAP_VIEW, Principal, ROUTE_READ, Role, Visible};
+pub use door::{Denied, Door};
 pub use fleet::Status;
 pub use herald::{Herald, Tidings};
 pub use home::{HubUrl, HubUrlError};

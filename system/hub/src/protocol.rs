@@ -1,12 +1,14 @@
 //! The messages of a session, in JSON: what clients ask, and what they are told. Positions are written by `render`. Pure.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
+use drover_auth::{Principal, Role, Scope};
 use drover_model::{VehicleId, WallTime};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cells::Viewport;
-use crate::door::Principal;
 
 /// Vehicles that one topic may list.
 const LISTED_MAX: usize = 500;
@@ -210,13 +212,14 @@ fn text(value: &Value) -> Bytes {
 
 /// Who the client is to the hub, and what its session is called.
 pub(crate) fn welcome(session: &str, hub: &str, now: WallTime, tick_ms: u64, principal: &Principal) -> Bytes {
-    let customer = principal.role == crate::door::Role::Customer;
-    let vehicle = principal.vehicle().filter(|_| !customer).map(|vehicle| vehicle.as_str().to_owned());
+    let customer = principal.role == Role::Customer;
+    let vehicle = principal.vehicle.filter(|_| !customer).map(|vehicle| vehicle.as_str().to_owned());
+    let scopes: BTreeSet<&str> = principal.scopes.iter().map(Scope::as_str).collect();
     text(&json!({
         "type": "welcome", "session": session, "hub": hub, "time": now.to_rfc3339_millis(), "tick_ms": tick_ms,
         "principal": {
-            "sub": principal.sub, "tenant": principal.tenant.as_str(), "role": principal.role.name(),
-            "scopes": principal.scopes, "vehicle": vehicle,
+            "sub": principal.subject, "tenant": principal.tenant.as_str(), "role": principal.role.as_str(),
+            "scopes": scopes, "vehicle": vehicle,
         },
     }))
 }

@@ -320,7 +320,7 @@ impl Hub {
         let discovery = self.member.as_ref().map(Member::discovery);
         let listed = live.config.agents.iter().map(|peer| peer.node).collect();
         let asking = Asking::new(env.clone(), self.pool.clone(), discovery, listed);
-        let agent = agent(&live, &self.herald, &asking, self.life);
+        let agent = agent(&live, (&self.herald, &self.pool), &asking, self.life);
         let following = self.member.as_ref().map(|member| {
             let routers = (self.trusted, self.quic.map(|(_, routers)| routers));
             let following = follow(live.clone(), member.discovery(), self.pool.clone(), routers);
@@ -423,7 +423,7 @@ async fn follow(
     }
 }
 
-fn agent(live: &Arc<Live>, herald: &Herald, asking: &Asking, life: u64) -> Agent {
+fn agent(live: &Arc<Live>, (herald, pool): (&Herald, &Pool), asking: &Asking, life: u64) -> Agent {
     // Gateways publish and ask what is wanted; hubs, and agents that plan or answer, have clients told something and ask. What was told
     // elsewhere only a hub passes on.
     let policy = Policy::deny_all()
@@ -443,5 +443,5 @@ fn agent(live: &Arc<Live>, herald: &Herald, asking: &Asking, life: u64) -> Agent
         .tool::<drover_bus::hub::WatchInterest, _, _>(move |_, query| {
             directory::answer(asked.clone(), life, query)
         });
-    ask::offered(tools::offered(agent, herald), asking).build()
+    ask::offered(tools::offered(agent, herald, &live.env, pool), asking).build()
 }

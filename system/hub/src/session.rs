@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use drover_auth::{Principal, Scope};
 use drover_model::VehicleId;
 use tokio::time::Instant;
 
 use crate::cells::Area;
-use crate::door::{DRIVE, Principal, ROUTE_READ, Visible};
+
 use crate::fleet::{Fleet, Place};
 use crate::interest::{Interest, SessionKey, Want};
 use crate::outbox::{Farewell, Out, Outbox};
@@ -168,16 +169,17 @@ fn may(principal: &Principal, topic: &Topic) -> Result<(), Refusal> {
     let forbidden =
         |what: &str| Err(Refusal::new(Code::Forbidden, format!("the token does not show {what}")));
     match topic {
-        Topic::Vehicles(listed) => match listed.iter().find(|vehicle| !principal.visible.contains(**vehicle))
-        {
+        Topic::Vehicles(listed) => match listed.iter().find(|vehicle| !principal.concerns(**vehicle)) {
             Some(vehicle) => forbidden(vehicle.as_str()),
             None => Ok(()),
         },
-        Topic::Group(_) | Topic::Viewport(_) if principal.visible != Visible::All => {
+        Topic::Group(_) | Topic::Viewport(_) if principal.vehicle.is_some() => {
             forbidden("more than its own vehicles")
         }
         // They tell what the HTTP API tells of orders and messages, to those whom it tells that.
-        Topic::Events if !(principal.may(ROUTE_READ) || principal.may(DRIVE)) => forbidden("events"),
+        Topic::Events if !(principal.scopes.has(Scope::RouteRead) || principal.scopes.has(Scope::Drive)) => {
+            forbidden("events")
+        }
         Topic::All | Topic::Group(_) | Topic::Viewport(_) | Topic::Events => Ok(()),
     }
 }
@@ -186,10 +188,10 @@ fn may(principal: &Principal, topic: &Topic) -> Result<(), Refusal> {
 fn wants_of(principal: &Principal, topic: &Topic) -> Vec<Want> {
     let tenant = principal.tenant;
     match topic {
-        Topic::All => match &principal.visible {
-            Visible::All => vec![Want::All(tenant)],
-            Visible::Only(some) => some.iter().map(|vehicle| Want::Vehicle(tenant, *vehicle)).collect(),
-        },
+        Topic::All => vec![match principal.vehicle {
+            None => Want::All(tenant),
+            Some(own) => Want::Vehicle(tenant, own),
+        }],
         Topic::Vehicles(listed) => listed.iter().map(|vehicle| Want::Vehicle(tenant, *vehicle)).collect(),
         Topic::Group(name) => vec![Want::Group(tenant, name.clone())],
         Topic::Events => vec![Want::Events(tenant)],
@@ -232,10 +234,10 @@ fn places_of(view: &View, topic: &Topic, fleet: &Fleet) -> Vec<Place> {
     let named = |names: &mut dyn Iterator<Item = &VehicleId>| {
         names.filter_map(|vehicle| fleet.place(tenant, *vehicle)).collect()
     };
-    match (topic, &view.principal.visible) {
-        // For whoever sees a few, not all are looked at.
-        (Topic::All, Visible::Only(some)) => {
-            let mut places: Vec<Place> = named(&mut some.iter());
+    match (topic, &view.principal.vehicle) {
+        // For whoever sees one, not all are looked at.
+        (Topic::All, Some(own)) => {
+            let mut places: Vec<Place> = named(&mut std::iter::once(own));
             places.retain(|place| view.wants(fleet.vehicle(*place)));
             places
         }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_auth::{RevokedTokens, Role as Known, Tickets, TokenError, Verifier};
+use drover_auth::{Principal, RevokedTokens, Role, Tickets, TokenError, Verifier};
 use drover_bus::Pool;
 use drover_bus::revocations::{self, Entry, RevocationInfo, RevocationList};
 use drover_env::Env;
 use drover_model::WallTime;
 
-use crate::door::{Denied, Door, Principal, Role, Visible};
+use crate::door::{Denied, Door};
 
 /// Lets in whoever has a token that is believed.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Tokens {
         Self { verifier, tickets }
     }
 
-    fn verified(&self, token: &str, now: WallTime) -> Result<drover_auth::Principal, TokenError> {
+    fn verified(&self, token: &str, now: WallTime) -> Result<Principal, TokenError> {
         match self.tickets.as_ref().map(|tickets| tickets.verify(token, now)) {
             Some(Ok(customer)) => Ok(customer),
             Some(Err(error @ TokenError::Expired(_))) => Err(error),
@@ -35,11 +35,13 @@ impl Tokens {
 
 /// Hears at the agents of tokens that were revoked, for ever.
 pub(crate) async fn follow(env: Env, pool: Pool, interval: Duration, revoked: RevokedTokens) {
-    let name = |info: &RevocationInfo| match info.entry() {
-        Entry::Token(name) => Some(name.to_owned()),
+    let token = |info: &RevocationInfo| match info.entry() {
+        Entry::Token(name) => Some((name.to_owned(), info.expires())),
         Entry::Certificate(_) => None,
     };
-    let heard = move |list: &RevocationList| revoked.hear(list.revocations.iter().filter_map(name));
+    let clock = env.clone();
+    let heard =
+        move |list: &RevocationList| revoked.hear(clock.wall(), list.revocations.iter().filter_map(token));
     revocations::follow(env, pool, interval, "hub.revocations_stale", heard).await;
 }
 
@@ -62,22 +64,7 @@ impl Door for Tokens {
         if !sees {
             return Err(Denied::Forbidden);
         }
-        let role = match who.role {
-            Known::Dispatcher => Role::Dispatcher,
-            Known::Viewer => Role::Viewer,
-            Known::Driver => Role::Driver,
-            Known::Customer => Role::Customer,
-        };
-        Ok(Principal {
-            sub: who.subject,
-            tenant: who.tenant,
-            role,
-            scopes: who.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
-            visible: who.vehicle.map_or(Visible::All, |vehicle| Visible::Only([vehicle].into())),
-            since: who.since,
-            expires: who.expires,
-            token_id: who.token_id,
-        })
+        Ok(who)
     }
 
     fn is_revoked(&self, who: &Principal) -> bool {
@@ -88,7 +75,7 @@ impl Door for Tokens {
 
 #[cfg(test)]
 mod tests {
-    use drover_auth::{Claims, Issuer, PublicKeys, Signer};
+    use drover_auth::{Claims, Issuer, PublicKeys, Scope, Signer};
 
     use super::*;
 
@@ -128,23 +115,24 @@ mod tests {
         let admit = |scope: &str, vehicle: Option<&str>| {
             let vehicle = vehicle.map(str::to_owned);
             let claims = Claims { scope: Some(scope.to_owned()), role: None, vehicle, ..claims(Some("9")) };
-            door.admit(&signer.sign(&claims), NOW).map(|who| who.visible)
+            door.admit(&signer.sign(&claims), NOW).map(|who| who.vehicle)
         };
         assert_eq!(admit("telemetry:write", None), Err(Denied::Forbidden));
         assert_eq!(admit("telemetry:write", Some("VAN-1")), Err(Denied::Forbidden));
         assert_eq!(admit("drive", None), Err(Denied::Invalid), "of which vehicle?");
-        assert_eq!(admit("map:view", None), Ok(Visible::All));
-        assert!(admit("drive", Some("VAN-1")).is_ok_and(|visible| visible != Visible::All));
+        assert_eq!(admit("map:view", None), Ok(None));
+        assert_eq!(admit("drive", Some("VAN-1")), Ok(Some("VAN-1".parse().expect("a name"))));
     }
 
     #[test]
     fn who_is_believed_comes_in_until_their_token_is_taken_back() {
         let (signer, door) = door();
         let anna = door.admit(&token(&signer, Some("7")), NOW).expect("let in");
-        assert!(anna.role == Role::Dispatcher && anna.visible == Visible::All && anna.may("fleet:view"));
+        assert!(anna.role == Role::Dispatcher && anna.vehicle.is_none() && anna.scopes.has(Scope::FleetView));
         let nameless = door.admit(&token(&signer, None), NOW).expect("let in").token_id;
         assert!(!door.is_revoked(&anna));
-        door.verifier.revoked().hear([anna.token_id.clone(), nameless]);
+        let revoked = [(anna.token_id.clone(), Some(anna.expires)), (nameless, None)];
+        door.verifier.revoked().hear(NOW, revoked);
         assert!(door.is_revoked(&anna));
         assert!(!door.is_revoked(&Principal { role: Role::Customer, ..anna }), "a link of the same name");
         assert_eq!(door.admit(&token(&signer, Some("7")), NOW), Err(Denied::Revoked));
@@ -164,10 +152,7 @@ mod tests {
         let ends = WallTime::from_secs(NOW.as_secs() + 60);
         let ticket = tickets.issue(tenant, van, ("link", "order", "stop"), NOW, NOW, ends);
         let customer = door.admit(&ticket, NOW).expect("let in");
-        assert_eq!(
-            (customer.role, customer.vehicle(), customer.since),
-            (Role::Customer, Some(van), Some(NOW))
-        );
+        assert_eq!((customer.role, customer.vehicle, customer.since), (Role::Customer, Some(van), Some(NOW)));
         assert_eq!(door.admit(&ticket, ends), Err(Denied::Expired));
     }
 }

@@ -1,12 +1,16 @@
 //! The hub's tools: what others have it tell its clients, checked.
 
+use drover_api::named_by;
 use drover_bus::hub::{
     Delivered, InsightPush, MessagePush, PushInsight, PushRoute, ROUTE_NUMBERS_MAX, ROUTE_STOPS_MAX, Relay,
-    RelayPush, RoutePush, SendMessage,
+    RelayPush, RoutePush, SendMessage, Sent,
 };
-use drover_bus::{AgentBuilder, CallError};
-use drover_model::{Position, TenantId, VehicleId};
+use drover_bus::{AgentBuilder, CallError, CallOptions, Pool, Route, Tool, carry_out};
+use drover_env::Env;
+use drover_model::orders::{Action, Command, Verdict};
+use drover_model::{CommandId, MessageId, Position, TenantId, VehicleId, WallTime};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::herald::{Herald, Tidings};
 
@@ -19,13 +23,16 @@ const EVENT_BYTES_MAX: usize = 512 * 1024;
 /// How grave an insight is.
 const SEVERITIES: [&str; 3] = ["info", "warning", "critical"];
 
-/// Adds the tools to the hub's agent.
-pub(crate) fn offered(agent: AgentBuilder, herald: &Herald) -> AgentBuilder {
-    let [routes, insights, messages, relays] = [(); 4].map(|()| herald.clone());
+/// Adds the tools to the hub's agent. `pool` has the agents that keep messages.
+pub(crate) fn offered(agent: AgentBuilder, herald: &Herald, env: &Env, pool: &Pool) -> AgentBuilder {
+    let [routes, insights, relays] = [(); 3].map(|()| herald.clone());
+    let (env, pool) = (env.clone(), pool.clone());
     agent
         .tool::<PushRoute, _, _>(move |_, push| tell(routes.clone(), route(&push)))
         .tool::<PushInsight, _, _>(move |_, push| tell(insights.clone(), insight(&push)))
-        .tool::<SendMessage, _, _>(move |_, push| tell(messages.clone(), message(&push)))
+        .tool::<SendMessage, _, _>(move |call, push| {
+            send(pool.clone(), call.deadline, message(&push, env.wall()))
+        })
         .tool::<Relay, _, _>(move |_, push| {
             let herald = relays.clone();
             std::future::ready(relayed(&push).map(|tidings| herald.tell_here(&tidings)))
@@ -34,6 +41,24 @@ pub(crate) fn offered(agent: AgentBuilder, herald: &Herald) -> AgentBuilder {
 
 async fn tell(herald: Herald, tidings: Result<Tidings, CallError>) -> Result<Delivered, CallError> {
     Ok(herald.tell(&tidings?).await)
+}
+
+/// Has a message stored. Its vehicle's gateway and whoever listens hear of it from there, as of every message.
+async fn send(
+    pool: Pool,
+    deadline: Instant,
+    message: Result<(Command, MessageId), CallError>,
+) -> Result<Sent, CallError> {
+    let (command, message) = message?;
+    let options = CallOptions::within(deadline.saturating_duration_since(Instant::now()));
+    let done = carry_out(&pool, Route::RoundRobin, &command, options).await?;
+    match done.verdict.as_deref().and_then(Verdict::named) {
+        Some(Verdict::Applied) => Ok(Sent {
+            message_id: Some(message.to_string()),
+            repeated: Some(done.is_repeat.unwrap_or_default()),
+        }),
+        other => Err(CallError::Refused(format!("message {message} was not made: {other:?}"))),
+    }
 }
 
 fn bad(what: impl Into<String>) -> CallError {
@@ -107,14 +132,24 @@ fn insight(push: &InsightPush) -> Result<Tidings, CallError> {
     tidings(push.id.as_ref(), push.tenant.as_ref(), of, event)
 }
 
-fn message(push: &MessagePush) -> Result<Tidings, CallError> {
-    let of = vehicle(push.vehicle.as_ref())?;
-    let event = json!({
-        "kind": "message", "id": named(push.id.as_ref(), "id")?, "vehicle": of.as_str(),
-        "to_vehicle": push.to_vehicle.unwrap_or_default(), "body": text(push.body.as_ref(), "body")?,
-        "expires_ms": push.expires_ms,
-    });
-    tidings(push.id.as_ref(), push.tenant.as_ref(), Some(of), event)
+/// The wish for a message, and the message: both follow from what the wish is called, so that a repeat is one at every hub.
+fn message(push: &MessagePush, at: WallTime) -> Result<(Command, MessageId), CallError> {
+    let (id, tenant) = (named(push.id.as_ref(), "id")?, tenant(push.tenant.as_ref())?);
+    let missing = |what: &str| bad(format!("{what} is missing"));
+    let body = push.body.as_ref().filter(|body| !body.trim().is_empty());
+    let expires = push.expires_ms.ok_or_else(|| missing("expires_ms"))?.saturating_mul(1_000);
+    let bits = |what: &str| named_by(format!("{} {what} {tenant} {id}", SendMessage::NAME).as_bytes());
+    let message = MessageId::from_bits(bits("message"));
+    let action = Action::SendMessage {
+        message,
+        vehicle: vehicle(push.vehicle.as_ref())?,
+        to_vehicle: push.to_vehicle.ok_or_else(|| missing("to_vehicle"))?,
+        body: body.ok_or_else(|| missing("body"))?.clone(),
+        expires: WallTime::from_micros(i64::try_from(expires).unwrap_or(i64::MAX)),
+    };
+    let command = Command { tenant, id: CommandId::from_bits(bits("wish")), at, action };
+    command.check().map_err(bad)?;
+    Ok((command, message))
 }
 
 fn relayed(push: &RelayPush) -> Result<Tidings, CallError> {
@@ -156,8 +191,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(tidings: Result<Tidings, CallError>, expected: &str) {
-        let problem = tidings.expect_err("refused").to_string();
+    fn refused<T: std::fmt::Debug>(read: Result<T, CallError>, expected: &str) {
+        let problem = read.expect_err("refused").to_string();
         assert!(problem.contains(expected), "{problem}");
     }
 
@@ -184,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn insights_messages_and_relays_are_checked() {
+    fn insights_and_relays_are_checked() {
         let some = |text: &str| Some(text.to_owned());
         let good = InsightPush {
             id: some("i-1"),
@@ -200,15 +235,47 @@ mod tests {
             "severity must be one of info",
         );
         refused(insight(&InsightPush { tenant: None, ..good }), "tenant: name is empty");
-        refused(
-            message(&MessagePush { id: some("m-1"), tenant: some("acme"), ..MessagePush::default() }),
-            "vehicle:",
-        );
         let relay = |event: &str| {
             relayed(&RelayPush { id: some("e"), tenant: some("acme"), vehicle: None, event: some(event) })
         };
         assert_eq!(relay(r#"{"kind":"x"}"#).expect("good").event["kind"], "x");
         refused(relay("[1]"), "must be a JSON object");
         refused(relay("{"), "event:");
+    }
+
+    #[test]
+    fn a_message_is_the_same_whichever_hub_reads_it_and_another_by_another_name() {
+        let some = |text: &str| Some(text.to_owned());
+        let good = MessagePush {
+            id: some("m-1"),
+            tenant: some("acme"),
+            vehicle: some("VAN-1"),
+            to_vehicle: Some(true),
+            body: some("call me"),
+            expires_ms: Some(1_772_434_800_000),
+        };
+        let read = |push: &MessagePush, at| message(push, WallTime::from_secs(at));
+        let (first, message) = read(&good, 1_772_000_000).expect("good");
+        let (again, same) = read(&good, 1_772_000_009).expect("good");
+        assert_eq!((&first.id, &first.action, message), (&again.id, &again.action, same));
+        for other in [
+            MessagePush { id: some("m-2"), ..good.clone() },
+            MessagePush { tenant: some("north"), ..good.clone() },
+        ] {
+            let (other, message) = read(&other, 1_772_000_000).expect("good");
+            assert!(other.id != first.id && message != same);
+        }
+        for (push, expected) in [
+            (MessagePush { id: some("m 1"), ..good.clone() }, "id must be 1 to 64"),
+            (MessagePush { tenant: None, ..good.clone() }, "tenant: name is empty"),
+            (MessagePush { vehicle: None, ..good.clone() }, "vehicle: name is empty"),
+            (MessagePush { to_vehicle: None, ..good.clone() }, "to_vehicle is missing"),
+            (MessagePush { body: some(" "), ..good.clone() }, "body is missing"),
+            (MessagePush { body: some(&"x".repeat(4_097)), ..good.clone() }, "body of 4097 bytes"),
+            (MessagePush { expires_ms: None, ..good.clone() }, "expires_ms is missing"),
+            (MessagePush { expires_ms: Some(0), ..good.clone() }, "expires of 1970-01-01"),
+        ] {
+            refused(read(&push, 1_772_000_000), expected);
+        }
     }
 }

@@ -8,11 +8,12 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use drover_auth::{Principal, Role, Scope};
 use drover_model::{TenantId, VehicleId, WallTime};
 use rustc_hash::FxHashMap;
 
 use crate::cells::{Area, coarser};
-use crate::door::{Principal, Role, Visible};
+
 use crate::fleet::{Fleet, Place, Vehicle};
 use crate::interest::Want;
 use crate::outbox::Out;
@@ -74,7 +75,7 @@ pub(crate) struct View {
 
 impl View {
     pub(crate) fn new(principal: Arc<Principal>, encoding: Encoding) -> Self {
-        let audience = match (principal.role, principal.may(crate::door::FLEET_VIEW)) {
+        let audience = match (principal.role, principal.scopes.has(Scope::FleetView)) {
             (Role::Customer, _) => Audience::Customer,
             (_, true) => Audience::Full,
             (_, false) => Audience::Plain,
@@ -145,12 +146,11 @@ impl View {
 
     /// True if a topic that the session has wants this.
     pub(crate) fn still_wants(&self, want: &Want) -> bool {
-        let all_is_some = self.principal.visible != Visible::All;
+        let all_is_one = self.principal.vehicle.is_some();
         match want {
-            Want::All(_) => (self.all && !all_is_some) || self.area == Some(Area::Everything),
+            Want::All(_) => (self.all && !all_is_one) || self.area == Some(Area::Everything),
             Want::Vehicle(_, vehicle) => {
-                self.vehicles.contains_key(vehicle)
-                    || (self.all && all_is_some && self.principal.visible.contains(*vehicle))
+                self.vehicles.contains_key(vehicle) || (self.all && self.principal.vehicle == Some(*vehicle))
             }
             Want::Group(_, name) => self.groups.contains(name),
             Want::Cell(_, cell) => {
@@ -183,7 +183,7 @@ impl View {
     }
 
     fn may_see(&self, vehicle: &Vehicle) -> bool {
-        self.principal.visible.contains(vehicle.id)
+        self.principal.concerns(vehicle.id)
             && self.principal.since.is_none_or(|since| vehicle.fix.time >= since)
     }
 

@@ -9,6 +9,7 @@ mod ids;
 mod nodes;
 pub mod orders;
 mod refusal;
+mod revoked;
 mod sequences;
 mod time;
 mod units;
@@ -22,6 +23,7 @@ pub use ids::{
 };
 pub use nodes::{NodeKind, NodeName, NodeNameError, NodePattern};
 pub use refusal::Refusal;
+pub use revoked::{REVOKED_KEPT, is_forgotten};
 pub use sequences::SequenceSet;
 pub use time::{TimeError, WallTime};
 pub use units::{Degrees, Meters, MetersPerSecond, OutOfRange, Position};

@@ -166,6 +166,8 @@ pub struct Change {
     pub at: WallTime,
     /// What was done.
     pub action: Action,
+    /// The vehicle that had the order until then, of a step of an order: one that takes it away does not name it.
+    pub had_by: Option<VehicleId>,
 }
 
 #[cfg(test)]

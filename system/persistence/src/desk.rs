@@ -169,7 +169,7 @@ async fn changes(desk: Desk, query: ChangeQuery) -> Result<ChangeList, CallError
     let found = desk.orders.changes(tenant, after, limit).await.map_err(away)?;
     let mut bytes = 0;
     let mut changes = Vec::with_capacity(found.len());
-    for Change { cursor, at, action } in found {
+    for Change { cursor, at, action, had_by } in found {
         let action =
             serde_json::to_string(&action).map_err(|error| CallError::Unavailable(error.to_string()))?;
         bytes += action.len();
@@ -181,6 +181,7 @@ async fn changes(desk: Desk, query: ChangeQuery) -> Result<ChangeList, CallError
             cursor: Some(cursor.to_string()),
             at_us: micros(at),
             action: Some(action),
+            had_by: had_by.map(|vehicle| vehicle.to_string()),
         });
     }
     let next = changes.last().and_then(|change| change.cursor.clone()).unwrap_or_else(|| after.to_string());

@@ -189,7 +189,7 @@ fn agent(env: &Env, inbox: Inbox, drain: Duration, offers: &Offers, board: Board
         agent = orders::with_tools(agent, env, orders, board);
     }
     if let Some(revoking) = &offers.revoking {
-        agent = revocations::with_tool(agent, revoking);
+        agent = revocations::with_tool(agent, env, revoking);
     }
     if let Some(trail) = &offers.trail {
         agent = trail::with_tools(agent, trail);

@@ -27,7 +27,7 @@ pub use endpoint::{
     Membership, QuicError, ServerSetup, client, client_config, client_through, guest_config, principal,
     rebind, serial, server, server_behind_routers, server_name,
 };
-pub use pki::{Ca, Identity, PkiError, Trust, serial_in_pem};
+pub use pki::{Ca, Identity, PkiError, Trust, expires_in_pem, serial_in_pem};
 pub use principal::{Principal, PrincipalError};
 pub use profile::Profile;
 pub use public::{LOCAL_CERT_LIFE, OpenSetup, Shown, browser_tls, local_cert, open_server};

@@ -131,6 +131,19 @@ pub fn serial_in_pem(pem: &[u8]) -> Result<Serial, PkiError> {
     certificates(pem)?.first().and_then(Serial::of).ok_or_else(broken)
 }
 
+/// When the first certificate in a file expires.
+///
+/// # Errors
+/// There is none, or it is broken.
+pub fn expires_in_pem(pem: &[u8]) -> Result<WallTime, PkiError> {
+    let broken = |detail: String| PkiError::Pem { what: "a certificate", detail };
+    let chain = certificates(pem)?;
+    let first = chain.first().map(AsRef::as_ref).unwrap_or_default();
+    let (_, certificate) =
+        x509_parser::parse_x509_certificate(first).map_err(|error| broken(error.to_string()))?;
+    Ok(WallTime::from_secs(certificate.validity().not_after.timestamp()))
+}
+
 /// The principal in a certificate's URI SAN, if it has exactly one such name.
 pub(crate) fn named_in(certificate: &CertificateDer<'_>) -> Option<Principal> {
     let certificate = webpki::EndEntityCert::try_from(certificate).ok()?;

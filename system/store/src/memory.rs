@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drover_env::BoxFuture;
 use drover_model::orders::{Change, Command, Cursor, Geofence, Message, Order, Route, ShareLink};
-use drover_model::{OrderId, ShareHash, TenantId, VehicleId, WallTime};
+use drover_model::{OrderId, ShareHash, TenantId, VehicleId, WallTime, is_forgotten};
 use rustc_hash::FxHashMap;
 
 use crate::history::{Answer, HistoryError};
@@ -47,8 +47,8 @@ struct State {
     dead_letters: Vec<DeadLetter>,
     desk: Desk,
     trail: trail::Kept,
-    /// Serial numbers, in the order in which they were revoked.
-    revoked: Vec<String>,
+    /// Serial numbers, in the order in which they were revoked, and when each expires.
+    revoked: Vec<(String, Option<WallTime>)>,
     /// A planted bug: rows are not compared with those that are there.
     #[cfg(feature = "bite")]
     unique_off: bool,
@@ -176,11 +176,12 @@ impl MemoryStore {
         self.lock().desk.log().to_vec()
     }
 
-    /// Believes the certificate of this serial number, or the token of this name after `token:`, no longer.
-    pub fn revoke(&self, serial: &str) {
+    /// Believes the certificate of this serial number, or the token of this name after `token:`, no longer. `expires` is when it does,
+    /// if that is known.
+    pub fn revoke(&self, serial: &str, expires: Option<WallTime>) {
         let mut state = self.lock();
-        if !state.revoked.iter().any(|there| there == serial) {
-            state.revoked.push(serial.to_owned());
+        if !state.revoked.iter().any(|(there, _)| there == serial) {
+            state.revoked.push((serial.to_owned(), expires));
         }
     }
 
@@ -280,11 +281,15 @@ impl Orders for MemoryStore {
 }
 
 impl Revoking for MemoryStore {
-    fn revoked_after(&self, version: u64, limit: usize) -> Answer<'_, Revoked> {
+    fn revoked_after(&self, version: u64, now: WallTime, limit: usize) -> Answer<'_, Revoked> {
         let state = self.lock();
-        let all = (1..).zip(&state.revoked).filter(|(number, _)| *number > version).take(limit);
-        let revoked = all.map(|(version, serial)| Revoked { version, serial: serial.clone() }).collect();
-        Box::pin(std::future::ready(Ok(revoked)))
+        let all = (1..).zip(&state.revoked).map(|(version, (serial, expires))| Revoked {
+            version,
+            serial: serial.clone(),
+            expires: *expires,
+        });
+        let new = all.filter(|entry| entry.version > version && !is_forgotten(entry.expires, now));
+        Box::pin(std::future::ready(Ok(new.take(limit).collect())))
     }
 }
 

@@ -53,22 +53,24 @@ async fn changes(api: Api, asked: Asked) -> Result<Answer, Problem> {
         let mut items = Vec::with_capacity(found.len());
         for info in &found {
             if let Some(action) = view::action(info) {
-                items.push(view::change(info, &action));
+                items.push(view::event(info, &action));
             }
         }
         if let Some(own) = own
             && !items.is_empty()
         {
-            let things = things_of(&api, &asked, own, &items).await?;
-            items.retain(|item| {
-                item["vehicle"] == own.as_str() || item["id"].as_str().is_some_and(|id| things.contains(id))
+            let others = items.iter().filter(|(_, of)| *of != Some(own)).map(|(item, _)| item);
+            let things = things_of(&api, &asked, own, &others.collect::<Vec<_>>()).await?;
+            items.retain(|(item, of)| {
+                *of == Some(own) || item["id"].as_str().is_some_and(|id| things.contains(id))
             });
             items.truncate(limit);
             // What did not fit comes with the next answer.
-            if let Some(last) = items.last().filter(|_| items.len() == limit) {
+            if let Some((last, _)) = items.last().filter(|_| items.len() == limit) {
                 since = crate::arguments::parsed("cursor", last["cursor"].as_str().unwrap_or_default())?;
             }
         }
+        let items: Vec<Value> = items.into_iter().map(|(item, _)| item).collect();
         if !items.is_empty() || Instant::now() >= until {
             return Ok(json(StatusCode::OK, &json!({ "items": items, "next": since.to_string() })));
         }
@@ -84,11 +86,11 @@ async fn things_of(
     api: &Api,
     asked: &Asked,
     vehicle: VehicleId,
-    items: &[Value],
+    items: &[&Value],
 ) -> Result<BTreeSet<String>, Problem> {
     let (tenant, vehicle_id) = (Some(asked.principal.tenant.to_string()), Some(vehicle.to_string()));
     let named = |kind: &str| -> Vec<String> {
-        let of_kind = items.iter().filter(|item| item["kind"] == kind && item["vehicle"] != vehicle.as_str());
+        let of_kind = items.iter().filter(|item| item["kind"] == kind);
         let ids: BTreeSet<&str> = of_kind.filter_map(|item| item["id"].as_str()).collect();
         ids.into_iter().map(str::to_owned).collect()
     };

@@ -5,14 +5,13 @@ use drover_bus::orders::{FindOrders, OrderInfo, OrderQuery};
 use drover_model::orders::{Action, NewStop, OrderState, StopState};
 use drover_model::{CommandId, OrderId, Position, StopId, VehicleId, WallTime};
 use hyper::StatusCode;
-use ring::digest::{SHA256, digest};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::answer::{Answer, json};
 use crate::api::{Api, Asked, Endpoint};
-use crate::arguments::{body, idempotency_key, parsed};
+use crate::arguments::{body, idempotency_key, named_by, parsed};
 use crate::problem::Problem;
 use crate::routes::known;
 use crate::view;
@@ -129,12 +128,7 @@ async fn get(api: Api, asked: Asked) -> Result<Answer, Problem> {
 
 /// The identity of what a change makes: it follows from the change's, so that a repeat makes the same.
 pub(crate) fn made_by(change: CommandId, number: u128) -> u128 {
-    let text = [change.to_bits().to_be_bytes(), number.to_be_bytes()].concat();
-    let mut bits = [0; 16];
-    bits.copy_from_slice(&digest(&SHA256, &text).as_ref()[..16]);
-    // A UUID of version 8, "for experimental or vendor-specific use cases" (RFC 9562, section 5.8).
-    let bits = u128::from_be_bytes(bits);
-    bits & !(0xF << 76 | 0xC << 60) | 0x8 << 76 | 0x8 << 60
+    named_by(&[change.to_bits().to_be_bytes(), number.to_be_bytes()].concat())
 }
 
 async fn create(api: Api, asked: Asked) -> Result<Answer, Problem> {

@@ -53,9 +53,10 @@ fn a_token_that_was_revoked_is_not_made_good_by_another_signature_of_the_same() 
     let other = BASE64.encode(Signature::from_scalars(*r, -*s).unwrap().to_bytes());
     let twin = format!("{signed}.{other}");
     assert!(twin != token && verifier.verify(&twin, NOW).is_ok(), "ECDSA takes both");
-    let (name, subject) = token_id(&token).unwrap();
-    assert_eq!((subject.as_str(), &name), ("anna", &verifier.verify(&token, NOW).unwrap().token_id));
-    verifier.revoked().hear([name]);
+    let TokenName { id, subject, expires } = token_id(&token).unwrap();
+    let anna = verifier.verify(&token, NOW).unwrap();
+    assert_eq!((subject.as_str(), &id, expires), ("anna", &anna.token_id, anna.expires));
+    verifier.revoked().hear(NOW, [(id, Some(expires))]);
     for text in [&token, &twin] {
         assert_eq!(verifier.verify(text, NOW), Err(TokenError::Revoked));
     }
@@ -65,7 +66,7 @@ fn a_token_that_was_revoked_is_not_made_good_by_another_signature_of_the_same() 
 fn a_token_is_called_as_its_issuer_says_and_a_part_of_one_is_called_nothing() {
     let named = Claims { jti: Some("7".to_owned()), ..claims() };
     let token = signer().sign(&named);
-    assert_eq!(token_id(&token).unwrap().0, "7");
+    assert_eq!(token_id(&token).unwrap().id, "7");
     assert_eq!(judged(&named).unwrap().token_id, "7");
     let blank = Claims { jti: Some("a b".to_owned()), ..claims() };
     assert_eq!(judged(&blank).unwrap().token_id.len(), 64, "no plain word");

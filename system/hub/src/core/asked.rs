@@ -7,10 +7,8 @@ use drover_bus::hub::Key;
 use drover_model::{TenantId, VehicleId, WallTime};
 
 use super::{Core, Counts, Note, SessionKey};
-use crate::door::Visible;
 use crate::fleet::Place;
 use crate::render::{Audience, push_feature};
-use crate::session::Session;
 
 impl Core {
     /// Sessions whose sockets have something to do, in order; each once.
@@ -86,13 +84,6 @@ impl Core {
     /// What was to be asked for got no answer.
     pub(crate) fn keep_fresh(&mut self, keys: BTreeSet<Key>) {
         self.interest.keep_fresh(keys);
-    }
-
-    /// True if somebody hears of what else happens to some vehicles of a tenant, and not of everything.
-    pub(crate) fn is_heard_in_part(&self, tenant: TenantId) -> bool {
-        let views = self.interest.listeners(tenant).into_iter();
-        let mut views = views.filter_map(|key| self.sessions.get(&key).and_then(Session::view));
-        views.any(|view| view.principal.visible != Visible::All)
     }
 
     /// Tenants of which somebody wants to hear what else happens.

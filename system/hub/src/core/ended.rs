@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use drover_api::Ended;
+use drover_auth::{Principal, Role};
 use drover_model::{TenantId, WallTime};
 use tokio::time::Instant;
 
 use super::{Core, Farewell, SessionKey};
-use crate::door::{Principal, Role};
 
 /// For how long an end is remembered: longer than the token that a link gives is good for.
 const REMEMBERED_FOR: Duration = Duration::from_secs(120);
@@ -80,7 +80,7 @@ impl Core {
 /// True of customers whose token is of that link, or of a link to that order or to that stop: the token's subject is
 /// `share/<link>/<order>/<stop>`.
 fn came_by(principal: &Principal, ended: Ended) -> bool {
-    let part = |number: usize| principal.sub.split('/').nth(number);
+    let part = |number: usize| principal.subject.split('/').nth(number);
     principal.role == Role::Customer
         && match ended {
             Ended::Link(link) => principal.token_id == link.to_string(),

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::{Core, Farewell, SessionKey};
 use crate::cells::{cell_of, directory_cell};
-use crate::door::Visible;
 use crate::fleet::{Place, Taken};
 use crate::session::Session;
 
@@ -114,8 +113,8 @@ impl Core {
         for key in self.interest.listeners(tenant) {
             let Some(view) = self.sessions.get_mut(&key).and_then(Session::view_mut) else { continue };
             let concerns = match vehicle {
-                Some(vehicle) => view.principal.visible.contains(vehicle),
-                None => view.principal.visible == Visible::All,
+                Some(vehicle) => view.principal.concerns(vehicle),
+                None => view.principal.vehicle.is_none(),
             };
             if !concerns {
                 continue;

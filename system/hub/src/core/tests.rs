@@ -3,13 +3,13 @@ mod ended;
 mod recalled;
 mod tokens;
 
+use drover_auth::{Principal, Role, Scope};
 use drover_bus::hub::Key;
 use drover_env::SeedTree;
 use drover_model::{Fix, MetersPerSecond, Position, TenantId, VehicleId};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::door::{DRIVE, FLEET_VIEW, MAP_VIEW, Principal, ROUTE_READ, Role, Visible};
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -29,20 +29,20 @@ impl Door for Tokens {
     fn admit(&self, token: &str, now: WallTime) -> Result<Principal, Denied> {
         let (role, vehicle) =
             token.split_once(':').map_or((token, None), |(role, vehicle)| (role, Some(vehicle)));
-        let role = Role::ALL.into_iter().find(|known| known.name() == role).ok_or(Denied::Invalid)?;
-        let scopes: &[&str] = match role {
-            Role::Dispatcher => &[FLEET_VIEW, ROUTE_READ],
-            Role::Driver => &[DRIVE],
-            Role::Customer | Role::Viewer => &[MAP_VIEW],
+        let role = Role::named(role).ok_or(Denied::Invalid)?;
+        let scopes: &[Scope] = match role {
+            Role::Dispatcher => &[Scope::FleetView, Scope::RouteRead],
+            Role::Driver => &[Scope::Drive],
+            Role::Customer | Role::Viewer => &[Scope::MapView],
         };
         let mut names = vehicle.unwrap_or_default().split('/');
         let only = names.next().and_then(|vehicle| VehicleId::new(vehicle).ok());
         Ok(Principal {
-            sub: token.to_owned(),
+            subject: token.to_owned(),
             tenant: tenant(),
             role,
-            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-            visible: only.map_or(Visible::All, |vehicle| Visible::Only([vehicle].into())),
+            scopes: scopes.iter().copied().collect(),
+            vehicle: only,
             token_id: names.next().unwrap_or(token).to_owned(),
             since: (role == Role::Customer).then(|| {
                 WallTime::from_secs(names.nth(2).and_then(|since| since.parse().ok()).unwrap_or(1_000))

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use drover_api::Rates;
+use drover_auth::Principal;
 use drover_model::WallTime;
 use tokio::time::Instant;
 
 use super::{Core, SessionKey, Turned};
-use crate::door::{Denied, Door, Principal};
+use crate::door::{Denied, Door};
 use crate::limits::network_of;
 use crate::protocol::{self, Action, Refusal};
 

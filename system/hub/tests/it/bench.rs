@@ -4,12 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use drover_auth::{Principal, Role, Scope};
 use drover_bus::{NodeAddr, Pool, PoolConfig, Route, live_topic};
 use drover_env::real::{self, Metrics};
 use drover_env::{ByteStream, Env, SeedTree, Task};
-use drover_hub::{
-    Config, Denied, Door, FLEET_VIEW, Hub, MAP_VIEW, Peer, Principal, ROUTE_READ, Role, Visible,
-};
+use drover_hub::{Config, Denied, Door, Hub, Peer};
 use drover_model::{Epoch, Fix, NodeKind, NodeName, Position, TenantId, VehicleId, WallTime};
 use drover_quic::{Ca, Identity, Profile, Shown, Trust};
 use drover_wire::{VehicleBatch, mcp};
@@ -42,11 +41,11 @@ impl Door for Tokens {
             _ => return Err(Denied::Invalid),
         };
         Ok(Principal {
-            sub: token.to_owned(),
+            subject: token.to_owned(),
             tenant: TenantId::new(tenant).expect("a name"),
             role: Role::Dispatcher,
-            scopes: [FLEET_VIEW, MAP_VIEW, ROUTE_READ].map(str::to_owned).into(),
-            visible: Visible::All,
+            scopes: [Scope::FleetView, Scope::MapView, Scope::RouteRead].into_iter().collect(),
+            vehicle: None,
             since: None,
             expires: now.plus(Duration::from_secs(600)),
             token_id: token.to_owned(),

@@ -29,6 +29,8 @@ pub struct Settled {
 pub(super) struct Desk {
     log: Vec<Settled>,
     by_id: BTreeMap<(TenantId, CommandId), usize>,
+    /// Vehicles that had the order of a step until then, by the step's place in the log.
+    had_by: BTreeMap<usize, VehicleId>,
     orders: BTreeMap<(TenantId, OrderId), Order>,
     /// The order that each stop belongs to.
     stops: BTreeMap<(TenantId, StopId), OrderId>,
@@ -67,12 +69,24 @@ impl Desk {
             return Ok(Outcome { verdict: before.verdict, is_repeat: true });
         }
         let verdict = self.judge(&command);
-        if verdict == Verdict::Applied {
-            self.apply(&command);
-        }
-        self.by_id.insert((command.tenant, command.id), self.log.len());
-        self.log.push(Settled { command, verdict });
+        self.settle(Settled { command, verdict });
         Ok(Outcome { verdict, is_repeat: false })
+    }
+
+    /// Writes a command down, and does it if it is to be done.
+    fn settle(&mut self, settled: Settled) {
+        let (command, place) = (&settled.command, self.log.len());
+        if settled.verdict == Verdict::Applied {
+            if let Action::ChangeOrder { order, .. } = &command.action
+                && let Some(vehicle) =
+                    self.orders.get(&(command.tenant, *order)).and_then(|order| order.vehicle)
+            {
+                self.had_by.insert(place, vehicle);
+            }
+            self.apply(command);
+        }
+        self.by_id.insert((command.tenant, command.id), place);
+        self.log.push(settled);
     }
 
     fn judge(&self, command: &Command) -> Verdict {
@@ -305,13 +319,7 @@ impl Desk {
         #[cfg(feature = "bite")]
         let planted = self.planted;
         *self = Self::default();
-        for settled in log {
-            if settled.verdict == Verdict::Applied {
-                self.apply(&settled.command);
-            }
-            self.by_id.insert((settled.command.tenant, settled.command.id), self.log.len());
-            self.log.push(settled);
-        }
+        log.into_iter().for_each(|settled| self.settle(settled));
         #[cfg(feature = "bite")]
         {
             self.planted = planted;
@@ -390,15 +398,16 @@ impl Desk {
 
     /// The place of an entry is its number in the log.
     pub(super) fn changes(&self, tenant: TenantId, after: Cursor) -> impl Iterator<Item = Change> {
-        let entries = (1..).zip(&self.log).filter(move |(number, settled)| {
+        let entries = (1..).zip(self.log.iter().enumerate()).filter(move |(number, (_, settled))| {
             Cursor(0, *number) > after
                 && settled.command.tenant == tenant
                 && settled.verdict == Verdict::Applied
         });
-        entries.map(|(number, settled)| Change {
+        entries.map(|(number, (place, settled))| Change {
             cursor: Cursor(0, number),
             at: settled.command.at,
             action: settled.command.action.clone(),
+            had_by: self.had_by.get(&place).copied(),
         })
     }
 

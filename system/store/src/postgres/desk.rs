@@ -28,7 +28,7 @@ pub(super) const ROUTE: &str = "route_id::text, version, vehicle_id::text, stops
 const ROUTES: &str =
     "WHERE tenant_id = $1 AND vehicle_id = $2 ORDER BY created_at DESC, version DESC, route_id DESC LIMIT $3";
 /// As far as every transaction that began before has ended.
-const CHANGES: &str = "SELECT xid::text AS began, number, action, (extract(epoch FROM at) * 1000000)::bigint AS at_us FROM public.commands \
+const CHANGES: &str = "SELECT xid::text AS began, number, action, had_by::text, (extract(epoch FROM at) * 1000000)::bigint AS at_us FROM public.commands \
      WHERE tenant_id = $1 AND verdict = 'applied' AND (xid, number) > ($2::text::xid8, $3) \
      AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid, number LIMIT $4";
 
@@ -156,10 +156,13 @@ pub(super) async fn changes(
     let change = |row: &PgRow| {
         let number: i64 = get(row, "number")?;
         let Json(action): Json<Action> = get(row, "action")?;
+        let had_by: Option<String> = get(row, "had_by")?;
+        let had_by = had_by.map(|name| name.parse()).transpose();
         Ok(Change {
             cursor: Cursor(parsed(row, "began")?, number.unsigned_abs()),
             at: time(row, "at_us")?,
             action,
+            had_by: had_by.map_err(|error: drover_model::NameError| error.to_string())?,
         })
     };
     rows.iter().map(change).collect()

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use drover_model::{
-    Degrees, GeofenceId, Meters, MetersPerSecond, OutOfRange, Position, TenantId, VehicleId, WallTime,
+    Degrees, GeofenceId, Meters, MetersPerSecond, OutOfRange, Position, REVOKED_KEPT, TenantId, VehicleId,
+    WallTime,
 };
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -102,9 +103,9 @@ impl History for PostgresStore {
 }
 
 impl Revoking for PostgresStore {
-    fn revoked_after(&self, version: u64, limit: usize) -> Answer<'_, Revoked> {
+    fn revoked_after(&self, version: u64, now: WallTime, limit: usize) -> Answer<'_, Revoked> {
         Box::pin(async move {
-            let asked = self.reading(async |link| revoked_after(link, version, limit).await).await;
+            let asked = self.reading(async |link| revoked_after(link, version, now, limit).await).await;
             asked.map_err(|detail| HistoryError::Unavailable { detail })
         })
     }
@@ -113,19 +114,26 @@ impl Revoking for PostgresStore {
 async fn revoked_after(
     connection: &mut PgConnection,
     version: u64,
+    now: WallTime,
     limit: usize,
 ) -> Result<Vec<Revoked>, String> {
-    const TEXT: &str =
-        "SELECT version, serial FROM public.revocations WHERE version > $1 ORDER BY version LIMIT $2";
-    let rows: Vec<(i64, String)> = sqlx::query_as(TEXT)
+    const TEXT: &str = "SELECT version, serial, (extract(epoch FROM expires_at) * 1000000)::bigint FROM public.revocations \
+         WHERE version > $1 AND (expires_at IS NULL OR expires_at > public.micros($2)) ORDER BY version LIMIT $3";
+    let ended = now.as_micros().saturating_sub(REVOKED_KEPT.as_micros() as i64);
+    let rows: Vec<(i64, String, Option<i64>)> = sqlx::query_as(TEXT)
         .bind(i64::try_from(version).unwrap_or(i64::MAX))
+        .bind(ended)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(connection)
         .await
         .map_err(|error| describe_any(&error))?;
     Ok(rows
         .into_iter()
-        .map(|(version, serial)| Revoked { version: version.unsigned_abs(), serial })
+        .map(|(version, serial, expires)| Revoked {
+            version: version.unsigned_abs(),
+            serial,
+            expires: expires.map(WallTime::from_micros),
+        })
         .collect())
 }
 

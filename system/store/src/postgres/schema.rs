@@ -1,5 +1,6 @@
 //! The schema: its migrations, and whether a server is one that this store can use.
 
+use drover_model::WallTime;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, SqlSafeStr, SqlStr};
@@ -13,7 +14,7 @@ use super::pool;
 const VERSION_MIN: i32 = 150_000;
 
 /// Every migration, oldest first: number, name, text.
-const MIGRATIONS: [(i64, &str, &str); 13] = [
+const MIGRATIONS: [(i64, &str, &str); 15] = [
     (1, "rooms and roles", include_str!("../../../../migrations/0001_rooms_and_roles.sql")),
     (2, "telemetry", include_str!("../../../../migrations/0002_telemetry.sql")),
     (3, "outbox and dead letters", include_str!("../../../../migrations/0003_outbox_and_dead_letters.sql")),
@@ -27,6 +28,8 @@ const MIGRATIONS: [(i64, &str, &str); 13] = [
     (11, "downlink", include_str!("../../../../migrations/0011_downlink.sql")),
     (12, "audit", include_str!("../../../../migrations/0012_audit.sql")),
     (13, "desk lists", include_str!("../../../../migrations/0013_desk_lists.sql")),
+    (14, "order steps", include_str!("../../../../migrations/0014_order_steps.sql")),
+    (15, "revoked until", include_str!("../../../../migrations/0015_revoked_until.sql")),
 ];
 /// Number of the newest.
 pub(super) const VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
@@ -234,7 +237,7 @@ pub async fn status(config: &Config) -> Result<String, ServerError> {
     }
 }
 
-/// Writes that a certificate is believed no longer. True if that is new.
+/// Writes that a certificate or a token is believed no longer, which expires then if that is known. True if that is new.
 ///
 /// # Errors
 /// See [`ServerError`].
@@ -243,6 +246,7 @@ pub async fn revoke(
     serial: &str,
     principal: &str,
     reason: &str,
+    expires: Option<WallTime>,
 ) -> Result<bool, ServerError> {
     config.check().map_err(ServerError::Config)?;
     let options = config.options().map_err(ServerError::Config)?;
@@ -252,10 +256,11 @@ pub async fn revoke(
     check_schema(&mut connection, &server, &endpoint).await?;
     // One after the other: who asks for what is new goes by the number, and none may be seen before a smaller one.
     let insert = "WITH alone AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended('revocations', 1))) \
-                  INSERT INTO public.revocations (serial, principal, reason) SELECT $1, $2, $3 FROM alone \
+                  INSERT INTO public.revocations (serial, principal, reason, expires_at) SELECT $1, $2, $3, public.micros($4) FROM alone \
                   ON CONFLICT (serial) DO NOTHING";
-    let insert = sqlx::query(insert).bind(serial).bind(principal).bind(reason).execute(&mut connection);
-    let done = insert.await.map_err(away)?;
+    let insert = sqlx::query(insert).bind(serial).bind(principal).bind(reason);
+    let insert = insert.bind(expires.map(WallTime::as_micros));
+    let done = insert.execute(&mut connection).await.map_err(away)?;
     // It is written: a connection that ends badly changes nothing.
     drop(connection.close().await);
     Ok(done.rows_affected() > 0)

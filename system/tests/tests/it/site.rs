@@ -209,8 +209,8 @@ async fn a_token_that_is_taken_back_opens_nothing_and_ends_what_it_had_opened() 
     let welcome = map.next().await.expect("an answer").expect("a message");
     assert!(welcome.to_text().is_ok_and(|text| text.contains("\"welcome\"")), "{welcome:?}");
 
-    place.store.revoke("token:somebody-elses");
-    place.store.revoke("token:annas");
+    place.store.revoke("token:somebody-elses", None);
+    place.store.revoke("token:annas", Some(place.env.wall()));
     let ended = timeout(PATIENCE, async {
         loop {
             match map.next().await.expect("a goodbye").expect("a message") {

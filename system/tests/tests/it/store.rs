@@ -6,6 +6,7 @@ mod hypertable;
 mod orders;
 mod reading;
 mod replicated;
+mod revoked;
 mod schema;
 mod tenants;
 mod trail;

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use drover_auth::{Principal, Role, Scope};
 use drover_env::real::{self, Metrics};
 use drover_env::{Env, SeedTree, Task};
-use drover_hub::{
-    Config, Denied, Door, Hub, MAP_VIEW, Principal, ProxyConfig, QuicConfig, ROUTE_READ, Role, Visible,
-};
+use drover_hub::{Config, Denied, Door, Hub, ProxyConfig, QuicConfig};
 use drover_model::{NodeKind, NodeName, TenantId, WallTime};
 use drover_quic::{
     Ca, ClusterKeys, ClusterSecret, Principal as Node, Profile, Routers, client, client_through,
@@ -38,11 +37,11 @@ struct Open;
 impl Door for Open {
     fn admit(&self, token: &str, now: WallTime) -> Result<Principal, Denied> {
         Ok(Principal {
-            sub: token.to_owned(),
+            subject: token.to_owned(),
             tenant: TenantId::new("acme").expect("a name"),
             role: Role::Dispatcher,
-            scopes: [MAP_VIEW, ROUTE_READ].map(str::to_owned).into(),
-            visible: Visible::All,
+            scopes: [Scope::MapView, Scope::RouteRead].into_iter().collect(),
+            vehicle: None,
             since: None,
             expires: now.plus(Duration::from_secs(600)),
             token_id: token.to_owned(),

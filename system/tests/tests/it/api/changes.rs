@@ -19,7 +19,7 @@ fn message(place: u64) -> ChangeInfo {
         expires: WallTime::from_micros(1),
     };
     let action = serde_json::to_string(&action).expect("JSON");
-    ChangeInfo { cursor: Some(format!("0-{place}")), at_us: Some(1), action: Some(action) }
+    ChangeInfo { cursor: Some(format!("0-{place}")), at_us: Some(1), action: Some(action), had_by: None }
 }
 
 /// An agent whose feed has so many messages to another van, and what counts the questions for it.
@@ -76,4 +76,41 @@ async fn a_short_answer_to_a_driver_ends_at_its_last_change() {
         since = format!("&since={}", answer["next"].as_str().expect("a place"));
     }
     assert_eq!(seen, [vec![json!("number 2")], vec![json!("number 5")], vec![]]);
+}
+
+#[tokio::test]
+async fn a_driver_is_told_of_an_order_that_was_taken_away_however_much_later_they_ask() {
+    let office = Office::open();
+    let dispatcher = office.token("north", "dispatcher", None);
+    let (order, _) = office.order(&dispatcher, 1).await;
+    let path = format!("/api/v1/orders/{order}/state");
+    let steps = [
+        json!({ "from": "planned", "to": "assigned", "vehicle": "VAN-1" }),
+        json!({ "from": "assigned", "to": "under_way" }),
+        json!({ "from": "under_way", "to": "failed" }),
+        json!({ "from": "failed", "to": "planned" }),
+        json!({ "from": "planned", "to": "assigned", "vehicle": "VAN-2" }),
+        json!({ "from": "assigned", "to": "cancelled" }),
+    ];
+    for (key, step) in (2..).zip(steps) {
+        assert_eq!(office.post(&path, &dispatcher, key, step).await.0, 200, "step {key}");
+    }
+    let told = async |van: &str| {
+        let driver = office.token("north", "driver", Some(van));
+        let (_, answer) = office.get("/api/v1/changes", &driver).await;
+        let items = answer["items"].as_array().expect("items");
+        assert!(items.iter().all(|item| item["id"] == order.as_str()), "{items:?}");
+        items.iter().map(|item| item["state"].as_str().expect("a state").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told("VAN-1").await,
+        ["assigned", "under_way", "failed", "planned"],
+        "and not of who got it then"
+    );
+    assert_eq!(
+        told("VAN-2").await.last().map(String::as_str),
+        Some("cancelled"),
+        "it is theirs from its beginning"
+    );
+    assert_eq!(told("VAN-3").await, [""; 0]);
 }

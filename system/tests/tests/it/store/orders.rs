@@ -247,7 +247,7 @@ async fn followed(store: &dyn Orders, tenant: TenantId) -> String {
             // On their way through JSON places may lose a unit in the last place.
             let action = serde_json::to_string(&change.action).expect("JSON");
             let action: Action = serde_json::from_str(&action).expect("an action");
-            text += &format!("{} {action:?}\n", change.at);
+            text += &format!("{} {action:?} {:?}\n", change.at, change.had_by);
         }
     }
 }
