@@ -301,7 +301,7 @@ async fn what_changed_is_read_from_where_one_was_and_a_driver_sees_their_own() {
 
 #[tokio::test]
 async fn a_share_link_shows_its_delivery_while_it_is_under_way_and_then_nothing() {
-    let office = Office::open();
+    let office = Office::open_before(Config::default(), Arc::new(arrivals::Heard(2)));
     let dispatcher = office.token("north", "dispatcher", None);
     let (order, stops) = office.order(&dispatcher, 1).await;
     let path = format!("/api/v1/orders/{order}/share-links");
