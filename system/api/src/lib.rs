@@ -20,4 +20,4 @@ pub use answer::{Answer, json};
 pub use api::{Api, BODY_BYTES_MAX, Config, Fleet};
 pub use problem::Problem;
 pub use rates::Rates;
-pub use view::{Ended, action, ended, event, reopened};
+pub use view::{Ended, action, ended, event, reopened, set_out};

@@ -31,7 +31,8 @@ pub use crate::protocol::{Encoding, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON};
 use crate::session::{Around, Session, Stage};
 use crate::view::View;
 use crate::wheel::Wheel;
-use ended::Over;
+use ended::Heard;
+pub use ended::Step;
 pub(crate) use tokens::{Said, Shown, shown};
 
 /// How often an open session is looked at: a token that expires or was taken back is good for so long at most.
@@ -132,8 +133,8 @@ pub struct Core {
     guesses: Rates<IpAddr>,
     /// How many sessions customers of a tenant have.
     customers: BTreeMap<TenantId, u32>,
-    /// What ended lately, oldest first.
-    ended: VecDeque<Over>,
+    /// What was heard of deliveries lately, oldest first.
+    steps: VecDeque<Heard>,
     /// When sessions are to be looked at.
     looks: Wheel<SessionKey>,
     /// When vehicles may have turned silent.
@@ -183,7 +184,7 @@ impl Core {
             tokens: Limited::new(config.sessions_per_token_max),
             guesses: tokens::guesses(),
             customers: BTreeMap::new(),
-            ended: VecDeque::new(),
+            steps: VecDeque::new(),
             looks: Wheel::new(now),
             silences: Wheel::new(now),
             listed: Vec::new(),
@@ -249,7 +250,7 @@ impl Core {
         if self.planted.wide_links && principal.role == Role::Customer {
             (principal.visible, principal.since) = (Visible::All, None);
         }
-        if self.is_over(&principal) {
+        if self.is_over(&principal, 0) {
             self.notes.push(Note::Refused(Denied::Revoked.name(), peer));
             return Err(Turned::Denied(Denied::Revoked));
         }
@@ -583,4 +584,4 @@ impl Core {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
