@@ -19,5 +19,5 @@ mod view;
 pub use answer::{Answer, json};
 pub use api::{Api, BODY_BYTES_MAX, Config, Fleet};
 pub use problem::Problem;
-pub use rates::Rates;
+pub use rates::{Rates, network_of};
 pub use view::{Ended, action, ended, event, reopened, set_out};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use drover_api::Rates;
+use drover_api::{Rates, network_of};
 use drover_model::{TenantId, WallTime};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -127,9 +127,10 @@ pub struct Core {
     sessions: FxHashMap<SessionKey, Session>,
     by_name: FxHashMap<String, SessionKey>,
     next_key: u64,
+    /// Sockets, by whom their address belongs to.
     addresses: Limited<IpAddr>,
     tokens: Limited<String>,
-    /// Tokens that were none, by address.
+    /// Tokens that were none, in the same way.
     guesses: Rates<IpAddr>,
     /// How many sessions customers of a tenant have.
     customers: BTreeMap<TenantId, u32>,
@@ -214,7 +215,7 @@ impl Core {
             self.notes.push(Note::Refused("full", peer));
             return Err(Turned::Full);
         }
-        if !self.addresses.take(peer) {
+        if !self.addresses.take(network_of(peer)) {
             self.notes.push(Note::Refused("address", peer));
             return Err(Turned::Address);
         }
@@ -558,7 +559,7 @@ impl Core {
         session.detached = Some(now);
         session.outbox = crate::outbox::Outbox::default();
         session.farewell = None;
-        self.addresses.give_back(&session.peer);
+        self.addresses.give_back(&network_of(session.peer));
         self.counts.sockets -= 1;
         self.counts.detached += 1;
         self.looks.insert(now + self.config.resume_within, key);
@@ -577,7 +578,7 @@ impl Core {
             Some(_) => self.counts.detached -= 1,
             None => {
                 self.counts.sockets -= 1;
-                self.addresses.give_back(&session.peer);
+                self.addresses.give_back(&network_of(session.peer));
             }
         }
     }

@@ -4,13 +4,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use drover_api::Rates;
+use drover_api::{Rates, network_of};
 use drover_model::WallTime;
 use tokio::time::Instant;
 
 use super::{Core, SessionKey, Turned};
 use crate::door::{Denied, Door, Principal};
-use crate::limits::network_of;
 use crate::protocol::{self, Action, Refusal};
 
 /// Tokens that are none that an address may show in a second: as many as the HTTP API takes of one.
