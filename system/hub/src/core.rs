@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use drover_api::{Rates, network_of};
+use drover_api::network_of;
 use drover_model::{TenantId, WallTime};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -33,6 +33,7 @@ use crate::view::View;
 use crate::wheel::Wheel;
 use ended::Heard;
 pub use ended::Step;
+use tokens::Denials;
 pub(crate) use tokens::{Said, Shown, shown};
 
 /// How often an open session is looked at: a token that expires or was taken back is good for so long at most.
@@ -61,7 +62,7 @@ pub enum Turned {
     /// Its token has as many sessions as it may have.
     #[error("this token has as many sessions as it may have")]
     Token,
-    /// Its address has shown too many tokens that were none.
+    /// Its address has shown too many tokens that let nobody in.
     #[error("this address has shown too many tokens that are not valid")]
     Guesses,
     /// Its token is none.
@@ -130,8 +131,7 @@ pub struct Core {
     /// Sockets, by whom their address belongs to.
     addresses: Limited<IpAddr>,
     tokens: Limited<String>,
-    /// Tokens that were none, in the same way.
-    guesses: Rates<IpAddr>,
+    denials: Denials,
     /// How many sessions customers of a tenant have.
     customers: BTreeMap<TenantId, u32>,
     /// What was heard of deliveries lately, oldest first.
@@ -183,7 +183,7 @@ impl Core {
             next_key: 0,
             addresses: Limited::new(config.sockets_per_address_max),
             tokens: Limited::new(config.sessions_per_token_max),
-            guesses: tokens::guesses(),
+            denials: Denials::new(),
             customers: BTreeMap::new(),
             steps: VecDeque::new(),
             looks: Wheel::new(now),
@@ -210,7 +210,7 @@ impl Core {
         encoding: Encoding,
         shown: Option<Shown>,
     ) -> Result<SessionKey, Turned> {
-        self.count_guess(now, peer, shown.as_ref());
+        self.count_denial(now, peer, shown.as_ref());
         if self.sessions.len() >= self.config.sessions_max && !self.forget_oldest(now) {
             self.notes.push(Note::Refused("full", peer));
             return Err(Turned::Full);
@@ -226,7 +226,7 @@ impl Core {
         self.sessions.insert(key, Session::new(name, peer, encoding, now));
         self.counts.sockets += 1;
         if let Some(shown) = shown
-            && let Err(turned) = self.authenticate(wall, key, shown)
+            && let Err(turned) = self.authenticate(now, wall, key, shown)
         {
             self.remove(now, key);
             return Err(turned);
@@ -244,7 +244,13 @@ impl Core {
         true
     }
 
-    fn authenticate(&mut self, wall: WallTime, key: SessionKey, shown: Shown) -> Result<(), Turned> {
+    fn authenticate(
+        &mut self,
+        now: Instant,
+        wall: WallTime,
+        key: SessionKey,
+        shown: Shown,
+    ) -> Result<(), Turned> {
         let Some(peer) = self.sessions.get(&key).map(|session| session.peer) else { return Ok(()) };
         let mut principal =
             shown.inspect_err(|turned| self.notes.push(Note::Refused(turned.name(), peer)))?;
@@ -253,6 +259,7 @@ impl Core {
         }
         if self.is_over(&principal, 0) {
             self.notes.push(Note::Refused(Denied::Revoked.name(), peer));
+            self.denials.count(now, peer, Denied::Revoked);
             return Err(Turned::Denied(Denied::Revoked));
         }
         if !self.tokens.take(principal.token_id.clone()) {
@@ -275,7 +282,7 @@ impl Core {
         self.heard(now, key);
         let here = self.sessions.get(&key).filter(|session| session.farewell.is_none());
         let Some(peer) = here.map(|session| session.peer) else { return };
-        self.count_guess(now, peer, said.shown.as_ref());
+        self.count_denial(now, peer, said.shown.as_ref());
         let Said { id, action, shown } = said;
         let answer = action.and_then(|action| self.act(now, wall, key, id, (action, shown)));
         if let Err(refusal) = answer {
@@ -302,7 +309,7 @@ impl Core {
             Action::Authenticate(_) if is_known => {
                 return Err(Refusal::new(Code::Forbidden, "the session has said already who it is"));
             }
-            Action::Authenticate(_) => match shown.map(|shown| self.authenticate(wall, key, shown)) {
+            Action::Authenticate(_) => match shown.map(|shown| self.authenticate(now, wall, key, shown)) {
                 // Nobody has looked at the token of a session that was let go meanwhile.
                 Some(Ok(())) | None => {}
                 Some(Err(Turned::Denied(denied))) => {

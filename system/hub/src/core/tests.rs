@@ -27,6 +27,9 @@ pub(crate) struct Tokens;
 
 impl Door for Tokens {
     fn admit(&self, token: &str, now: WallTime) -> Result<Principal, Denied> {
+        if token == "expired" {
+            return Err(Denied::Expired);
+        }
         let (role, vehicle) =
             token.split_once(':').map_or((token, None), |(role, vehicle)| (role, Some(vehicle)));
         let role = Role::ALL.into_iter().find(|known| known.name() == role).ok_or(Denied::Invalid)?;
