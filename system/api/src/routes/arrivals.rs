@@ -5,7 +5,7 @@ use std::time::Duration;
 use drover_auth::Scope;
 use drover_bus::desk::{FindRoutes, RouteQuery};
 use drover_bus::history::{Track, VehicleQuery};
-use drover_bus::orders::{FindOrders, OrderInfo, OrderQuery, StopInfo};
+use drover_bus::orders::{FindOrders, ORDERS_MAX, OrderInfo, OrderQuery, StopInfo};
 use drover_model::{TenantId, VehicleId, WallTime};
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -23,8 +23,6 @@ const LATELY: Duration = Duration::from_secs(20 * 60);
 const LATELY_POINTS: u32 = 200;
 /// Without a fix for so long a vehicle may be anywhere, and nothing is said of it.
 const HEARD_WITHIN: Duration = Duration::from_secs(5 * 60);
-/// Orders of one vehicle that are looked at.
-const ORDERS_MAX: u32 = 1_000;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -119,7 +117,7 @@ pub(crate) async fn outlook(api: &Api, tenant: TenantId, vehicle: VehicleId) -> 
         tenant: Some(tenant.to_string()),
         vehicle_id: Some(vehicle.to_string()),
         open: Some(true),
-        orders_max: Some(ORDERS_MAX),
+        orders_max: Some(ORDERS_MAX as u32),
         ..OrderQuery::default()
     };
     let orders = api.ask::<FindOrders>(&open).await?.orders;
