@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::core::Step;
 use crate::live::Live;
-use bearers::Bearers;
+use bearers::Knowing;
 
 /// Between two looks: what a dispatcher does is seen by the others within a blink or two.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
@@ -27,7 +27,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 struct Feed {
     place: String,
     /// Who has which order, while somebody listens who hears of one vehicle alone.
-    bearers: Option<Bearers>,
+    bearers: Option<Knowing>,
 }
 
 /// Follows the feeds, for ever.
@@ -51,8 +51,10 @@ pub(crate) async fn follow(live: Arc<Live>, pool: Pool) {
             feed.place = place;
             if !live.decide(|core| core.is_heard_in_part(tenant)) {
                 feed.bearers = None;
-            } else if feed.bearers.is_none() {
-                feed.bearers = bearers::ask(&pool, tenant).await;
+            } else {
+                let now = Instant::now();
+                let ask = || live.env.spawn("hub.bearers", bearers::ask(pool.clone(), tenant));
+                feed.bearers.get_or_insert(Knowing::Nothing(now)).go_on(now, ask);
             }
         }
     }
@@ -69,7 +71,7 @@ async fn look(pool: &Pool, tenant: TenantId, place: Option<&str>) -> Option<Chan
     pool.call::<Changes>(Route::RoundRobin, &query, CallOptions::within(ANSWER_WITHIN)).await.ok()
 }
 
-fn tell(live: &Arc<Live>, tenant: TenantId, read: &ChangeList, mut bearers: Option<&mut Bearers>) {
+fn tell(live: &Arc<Live>, tenant: TenantId, read: &ChangeList, mut bearers: Option<&mut Knowing>) {
     let known: Vec<_> =
         read.changes.iter().filter_map(|info| Some((info, drover_api::action(info)?))).collect();
     let steps: Vec<Step> = known.iter().filter_map(|(info, action)| step(info, action)).collect();

@@ -1,18 +1,68 @@
 //! Which vehicle has which order. A step that takes an order away from a vehicle does not name it, and its driver is to hear of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use drover_bus::orders::{FindOrders, OrderInfo, OrderQuery};
+use drover_bus::orders::{FindOrders, ORDERS_MAX, OrderInfo, OrderQuery};
 use drover_bus::{CallOptions, Pool, Route};
+use drover_env::Task;
 use drover_model::orders::{Action, OrderState};
 use drover_model::{OrderId, TenantId, VehicleId};
+use futures_util::FutureExt;
+use tokio::time::Instant;
 
 use super::ANSWER_WITHIN;
 
-/// Orders of one answer.
-const PAGE: u32 = 1_000;
 /// Answers that are asked for of each state: of more orders than that their drivers hear when they look.
-const PAGES_MAX: usize = 20;
+const PAGES_MAX: usize = 50;
+/// Between two tries while no agent says it: meanwhile drivers hear when they look.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// What is known of who has which order: asked for beside the feed, which others wait for.
+#[derive(Debug)]
+pub(super) enum Knowing {
+    /// Nothing, and nobody is asked before then.
+    Nothing(Instant),
+    /// The store is asked; these steps were heard meanwhile.
+    Asked(Task<Option<Bearers>>, Vec<Action>),
+    /// Everything.
+    All(Bearers),
+}
+
+impl Knowing {
+    /// Takes a step; the vehicle that has the order, or had it until then, if that is known.
+    pub(super) fn take(&mut self, action: &Action) -> Option<VehicleId> {
+        match self {
+            Self::Nothing(_) => None,
+            Self::Asked(_, heard) => {
+                if matches!(action, Action::ChangeOrder { .. }) {
+                    heard.push(action.clone());
+                }
+                None
+            }
+            Self::All(bearers) => bearers.take(action),
+        }
+    }
+
+    /// Has the store asked where that is due, and takes what it has said.
+    pub(super) fn go_on(&mut self, now: Instant, ask: impl FnOnce() -> Task<Option<Bearers>>) {
+        match self {
+            Self::Nothing(due) if *due <= now => *self = Self::Asked(ask(), Vec::new()),
+            Self::Asked(asked, heard) => match asked.now_or_never() {
+                None => {}
+                Some(Ok(Some(mut bearers))) => {
+                    // What the store knew already it says as the steps do.
+                    for action in heard.iter() {
+                        bearers.take(action);
+                    }
+                    *self = Self::All(bearers);
+                }
+                Some(Ok(None) | Err(_)) => *self = Self::Nothing(now + AGAIN),
+            },
+            Self::Nothing(_) | Self::All(_) => {}
+        }
+    }
+}
 
 /// Orders that a vehicle has, by what the store and then the feed have said.
 #[derive(Debug, Default)]
@@ -44,20 +94,20 @@ impl Bearers {
 }
 
 /// Asks the store; `None` if no agent answers.
-pub(super) async fn ask(pool: &Pool, tenant: TenantId) -> Option<Bearers> {
+pub(super) async fn ask(pool: Pool, tenant: TenantId) -> Option<Bearers> {
     let mut bearers = Bearers::default();
     for state in [OrderState::Assigned, OrderState::UnderWay] {
         let mut query = OrderQuery {
             tenant: Some(tenant.to_string()),
             state: Some(state.to_string()),
-            orders_max: Some(PAGE),
+            orders_max: Some(ORDERS_MAX as u32),
             ..OrderQuery::default()
         };
         for _ in 0..PAGES_MAX {
             let options = CallOptions::within(ANSWER_WITHIN);
             let found = pool.call::<FindOrders>(Route::RoundRobin, &query, options).await.ok()?.orders;
             bearers.know(&found);
-            if found.len() < PAGE as usize {
+            if found.len() < ORDERS_MAX {
                 break;
             }
             query.after = found.last().and_then(|order| order.order_id.clone());
@@ -68,6 +118,11 @@ pub(super) async fn ask(pool: &Pool, tenant: TenantId) -> Option<Bearers> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use drover_env::real::{self, Metrics};
+    use tokio::sync::oneshot;
+
     use super::*;
 
     const ORDER: OrderId = OrderId::from_bits(12);
@@ -78,6 +133,38 @@ mod tests {
 
     fn step(from: OrderState, to: OrderState, vehicle: Option<VehicleId>) -> Action {
         Action::ChangeOrder { order: ORDER, from, to, vehicle }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_store_is_asked_beside_the_feed_and_not_at_once_again() {
+        use OrderState::{Assigned, Planned};
+        let folder = tempfile::tempdir().expect("a folder");
+        let env = real::env("hub/0", folder.path(), Arc::new(Metrics::default())).expect("an env");
+        let start = Instant::now();
+        let mut knowing = Knowing::Nothing(start);
+        // An answer that comes when it is let.
+        let asked = |knowing: &mut Knowing, now| {
+            let (say, said) = oneshot::channel();
+            let mut was_asked = false;
+            knowing.go_on(now, || {
+                was_asked = true;
+                env.spawn("ask", async move { said.await.ok().flatten() })
+            });
+            was_asked.then_some(say)
+        };
+        let no_answer = asked(&mut knowing, start).expect("it is due");
+        assert!(asked(&mut knowing, start + AGAIN).is_none(), "it is asked already");
+        no_answer.send(None).expect("somebody waits");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(asked(&mut knowing, start + AGAIN).is_none());
+        assert!(asked(&mut knowing, start + 2 * AGAIN - Duration::from_millis(1)).is_none(), "too early");
+        let answer = asked(&mut knowing, start + 2 * AGAIN).expect("it is due again");
+
+        assert_eq!(knowing.take(&step(Planned, Assigned, Some(van(2)))), None, "nobody has said it yet");
+        answer.send(Some(Bearers([(ORDER, van(1))].into()))).expect("somebody waits");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(asked(&mut knowing, start + 3 * AGAIN).is_none());
+        assert_eq!(knowing.take(&step(Assigned, Planned, None)), Some(van(2)), "who got it meanwhile");
     }
 
     #[test]
