@@ -268,7 +268,7 @@ impl Gateway {
             let (env, pool, revoked) = (self.env.clone(), self.pool.clone(), self.revoked.clone());
             let (interval, stale) = (self.config.revocation_interval, "gateway.revocations_stale");
             let asking = revocations::follow(env, pool, interval, stale, move |list| revoked.handle(list));
-            drop(self.env.spawn("gateway.revocations", asking));
+            tasks.push(self.env.spawn("gateway.revocations", asking));
         }
         let (env, config, revoked) = (self.env.clone(), self.config.clone(), self.revoked.clone());
         (Arc::new(Shared { env, config, persister, live, downlinks, revoked }), tasks)
