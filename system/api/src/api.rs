@@ -23,14 +23,14 @@ use crate::answer::Answer;
 use crate::arguments::{Query, happened_at};
 use crate::notes::Notes;
 use crate::problem::Problem;
-use crate::rates::Rates;
+use crate::rates::{Rates, network_of};
 use crate::routes::{self, Handler, Table};
 use crate::view;
 
 /// Longest body of a request: a route with the most points that it may have.
 pub const BODY_BYTES_MAX: usize = 2 << 20;
 
-/// Requests that one address may make for each one that a caller may: people share addresses.
+/// Requests that one address (of IPv6: one /64) may make for each one that a caller may: people share addresses.
 const CALLERS_PER_ADDRESS: u32 = 10;
 
 /// What a secret or token that is none costs, in requests: who guesses may do so a twentieth as often as others ask.
@@ -105,6 +105,7 @@ pub struct Api {
     table: Arc<Table>,
     rng: Arc<Mutex<ChaCha8Rng>>,
     callers: Arc<Mutex<Rates<(TenantId, String)>>>,
+    /// By whom an address belongs to.
     addresses: Arc<Mutex<Rates<IpAddr>>>,
     pub(crate) notes: Notes,
 }
@@ -218,7 +219,7 @@ impl Api {
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
-        held_back(&self.addresses, peer)?;
+        held_back(&self.addresses, network_of(peer))?;
         let (parts, body) = request.into_parts();
         let (path, handlers) = self.table.find(parts.uri.path())?;
         let endpoint = handlers.of(&parts.method)?;
@@ -258,7 +259,7 @@ impl Api {
     /// Somebody has shown what is no token or no link.
     fn guessed(&self, peer: IpAddr) {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        addresses.punish(Instant::now(), peer, GUESS_COSTS);
+        addresses.punish(Instant::now(), network_of(peer), GUESS_COSTS);
     }
 
     /// Asks an agent.

@@ -20,5 +20,5 @@ pub use answer::{Answer, json};
 pub use api::{Api, BODY_BYTES_MAX, Config, Fleet};
 pub use arguments::named_by;
 pub use problem::Problem;
-pub use rates::Rates;
-pub use view::{Ended, action, ended, event, reopened};
+pub use rates::{Rates, network_of};
+pub use view::{Ended, action, ended, event, reopened, set_out};

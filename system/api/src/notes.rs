@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Api, Asked};
-use crate::rates::Rates;
+use crate::rates::{Rates, network_of};
 
 /// Notes that wait for an agent; the oldest go first.
 const WAITING_MAX: usize = 20_000;
@@ -30,7 +30,7 @@ const AGAIN: Duration = Duration::from_secs(3);
 const KEEP_WITHIN: Duration = Duration::from_secs(5);
 /// Whoever ends waits so long for the last of them.
 const LAST_WITHIN: Duration = Duration::from_secs(2);
-/// Refusals of one address that are noted in a second, and at once: who hammers does not fill a database.
+/// Refusals of one address (of IPv6: of one /64) that are noted in a second, and at once: who hammers does not fill a database.
 const REFUSALS: (u32, u32) = (1, 30);
 /// Sign-ins that are remembered, so that each is noted once.
 const SIGNED_IN_MAX: usize = 20_000;
@@ -107,7 +107,7 @@ impl Notes {
     pub(crate) fn refused(&self, who: Option<&Principal>, path: &str, why: &str, peer: IpAddr) {
         let now = self.env.wall();
         let mut state = self.lock();
-        if state.refusals.take(Instant::now(), peer).is_err() {
+        if state.refusals.take(Instant::now(), network_of(peer)).is_err() {
             drop(state);
             self.env.event("api.note_held_back", &[]);
             return;
@@ -300,6 +300,13 @@ mod tests {
         let taken = notes.take();
         assert!((30..=32).contains(&taken.len()), "{}", taken.len());
         assert_eq!((taken[0].tenant, taken[0].subject.as_str()), (None, "/api/v1/me"));
+        for number in 0..1_000 {
+            let ip = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number);
+            notes.refused(None, "/api/v1/me", "unauthenticated", ip.into());
+        }
+        let taken = notes.take();
+        assert!((30..=32).contains(&taken.len()), "{} of one network", taken.len());
+        assert_eq!(taken[7].peer, "2001:db8::7", "noted as it is");
     }
 
     #[tokio::test]

@@ -7,7 +7,9 @@ use crate::routes::{Endpoint, Handler, all};
 /// What a parameter of a query means, wherever it stands.
 fn meaning(parameter: &str) -> &'static str {
     match parameter {
-        "limit" => "Entries at most, 1 to 1000; 100 without it.",
+        "limit" => {
+            "Entries at most, 1 to 1000; 100 without it. A page may have fewer: there are more behind it if it has a next."
+        }
         "cursor" => "The next of the page before.",
         "from" => "First moment (RFC 3339).",
         "until" => "First moment after the last one (RFC 3339).",

@@ -1,6 +1,7 @@
 //! How often somebody may ask: the generic cell rate algorithm (ITU-T I.371, annex A), a leaky bucket that is kept as one moment. Pure.
 
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -56,6 +57,14 @@ impl<K: Eq + Hash> Rates<K> {
         }
         let empty_at = self.empty_at.entry(key).or_insert(now);
         *empty_at = ((*empty_at).max(now) + self.each * requests).min(now + self.burst * 2);
+    }
+}
+
+/// Whom an address belongs to: of IPv6 its network, since who has an address there has all of its /64.
+pub fn network_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
     }
 }
 

@@ -224,11 +224,18 @@ pub const fn ended(action: &Action) -> Option<Ended> {
     }
 }
 
-/// What an action takes up again that had ended. An order that sets out again does so with a vehicle and a moment of its own, which
-/// tokens say: what ended before stays so.
-pub const fn reopened(action: &Action) -> Option<Ended> {
+/// The stop that an action takes up again after it had ended.
+pub const fn reopened(action: &Action) -> Option<StopId> {
     match action {
-        Action::ChangeStop { stop, to: StopState::Planned, .. } => Some(Ended::Stop(*stop)),
+        Action::ChangeStop { stop, to: StopState::Planned, .. } => Some(*stop),
+        _ => None,
+    }
+}
+
+/// The order that sets out by an action: whoever is to see it from then on has a token that says when that was.
+pub const fn set_out(action: &Action) -> Option<OrderId> {
+    match action {
+        Action::ChangeOrder { order, to: OrderState::UnderWay, .. } => Some(*order),
         _ => None,
     }
 }
@@ -246,6 +253,9 @@ mod tests {
         assert_eq!(step(OrderState::UnderWay, OrderState::Failed), Some(Ended::Order(order)));
         assert_eq!(step(OrderState::Assigned, OrderState::UnderWay), None, "it begins");
         assert_eq!(step(OrderState::Planned, OrderState::Assigned), None);
+        let sets_out = |from, to| set_out(&Action::ChangeOrder { order, from, to, vehicle: None });
+        assert_eq!(sets_out(OrderState::Assigned, OrderState::UnderWay), Some(order));
+        assert_eq!(sets_out(OrderState::UnderWay, OrderState::Failed), None);
         let halt = |from, to| Action::ChangeStop { stop, from, to };
         for (from, to) in [
             (StopState::Arrived, StopState::Done),
@@ -257,7 +267,7 @@ mod tests {
         }
         assert_eq!(ended(&halt(StopState::Planned, StopState::Arrived)), None, "it is at the door");
         let again = halt(StopState::Failed, StopState::Planned);
-        assert_eq!((ended(&again), reopened(&again)), (None, Some(Ended::Stop(stop))));
+        assert_eq!((ended(&again), reopened(&again)), (None, Some(stop)));
     }
 
     #[test]

@@ -18,5 +18,5 @@ pub use principal::{Principal, Role, RoleError, Scope, Scopes};
 pub use revoked::RevokedTokens;
 pub use share::{ShareSecret, ShareSecretError};
 pub use signer::{Signer, SignerError};
-pub use tickets::Tickets;
+pub use tickets::{Tickets, is_ticket};
 pub use token::{Issuer, LEEWAY, TOKEN_BYTES_MAX, TokenError, TokenName, Verifier, is_token_id, token_id};

@@ -6,7 +6,7 @@ use crate::claims::Claims;
 use crate::keys::{KeysError, PublicKeys};
 use crate::principal::{Principal, Role, Scopes};
 use crate::signer::Signer;
-use crate::token::{Issuer, TokenError, Verifier};
+use crate::token::{Issuer, TokenError, Verifier, part};
 
 /// Who issues them; no token of anybody else makes a customer.
 const ISSUER: &str = "drover/share";
@@ -74,6 +74,15 @@ impl Tickets {
     }
 }
 
+/// True of a token that says that a share link has given it. Nobody looks here whether it is believed.
+pub fn is_ticket(token: &str) -> bool {
+    token
+        .split('.')
+        .nth(1)
+        .and_then(|claims| part::<Claims>(claims).ok())
+        .is_some_and(|claims| claims.iss == ISSUER)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +98,7 @@ mod tests {
         assert_eq!((customer.subject.as_str(), customer.token_id.as_str()), ("share/7/12/90", "7"));
         assert!(customer.may_see(tenant, vehicle) && !customer.sees_the_fleet());
         assert!(!customer.may_see(tenant, "VAN-8".parse().expect("a name")));
+        assert!(is_ticket(&token) && !is_ticket("drover/share") && !is_ticket("a.b.c"));
         assert_eq!(tickets.verify(&token, at(1_060)), Err(TokenError::Expired(at(1_060))));
         let others = Tickets::new(Signer::from_seed([4; 32])).expect("a key");
         assert_eq!(others.verify(&token, at(1_001)), Err(TokenError::Signature));

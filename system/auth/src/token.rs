@@ -182,7 +182,7 @@ fn name_of(jti: Option<String>, signed: &str) -> String {
     })
 }
 
-fn part<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, TokenError> {
+pub(crate) fn part<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, TokenError> {
     let json = BASE64.decode(text).map_err(|_| TokenError::Shape)?;
     serde_json::from_slice(&json).map_err(|_| TokenError::Shape)
 }

@@ -14,6 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::messages::{list, message, orders_tool as tool};
 use crate::tool::Tool;
 
+/// Orders of one answer that are within a message, however many stops each has. Whoever asks for more may get an error.
+pub const ORDERS_MAX: usize = 400;
+/// The same of messages, however long each is.
+pub const MESSAGES_MAX: usize = 500;
+
 message! {
     /// A stop that is to be made.
     StopDraft {
@@ -127,7 +132,8 @@ pub struct OrderQuery {
     /// Only those whose identity comes after it.
     #[prost(string, optional, tag = "5")]
     pub after: Option<String>,
-    /// The first so many, without a word on whether there are more; all without it, and an error if they are too many.
+    /// The first so many ([`ORDERS_MAX`] always fit), without a word on whether there are more; all without it, and an error if they are
+    /// too many.
     #[prost(uint32, optional, tag = "6")]
     pub orders_max: Option<u32>,
     /// Only those in this state.
@@ -218,7 +224,8 @@ pub struct MessageQuery {
     /// See `after_us`.
     #[prost(string, optional, tag = "6")]
     pub after_id: Option<String>,
-    /// The first so many, without a word on whether there are more; all without it, and an error if they are too many.
+    /// The first so many ([`MESSAGES_MAX`] always fit), without a word on whether there are more; all without it, and an error if they
+    /// are too many.
     #[prost(uint32, optional, tag = "7")]
     pub messages_max: Option<u32>,
 }
@@ -300,6 +307,7 @@ tool!(FindMessages, "messages", MessageQuery, MessageList, "Messages to and from
 
 #[cfg(test)]
 mod tests {
+    use drover_model::orders::{BODY_BYTES_MAX, CUSTOMER_BYTES_MAX};
     use drover_wire::decode;
     use proptest::prelude::*;
 
@@ -315,6 +323,52 @@ mod tests {
         let golden = [0x0A, 1, b'a', 0x22, 7, b'p', b'l', b'a', b'n', b'n', b'e', b'd'];
         assert_eq!(change.encode_to_vec(), golden);
         assert_eq!(decode::<StateChange>(&golden), Ok(change));
+    }
+
+    /// Of a vehicle's name.
+    const VEHICLE_BYTES_MAX: usize = 32;
+
+    #[test]
+    fn an_answer_of_the_largest_orders_or_messages_is_within_a_message() {
+        let (id, text) =
+            (Some("67e55044-10b1-426f-9247-bb680e5fe0c8".to_owned()), |len| Some("x".repeat(len)));
+        let (degrees, late, state) = (Some(-1.5), Some(u64::MAX), Some("under_way".to_owned()));
+        let stop = StopInfo {
+            stop_id: id.clone(),
+            lat: degrees,
+            lon: degrees,
+            due_from_us: late,
+            due_until_us: late,
+            state: Some("arrived".to_owned()),
+            changed_us: late,
+        };
+        let order = OrderInfo {
+            order_id: id.clone(),
+            customer: text(CUSTOMER_BYTES_MAX),
+            state: state.clone(),
+            vehicle_id: text(VEHICLE_BYTES_MAX),
+            stops: vec![stop; STOPS_MAX],
+            created_us: late,
+            changed_us: late,
+        };
+        let orders = OrderList { orders: vec![order; ORDERS_MAX] }.encode_to_vec();
+        assert!(decode::<OrderList>(&orders).is_ok_and(|list| list.orders.len() == ORDERS_MAX));
+        let message = MessageInfo {
+            message_id: id,
+            to_vehicle: Some(true),
+            body: text(BODY_BYTES_MAX),
+            expires_us: late,
+            state,
+            created_us: late,
+            changed_us: late,
+            vehicle_id: text(VEHICLE_BYTES_MAX),
+            delivered_us: late,
+            applied_us: late,
+            expired_us: late,
+            refused_us: late,
+        };
+        let messages = MessageList { messages: vec![message; MESSAGES_MAX] }.encode_to_vec();
+        assert!(decode::<MessageList>(&messages).is_ok_and(|list| list.messages.len() == MESSAGES_MAX));
     }
 
     #[test]

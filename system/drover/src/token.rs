@@ -88,6 +88,12 @@ fn claims(args: &TokenArgs) -> Result<Claims, Stop> {
 /// What a token is called whose text or name this is, whose it is, and when it expires, as far as it says.
 pub(crate) fn named(text: &str) -> Result<(String, String, Option<WallTime>), Stop> {
     if let Ok(TokenName { id, subject, expires }) = drover_auth::token_id(text) {
+        // Its name is its link's, which hubs look up elsewhere, and it is good for a minute: the link would give the next.
+        if drover_auth::is_ticket(text) {
+            return Err(Stop::Usage(format!(
+                "--token: this is of a share link, which is taken back itself: DELETE /api/v1/share-links/{id}"
+            )));
+        }
         // It stands in a line of words.
         let subject = subject.split_whitespace().collect::<Vec<_>>().join("_");
         return Ok((id, subject, Some(expires).filter(|time| YEARS_S.contains(&time.as_secs()))));
@@ -109,7 +115,7 @@ pub(crate) fn read_keys(path: &Path) -> Result<PublicKeys, String> {
 
 #[cfg(test)]
 mod tests {
-    use drover_auth::{Issuer, Verifier};
+    use drover_auth::{Issuer, Tickets, Verifier};
 
     use super::*;
 
@@ -147,6 +153,17 @@ mod tests {
             make_key(folder.path())
                 .is_err_and(|stop| matches!(stop, Stop::Usage(text) if text.contains("is there already")))
         );
+    }
+
+    #[test]
+    fn what_a_share_link_gave_is_not_taken_back_as_a_token() {
+        let tickets = Tickets::new(Signer::from_seed([3; 32])).expect("a key");
+        let (tenant, vehicle) = ("north".parse().expect("a name"), "VAN-7".parse().expect("a name"));
+        let now = wall();
+        let ticket =
+            tickets.issue(tenant, vehicle, ("7", "12", "90"), now, now, now.plus(Duration::from_secs(60)));
+        let Err(Stop::Usage(text)) = named(&ticket) else { panic!("it is named") };
+        assert!(text.ends_with("DELETE /api/v1/share-links/7"), "{text}");
     }
 
     #[test]

@@ -271,7 +271,7 @@ impl Gateway {
             let asking = revocations::follow(env, pool, interval, stale, move |list| {
                 revoked.handle(clock.wall(), list);
             });
-            drop(self.env.spawn("gateway.revocations", asking));
+            tasks.push(self.env.spawn("gateway.revocations", asking));
         }
         let (env, config, revoked) = (self.env.clone(), self.config.clone(), self.revoked.clone());
         (Arc::new(Shared { env, config, persister, live, downlinks, revoked }), tasks)

@@ -90,8 +90,8 @@ pub struct Config {
     pub vehicles_max: usize,
     /// Sessions at once, those that wait to be resumed among them; more are turned away.
     pub sessions_max: usize,
-    /// Sockets of one address; more are turned away. Offices and mobile networks share addresses. Connections of TCP that have no
-    /// session (of IPv6: of one /64) are closed from as many and 250 on, unless a router passes them on.
+    /// Sockets of one address (of IPv6: of one /64); more are turned away. Offices and mobile networks share addresses. Connections of
+    /// TCP that have no session are closed from as many and 250 on, unless a router passes them on.
     pub sockets_per_address_max: u32,
     /// Sessions of one token; more are turned away.
     pub sessions_per_token_max: u32,

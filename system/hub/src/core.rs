@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use drover_api::Rates;
+use drover_api::network_of;
 use drover_auth::Role;
 use drover_model::{TenantId, WallTime};
 use rand::Rng;
@@ -32,7 +32,9 @@ pub use crate::protocol::{Encoding, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON};
 use crate::session::{Around, Session, Stage};
 use crate::view::View;
 use crate::wheel::Wheel;
-use ended::Over;
+use ended::Heard;
+pub use ended::Step;
+use tokens::Denials;
 pub(crate) use tokens::{Said, Shown, shown};
 
 /// How often an open session is looked at: a token that expires or was taken back is good for so long at most.
@@ -61,7 +63,7 @@ pub enum Turned {
     /// Its token has as many sessions as it may have.
     #[error("this token has as many sessions as it may have")]
     Token,
-    /// Its address has shown too many tokens that were none.
+    /// Its address has shown too many tokens that let nobody in.
     #[error("this address has shown too many tokens that are not valid")]
     Guesses,
     /// Its token is none.
@@ -127,14 +129,14 @@ pub struct Core {
     sessions: FxHashMap<SessionKey, Session>,
     by_name: FxHashMap<String, SessionKey>,
     next_key: u64,
+    /// Sockets, by whom their address belongs to.
     addresses: Limited<IpAddr>,
     tokens: Limited<String>,
-    /// Tokens that were none, by address.
-    guesses: Rates<IpAddr>,
+    denials: Denials,
     /// How many sessions customers of a tenant have.
     customers: BTreeMap<TenantId, u32>,
-    /// What ended lately, oldest first.
-    ended: VecDeque<Over>,
+    /// What was heard of deliveries lately, oldest first.
+    steps: VecDeque<Heard>,
     /// When sessions are to be looked at.
     looks: Wheel<SessionKey>,
     /// When vehicles may have turned silent.
@@ -182,9 +184,9 @@ impl Core {
             next_key: 0,
             addresses: Limited::new(config.sockets_per_address_max),
             tokens: Limited::new(config.sessions_per_token_max),
-            guesses: tokens::guesses(),
+            denials: Denials::new(),
             customers: BTreeMap::new(),
-            ended: VecDeque::new(),
+            steps: VecDeque::new(),
             looks: Wheel::new(now),
             silences: Wheel::new(now),
             listed: Vec::new(),
@@ -209,12 +211,12 @@ impl Core {
         encoding: Encoding,
         shown: Option<Shown>,
     ) -> Result<SessionKey, Turned> {
-        self.count_guess(now, peer, shown.as_ref());
+        self.count_denial(now, peer, shown.as_ref());
         if self.sessions.len() >= self.config.sessions_max && !self.forget_oldest(now) {
             self.notes.push(Note::Refused("full", peer));
             return Err(Turned::Full);
         }
-        if !self.addresses.take(peer) {
+        if !self.addresses.take(network_of(peer)) {
             self.notes.push(Note::Refused("address", peer));
             return Err(Turned::Address);
         }
@@ -225,7 +227,7 @@ impl Core {
         self.sessions.insert(key, Session::new(name, peer, encoding, now));
         self.counts.sockets += 1;
         if let Some(shown) = shown
-            && let Err(turned) = self.authenticate(wall, key, shown)
+            && let Err(turned) = self.authenticate(now, wall, key, shown)
         {
             self.remove(now, key);
             return Err(turned);
@@ -243,15 +245,22 @@ impl Core {
         true
     }
 
-    fn authenticate(&mut self, wall: WallTime, key: SessionKey, shown: Shown) -> Result<(), Turned> {
+    fn authenticate(
+        &mut self,
+        now: Instant,
+        wall: WallTime,
+        key: SessionKey,
+        shown: Shown,
+    ) -> Result<(), Turned> {
         let Some(peer) = self.sessions.get(&key).map(|session| session.peer) else { return Ok(()) };
         let mut principal =
             shown.inspect_err(|turned| self.notes.push(Note::Refused(turned.name(), peer)))?;
         if self.planted.wide_links && principal.role == Role::Customer {
             (principal.vehicle, principal.since) = (None, None);
         }
-        if self.is_over(&principal) {
+        if self.is_over(&principal, 0) {
             self.notes.push(Note::Refused(Denied::Revoked.name(), peer));
+            self.denials.count(now, peer, Denied::Revoked);
             return Err(Turned::Denied(Denied::Revoked));
         }
         if !self.tokens.take(principal.token_id.clone()) {
@@ -274,7 +283,7 @@ impl Core {
         self.heard(now, key);
         let here = self.sessions.get(&key).filter(|session| session.farewell.is_none());
         let Some(peer) = here.map(|session| session.peer) else { return };
-        self.count_guess(now, peer, said.shown.as_ref());
+        self.count_denial(now, peer, said.shown.as_ref());
         let Said { id, action, shown } = said;
         let answer = action.and_then(|action| self.act(now, wall, key, id, (action, shown)));
         if let Err(refusal) = answer {
@@ -301,7 +310,7 @@ impl Core {
             Action::Authenticate(_) if is_known => {
                 return Err(Refusal::new(Code::Forbidden, "the session has said already who it is"));
             }
-            Action::Authenticate(_) => match shown.map(|shown| self.authenticate(wall, key, shown)) {
+            Action::Authenticate(_) => match shown.map(|shown| self.authenticate(now, wall, key, shown)) {
                 // Nobody has looked at the token of a session that was let go meanwhile.
                 Some(Ok(())) | None => {}
                 Some(Err(Turned::Denied(denied))) => {
@@ -558,7 +567,7 @@ impl Core {
         session.detached = Some(now);
         session.outbox = crate::outbox::Outbox::default();
         session.farewell = None;
-        self.addresses.give_back(&session.peer);
+        self.addresses.give_back(&network_of(session.peer));
         self.counts.sockets -= 1;
         self.counts.detached += 1;
         self.looks.insert(now + self.config.resume_within, key);
@@ -577,11 +586,11 @@ impl Core {
             Some(_) => self.counts.detached -= 1,
             None => {
                 self.counts.sockets -= 1;
-                self.addresses.give_back(&session.peer);
+                self.addresses.give_back(&network_of(session.peer));
             }
         }
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

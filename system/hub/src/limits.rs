@@ -1,9 +1,10 @@
 //! How many there are of each: sockets and connections of an address, sessions of a token.
 
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use drover_api::network_of;
 use rustc_hash::FxHashMap;
 
 /// Counts by key, each with the same bound.
@@ -37,7 +38,7 @@ impl<K: Eq + Hash> Limited<K> {
     }
 }
 
-/// Connections by address: of IPv6 by network, since who has an address there has all of its /64.
+/// Connections by address: of IPv6 by network.
 #[derive(Debug, Clone)]
 pub(crate) struct Places(Arc<Mutex<Limited<IpAddr>>>);
 
@@ -55,14 +56,6 @@ impl Places {
 
     fn lock(&self) -> MutexGuard<'_, Limited<IpAddr>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whom an address belongs to: of IPv6 its network.
-pub(crate) fn network_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.into(),
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
     }
 }
 

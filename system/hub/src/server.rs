@@ -31,7 +31,7 @@ use crate::config::Config;
 use crate::core::{Encoding, SUBPROTOCOL_BINARY, SUBPROTOCOL_JSON, SessionKey, Turned};
 use crate::limits::{Place, Places};
 use crate::live::Live;
-use crate::patient::Patient;
+use crate::patient::{Counted, Patient, Taken};
 use crate::socket;
 
 /// Where sessions are asked for.
@@ -85,6 +85,8 @@ pub(crate) struct Server {
 /// A connection, ready for HTTP.
 struct Ready {
     stream: Box<dyn ByteStream>,
+    /// What its client took of what is below TLS.
+    taken: Taken,
     /// Without TLS, although the hub has a certificate: it is sent away.
     is_bare: bool,
 }
@@ -147,12 +149,14 @@ impl Server {
                 return None;
             }
         };
-        let Some(tls) = &self.tls else { return Some(Ready { stream, is_bare: false }) };
+        let taken = Taken::default();
+        let Some(tls) = &self.tls else { return Some(Ready { stream, taken, is_bare: false }) };
         let (stream, begins) = begins_with_tls(stream).await.ok()?;
-        match begins {
-            true => Some(Ready { stream: Secured::boxed(tls.accept(stream).await.ok()?), is_bare: false }),
-            false => Some(Ready { stream, is_bare: true }),
+        if !begins {
+            return Some(Ready { stream, taken, is_bare: true });
         }
+        let counted: Box<dyn ByteStream> = Box::new(Counted::new(stream, taken.clone()));
+        Some(Ready { stream: Secured::boxed(tls.accept(counted).await.ok()?), taken, is_bare: false })
     }
 
     /// One connection: requests, and the session if one of them asks for it. With that its place is free again.
@@ -162,7 +166,7 @@ impl Server {
             () = cancel.cancelled() => return,
             received = timeout(self.live.config.handshake_max, self.receive(stream)) => received,
         };
-        let Ok(Some(Ready { stream, is_bare })) = received else { return };
+        let Ok(Some(Ready { stream, taken, is_bare })) = received else { return };
         let (peer, agreed) = (stream.peer_addr(), Agreed::default());
         let mut http = hyper::server::conn::http1::Builder::new();
         // Its clock is no env's.
@@ -178,7 +182,7 @@ impl Server {
             }
         });
         {
-            let stream = Patient::new(stream, TAKES_WITHIN);
+            let stream = Patient::new(stream, taken, TAKES_WITHIN);
             let connection = http.serve_connection(TokioIo::new(stream), answer).with_upgrades();
             tokio::select! {
                 biased;

@@ -328,14 +328,10 @@ impl Hub {
         });
         let feeding = env.spawn("hub.feed", feed::follow(live.clone(), self.pool.clone()));
         let interval = live.config.revocation_interval;
-        if let Some(revoked) = self.revoked.filter(|_| !interval.is_zero()) {
-            drop(
-                env.spawn(
-                    "hub.revocations",
-                    tokens::follow(env.clone(), self.pool.clone(), interval, revoked),
-                ),
-            );
-        }
+        let revoking = self.revoked.filter(|_| !interval.is_zero()).map(|revoked| {
+            let following = tokens::follow(env.clone(), self.pool.clone(), interval, revoked);
+            env.spawn("hub.revocations", following)
+        });
         let noting = self.noting.map(|api| {
             let stop = stop.clone();
             env.spawn("hub.notes", async move { api.keep_notes(stop).await })
@@ -370,6 +366,9 @@ impl Hub {
         }
         ticking.abort();
         feeding.abort();
+        if let Some(revoking) = revoking {
+            revoking.abort();
+        }
         if let Some(recalling) = recalling {
             recalling.abort();
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use drover_auth::Scope;
 use drover_bus::desk::{FindRoutes, RouteQuery};
 use drover_bus::history::{Track, VehicleQuery};
-use drover_bus::orders::{FindOrders, OrderInfo, OrderQuery, StopInfo};
+use drover_bus::orders::{FindOrders, ORDERS_MAX, OrderInfo, OrderQuery, StopInfo};
 use drover_model::{TenantId, VehicleId, WallTime};
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -23,8 +23,6 @@ const LATELY: Duration = Duration::from_secs(20 * 60);
 const LATELY_POINTS: u32 = 200;
 /// Without a fix for so long a vehicle may be anywhere, and nothing is said of it.
 const HEARD_WITHIN: Duration = Duration::from_secs(5 * 60);
-/// Orders of one vehicle that are looked at.
-const ORDERS_MAX: u32 = 1_000;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -41,6 +39,9 @@ pub(crate) struct Expected {
     pub(crate) arrival: Arrival,
 }
 
+/// When a vehicle was where.
+pub(crate) type Seen = (WallTime, Place);
+
 /// What can be said of a vehicle's stops.
 pub(crate) struct Outlook {
     pub(crate) expected: Vec<Expected>,
@@ -48,8 +49,8 @@ pub(crate) struct Outlook {
     ahead: Vec<Option<String>>,
     /// Why nothing can.
     none: Option<&'static str>,
-    /// When it was where the way begins.
-    seen: Option<WallTime>,
+    /// Where the way begins, and when it was there: the newest that is known of it, whatever its age.
+    pub(crate) seen: Option<Seen>,
     /// How fast it drove, in metres per second; `None` if it hardly did.
     lately_mps: Option<f64>,
     /// True if the planned line was known.
@@ -57,7 +58,7 @@ pub(crate) struct Outlook {
 }
 
 impl Outlook {
-    const fn nothing(why: &'static str, ahead: Vec<Option<String>>, seen: Option<WallTime>) -> Self {
+    const fn nothing(why: &'static str, ahead: Vec<Option<String>>, seen: Option<Seen>) -> Self {
         Self { expected: Vec::new(), ahead, none: Some(why), seen, lately_mps: None, has_line: false }
     }
 
@@ -80,7 +81,7 @@ async fn of_vehicle(api: Api, asked: Asked) -> Result<Answer, Problem> {
     let outlook = outlook(&api, asked.principal.tenant, vehicle).await?;
     let items: Vec<Value> = outlook.expected.iter().map(item).collect();
     let body = json!({
-        "vehicle": vehicle, "at": time(api.now()), "seen": outlook.seen.map(time), "speed_mps": outlook.lately_mps,
+        "vehicle": vehicle, "at": time(api.now()), "seen": outlook.seen.map(|(at, _)| time(at)), "speed_mps": outlook.lately_mps,
         "way": if outlook.has_line { "route" } else { "beeline" }, "items": items, "none": outlook.none,
     });
     Ok(json(StatusCode::OK, &body))
@@ -116,7 +117,7 @@ pub(crate) async fn outlook(api: &Api, tenant: TenantId, vehicle: VehicleId) -> 
         tenant: Some(tenant.to_string()),
         vehicle_id: Some(vehicle.to_string()),
         open: Some(true),
-        orders_max: Some(ORDERS_MAX),
+        orders_max: Some(ORDERS_MAX as u32),
         ..OrderQuery::default()
     };
     let orders = api.ask::<FindOrders>(&open).await?.orders;
@@ -132,10 +133,10 @@ pub(crate) async fn outlook(api: &Api, tenant: TenantId, vehicle: VehicleId) -> 
     let mut stops = in_order(&orders, &route.stop_ids);
     let ids = stops.iter().map(|(_, _, stop)| stop.stop_id.clone()).collect();
     let lately = lately(api, tenant, vehicle, now).await?;
-    let Some((seen, here)) = newest(api, tenant, vehicle, &lately) else {
+    let Some(seen) = newest(api, tenant, vehicle, &lately) else {
         return Ok(Outlook::nothing("unheard", ids, None));
     };
-    if seen.plus(HEARD_WITHIN) < now {
+    if !is_fresh(&seen, now) {
         return Ok(Outlook::nothing("silent", ids, Some(seen)));
     }
     let line: Vec<Place> = route.path.iter().filter_map(|point| place(point.lat, point.lon)).collect();
@@ -145,7 +146,7 @@ pub(crate) async fn outlook(api: &Api, tenant: TenantId, vehicle: VehicleId) -> 
     }
     let ahead: Vec<Ahead> = stops.iter().filter_map(|(_, _, stop)| of_stop(stop)).collect();
     let lately_mps = driven(steps(&lately));
-    let times = arrivals(now, here, lately_mps, &line, &ahead);
+    let times = arrivals(now, seen.1, lately_mps, &line, &ahead);
     let expected = stops.into_iter().zip(times).map(|((order, under_way, stop), arrival)| Expected {
         order,
         under_way,
@@ -202,7 +203,7 @@ fn of_stop(stop: &StopInfo) -> Option<Ahead> {
     })
 }
 
-fn place(lat: Option<f64>, lon: Option<f64>) -> Option<Place> {
+pub(crate) fn place(lat: Option<f64>, lon: Option<f64>) -> Option<Place> {
     Some(Place { lat: lat?, lon: lon? })
 }
 
@@ -212,7 +213,7 @@ async fn lately(
     tenant: TenantId,
     vehicle: VehicleId,
     now: WallTime,
-) -> Result<Vec<(WallTime, Place)>, Problem> {
+) -> Result<Vec<Seen>, Problem> {
     let micros = |time: WallTime| u64::try_from(time.as_micros()).ok();
     let query = VehicleQuery {
         tenant: Some(tenant.to_string()),
@@ -226,13 +227,19 @@ async fn lately(
     Ok(fixes.iter().filter_map(of).collect())
 }
 
-/// Where the vehicle is, and since when that is known.
-fn newest(
-    api: &Api,
-    tenant: TenantId,
-    vehicle: VehicleId,
-    lately: &[(WallTime, Place)],
-) -> Option<(WallTime, Place)> {
+/// The newest that is known of the vehicle, whatever its age. Whoever follows it alone does so at its home, so the fleet that is known
+/// here may have nothing of it, or what was so long ago: the store has the rest.
+pub(crate) async fn newest_of(api: &Api, tenant: TenantId, vehicle: VehicleId) -> Option<Seen> {
+    let stored = lately(api, tenant, vehicle, api.now()).await.unwrap_or_default();
+    newest(api, tenant, vehicle, &stored)
+}
+
+/// True of what says where a vehicle is, and not where it was.
+pub(crate) fn is_fresh((at, _): &Seen, now: WallTime) -> bool {
+    at.plus(HEARD_WITHIN) >= now
+}
+
+fn newest(api: &Api, tenant: TenantId, vehicle: VehicleId, lately: &[Seen]) -> Option<Seen> {
     let live = api.fleet.feature(tenant, vehicle).and_then(|feature| {
         let (at, position) =
             (feature["properties"]["time_ms"].as_u64()?, &feature["geometry"]["coordinates"]);
@@ -242,7 +249,7 @@ fn newest(
 }
 
 /// Metres and seconds between each two fixes.
-fn steps(lately: &[(WallTime, Place)]) -> impl Iterator<Item = (f64, f64)> {
+fn steps(lately: &[Seen]) -> impl Iterator<Item = (f64, f64)> {
     lately.windows(2).map(|pair| (beeline_m(pair[0].1, pair[1].1), pair[1].0.since(pair[0].0).as_secs_f64()))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drover_auth::Scope;
 use drover_bus::desk::{CHANGES_MAX, ChangeList, ChangeQuery, Changes, FindRoutes, RouteQuery};
-use drover_bus::orders::{FindMessages, FindOrders, MessageQuery, OrderQuery};
+use drover_bus::orders::{FindMessages, FindOrders, MESSAGES_MAX, MessageQuery, ORDERS_MAX, OrderQuery};
 use drover_model::VehicleId;
 use drover_model::orders::Cursor;
 use hyper::StatusCode;
@@ -97,20 +97,19 @@ async fn things_of(
     let mut things = BTreeSet::new();
     let of_vehicle =
         OrderQuery { tenant: tenant.clone(), vehicle_id: vehicle_id.clone(), ..OrderQuery::default() };
-    let order_ids = named("order");
-    if !order_ids.is_empty() {
-        let orders = api.ask::<FindOrders>(&OrderQuery { order_ids, ..of_vehicle.clone() }).await?.orders;
+    for ids in named("order").chunks(ORDERS_MAX) {
+        let query = OrderQuery { order_ids: ids.to_vec(), ..of_vehicle.clone() };
+        let orders = api.ask::<FindOrders>(&query).await?.orders;
         things.extend(orders.into_iter().filter_map(|order| order.order_id));
     }
-    let stop_ids = named("stop");
-    if !stop_ids.is_empty() {
-        let orders = api.ask::<FindOrders>(&OrderQuery { stop_ids, ..of_vehicle }).await?.orders;
+    for ids in named("stop").chunks(ORDERS_MAX) {
+        let query = OrderQuery { stop_ids: ids.to_vec(), ..of_vehicle.clone() };
+        let orders = api.ask::<FindOrders>(&query).await?.orders;
         things.extend(orders.into_iter().flat_map(|order| order.stops).filter_map(|stop| stop.stop_id));
     }
-    let message_ids = named("message");
-    if !message_ids.is_empty() {
+    for ids in named("message").chunks(MESSAGES_MAX) {
         let (tenant, vehicle_id) = (tenant.clone(), vehicle_id.clone());
-        let query = MessageQuery { tenant, vehicle_id, message_ids, ..MessageQuery::default() };
+        let query = MessageQuery { tenant, vehicle_id, message_ids: ids.to_vec(), ..MessageQuery::default() };
         let messages = api.ask::<FindMessages>(&query).await?.messages;
         things.extend(messages.into_iter().filter_map(|message| message.message_id));
     }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, json};
 use crate::api::{Api, Asked, Endpoint};
 use crate::arguments::{body, idempotency_key, parsed};
+use crate::arrival::{Place, beeline_m};
 use crate::problem::Problem;
 use crate::routes::arrivals::{self, Outlook, outlook};
 use crate::routes::orders::made_by;
@@ -28,8 +29,6 @@ const EXPIRES_S_MAX: u64 = 30 * 24 * 3600;
 const NEAR_M: f64 = 800.0;
 /// Times that are foretold to customers are rounded to such steps, outwards: nobody is sure to the minute.
 const EXPECTED_STEP: Duration = Duration::from_secs(5 * 60);
-/// Metres of one degree of latitude.
-const DEGREE_M: f64 = 111_195.0;
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -145,8 +144,13 @@ async fn delivery(api: Api, secret: ShareSecret) -> Result<Answer, Problem> {
         let most = api.config.share_from_stops_before.filter(|_| is_planned);
         most.is_none_or(|most| stops_before.is_some_and(|before| before <= most as usize))
     });
-    let seen = shown.and_then(|vehicle| seen(&api, tenant, vehicle));
-    let Some(status) = status_of(&order, stop, seen.as_ref()) else { return Ok(over()) };
+    let seen = match (shown, &outlook) {
+        (Some(_), Some(outlook)) => outlook.seen,
+        (Some(vehicle), None) => arrivals::newest_of(&api, tenant, vehicle).await,
+        (None, _) => None,
+    };
+    let seen = seen.filter(|seen| arrivals::is_fresh(seen, now));
+    let Some(status) = status_of(&order, stop, seen.map(|(_, place)| place)) else { return Ok(over()) };
     let expected = outlook.as_ref().map_or(Value::Null, |outlook| expected(outlook, stop));
     let session = shown.and_then(|vehicle| ticket(&api, &link, tenant, vehicle, (&order, stop), expires));
     // One hub gets the vehicle's fixes, however many wait for what it brings.
@@ -158,7 +162,7 @@ async fn delivery(api: Api, secret: ShareSecret) -> Result<Answer, Problem> {
         "expected": expected,
         "destination": { "lon": stop.lon, "lat": stop.lat },
         "customer": order.customer,
-        "updated": seen.as_ref().and_then(|feature| feature["properties"]["time_ms"].as_u64()).map(|millis| view::time(millis * 1_000)),
+        "updated": seen.map(|(at, _)| arrivals::time(at)),
         "timeline": timeline(&order, stop),
         "session": session,
         "live_map": live_map,
@@ -170,13 +174,12 @@ fn time_of(micros: Option<u64>) -> WallTime {
     WallTime::from_micros(micros.and_then(|micros| i64::try_from(micros).ok()).unwrap_or_default())
 }
 
-/// The vehicle as the fleet knows it.
-fn seen(api: &Api, tenant: TenantId, vehicle: VehicleId) -> Option<Value> {
-    api.fleet.feature(tenant, vehicle)
-}
-
 /// None once nobody waits for it any more.
-fn status_of(order: &OrderInfo, stop: &StopInfo, seen: Option<&Value>) -> Option<&'static str> {
+fn status_of(order: &OrderInfo, stop: &StopInfo, seen: Option<Place>) -> Option<&'static str> {
+    let is_near = || {
+        let door = arrivals::place(stop.lat, stop.lon)?;
+        Some(beeline_m(seen?, door) < NEAR_M)
+    };
     Some(match (order.state.as_deref(), stop.state.as_deref()) {
         (Some("planned" | "assigned"), _) => "planned",
         (Some("delivered"), _) => "done",
@@ -184,19 +187,10 @@ fn status_of(order: &OrderInfo, stop: &StopInfo, seen: Option<&Value>) -> Option
         (Some("under_way"), Some("arrived")) => "arrived",
         (Some("under_way"), Some("done")) => "done",
         (Some("under_way"), Some("failed" | "skipped")) => "failed",
-        (Some("under_way"), _) if seen.is_some_and(|feature| distance_m(feature, stop) < NEAR_M) => "near",
+        (Some("under_way"), _) if is_near().unwrap_or_default() => "near",
         (Some("under_way"), _) => "under_way",
         _ => return None,
     })
-}
-
-/// On the plane: it is about a few streets.
-fn distance_m(feature: &Value, stop: &StopInfo) -> f64 {
-    let place = &feature["geometry"]["coordinates"];
-    let (Some(lon), Some(lat)) = (place[0].as_f64(), place[1].as_f64()) else { return f64::INFINITY };
-    let (to_lon, to_lat) = (stop.lon.unwrap_or_default(), stop.lat.unwrap_or_default());
-    let (x, y) = ((to_lon - lon) * lat.to_radians().cos(), to_lat - lat);
-    x.hypot(y) * DEGREE_M
 }
 
 /// Between when and when the vehicle will be there, in whole steps of [`EXPECTED_STEP`], and whether that is after the window; null where

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use drover_auth::{Role, Scope};
-use drover_bus::orders::{FindMessages, MessageInfo, MessageQuery};
+use drover_bus::orders::{FindMessages, MESSAGES_MAX, MessageInfo, MessageQuery};
 use drover_model::orders::{Action, MessageState};
 use drover_model::{MessageId, VehicleId};
 use hyper::StatusCode;
@@ -73,7 +73,7 @@ fn query(asked: &Asked, vehicle: Option<VehicleId>) -> Result<MessageQuery, Prob
 }
 
 async fn list(api: Api, asked: Asked) -> Result<Answer, Problem> {
-    let (limit, after) = (asked.query.limit()?, asked.query.place::<MessageId>()?);
+    let (limit, after) = (asked.query.limit()?.min(MESSAGES_MAX), asked.query.place::<MessageId>()?);
     let query = MessageQuery {
         newest_first: asked.query.get("newest")?,
         after_us: after.map(|(at, _)| at),

@@ -1,7 +1,7 @@
 //! Orders and their stops.
 
 use drover_auth::{Role, Scope};
-use drover_bus::orders::{FindOrders, OrderInfo, OrderQuery};
+use drover_bus::orders::{FindOrders, ORDERS_MAX, OrderInfo, OrderQuery};
 use drover_model::orders::{Action, NewStop, OrderState, StopState};
 use drover_model::{CommandId, OrderId, Position, StopId, VehicleId, WallTime};
 use hyper::StatusCode;
@@ -95,7 +95,7 @@ fn query(asked: &Asked) -> Result<OrderQuery, Problem> {
 }
 
 async fn list(api: Api, asked: Asked) -> Result<Answer, Problem> {
-    let (limit, mut query) = (asked.query.limit()?, query(&asked)?);
+    let (limit, mut query) = (asked.query.limit()?.min(ORDERS_MAX), query(&asked)?);
     if let Some(vehicle) = asked.query.get::<VehicleId>("vehicle")? {
         let vehicle = vehicle.to_string();
         if query.vehicle_id.as_ref().is_some_and(|own| *own != vehicle) {

@@ -7,7 +7,7 @@ use drover_bus::history::{
     AreaQuery, Corner, DailyTotals, NewestPositions, SpanQuery, Track, Trips, VehicleQuery, VisitQuery,
     Visits,
 };
-use drover_bus::orders::{FindOrders, OrderQuery};
+use drover_bus::orders::{FindOrders, ORDERS_MAX, OrderQuery};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
@@ -170,7 +170,7 @@ async fn vehicle(api: Api, asked: Asked) -> Result<Answer, Problem> {
         tenant: Some(asked.principal.tenant.to_string()),
         vehicle_id: Some(vehicle.to_string()),
         open: Some(true),
-        orders_max: Some(1_000),
+        orders_max: Some(ORDERS_MAX as u32),
         ..OrderQuery::default()
     };
     let orders = api.ask::<FindOrders>(&open).await?.orders;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use drover_env::{BoxFuture, HighWater, Value};
-use drover_wire::FrameDecoder;
 use drover_wire::mcp::{self, Call, Frame, OWN_FRAME_BYTES_MAX, Progress, Reply, SHARED_FRAME_BYTES_MAX};
+use drover_wire::{FrameDecoder, MESSAGE_BYTES_MAX};
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -174,6 +174,11 @@ impl<'a> SharedCalls<'a> {
 
 fn answer_frame(id: u64, result: Answer) -> Frame {
     match result {
+        // No caller would read it: its connection would be lost with all other calls on it, and the same again at the next agent.
+        Ok(result) if result.len() > MESSAGE_BYTES_MAX => {
+            let detail = format!("the answer has {} bytes, more than {MESSAGE_BYTES_MAX}", result.len());
+            Frame::Error(CallError::BadArguments(detail).to_wire(id))
+        }
         Ok(result) => Frame::Reply(Reply { id: Some(id), result: Some(result) }),
         Err(error) => Frame::Error(error.to_wire(id)),
     }
@@ -256,4 +261,18 @@ async fn read_call(recv: &mut RecvStream) -> Result<Option<Call>, StreamError> {
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_nobody_could_read_is_an_error_at_once() {
+        let of = |len| answer_frame(3, Ok(Bytes::from(vec![0; len])));
+        assert!(matches!(of(MESSAGE_BYTES_MAX), Frame::Reply(Reply { id: Some(3), .. })));
+        let Frame::Error(error) = of(MESSAGE_BYTES_MAX + 1) else { panic!("it would be sent") };
+        let error = CallError::from_wire(&error);
+        assert!(matches!(&error, CallError::BadArguments(detail) if detail.contains("4194305")), "{error}");
+    }
 }

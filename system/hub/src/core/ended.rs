@@ -4,21 +4,33 @@ use std::time::Duration;
 
 use drover_api::Ended;
 use drover_auth::{Principal, Role};
-use drover_model::{TenantId, WallTime};
+use drover_model::{OrderId, StopId, TenantId, WallTime};
 use tokio::time::Instant;
 
 use super::{Core, Farewell, SessionKey};
+use crate::session::Session;
 
-/// For how long an end is remembered: longer than the token that a link gives is good for.
+/// For how long a step is remembered: longer than the token that a link gives is good for.
 const REMEMBERED_FOR: Duration = Duration::from_secs(120);
 
-/// Something that is over.
+/// What the feed says of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It is over, or its link was taken back.
+    Ended(Ended),
+    /// A stop is to be driven to after all.
+    Reopened(StopId),
+    /// An order sets out, by whoever says so at that time of their own clock: tokens of that way say the same.
+    SetOut(OrderId, WallTime),
+}
+
+/// A step that was heard.
 #[derive(Debug)]
-pub(super) struct Over {
-    heard: Instant,
+pub(super) struct Heard {
+    at: Instant,
+    wall: WallTime,
     tenant: TenantId,
-    what: Ended,
-    at: WallTime,
+    step: Step,
 }
 
 impl Core {
@@ -27,11 +39,20 @@ impl Core {
         self.customers.keys().copied().collect()
     }
 
-    /// Something of `tenant` is over, since `at`: lets go whoever sees it, and lets nobody in who would.
-    pub fn end(&mut self, now: Instant, tenant: TenantId, what: Ended, at: WallTime) {
-        let sees = |(key, session): (&SessionKey, &crate::session::Session)| {
+    /// Hears of deliveries of `tenant`, in the order in which it happened: lets go whoever sees what is over by that, and lets nobody in
+    /// who would.
+    pub fn take_steps(&mut self, now: Instant, wall: WallTime, tenant: TenantId, steps: &[Step]) {
+        while self.steps.front().is_some_and(|heard| heard.at + REMEMBERED_FOR < now) {
+            self.steps.pop_front();
+        }
+        let known = self.steps.len();
+        self.steps.extend(steps.iter().map(|step| Heard { at: now, wall, tenant, step: *step }));
+        if !steps.iter().any(|step| matches!(step, Step::Ended(_))) {
+            return;
+        }
+        let sees = |(key, session): (&SessionKey, &Session)| {
             let principal = session.principal()?;
-            (principal.tenant == tenant && came_by(&principal, what)).then_some(*key)
+            self.is_over(&principal, known).then_some(*key)
         };
         let mut keys: Vec<SessionKey> = self.sessions.iter().filter_map(sees).collect();
         keys.sort_unstable();
@@ -41,27 +62,33 @@ impl Core {
                 false => self.let_go(now, key, Farewell::Revoked),
             }
         }
-        self.ended.push_back(Over { heard: now, tenant, what, at });
-        while self.ended.front().is_some_and(|over| over.heard + REMEMBERED_FOR < now) {
-            self.ended.pop_front();
+    }
+
+    /// True if what they would see is over by what was heard, without the first `known` steps of that.
+    pub(super) fn is_over(&self, principal: &Principal, known: usize) -> bool {
+        let (mut order_is, mut stop_is) = (false, false);
+        for heard in self.steps.range(known..).filter(|heard| heard.tenant == principal.tenant) {
+            // Whoever has set out after this was heard is on another way. Nothing is said by when it is told to have happened: that is
+            // by the clock of a driver's phone.
+            let was_out = principal.since.is_none_or(|since| since <= heard.wall);
+            match heard.step {
+                Step::Ended(ended) if came_by(principal, ended) => match ended {
+                    Ended::Link(_) => return true,
+                    Ended::Order(_) => order_is |= was_out,
+                    Ended::Stop(_) => stop_is |= was_out,
+                },
+                Step::Reopened(stop) if came_by(principal, Ended::Stop(stop)) => stop_is = false,
+                // What ended the first way says nothing of the second. Tokens have whole seconds.
+                Step::SetOut(order, at)
+                    if came_by(principal, Ended::Order(order))
+                        && principal.since.is_some_and(|since| since.as_secs() == at.as_secs()) =>
+                {
+                    (order_is, stop_is) = (false, false);
+                }
+                Step::Ended(_) | Step::Reopened(_) | Step::SetOut(..) => {}
+            }
         }
-    }
-
-    /// Something of `tenant` is not over after all.
-    pub fn reopen(&mut self, tenant: TenantId, what: Ended) {
-        self.ended.retain(|over| (over.tenant, over.what) != (tenant, what));
-    }
-
-    /// True if what they would see is over.
-    pub(super) fn is_over(&self, principal: &Principal) -> bool {
-        // An order may be planned again and set out a second time: what ended the first way says nothing of the second.
-        let on_that_way = |over: &Over| match over.what {
-            Ended::Link(_) => true,
-            Ended::Order(_) | Ended::Stop(_) => principal.since.is_none_or(|since| since <= over.at),
-        };
-        self.ended
-            .iter()
-            .any(|over| over.tenant == principal.tenant && came_by(principal, over.what) && on_that_way(over))
+        order_is || stop_is
     }
 
     /// One more customer of a tenant, or one less.

@@ -4,20 +4,25 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use drover_api::Rates;
+use drover_api::{Rates, network_of};
 use drover_auth::Principal;
 use drover_model::WallTime;
 use tokio::time::Instant;
 
 use super::{Core, SessionKey, Turned};
 use crate::door::{Denied, Door};
-use crate::limits::network_of;
 use crate::protocol::{self, Action, Refusal};
 
 /// Tokens that are none that an address may show in a second: as many as the HTTP API takes of one.
 const GUESSES_PER_S: u32 = 25;
 /// The same at once.
 const GUESSES_BURST: u32 = 100;
+
+/// Tokens that let nobody in, whatever the reason, that an address may show in a second: each has to be verified. An office of pages that
+/// were left open for a night shows fewer.
+const DENIALS_PER_S: u32 = 250;
+/// The same at once.
+const DENIALS_BURST: u32 = 1_000;
 
 /// Who a token was found to show, or why nobody.
 pub(crate) type Shown = Result<Principal, Turned>;
@@ -47,21 +52,45 @@ pub(crate) fn shown(door: Result<Arc<dyn Door>, Turned>, token: &str, wall: Wall
     door?.admit(token, wall).map_err(Turned::Denied)
 }
 
-/// Nobody has guessed yet.
-pub(super) fn guesses() -> Rates<IpAddr> {
-    Rates::new(GUESSES_PER_S, GUESSES_BURST)
+/// Tokens that let nobody in, by whom the address belongs to that showed them.
+#[derive(Debug)]
+pub(super) struct Denials {
+    /// Those that are none.
+    guesses: Rates<IpAddr>,
+    /// All.
+    all: Rates<IpAddr>,
+}
+
+impl Denials {
+    /// Nobody has shown any yet.
+    pub(super) fn new() -> Self {
+        let guesses = Rates::new(GUESSES_PER_S, GUESSES_BURST);
+        Self { guesses, all: Rates::new(DENIALS_PER_S, DENIALS_BURST) }
+    }
+
+    fn has_room(&self, now: Instant, peer: IpAddr) -> bool {
+        let network = network_of(peer);
+        self.guesses.room(now, &network).is_ok() && self.all.room(now, &network).is_ok()
+    }
+
+    /// Counts a token that lets nobody in.
+    pub(super) fn count(&mut self, now: Instant, peer: IpAddr, denied: Denied) {
+        let network = network_of(peer);
+        self.all.punish(now, network, 1);
+        // A page that was left open is no guess, nor is a token that is good for other things.
+        if denied == Denied::Invalid {
+            self.guesses.punish(now, network, 1);
+        }
+    }
 }
 
 impl Core {
     /// The door, for a client at `peer` who shows a token.
     ///
     /// # Errors
-    /// Too many from there were none.
+    /// Too many from there let nobody in.
     pub(crate) fn door(&self, now: Instant, peer: IpAddr) -> Result<Arc<dyn Door>, Turned> {
-        match self.guesses.room(now, &network_of(peer)) {
-            Ok(()) => Ok(self.door.clone()),
-            Err(_) => Err(Turned::Guesses),
-        }
+        if self.denials.has_room(now, peer) { Ok(self.door.clone()) } else { Err(Turned::Guesses) }
     }
 
     /// The same for a session that has a token to show; `None` of one that has said who it is, or is let go.
@@ -71,11 +100,10 @@ impl Core {
         waits.then(|| self.door(now, session.peer))
     }
 
-    /// Counts a token that is none.
-    pub(super) fn count_guess(&mut self, now: Instant, peer: IpAddr, shown: Option<&Shown>) {
-        // A page that was left open is no guess, nor is a token that is good for other things.
-        if matches!(shown, Some(Err(Turned::Denied(Denied::Invalid)))) {
-            self.guesses.punish(now, network_of(peer), 1);
+    /// Counts what was shown, if it lets nobody in.
+    pub(super) fn count_denial(&mut self, now: Instant, peer: IpAddr, shown: Option<&Shown>) {
+        if let Some(Err(Turned::Denied(denied))) = shown {
+            self.denials.count(now, peer, *denied);
         }
     }
 }

@@ -5,7 +5,7 @@ mod audit;
 mod changes;
 mod lists;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -301,7 +301,7 @@ async fn what_changed_is_read_from_where_one_was_and_a_driver_sees_their_own() {
 
 #[tokio::test]
 async fn a_share_link_shows_its_delivery_while_it_is_under_way_and_then_nothing() {
-    let office = Office::open();
+    let office = Office::open_before(Config::default(), Arc::new(arrivals::Heard(2)));
     let dispatcher = office.token("north", "dispatcher", None);
     let (order, stops) = office.order(&dispatcher, 1).await;
     let path = format!("/api/v1/orders/{order}/share-links");
@@ -537,4 +537,13 @@ async fn whoever_asks_too_often_or_guesses_is_told_when_to_come_back() {
     // A guess costs as much as twenty requests: then its address waits, whoever asks there.
     refused_of("nonsense", 401).await;
     assert_eq!(office.get("/api/v1/vehicles", &ben).await.0, 429);
+    // Who has one address of IPv6 has all of its network.
+    let mut of_network = Vec::new();
+    for number in 0..100 {
+        let request = Request::builder().uri("/api/v1/vehicles").body(Full::new(Bytes::new()));
+        let peer = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number);
+        let answer = office.api.answer(request.expect("a request"), peer.into()).await;
+        of_network.push(answer.status().as_u16());
+    }
+    assert!(of_network.starts_with(&[401]) && of_network.contains(&429), "{of_network:?}");
 }

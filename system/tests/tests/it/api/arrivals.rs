@@ -1,9 +1,25 @@
 //! When a vehicle will be at its stops: what dispatchers, its driver and a customer are told of it.
 
+use drover_model::{Epoch, Fix, Position};
+use drover_store::{Origin, Row, Transaction};
+
 use super::*;
 
 /// A vehicle that was heard of so many seconds ago.
-struct Heard(u64);
+pub(super) struct Heard(pub(super) u64);
+
+/// A hub that nobody has asked to follow the vehicle: customers do so at its home.
+struct Elsewhere;
+
+impl Fleet for Elsewhere {
+    fn features(&self, _: TenantId, _: &dyn Fn(VehicleId) -> bool, _: bool) -> Option<Vec<Value>> {
+        Some(Vec::new())
+    }
+
+    fn home(&self, _: TenantId, _: VehicleId) -> Option<String> {
+        Some("https://hub-2.example.com".to_owned())
+    }
+}
 
 impl Fleet for Heard {
     fn features(&self, tenant: TenantId, may_see: &dyn Fn(VehicleId) -> bool, _: bool) -> Option<Vec<Value>> {
@@ -123,4 +139,72 @@ async fn a_share_link_may_show_the_vehicle_only_once_it_is_nearly_there() {
     assert_eq!((&next["stops_before"], next["session"].is_string()), (&json!(0), true), "{next}");
     step(&stops[1], 6, "planned", "arrived").await;
     assert!(told().await["session"].is_string());
+}
+
+/// A delivery that is under way: its secret and its last stop.
+async fn under_way(office: &Office, dispatcher: &str) -> (String, String, String) {
+    let (order, stops) = office.order(dispatcher, 1).await;
+    let (_, link) =
+        office.post(&format!("/api/v1/orders/{order}/share-links"), dispatcher, 2, json!({})).await;
+    let path = format!("/api/v1/orders/{order}/state");
+    let assign = json!({ "from": "planned", "to": "assigned", "vehicle": "VAN-1" });
+    office.post(&path, dispatcher, 3, assign).await;
+    let (status, order) =
+        office.post(&path, dispatcher, 4, json!({ "from": "assigned", "to": "under_way" })).await;
+    assert_eq!(status, 200, "{order}");
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    (text(&link["token"]), text(&order["id"]), stops[1].clone())
+}
+
+/// The vehicle was there so many seconds ago, by the store.
+fn was_at(office: &Office, ago_s: u64, (lat, lon): (f64, f64)) -> WallTime {
+    let at = WallTime::from_micros(office.env.wall().as_micros() - ago_s as i64 * 1_000_000);
+    let row = Row {
+        tenant: "north".parse().expect("a name"),
+        vehicle: VehicleId::new("VAN-1").expect("a name"),
+        origin: Origin::Spool(Epoch::new(1).expect("small")),
+        fix: Fix::bare(at.as_secs() as u64, at, Position::new(lat, lon).expect("a place")),
+    };
+    office.store.commit_now(&Transaction { rows: vec![row], ..Transaction::default() }).expect("stored");
+    at
+}
+
+/// A street or two from the last stop, and across the town.
+const NEAR: (f64, f64) = (60.171, 24.951);
+const FAR: (f64, f64) = (60.25, 24.8);
+
+#[tokio::test]
+async fn a_customer_is_told_where_the_vehicle_is_by_a_hub_that_does_not_follow_it() {
+    for fleet in [Arc::new(Elsewhere) as Arc<dyn Fleet>, Arc::new(Heard(3_600)), Arc::new(Heard(200))] {
+        let office = Office::open_before(Config::default(), fleet);
+        let dispatcher = office.token("north", "dispatcher", None);
+        let (secret, order, stop) = under_way(&office, &dispatcher).await;
+        let told = async || {
+            let (_, told) = office.get("/api/v1/delivery", &secret).await;
+            assert!(told["session"].is_string(), "{told}");
+            (told["status"].clone(), told["updated"].as_str().and_then(|at| at.parse::<WallTime>().ok()))
+        };
+        for (ago_s, place, expected) in [(100, FAR, "under_way"), (50, NEAR, "near")] {
+            let at = was_at(&office, ago_s, place);
+            let (status, updated) = told().await;
+            assert_eq!((&status, updated.map(WallTime::as_secs)), (&json!(expected), Some(at.as_secs())));
+        }
+        let step = json!({ "from": "planned", "to": "arrived", "order": order });
+        assert_eq!(office.post(&format!("/api/v1/stops/{stop}/state"), &dispatcher, 5, step).await.0, 200);
+        let at = was_at(&office, 10, NEAR);
+        let (status, updated) = told().await;
+        assert_eq!((&status, updated.map(WallTime::as_secs)), (&json!("arrived"), Some(at.as_secs())));
+    }
+}
+
+#[tokio::test]
+async fn a_customer_is_not_told_that_it_is_near_by_where_it_was_long_ago() {
+    for fleet in [Arc::new(Elsewhere) as Arc<dyn Fleet>, Arc::new(Heard(3_600))] {
+        let office = Office::open_before(Config::default(), fleet);
+        let dispatcher = office.token("north", "dispatcher", None);
+        let (secret, ..) = under_way(&office, &dispatcher).await;
+        was_at(&office, 600, NEAR);
+        let (_, told) = office.get("/api/v1/delivery", &secret).await;
+        assert_eq!((&told["status"], &told["updated"]), (&json!("under_way"), &Value::Null), "{told}");
+    }
 }

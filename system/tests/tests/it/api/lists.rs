@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use drover_bus::history::ROWS_MAX;
-use drover_model::orders::{Action, Command, NewStop, OrderState, StopState};
+use drover_model::orders::{
+    Action, BODY_BYTES_MAX, CUSTOMER_BYTES_MAX, Command, NewStop, OrderState, STOPS_MAX, StopState,
+};
 use drover_model::{CommandId, MessageId, OrderId, Position, StopId, VehicleId, WallTime};
 use serde_json::{Value, json};
 
@@ -85,6 +87,39 @@ async fn a_tenant_with_more_than_an_answer_holds_reads_its_lists_page_by_page() 
     assert_eq!(office.get(&path, &dispatcher).await.1["items"][0], messages[messages.len() - 3]);
     let (status, problem) = office.get("/api/v1/messages?cursor=there", &dispatcher).await;
     assert_eq!((status, &problem["code"]), (400, &json!("bad_request")));
+}
+
+#[tokio::test]
+async fn the_largest_orders_and_messages_are_listed_in_pages_that_arrive() {
+    let office = Office::open();
+    let (at, tenant) = (WallTime::from_secs(START_S), "north".parse().expect("a name"));
+    let say = |id: u128, action: Action| {
+        let id = CommandId::from_bits(id);
+        office.store.carry_out_now(Command { tenant, id, at, action }).expect("carried out");
+    };
+    let (orders, messages) = (450, 1_000);
+    for number in 0..orders {
+        let stop = |place: u128| NewStop {
+            id: StopId::from_bits(number << 32 | place),
+            position: Position::new(60.17, 24.94).expect("in range"),
+            due_from: Some(at),
+            due_until: Some(at.plus(std::time::Duration::from_secs(9))),
+        };
+        let stops = (0..STOPS_MAX as u128).map(stop).collect();
+        let customer = "x".repeat(CUSTOMER_BYTES_MAX);
+        say(number, Action::CreateOrder { order: OrderId::from_bits(number), customer, stops });
+    }
+    for number in 0..messages {
+        let (message, body) = (MessageId::from_bits(number), "x".repeat(BODY_BYTES_MAX));
+        let expires = at.plus(std::time::Duration::from_secs(9));
+        let vehicle = van("VAN-1");
+        say(1 << 64 | number, Action::SendMessage { message, vehicle, to_vehicle: true, body, expires });
+    }
+    let dispatcher = office.token("north", "dispatcher", None);
+    for (list, all_of) in [("orders", orders), ("messages", messages)] {
+        let found = all(&office, &dispatcher, &format!("/api/v1/{list}?limit=1000")).await;
+        assert_eq!((found.len(), different(&found)), (all_of as usize, all_of as usize), "{list}");
+    }
 }
 
 #[tokio::test]
