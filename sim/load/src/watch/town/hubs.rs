@@ -88,9 +88,25 @@ impl HubSeat {
             pages: hub.local_addr().map_err(told)?,
             quic: hub.quic_addr().map_err(told)?.unwrap_or(at.quic),
         };
-        *lock(&gauge) = Some(hub.gauge());
+        let _shown = Shows::of(gauge, hub.gauge());
         life.bound();
         hub.run(life.cancel).await;
         Ok(())
+    }
+}
+
+/// What a hub tells of itself, for as long as it lives: its sockets would not be closed as long as somebody has it.
+struct Shows(Arc<Mutex<Option<Gauge>>>);
+
+impl Shows {
+    fn of(place: Arc<Mutex<Option<Gauge>>>, gauge: Gauge) -> Self {
+        *lock(&place) = Some(gauge);
+        Self(place)
+    }
+}
+
+impl Drop for Shows {
+    fn drop(&mut self) {
+        *lock(&self.0) = None;
     }
 }
