@@ -18,8 +18,8 @@ export const DEAD_AFTER_MS = 20_000
 /** Where something is heard all the time, silence is odd sooner: after so many times the usual gap, but no sooner than that. */
 const ODD_GAPS = 8
 export const ODD_AFTER_MS = 2_000
-/** What the newest gap counts for in the usual one. Messages that come together have none between them. */
-const GAP_SHARE = 0.1
+/** The usual gap is a mean of so many, and unknown before. Messages that come together have none between them. */
+const GAPS = 8
 const GAP_MIN_MS = 50
 /** Longest wait for an answer of a link that is in doubt. */
 export const DOUBT_WITHIN_MS = 3_000
@@ -68,7 +68,8 @@ export class Session {
   private retryAt: number | null = null
   private heardAt = 0
   /** Milliseconds between two messages, as they mostly are. */
-  private usualGap = PING_AFTER_MS
+  private usualGap = 0
+  private gaps = 0
   private pingedAt: number | null = null
   /** The question that was asked in doubt, and until when it is to be answered: other messages may have lain about since before. */
   private doubted: { id: number; until: number } | null = null
@@ -155,6 +156,7 @@ export class Session {
 
   /** Behind a router that has died a hub is heard again once it has heard from us: the sooner we ask, the better. */
   private pingAfter(): number {
+    if (this.gaps < GAPS) return PING_AFTER_MS
     return Math.max(ODD_AFTER_MS, Math.min(PING_AFTER_MS, ODD_GAPS * this.usualGap))
   }
 
@@ -352,7 +354,10 @@ export class Session {
 
   private heard(now: number): void {
     const gap = now - this.heardAt
-    if (gap >= GAP_MIN_MS) this.usualGap += (gap - this.usualGap) * GAP_SHARE
+    if (gap >= GAP_MIN_MS) {
+      this.gaps = Math.min(GAPS, this.gaps + 1)
+      this.usualGap += (gap - this.usualGap) / this.gaps
+    }
     this.heardAt = now
     this.pingedAt = null
   }
@@ -360,7 +365,8 @@ export class Session {
   private connect(now: number): void {
     this.retryAt = null
     this.heard(now)
-    this.usualGap = PING_AFTER_MS
+    this.gaps = 0
+    this.usualGap = 0
     this.doubted = null
     this.resumeId = null
     this.closingReason = null

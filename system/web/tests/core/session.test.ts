@@ -181,15 +181,21 @@ describe('session', () => {
     // What comes together is one thing that is heard.
     for (let n = 0; n < 100; n++) hear(1)
     expect(wire.session.pollTimeout()).toBe(1 + PING_AFTER_MS)
-    for (let now = 100; now <= 6_000; now += 100) hear(now)
-    const asked = 6_000 + ODD_AFTER_MS
+    for (let now = 100; now <= 1_000; now += 100) hear(now)
+    const asked = 1_000 + ODD_AFTER_MS
     expect(wire.session.pollTimeout()).toBe(asked)
     wire.take()
     wire.session.handleTimeout(asked)
     expect(wire.sent()).toEqual([{ action: 'PING' }])
     const dead = asked + DEAD_AFTER_MS - PING_AFTER_MS
     expect(wire.session.pollTimeout()).toBe(dead)
-    wire.session.handleTimeout(dead)
+    hear(dead - 1)
+    // Little is said any more: silence is as it should be.
+    const last = dead + 100_000
+    for (let now = dead + 5_000; now <= last; now += 5_000) hear(now)
+    expect(wire.session.pollTimeout()).toBe(last + PING_AFTER_MS)
+    wire.session.handleTimeout(last + PING_AFTER_MS)
+    wire.session.handleTimeout(last + DEAD_AFTER_MS)
     expect(wire.session.linkState()).toBe('lost')
   })
 
