@@ -12,7 +12,8 @@ export interface LinkListener {
   gone(vehicles: string[]): void
   event(change: Change): void
   state(state: LinkState, reason: string | null, retryAt: number | null): void
-  welcome(principal: Principal, serverTimeMs: number): void
+  /** By which hub the session is taken. */
+  welcome(principal: Principal, serverTimeMs: number, hub: string): void
   /** Snapshots follow: what is not told again may be gone. */
   restart(): void
   problem(code: string, detail: string): void
@@ -98,7 +99,7 @@ export class Link {
       case 'close': return this.drop()
       case 'send': return this.carrier?.send(effect.text)
       case 'state': return listener.state(effect.state, effect.reason, effect.retryAt)
-      case 'welcome': return listener.welcome(effect.principal, effect.serverTimeMs)
+      case 'welcome': return listener.welcome(effect.principal, effect.serverTimeMs, effect.hub)
       case 'features': return listener.features(effect.features, effect.snapshot, effect.details)
       case 'restart': return listener.restart()
       case 'gone': return listener.gone(effect.vehicles)
