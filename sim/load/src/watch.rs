@@ -1,5 +1,5 @@
 //! A scenario in real time, in this one process, on real sockets: the world drives real trackers, which come through routers where
-//! there are any, gateways pass their fixes to agents with a store in memory and to hubs, and hubs serve the pages. Nothing is
+//! there are any, as pages do, gateways pass their fixes to agents with a store in memory and to hubs, and hubs serve the pages. Nothing is
 //! measured, and nothing is kept.
 
 mod access;
@@ -50,11 +50,11 @@ pub struct Options<'a> {
     pub file: &'a str,
     /// The extract that the roads are of, if they are of one: its map is drawn.
     pub extract: Option<&'a [u8]>,
-    /// Where the first hub serves its pages.
+    /// Where the first hub serves its pages, or routers lead to those that are there.
     pub listen: SocketAddr,
     /// Set to end it.
     pub interrupt: &'a AtomicBool,
-    /// Called once the pages are there, with their addresses, one for each hub.
+    /// Called once the pages are there, with their addresses: one for each hub, or the routers'.
     pub ready: &'a mut dyn FnMut(&[SocketAddr]),
     /// Called at the end of every second.
     pub progress: &'a mut dyn FnMut(&Seen),

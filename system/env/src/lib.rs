@@ -142,6 +142,15 @@ impl Env {
         self.parts.net.listen(bind).await
     }
 
+    /// The same for one of several listeners of one address, among which the system divides who connects. The twin has one per
+    /// address.
+    ///
+    /// # Errors
+    /// The address is taken by somebody who does not share it, or not ours.
+    pub async fn listen_shared(&self, bind: SocketAddr) -> io::Result<Box<dyn Listener>> {
+        self.parts.net.listen_shared(bind).await
+    }
+
     /// Connects a byte stream (TCP).
     ///
     /// # Errors

@@ -40,6 +40,11 @@ pub trait Net: Send + Sync {
     /// See [`crate::Env::listen`].
     fn listen(&self, bind: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
 
+    /// See [`crate::Env::listen_shared`].
+    fn listen_shared(&self, bind: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        self.listen(bind)
+    }
+
     /// See [`crate::Env::connect`].
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn ByteStream>>>;
 

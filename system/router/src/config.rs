@@ -35,6 +35,9 @@ pub struct Server {
 pub struct LiveConfig {
     /// Where clients send to: another address than that of vehicles.
     pub listen: SocketAddr,
+    /// True if other routers of this machine listen there, too: the system divides clients among them, and what comes for one that has
+    /// ended goes to the others.
+    pub shared: bool,
     /// Where hubs answer to. They believe a client's address from here alone: list it in their `routers`.
     pub inner: SocketAddr,
     /// The hubs. With [router.discovery]: until there is news of them.
@@ -45,6 +48,7 @@ impl Default for LiveConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 4433)),
+            shared: false,
             inner: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9444)),
             hubs: Vec::new(),
         }

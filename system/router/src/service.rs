@@ -275,14 +275,14 @@ impl Shard {
         keys: ClusterKeys,
         table: Arc<ArcSwap<Table>>,
     ) -> Result<Self, BindError> {
-        let open = |what, addr| {
-            let opened = match config.shards {
-                1 => env.datagrams_apart(addr),
-                _ => env.datagrams_shared(addr),
-            };
+        let open = |what, addr, shared| {
+            let opened = if shared { env.datagrams_shared(addr) } else { env.datagrams_apart(addr) };
             opened.map_err(|source| BindError::Socket { what, addr, source })
         };
-        let (outer, inner) = (open("listen", config.listen)?, open("inner", config.inner)?);
+        let by_shards = config.shards > 1;
+        let by_routers = way == Way::Live && config.live.as_ref().is_some_and(|live| live.shared);
+        let outer = open("listen", config.listen, by_shards || by_routers)?;
+        let inner = open("inner", config.inner, by_shards)?;
         Ok(Self { env, way, keys, config, outer, inner, table, keeps_table: false })
     }
 

@@ -70,7 +70,10 @@ struct Suspects {
 impl Tcp {
     /// Opens the port.
     pub(crate) async fn bind(env: Env, config: TcpConfig, seed: u64) -> io::Result<Self> {
-        let listener = env.listen(config.listen).await?;
+        let listener = match config.shared {
+            true => env.listen_shared(config.listen).await?,
+            false => env.listen(config.listen).await?,
+        };
         let shared = Shared {
             seed,
             hubs: ArcSwap::from_pointee(Hubs::new(seed, &config.hubs)),

@@ -2,7 +2,8 @@
 import { headingOf, meters } from './roads.mjs'
 
 const GROUPS = ['north', 'south', 'harbour']
-const TRACK_MS = 65 * 60_000
+/** As far as the page looks back, and a little. */
+const TRACK_MS = 12.5 * 3_600_000
 
 export class Vehicle {
   constructor(id, roads, rng, index) {

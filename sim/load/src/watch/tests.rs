@@ -15,7 +15,7 @@ const TOWN: &str = "name = \"w\"\nquestion = \"?\"\nduration_s = 60\n[[vehicles]
                     [[faults]]\nat_s = 5\nfor_s = 2\ndb_away = \"db/0\"\n";
 /// Vehicles find routers by name, those stand before two gateways, and a health agent tells everybody of everybody.
 const EDGE: &str = "name = \"e\"\nquestion = \"?\"\nduration_s = 60\n[[vehicles]]\ncount = 4\nfix_interval_s = 0.5\nsend_interval_s = 1\n\
-                    [cluster]\nrouter = 2\ndns = 2\nhealth = 1\ngateway = 2\npersistence = 1\nhub = 1\n\
+                    [cluster]\nrouter = 2\ndns = 2\nhealth = 1\ngateway = 2\npersistence = 1\nhub = 2\n\
                     [world]\nroads = { grid = { columns = 3, rows = 3, block_m = 120 } }\n\
                     [[faults]]\nat_s = 5\nfor_s = 2\ndrain = \"router/1\"\n";
 /// Longest that anything here may take: a vehicle gives a silent gateway up after two minutes.
@@ -88,6 +88,40 @@ impl Watched {
 
     fn fault(&self, number: usize) -> String {
         self.told("GET", "/faults").1["faults"][number]["state"].as_str().expect("a state").to_owned()
+    }
+
+    /// Opens a session of the live map, as pages do without WebTransport: its connection, and which hub took it.
+    fn session(&self) -> Option<(TcpStream, String)> {
+        let mut stream = TcpStream::connect_timeout(&self.page, Duration::from_secs(2)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        let head = format!(
+            "GET /live-map HTTP/1.1\r\nhost: {}\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: drover.json\r\n\
+             authorization: Bearer {}\r\n\r\n",
+            self.page, self.token
+        );
+        stream.write_all(head.as_bytes()).ok()?;
+        let mut told = String::new();
+        loop {
+            let mut chunk = [0; 4096];
+            let read = stream.read(&mut chunk).ok().filter(|read| *read > 0)?;
+            told.push_str(&String::from_utf8_lossy(&chunk[..read]));
+            // Servers do not mask what they say.
+            let hub = told.split_once("\"hub\":\"").and_then(|(_, rest)| rest.split_once('"'));
+            if let Some((hub, _)) = hub {
+                return Some((stream, hub.to_owned()));
+            }
+        }
+    }
+
+    /// Waits until a new session is taken by a hub that is `wanted`.
+    fn until_session(&self, what: &str, wanted: impl Fn(&str) -> bool) -> (TcpStream, String) {
+        let mut found = None;
+        until(what, || {
+            found = self.session().filter(|(_, hub)| wanted(hub));
+            found.is_some()
+        });
+        found.expect("it was waited for")
     }
 
     fn serves(&self) -> bool {
@@ -203,5 +237,40 @@ fn vehicles_come_through_routers_and_get_over_the_loss_of_one_and_of_a_gateway()
         town.until_fixes_arrive("routers leave a hung one out, too");
         town.deed("health/0", "restart");
         assert_eq!(town.state("health/0"), "up");
+    });
+}
+
+#[test]
+fn pages_come_through_routers_and_get_over_the_loss_of_one_and_of_a_hub() {
+    /// Waits until whoever has the other end is gone.
+    fn ends(mut stream: TcpStream) {
+        let mut bytes = [0; 4096];
+        loop {
+            match stream.read(&mut bytes) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("it is still open"),
+                Err(_) => return,
+            }
+        }
+    }
+    watched(EDGE, |town| {
+        let (stream, home) = town.until_session("a session", |_| true);
+        town.deed(&home, "kill");
+        ends(stream);
+        let (stream, _) = town.until_session("the other hub takes it", |hub| hub != home);
+        assert!(town.serves(), "and whatever else pages ask for");
+        town.deed(&home, "start");
+        let _back = town.until_session("whoever comes now is at home again", |hub| hub == home);
+
+        town.deed("router/0", "kill");
+        let _kept = town.until_session("by the other router", |_| true);
+        town.deed("router/1", "kill");
+        ends(stream);
+        assert!(town.session().is_none(), "there is no way in beside routers");
+        assert!(ask(town.page, "GET", "/config.json", "").is_none());
+        town.deed("router/0", "start");
+        let _again = town.until_session("by the one that is back", |_| true);
+        assert!(town.serves());
     });
 }

@@ -40,7 +40,7 @@ const DB: NodeName = NodeName::new(NodeKind::Db, 0);
 
 /// What every hub of a town is given.
 pub(crate) struct Shown {
-    /// Where the first one serves its pages.
+    /// Where the first one serves its pages, or routers lead to whichever is there.
     pub(crate) listen: SocketAddr,
     pub(crate) access: Access,
     pub(crate) site: SiteConfig,
@@ -52,6 +52,7 @@ pub(crate) struct Town {
     pub(crate) trust: Trust,
     /// Where vehicles come in.
     pub(crate) entry: Entry,
+    /// Where pages are: at each hub, or at the routers' one address.
     pub(crate) pages: Vec<SocketAddr>,
     pub(crate) dispatch: Dispatch,
     pub(crate) proxies: Proxies,
@@ -102,7 +103,7 @@ impl Town {
         runtime: &Runtime,
         seeds: &SeedTree,
     ) -> Result<Self, LoadError> {
-        let plan = Plan::of(scenario, configs, seeds)?;
+        let plan = Plan::of(scenario, configs, seeds, shown.listen)?;
         let ca = Ca::new(seeds, real::wall())?;
         let trust = ca.trust()?;
         let folder = tempfile::Builder::new().prefix("drover-watch-").tempdir();
@@ -214,7 +215,7 @@ impl Town {
     /// Whoever gives vans their orders. What asks for changes of them is a hub's to ask.
     fn desk(&self, plan: &Plan<'_>, runtime: &Runtime) -> Result<(), LoadError> {
         let agents = plan.all(NodeKind::Persistence);
-        let name = NodeName::new(NodeKind::Hub, self.pages.len() as u32);
+        let name = NodeName::new(NodeKind::Hub, self.gauges.len() as u32);
         let node = self.node(name, plan.seeds)?;
         let _guard = runtime.enter();
         let env = node.env().map_err(LoadError::Harness)?;

@@ -13,6 +13,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 use crate::{BoxFuture, ByteStream, Datagrams, Listener, Net, PollWritable};
 
+/// Connections that may wait to be accepted: as many as the other kind of listener has.
+#[cfg(target_os = "linux")]
+const BACKLOG: u32 = 1024;
+
 /// Sockets of the operating system.
 #[derive(Debug)]
 pub struct SystemNet;
@@ -53,6 +57,17 @@ impl Net for SystemNet {
 
     fn listen(&self, bind: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
         Box::pin(async move { Ok(Box::new(TcpListener::bind(bind).await?) as Box<dyn Listener>) })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn listen_shared(&self, bind: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move {
+            let socket = if bind.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            socket.set_reuseaddr(true)?;
+            socket.set_reuseport(true)?;
+            socket.bind(bind)?;
+            Ok(Box::new(socket.listen(BACKLOG)?) as Box<dyn Listener>)
+        })
     }
 
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn ByteStream>>> {

@@ -19,6 +19,9 @@ const BUFFER_BYTES_MAX: usize = 1 << 20;
 pub struct TcpConfig {
     /// Where browsers connect.
     pub listen: SocketAddr,
+    /// True if other routers of this machine listen there, too: the system divides connections among them, and those after one has
+    /// ended go to the others.
+    pub shared: bool,
     /// The hubs. With [router.discovery]: until there is news of them.
     pub hubs: Vec<Server>,
     /// Connections at once; more are closed at once. Each takes two sockets.
@@ -47,6 +50,7 @@ impl Default for TcpConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 443)),
+            shared: false,
             hubs: Vec::new(),
             // 20,000 files, what most systems allow a process by default at the most; with 64 KiB each the worst is 640 MB.
             connections_max: 9_000,

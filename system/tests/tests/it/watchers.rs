@@ -66,6 +66,11 @@ struct Edge {
 
 impl Edge {
     async fn start(routers: usize) -> Self {
+        Self::start_at(routers, false).await
+    }
+
+    /// All routers at one address, if they share it.
+    async fn start_at(routers: usize, shared: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let metrics = Arc::new(Metrics::default());
         let env = real::env("hub/0", folder.path(), metrics.clone()).expect("an env");
@@ -102,12 +107,14 @@ impl Edge {
                 addr: SocketAddr::from(([127, 0, 0, 1], 9)),
                 state: State::Serving,
             };
+            let first = edge.routers.first().filter(|_| shared);
+            let (at_tcp, at_live) = first.map_or((ANY, ANY), |(tcp, live, _)| (*tcp, *live));
             let config = drover_router::Config {
                 listen: ANY,
                 inner: ANY,
                 gateways: vec![gateway],
-                tcp: Some(TcpConfig { listen: ANY, hubs: tcp.clone(), ..TcpConfig::default() }),
-                live: Some(LiveConfig { listen: ANY, inner, hubs: live.clone() }),
+                tcp: Some(TcpConfig { listen: at_tcp, shared, hubs: tcp.clone(), ..TcpConfig::default() }),
+                live: Some(LiveConfig { listen: at_live, shared, inner, hubs: live.clone() }),
                 ..drover_router::Config::default()
             };
             let router = Router::bind(edge.env.clone(), config, keys.clone()).expect("a router");
@@ -234,4 +241,27 @@ async fn who_can_not_change_routers_comes_back_by_another_and_goes_on() {
     let mut second = Watcher::connect(&edge, endpoint.expect("an endpoint"), edge.routers[1].1).await;
     second.say(&format!(r#"{{"action":"RESUME","session":"{session}","seq":{seq}}}"#)).await;
     assert_eq!(second.next("resumed").await["resumed"], true);
+}
+
+#[tokio::test]
+async fn routers_that_share_an_address_take_each_other_s_clients_over() {
+    let edge = Edge::start_at(2, true).await;
+    assert_eq!(edge.routers[0].0, edge.routers[1].0);
+    let mut watchers = Vec::new();
+    for host in 2..18 {
+        let endpoint = client(&edge.env, SocketAddr::from(([127, 0, 0, host], 0))).expect("an endpoint");
+        let mut watcher = Watcher::connect(&edge, endpoint, edge.routers[0].1).await;
+        watcher.next("welcome").await;
+        watchers.push(watcher);
+    }
+    // Of sixteen clients each has some: the system draws.
+    edge.routers[0].2.abort();
+    for watcher in &mut watchers {
+        watcher.say(r#"{"action":"PING","id":1}"#).await;
+        assert_eq!(watcher.next("pong").await["id"], 1);
+    }
+    assert_eq!(edge.counted("hub.opened"), 16, "nobody had to come again");
+    for host in 20..36 {
+        assert_eq!(edge.browse([127, 0, 0, host]).await.0, "101");
+    }
 }

@@ -12,7 +12,8 @@ export interface LinkListener {
   gone(vehicles: string[]): void
   event(change: Change): void
   state(state: LinkState, reason: string | null, retryAt: number | null): void
-  welcome(principal: Principal, serverTimeMs: number): void
+  /** By which hub the session is taken. */
+  welcome(principal: Principal, serverTimeMs: number, hub: string): void
   /** Snapshots follow: what is not told again may be gone. */
   restart(): void
   problem(code: string, detail: string): void
@@ -103,7 +104,7 @@ export class Link {
       case 'welcome':
         this.trying = undefined
         this.home.opened()
-        return listener.welcome(effect.principal, effect.serverTimeMs)
+        return listener.welcome(effect.principal, effect.serverTimeMs, effect.hub)
       case 'features': return listener.features(effect.features, effect.snapshot, effect.details)
       case 'restart': return listener.restart()
       case 'gone': return listener.gone(effect.vehicles)

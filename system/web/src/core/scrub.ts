@@ -1,4 +1,4 @@
-/** Where a vehicle was at some time of the past, from its track. Pure. */
+/** Where a vehicle was at some time of the past, from its track, and lines of tracks. Pure. */
 import { metersBetween } from './mercator'
 import type { LonLat, TrackPoint } from './types'
 

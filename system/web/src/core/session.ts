@@ -15,6 +15,12 @@ export const RECONNECT = { firstMs: 250, maxMs: 8_000 }
 /** Silence after which we ask whether anybody is there, and after which we believe that nobody is. */
 export const PING_AFTER_MS = 10_000
 export const DEAD_AFTER_MS = 20_000
+/** Where something is heard all the time, silence is odd sooner: after so many times the usual gap, but no sooner than that. */
+const ODD_GAPS = 8
+export const ODD_AFTER_MS = 2_000
+/** The usual gap is a mean of so many, and unknown before. Messages that come together have none between them. */
+const GAPS = 8
+const GAP_MIN_MS = 50
 /** Longest wait for an answer of a link that is in doubt. */
 export const DOUBT_WITHIN_MS = 3_000
 /** A session that is out of step with its server is begun anew at most so often. */
@@ -61,6 +67,9 @@ export class Session {
   private resumeId: number | null = null
   private retryAt: number | null = null
   private heardAt = 0
+  /** Milliseconds between two messages, as they mostly are. */
+  private usualGap = 0
+  private gaps = 0
   private pingedAt: number | null = null
   /** The question that was asked in doubt, and until when it is to be answered: other messages may have lain about since before. */
   private doubted: { id: number; until: number } | null = null
@@ -142,7 +151,13 @@ export class Session {
     if (this.retryAt !== null) return this.retryAt
     if (this.state === 'connecting') return this.heardAt + WELCOME_WITHIN_MS
     if (this.doubted !== null) return this.doubted.until
-    return this.pingedAt === null ? this.heardAt + PING_AFTER_MS : this.heardAt + DEAD_AFTER_MS
+    return this.pingedAt === null ? this.heardAt + this.pingAfter() : this.pingedAt + DEAD_AFTER_MS - PING_AFTER_MS
+  }
+
+  /** Behind a router that has died a hub is heard again once it has heard from us: the sooner we ask, the better. */
+  private pingAfter(): number {
+    if (this.gaps < GAPS) return PING_AFTER_MS
+    return Math.max(ODD_AFTER_MS, Math.min(PING_AFTER_MS, ODD_GAPS * this.usualGap))
   }
 
   handleTimeout(now: number): void {
@@ -151,8 +166,9 @@ export class Session {
     } else if (this.state === 'connecting') {
       if (now - this.heardAt >= WELCOME_WITHIN_MS) this.lose(now, 'no answer')
     } else if (this.state === 'live') {
-      if (this.doubted !== null ? now >= this.doubted.until : now - this.heardAt >= DEAD_AFTER_MS) this.lose(now, 'silent')
-      else if (this.pingedAt === null && now - this.heardAt >= PING_AFTER_MS) {
+      const deadAt = this.doubted?.until ?? (this.pingedAt === null ? Infinity : this.pingedAt + DEAD_AFTER_MS - PING_AFTER_MS)
+      if (now >= deadAt) this.lose(now, 'silent')
+      else if (this.pingedAt === null && now - this.heardAt >= this.pingAfter()) {
         this.pingedAt = now
         this.send({ action: 'PING' })
       }
@@ -337,6 +353,11 @@ export class Session {
   }
 
   private heard(now: number): void {
+    const gap = now - this.heardAt
+    if (gap >= GAP_MIN_MS) {
+      this.gaps = Math.min(GAPS, this.gaps + 1)
+      this.usualGap += (gap - this.usualGap) / this.gaps
+    }
     this.heardAt = now
     this.pingedAt = null
   }
@@ -344,6 +365,8 @@ export class Session {
   private connect(now: number): void {
     this.retryAt = null
     this.heard(now)
+    this.gaps = 0
+    this.usualGap = 0
     this.doubted = null
     this.resumeId = null
     this.closingReason = null

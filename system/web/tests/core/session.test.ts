@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { Backoff } from '../../src/core/backoff'
-import { DEAD_AFTER_MS, DOUBT_WITHIN_MS, PING_AFTER_MS, RECONNECT, Session, WELCOME_WITHIN_MS, type Effect } from '../../src/core/session'
+import { DEAD_AFTER_MS, DOUBT_WITHIN_MS, ODD_AFTER_MS, PING_AFTER_MS, RECONNECT, Session, WELCOME_WITHIN_MS, type Effect } from '../../src/core/session'
 
 class Wire {
   readonly positions: string[] = []
@@ -172,6 +172,30 @@ describe('session', () => {
     expect(wire.sent()).toEqual([{ action: 'PING' }])
     wire.session.handleTimeout(DEAD_AFTER_MS)
     expect(wire.take().map((effect) => effect.do)).toEqual(['close', 'state'])
+    expect(wire.session.linkState()).toBe('lost')
+  })
+
+  it('asks sooner where something is heard all the time', () => {
+    const wire = new Wire().live()
+    const hear = (now: number): void => wire.session.handleText(now, JSON.stringify({ type: 'update', seq: 1, features: [] }))
+    // What comes together is one thing that is heard.
+    for (let n = 0; n < 100; n++) hear(1)
+    expect(wire.session.pollTimeout()).toBe(1 + PING_AFTER_MS)
+    for (let now = 100; now <= 1_000; now += 100) hear(now)
+    const asked = 1_000 + ODD_AFTER_MS
+    expect(wire.session.pollTimeout()).toBe(asked)
+    wire.take()
+    wire.session.handleTimeout(asked)
+    expect(wire.sent()).toEqual([{ action: 'PING' }])
+    const dead = asked + DEAD_AFTER_MS - PING_AFTER_MS
+    expect(wire.session.pollTimeout()).toBe(dead)
+    hear(dead - 1)
+    // Little is said any more: silence is as it should be.
+    const last = dead + 100_000
+    for (let now = dead + 5_000; now <= last; now += 5_000) hear(now)
+    expect(wire.session.pollTimeout()).toBe(last + PING_AFTER_MS)
+    wire.session.handleTimeout(last + PING_AFTER_MS)
+    wire.session.handleTimeout(last + DEAD_AFTER_MS)
     expect(wire.session.linkState()).toBe('lost')
   })
 

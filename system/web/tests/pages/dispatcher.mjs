@@ -1,5 +1,6 @@
 /** The map: vehicles move, are found, filtered, chosen, looked back at. */
-import { check, until } from './world.mjs'
+import { DevServer } from '../../dev/server.mjs'
+import { check, own, until } from './world.mjs'
 
 const moving = async (page) => {
   const ids = await page.evaluate(() => window.drover.ids())
@@ -111,6 +112,68 @@ export const tests = {
       const at = await where()
       return Math.hypot(at.x - live.x, at.y - live.y) < 200 && !(await page.locator('.scrub.past').count())
     }, 'live again')
+    return undefined
+  },
+
+  async 'one looks back for hours, and no hour is asked for but those that are looked at'({ browser, world }) {
+    if (!world.server) return 'only a server of our own has hours behind it'
+    const vehicles = 6
+    const hours = await own(await new DevServer({ seed: 7, vehicles, history_s: 3.3 * 3600 }).start())
+    const opened = []
+    try {
+      const { page, faults } = await hours.open(browser, opened, '/', 'dispatcher')
+      const asked = []
+      page.on('request', (request) => request.url().includes('/track?') && asked.push(new URL(request.url())))
+      const slide = (minutes) => page.locator('.scrub input').evaluate((input, value) => {
+        input.value = value
+        input.dispatchEvent(new Event('input', { bubbles: true }))
+      }, minutes)
+      const shown = () => page.evaluate(() => window.drover.ids().filter((id) => window.drover.screen(id)).length)
+      const loaded = (n) => until(async () => asked.length === n && !(await page.locator('.scrub').innerText()).includes('Loading'), `${n} tracks are asked for, not ${asked.length}`)
+      const first = await page.locator('.scrub input').getAttribute('min')
+      check(first === '-60', 'an hour at first')
+      await slide(-50)
+      await loaded(vehicles)
+      await page.selectOption('.scrub select', '3')
+      check((await page.locator('.scrub input').getAttribute('min')) === '-180', 'then three')
+      await slide(-170)
+      await loaded(2 * vehicles)
+      check((await shown()) === vehicles, 'all of them were somewhere')
+      for (const url of asked) {
+        const [from, until] = ['from', 'until'].map((name) => Date.parse(url.searchParams.get(name)))
+        check(until - from <= 62 * 60_000 && url.searchParams.get('points') === '720', `an hour at a time: ${url.search}`)
+      }
+      await slide(-51)
+      await page.waitForTimeout(1000)
+      check(asked.length === 2 * vehicles, 'what is there is not asked for again')
+      check((await shown()) === vehicles, 'and shown')
+      await page.reload()
+      check((await page.locator('.scrub select').inputValue()) === '3', 'it is remembered')
+      check(faults.length === 0, faults.join('; '))
+    } finally {
+      for (const each of opened) await each.close()
+      await hours.stop()
+    }
+    return undefined
+  },
+
+  async 'of a large fleet some are looked back at, and the page says how many'({ browser, world }) {
+    if (!world.server) return 'only a server of our own is as large as that'
+    const many = await own(await new DevServer({ seed: 7, vehicles: 1_100 }).start())
+    const opened = []
+    try {
+      const { page, faults } = await many.open(browser, opened, '/', 'dispatcher')
+      await until(() => page.evaluate(() => window.drover.vehicles().listed === 1_100), 'all of them')
+      await page.keyboard.press('[')
+      await page.waitForSelector('.scrub:has-text("of 1000")')
+      check((await page.locator('.scrub').innerText()).includes('Loading'), 'it says that it loads')
+      await page.locator('#search').fill('VAN-10')
+      await until(async () => !(await page.locator('.scrub').innerText()).includes('of 1000'), 'fewer are looked for')
+      check(faults.length === 0, faults.join('; '))
+    } finally {
+      for (const each of opened) await each.close()
+      await many.stop()
+    }
     return undefined
   },
 

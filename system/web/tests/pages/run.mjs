@@ -8,7 +8,7 @@ import { DevServer } from '../../dev/server.mjs'
 import { chromiumPath, launch } from '../browser.mjs'
 import { outside, own } from './world.mjs'
 
-const SUITES = ['./dispatcher.mjs', './orders.mjs', './driver.mjs', './customer.mjs', './panes.mjs', './audit.mjs', './arrivals.mjs', './faults.mjs', './lost.mjs', './oidc.mjs', './carrier.mjs', './access.mjs']
+const SUITES = ['./dispatcher.mjs', './orders.mjs', './driver.mjs', './customer.mjs', './panes.mjs', './audit.mjs', './arrivals.mjs', './faults.mjs', './takeover.mjs', './lost.mjs', './oidc.mjs', './carrier.mjs', './access.mjs']
 /** Longest for one test. */
 const LIMIT_MS = 90_000
 

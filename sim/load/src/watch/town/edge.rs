@@ -1,4 +1,4 @@
-//! The way in: gateways, routers in front of them, and DNS servers that name the routers, each as far as the scenario has it.
+//! The way in: gateways, routers in front of them and of hubs, and DNS servers that name the routers, each as far as the scenario has it.
 //!
 //! Each router has its own way to every gateway, and each gateway to every agent: by proxies, where the scenario impairs such links.
 
@@ -78,8 +78,11 @@ impl Town {
     }
 
     fn routers(&mut self, plan: &Plan<'_>, ways: &[Way]) -> Result<(), LoadError> {
-        let Some(keys) = &plan.keys else { return Ok(()) };
-        for (NodeAddr { name, addr }, inner) in plan.all(NodeKind::Router).into_iter().zip(plan.inner()) {
+        let Some((keys, door)) = plan.keys.as_ref().zip(plan.door.as_ref()) else { return Ok(()) };
+        let insides = plan.inner().iter().zip(&door.inner);
+        for (NodeAddr { name, addr }, (inner, live_inner)) in
+            plan.all(NodeKind::Router).into_iter().zip(insides)
+        {
             let server = |way: &Way| drover_router::Server {
                 node: way.gateway,
                 addr: way.there,
@@ -92,9 +95,18 @@ impl Town {
                 shards: 1,
                 gateways: ways.iter().filter(|way| way.router == name).map(server).collect(),
                 discovery: plan.joining(),
-                // Pages come straight to the hubs that serve them.
-                tcp: None,
-                live: None,
+                tcp: Some(drover_router::TcpConfig {
+                    listen: door.tcp,
+                    shared: true,
+                    hubs: door.servers(),
+                    ..Default::default()
+                }),
+                live: Some(drover_router::LiveConfig {
+                    listen: door.quic,
+                    shared: true,
+                    inner: *live_inner,
+                    hubs: door.servers(),
+                }),
                 ..plan.configs.router.clone()
             };
             self.take_seat(name, (self.node(name, plan.seeds)?, config, keys.clone()), run_router)?;
@@ -141,7 +153,7 @@ async fn run_router(
     life: Life,
 ) -> Result<(), String> {
     let router = Router::bind_as(node.env()?, config, keys, &node.identity, &node.trust);
-    let router = router.map_err(|e| text(&e))?;
+    let router = router.map_err(|e| text(&e))?.listen().await.map_err(|e| text(&e))?;
     life.bound();
     router.run(life.cancel).await;
     Ok(())

@@ -4,6 +4,8 @@ import { counts, fleet, freshness, link, orders, rows, selectVehicle, selectedVe
 
 export interface DroverHook {
   link(): string
+  /** Which hub has the session. */
+  hub(): string
   /** Vehicles known, and those in the list. */
   vehicles(): { known: number; listed: number }
   counts(): Record<string, number>
@@ -30,6 +32,7 @@ declare global {
 export function hook(view: MapView): void {
   window.drover = {
     link: () => link.state,
+    hub: () => link.hub,
     vehicles: () => ({ known: fleet.count, listed: rows.value.length }),
     counts: () => counts.value,
     fresh: () => ({ fresh: freshness.value.fresh, total: freshness.value.total }),

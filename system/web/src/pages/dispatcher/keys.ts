@@ -7,7 +7,7 @@ import type { Status } from '../../core/types'
 import { nextChoice } from '../../ui/theme'
 import { assigning } from './actions'
 import { stage } from './faults'
-import { at, scrubTo, SCRUB_MS } from './scrub'
+import { at, scrubTo, spanMs } from './scrub'
 import { can, hiddenStatuses, map, panel, refresh, rows, selectedVehicle, selectVehicle, tab } from './state'
 
 export const helpOpen = ref(false)
@@ -40,7 +40,7 @@ function step(by: number): void {
 
 function scrub(minutes: number): void {
   const time = (at.value ?? Date.now()) + minutes * 60_000
-  void scrubTo(time >= Date.now() ? null : Math.max(Date.now() - SCRUB_MS, time))
+  scrubTo(time >= Date.now() ? null : Math.max(Date.now() - spanMs.value, time))
 }
 
 /** What each key does; upper and lower case are the same. */
@@ -72,7 +72,7 @@ const ACTIONS: Record<string, () => void> = {
   },
   '[': () => scrub(-1),
   ']': () => scrub(1),
-  l: () => void scrubTo(null),
+  l: () => scrubTo(null),
   t: nextChoice,
   '?': () => (helpOpen.value = true),
   '1': () => toggleStatus(ALL_STATUSES[0]!),

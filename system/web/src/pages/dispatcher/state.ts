@@ -32,7 +32,7 @@ export const fleet = new Fleet(performance.now())
 export const me = shallowRef<Principal | null>(null)
 export const config = shallowRef<Config | null>(null)
 export const map = shallowRef<MapView | null>(null)
-export const link = reactive({ state: 'connecting' as LinkState, reason: null as string | null, retryAt: null as number | null, lostAt: null as number | null })
+export const link = reactive({ state: 'connecting' as LinkState, reason: null as string | null, retryAt: null as number | null, lostAt: null as number | null, hub: '' })
 export const tab = ref<Tab>('vehicles')
 export const panel = shallowRef<Panel>(null)
 export const query = ref('')
@@ -135,7 +135,7 @@ export function connect(token: string): void {
       Object.assign(link, { state, reason, retryAt })
       if (state === 'refused') toSignIn('expired')
     },
-    welcome: () => undefined,
+    welcome: (_principal, _serverTimeMs, hub) => (link.hub = hub),
     // After a gap events may be missing: what they would have told is asked for.
     restart: reloadSoon,
     problem: (code, detail) => {
