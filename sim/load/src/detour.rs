@@ -41,7 +41,7 @@ pub(crate) struct VehicleNet {
 }
 
 impl VehicleNet {
-    fn from_source(&self, bind: SocketAddr) -> SocketAddr {
+    fn at_source(&self, bind: SocketAddr) -> SocketAddr {
         let ip = if bind.ip().is_unspecified() { self.source.into() } else { bind.ip() };
         SocketAddr::new(ip, bind.port())
     }
@@ -56,11 +56,11 @@ impl VehicleNet {
 
 impl Net for VehicleNet {
     fn datagrams(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
-        Ok(self.detoured(real::SystemNet.datagrams(self.from_source(bind))?))
+        Ok(self.detoured(real::SystemNet.datagrams(self.at_source(bind))?))
     }
 
     fn datagrams_apart(&self, bind: SocketAddr) -> io::Result<Arc<dyn Datagrams>> {
-        Ok(self.detoured(real::SystemNet.datagrams_apart(self.from_source(bind))?))
+        Ok(self.detoured(real::SystemNet.datagrams_apart(self.at_source(bind))?))
     }
 
     fn listen(&self, _: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
