@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -138,8 +138,13 @@ pub(crate) fn stop(error: RunError) -> Stop {
     }
 }
 
-/// From now on the first Ctrl-C ends the run with a report, and the second one at once.
+/// From now on the first Ctrl-C ends the run with a report, and the second one at once. Runs by turns have one watch.
 pub(crate) fn watch_interrupt() {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(begin_to_watch);
+}
+
+fn begin_to_watch() {
     let handler = || {
         if INTERRUPT.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(Verdict::Interrupted.exit_code()));
