@@ -195,7 +195,8 @@ impl Datagrams for Batches {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        poll_received(&self.io, cx, || self.receive(buffers, meta))
+        let count = buffers.len().min(meta.len()).min(BATCH_MAX);
+        poll_received(&self.io, cx, count, || self.receive(buffers, meta))
     }
 
     fn try_send_batch(&self, batch: &[Transmit<'_>]) -> io::Result<usize> {

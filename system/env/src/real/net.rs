@@ -106,17 +106,29 @@ fn make_room(socket: &std::net::UdpSocket) {
     }
 }
 
-/// Waits until `receive` has received.
+/// Waits until `receive` has received, which takes at most `count` at once. If it has taken fewer, there were no more: that is
+/// remembered, instead of asking the system again.
 pub(super) fn poll_received(
     io: &UdpSocket,
     cx: &mut Context<'_>,
+    count: usize,
     mut receive: impl FnMut() -> io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
     loop {
         ready!(io.poll_recv_ready(cx))?;
-        match io.try_io(Interest::READABLE, &mut receive) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            result => return Poll::Ready(result),
+        let mut all = None;
+        let result = io.try_io(Interest::READABLE, || {
+            let received = receive()?;
+            if received < count {
+                all = Some(received);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(received)
+        });
+        match (all, result) {
+            (Some(all), _) => return Poll::Ready(Ok(all)),
+            (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            (None, result) => return Poll::Ready(result),
         }
     }
 }
@@ -138,7 +150,8 @@ impl Datagrams for SystemDatagrams {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        poll_received(&self.io, cx, || self.state.recv((&*self.io).into(), buffers, meta))
+        let count = buffers.len().min(meta.len()).min(quinn_udp::BATCH_SIZE);
+        poll_received(&self.io, cx, count, || self.state.recv((&*self.io).into(), buffers, meta))
     }
 
     fn try_send_batch(&self, batch: &[Transmit<'_>]) -> io::Result<usize> {
