@@ -81,6 +81,7 @@ pub(crate) type OnProgress = Box<dyn FnMut(Progress) + Send>;
 pub struct CallOptions {
     within: Option<Duration>,
     tenant: Option<TenantId>,
+    linger: Duration,
     on_progress: Option<OnProgress>,
 }
 
@@ -94,6 +95,14 @@ impl CallOptions {
     #[must_use]
     pub fn for_tenant(mut self, tenant: TenantId) -> Self {
         self.tenant = Some(tenant);
+        self
+    }
+
+    /// The call may wait so long for others to the same node, with which it shares packets. For calls that are many and whose
+    /// answers take long anyway.
+    #[must_use]
+    pub const fn lingering(mut self, linger: Duration) -> Self {
+        self.linger = linger;
         self
     }
 
@@ -230,6 +239,7 @@ impl Pool {
                 arguments: arguments.clone(),
                 tenant: options.tenant,
                 deadline: until,
+                linger: options.linger,
                 own_stream: T::STREAMED,
                 on_progress: options.on_progress.take(),
             };

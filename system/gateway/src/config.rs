@@ -76,6 +76,11 @@ pub struct Config {
     #[serde(rename = "silence_max_ms", with = "drover_env::millis")]
     #[schemars(with = "u64")]
     pub silence_max: Duration,
+    /// How long a batch may wait for those of others on its way to persistence, with which it shares packets. What is live goes to
+    /// hubs at once.
+    #[serde(rename = "persist_linger_ms", with = "drover_env::millis")]
+    #[schemars(with = "u64")]
+    pub persist_linger: Duration,
     /// How long a persistence call may take. Then the batch stays unacknowledged.
     #[serde(rename = "persist_deadline_ms", with = "drover_env::millis")]
     #[schemars(with = "u64")]
@@ -116,6 +121,7 @@ impl Default for Config {
             fixes_in_flight_max: 100_000,
             credit_fixes: 500,
             silence_max: Duration::from_secs(20),
+            persist_linger: Duration::from_millis(5),
             persist_deadline: Duration::from_secs(5),
             probe_interval: Duration::from_secs(1),
             revocation_interval: Duration::from_secs(30),

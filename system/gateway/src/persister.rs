@@ -51,7 +51,8 @@ impl Persister {
             return None;
         };
         self.see_fill();
-        let options = CallOptions::within(deadline.saturating_duration_since(Instant::now()));
+        let options = CallOptions::within(deadline.saturating_duration_since(Instant::now()))
+            .lingering(self.config.persist_linger);
         let answer = self.pool.call_encoded::<RecordTelemetryBatch>(Route::RoundRobin, batch, options).await;
         let outcome = self.judge(answer)?;
         if !is_whole(&outcome, fixes) && !self.env.planted("deadline_taken_as_answer") {

@@ -62,6 +62,11 @@ struct Flight {
     outcome: Option<RecordOutcome>,
 }
 
+/// Waits until then. Makes no timer before it is asked for the first time: most waits of a stream are never begun.
+async fn later(then: Instant) {
+    sleep_until(then).await;
+}
+
 /// The next command for the vehicle, where there is a way for one.
 async fn next_due(downlink: &mut Option<Attached>) -> Option<Due> {
     match downlink {
@@ -125,14 +130,14 @@ impl<'a> Stream<'a> {
             let reading = !ended && !limited && waiting.is_empty();
             tokio::select! {
                 biased;
-                () = sleep_until(hello_due), if self.opened.is_none() => {
+                () = later(hello_due), if self.opened.is_none() => {
                     // Where a cell is crowded, the first bytes of a stream may be lost for as long as that.
                     return Err(StreamError::Silent("no hello came in time"));
                 }
                 Some(flight) = flights.next(), if !flights.is_empty() => self.land(flight),
                 _ = open.changed() => {}
                 () = session.drain.cancelled(), if !ended => ended = true,
-                () = sleep_until(readable_at), if limited => {}
+                () = later(readable_at), if limited => {}
                 Some(due) = next_due(&mut self.downlink), if !ended => self.command(due),
                 chunk = self.recv.read_chunk(READ_BYTES, true), if reading => {
                     match chunk.map_err(|_| StreamError::Gone)? {
@@ -361,10 +366,11 @@ impl<'a> Stream<'a> {
             return Ok(());
         }
         let bytes = self.out.split().freeze();
-        match timeout(self.session.shared.config.silence_max, self.send.write_chunk(bytes)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(StreamError::Gone),
-            Err(_) => Err(StreamError::Silent("the vehicle takes no acknowledgements")),
+        let taken_by = Instant::now() + self.session.shared.config.silence_max;
+        tokio::select! {
+            biased;
+            written = self.send.write_chunk(bytes) => written.map_err(|_| StreamError::Gone),
+            () = later(taken_by) => Err(StreamError::Silent("the vehicle takes no acknowledgements")),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use drover_env::{Env, HighWater, Value};
@@ -33,6 +34,7 @@ pub(crate) struct Outgoing {
     pub(crate) arguments: Bytes,
     pub(crate) tenant: Option<TenantId>,
     pub(crate) deadline: Instant,
+    pub(crate) linger: Duration,
     pub(crate) own_stream: bool,
     pub(crate) on_progress: Option<OnProgress>,
 }
@@ -225,7 +227,8 @@ impl Session {
         }
         let (id, answer) = self.register()?;
         let mut cancel = CancelOnDrop { session: self, id, armed: true };
-        let waiting_bytes = self.calls.push(&Frame::Call(frame(id, outgoing)));
+        let linger = outgoing.linger;
+        let waiting_bytes = self.calls.push_within(&Frame::Call(frame(id, outgoing)), linger);
         self.calls_fill.see(&self.env, waiting_bytes as u64);
         let answer = timeout_at(deadline, answer).await.map_err(late)?;
         cancel.armed = false;
