@@ -1,8 +1,8 @@
 //! When a fix is due to be sent. Holds no clock and no socket.
 //!
-//! Vehicles send at moments that are set before the run. They are spread over the interval, and each lies between two ticks
-//! of the world, late in the gap: whatever a receiver gave with a tick is sent at the next moment after it, unless the
-//! generator itself is late by more than [`SLACK`]. All receivers write soon after a whole second of UTC, and one process reads
+//! Vehicles send at moments that are set before the run, spread evenly over the interval. What a receiver gave with a tick of the
+//! world its vehicle reads half a tick before such a moment, in a slot of its own: it is sent at the next moment after that, unless
+//! the generator itself is late by more than [`SLACK`]. All receivers write soon after a whole second of UTC, and one process reads
 //! for all vehicles what on the road each reads for itself: so no moment lies in [`BURST`], in which that is done.
 
 use std::collections::VecDeque;
@@ -11,13 +11,13 @@ use std::time::Duration;
 use drover_harness::scenario::Scenario;
 use drover_world::TICK;
 
-/// From a tick to the earliest moment that sends what the tick brought.
+/// From the slot in which a vehicle reads to the earliest moment that sends what it has read.
 pub(crate) const SLACK: Duration = Duration::from_millis(50);
 /// When, in each second, what receivers write is read; they write in its first 0.3 s. Runs begin with a whole second.
 const BURST: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_millis(500);
 const SECOND: Duration = Duration::from_secs(1);
-/// How far behind [`SLACK`] moments are spread: then the next tick comes.
-const SPREAD: Duration = Duration::from_millis(40);
+/// How long vehicles are read for together: a whole part of a tick.
+pub(crate) const SLOT: Duration = Duration::from_millis(10);
 /// Fixes that are due and not yet recorded, per vehicle: more than a vehicle can be behind.
 const WAITING_MAX: usize = 64;
 
@@ -35,22 +35,26 @@ impl Moments {
         let groups = scenario.vehicles.iter();
         let intervals =
             groups.flat_map(|group| std::iter::repeat_n(group.send_interval, group.count as usize));
-        (0..count).zip(intervals).map(|(index, interval)| Self::of(index, count, interval, TICK)).collect()
+        (0..count).zip(intervals).map(|(index, interval)| Self::of(index, count, interval)).collect()
     }
 
-    /// Those of vehicle `index` of `count`. `tick` is the world's, and divides `interval`.
-    pub(crate) fn of(index: u32, count: u32, interval: Duration, tick: Duration) -> Self {
-        let mut even = interval.mul_f64(f64::from(index) / f64::from(count.max(1)));
+    /// Those of vehicle `index` of `count`. The world's tick divides `interval`.
+    pub(crate) fn of(index: u32, count: u32, interval: Duration) -> Self {
+        let mut first = interval.mul_f64(f64::from(index) / f64::from(count.max(1)));
         if interval.subsec_nanos() == 0 {
             // Onto the rest of the same second, and the start of the next.
-            let within = Duration::from_nanos(u64::from(even.subsec_nanos()));
+            let within = Duration::from_nanos(u64::from(first.subsec_nanos()));
             let rest = SECOND - (BURST.end - BURST.start);
-            even = even - within + BURST.end + within.mul_f64(rest.as_secs_f64());
+            first = first - within + BURST.end + within.mul_f64(rest.as_secs_f64());
         }
-        // Onto the tick before, then into the gap after it.
-        let on_tick = tick * (even.as_micros() / tick.as_micros().max(1)) as u32;
-        let within = (even - on_tick).div_f64(tick.as_secs_f64()).as_secs_f64().min(1.0);
-        Self { first: on_tick + SLACK + SPREAD.mul_f64(within), interval }
+        Self { first, interval }
+    }
+
+    /// How long after a tick the vehicle reads what it brought: [`SLACK`] before its moments, or a little more.
+    pub(crate) fn read_after(self) -> Duration {
+        let micros = |time: Duration| time.as_micros() as u64;
+        let after = (micros(self.first) + micros(TICK) - micros(SLACK)) % micros(TICK);
+        Duration::from_micros(after - after % micros(SLOT))
     }
 
     pub(crate) const fn first(self) -> Duration {
@@ -59,7 +63,7 @@ impl Moments {
 
     /// The moment at which what a tick at `at` brought is sent.
     pub(crate) fn after(self, at: Duration) -> Duration {
-        let ready = at + SLACK;
+        let ready = at + self.read_after() + SLACK;
         if ready <= self.first {
             return self.first;
         }
@@ -106,14 +110,20 @@ pub(crate) fn time_of_fix(nmea: &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const TICK: Duration = Duration::from_millis(100);
-
     #[test]
-    fn moments_are_spread_evenly_and_lie_in_the_gaps_between_ticks() {
-        let all: Vec<Moments> = (0..1000).map(|index| Moments::of(index, 1000, 5 * SECOND, TICK)).collect();
+    fn moments_are_spread_evenly_and_each_lies_half_a_tick_behind_its_slot() {
+        let all: Vec<Moments> = (0..1000).map(|index| Moments::of(index, 1000, 5 * SECOND)).collect();
         for moments in &all {
-            let in_gap = moments.first.as_micros() % TICK.as_micros();
-            assert!((50_000..=90_000).contains(&in_gap), "{moments:?}");
+            let behind = (moments.first + TICK - moments.read_after()).as_micros() % TICK.as_micros();
+            assert!((SLACK..SLACK + SLOT).contains(&Duration::from_micros(behind as u64)), "{moments:?}");
+        }
+        for (one, next) in all.iter().zip(&all[1..]) {
+            let apart = (next.first - one.first).as_millis();
+            assert!(apart == 3 || apart == 403, "{one:?}, {next:?}");
+        }
+        for slot in 0..10 {
+            let len = all.iter().filter(|moments| moments.read_after() == SLOT * slot).count();
+            assert!((90..=110).contains(&len), "{len} in slot {slot}");
         }
         for second in 0..5 {
             let within = |moments: &&Moments| (moments.first - BURST.start).as_secs() == second;
@@ -129,24 +139,24 @@ mod tests {
         };
         for interval in [SECOND, 5 * SECOND] {
             assert!(
-                !(0..1000)
-                    .map(|index| Moments::of(index, 1000, interval, TICK))
-                    .any(|moments| in_burst(&moments))
+                !(0..1000).map(|index| Moments::of(index, 1000, interval)).any(|moments| in_burst(&moments))
             );
         }
     }
 
     #[test]
     fn what_a_tick_brought_is_due_at_the_next_moment() {
-        let moments = Moments { first: Duration::from_millis(460), interval: SECOND };
+        // It reads 10 ms after a tick.
+        let moments = Moments { first: Duration::from_millis(465), interval: SECOND };
+        assert_eq!(moments.read_after(), SLOT);
         let check = |tick_ms: u64, due_ms: u64| {
             assert_eq!(moments.after(Duration::from_millis(tick_ms)), Duration::from_millis(due_ms));
         };
-        check(0, 460);
-        check(400, 460);
-        check(500, 1460);
-        check(1400, 1460);
-        check(1500, 2460);
+        check(0, 465);
+        check(400, 465);
+        check(500, 1465);
+        check(1400, 1465);
+        check(1500, 2465);
     }
 
     #[test]

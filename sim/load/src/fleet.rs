@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use drover_env::{Chain, Env, SeedTree};
 use drover_harness::live::{Configs, frame_of, vehicle_id};
 use drover_model::{NodeKind, NodeName, TenantId};
@@ -12,6 +11,7 @@ use drover_quic::{Ca, Principal, Routers, Trust};
 use drover_tracker::can::{CanFrame, CanInput, CanReader, Catalog};
 use drover_tracker::{Arrived, Spool, Tracker, Via};
 use quinn::Endpoint;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -23,13 +23,12 @@ use crate::due::Moments;
 use crate::links::Links;
 use crate::memory::MemoryDisk;
 use crate::onboard::{self, Common, Witness};
+use crate::ports::Ports;
 use crate::problem::LoadError;
 use crate::proxy::Proxies;
 
 /// Vehicles that share one endpoint: quinn drives each endpoint by one task, and its socket has one buffer.
 const PER_ENDPOINT: usize = 400;
-/// Chunks of a receiver's output that wait for its tracker: a serial port's buffer. More are lost.
-const GPS_CHUNKS_MAX: usize = 256;
 /// Ticks of a bus that wait for its tracker. More are lost.
 const CAN_BATCHES_MAX: usize = 64;
 
@@ -93,7 +92,7 @@ struct Shared {
 /// The vehicles of a run.
 pub(crate) struct Fleet {
     endpoints: Vec<Shared>,
-    gps: Vec<mpsc::Sender<Arrived<Bytes>>>,
+    ports: Ports,
     can: Vec<Option<mpsc::Sender<Arrived<Vec<CanFrame>>>>>,
     messages: Arc<Catalog>,
     disks: Vec<MemoryDisk>,
@@ -102,8 +101,6 @@ pub(crate) struct Fleet {
     cancel: CancellationToken,
     common: Common,
     witness: Arc<Witness>,
-    /// Chunks that a tracker had no room for.
-    pub(crate) chunks_lost: u64,
 }
 
 /// A tracker that is not started yet: it waits for moment 0, since its moments to send count from there.
@@ -125,7 +122,7 @@ impl Fleet {
         };
         let mut fleet = Self {
             endpoints: Vec::new(),
-            gps: Vec::new(),
+            ports: Ports::new(Handle::current()),
             can: Vec::new(),
             messages: Arc::new(Catalog::built_in()),
             disks: Vec::new(),
@@ -134,7 +131,6 @@ impl Fleet {
             cancel: CancellationToken::new(),
             common,
             witness: setup.witness.clone(),
-            chunks_lost: 0,
         };
         // Which endpoint each vehicle uses.
         let mut places = vec![0; setup.count as usize];
@@ -194,7 +190,8 @@ impl Fleet {
         let disk = MemoryDisk::default();
         let Shared { endpoint, net, routers } = &self.endpoints[endpoint];
         let env = onboard::env(&self.common, index, disk.clone(), net.clone(), self.witness.clone());
-        let (port, gps) = mpsc::channel(GPS_CHUNKS_MAX);
+        let moments = setup.moments[index as usize];
+        let gps = self.ports.add(moments.read_after());
         let endpoint = endpoint.clone();
         let tracker = match routers.clone() {
             None => Tracker::on_endpoint(env, config, &identity, &setup.trust, gps, endpoint),
@@ -210,11 +207,9 @@ impl Fleet {
             Some(frames) => tracker.with_can(CanInput::new(CanReader::new(self.messages.clone()), frames)),
             None => tracker,
         };
-        self.gps.push(port);
         self.can.push(bus);
         self.disks.push(disk);
-        let first = setup.moments[index as usize].first();
-        self.waiting.push(Some(Waiting { tracker, first }));
+        self.waiting.push(Some(Waiting { tracker, first: moments.first() }));
         Ok(())
     }
 
@@ -237,14 +232,22 @@ impl Fleet {
         self.tasks.close();
     }
 
-    /// What a receiver wrote with the tick at `at`.
+    /// What a receiver wrote with the tick at `at`; its tracker reads it in its slot after that.
     pub(crate) fn gps(&mut self, vehicle: u32, chunk: &[u8], at: Duration) {
         if let Some(day_ms) = crate::due::time_of_fix(chunk) {
             self.witness.given(vehicle, day_ms, at);
         }
-        let Some(port) = self.gps.get(vehicle as usize) else { return };
-        let chunk = Arrived::now(Bytes::copy_from_slice(chunk));
-        self.chunks_lost += u64::from(port.try_send(chunk).is_err());
+        self.ports.wrote(vehicle, chunk);
+    }
+
+    /// That was all that receivers wrote with the tick at `tick`.
+    pub(crate) fn hand_over(&mut self, tick: Instant) {
+        self.ports.hand_over(tick);
+    }
+
+    /// Chunks that a tracker had no room for.
+    pub(crate) fn chunks_lost(&self) -> u64 {
+        self.ports.lost()
     }
 
     /// What was on a vehicle's bus in a tick; lost if its tracker does not keep up, as on a real one.

@@ -24,6 +24,7 @@ mod memory;
 mod meter;
 mod onboard;
 mod onto;
+mod ports;
 mod problem;
 mod proxy;
 mod run;

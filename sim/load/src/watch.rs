@@ -213,6 +213,7 @@ impl Drive {
             for (vehicle, chunk) in self.world.outputs().nmea() {
                 self.fleet.gps(vehicle, chunk, now);
             }
+            self.fleet.hand_over(self.origin + now);
             if now.subsec_nanos() == 0 {
                 town.dispatch.watch(&self.world);
                 self.witness.history.end_second();

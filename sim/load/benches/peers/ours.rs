@@ -39,9 +39,12 @@ fn scenario(setting: &Setting, fault: Fault) -> String {
         "name = \"peers\"\nquestion = \"What does a fix cost?\"\nmodes = [\"live\"]\nduration_s = {seconds}\nsettle_s = 60\n\
          [world]\nstart = \"2026-03-02T07:00:00Z\"\nroads = {{ grid = {{ columns = 100, rows = 100, block_m = 120 }} }}\n\
          [[vehicles]]\ncount = {vehicles}\nkind = \"delivery_van\"\nfix_interval_s = {}\nsend_interval_s = {send_s}\n\
-         [cluster]\ngateway = 1\npersistence = 1\n[gateway]\nsessions_max = 30000\n[persistence]\nflush_age_ms = {}\n",
+         [cluster]\ngateway = 1\npersistence = 1\n[gateway]\nsessions_max = 30000\npersist_linger_ms = {}\n\
+         [persistence]\nflush_age_ms = {}\n",
         send_s / 5.0,
-        setting.linger.as_millis()
+        // Rows wait as long as at the others' consumers, a part of it on their way there.
+        setting.linger.as_millis() / 4,
+        setting.linger.as_millis() * 3 / 4,
     );
     let seconds = |time: std::time::Duration| time.as_secs();
     if fault.takes_database() {

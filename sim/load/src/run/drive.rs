@@ -77,6 +77,7 @@ impl Run<'_> {
             for (vehicle, chunk) in self.world.outputs().nmea() {
                 self.fleet.gps(vehicle, chunk, now);
             }
+            self.fleet.hand_over(due);
             step += 1;
             if step.is_multiple_of(LOOK_EVERY) {
                 self.watch.look(self.services.handle(), &self.witness);

@@ -76,7 +76,7 @@ impl Run<'_> {
             memory_bytes: self.meter.memory_bytes(),
             generator_lag_ms: Latency::from_micros(&self.lag),
             generator_lag_limit_ms: LAG_LIMIT.as_secs_f64() * 1_000.0,
-            generator_chunks_lost: self.fleet.chunks_lost,
+            generator_chunks_lost: self.fleet.chunks_lost(),
             recovered_after_s: recovered_after_s(self.witness.crashed(), &history.series().backlog),
             degraded,
             shard: options.shard,
