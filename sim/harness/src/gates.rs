@@ -76,6 +76,12 @@ impl GateResult {
         self.value.is_none() && self.samples > 0 && windows_of(&self.metric).is_some()
     }
 
+    /// True if it says nothing for want of a baseline alone.
+    pub fn lacks_baseline(&self) -> bool {
+        let of = self.reckoned.as_deref().unwrap_or_default();
+        self.limit.is_none() && self.value.is_some() && of.ends_with(metrics::BASELINE)
+    }
+
     /// The limit, and what it was reckoned from.
     pub fn limit_text(&self) -> String {
         match (self.limit, &self.reckoned) {
@@ -105,7 +111,13 @@ fn figure(value: f64) -> String {
 
 /// The number at a dotted key of a report, such as `latency_ms.fix_to_durable.p99`.
 pub fn lookup(report: &Value, metric: &str) -> Option<f64> {
-    metric.split('.').try_fold(report, |value, key| value.get(key))?.as_f64()
+    find(report, metric)?.as_f64()
+}
+
+/// What stands at a path of keys, some of which have dots in them.
+fn find<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    let below = |(dot, _): (usize, &str)| find(value.get(&path[..dot])?, &path[dot + 1..]);
+    value.get(path).or_else(|| path.rmatch_indices('.').find_map(below))
 }
 
 /// Holds one gate against a report; `None` if it has not exactly one comparison, which parsing refuses.
@@ -298,6 +310,31 @@ mod tests {
             let said = format!("{metric} has 7 of 8 windows that it needs, should be below 6");
             assert_eq!(few.to_string(), said);
         }
+    }
+
+    #[test]
+    fn a_multiple_can_be_held_against_the_baseline() {
+        let metric = "live.multiples.cpu_us_per_fix.gateway.bare_forward.median";
+        let multiples =
+            json!({ "cpu_us_per_fix.gateway": { "bare_forward": { "median": 3.6, "windows": 10 } } });
+        let report = json!({ "live": { "multiples": multiples, "baseline": { metric: 3.5 } } });
+        let judged = |times: &str| {
+            let none = gate(metric, Comparison::Below, 0.0);
+            let limit = Some(Limit::Times(times.to_owned()));
+            judge(&GateSpec { below: None, at_most: limit, ..none }, &report).expect("one comparison")
+        };
+        assert_eq!(
+            (judged("1.08 x baseline").outcome, judged("1.08 x baseline").samples),
+            (GateOutcome::Pass, 10)
+        );
+        assert_eq!(judged("1.02 x baseline").outcome, GateOutcome::Fail);
+        assert!(!judged("1.02 x baseline").lacks_baseline());
+        let new = json!({ "live": { "multiples": multiples } });
+        let none = gate(metric, Comparison::Below, 0.0);
+        let limit = Some(Limit::Times("1.02 x baseline".to_owned()));
+        let unknown = judge(&GateSpec { below: None, at_most: limit, ..none }, &new).expect("one comparison");
+        assert_eq!(unknown.outcome, GateOutcome::NoSamples);
+        assert!(unknown.lacks_baseline());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use drover_harness::report::{Machine, Report, figures};
+use drover_harness::report::{Machine, Report, Spread, figures};
 use serde::{Deserialize, Serialize};
 
 /// A baseline as its file has it.
@@ -38,7 +38,7 @@ pub fn machine_class() -> String {
 }
 
 impl Baseline {
-    /// The figures of a run that passed, to be kept.
+    /// The figures of a run that passed, but for gates against a baseline that there was none of yet.
     ///
     /// # Errors
     /// It was not of real processes, or says nothing.
@@ -49,7 +49,9 @@ impl Baseline {
                 report.name
             )));
         };
-        if report.verdict != drover_harness::report::Verdict::Pass {
+        let lacking = report.gates.iter().filter(|gate| gate.lacks_baseline()).count();
+        let is_lacking = lacking > 0 && report.reasons.len() == lacking;
+        if report.verdict != drover_harness::report::Verdict::Pass && !is_lacking {
             return Err(NoBaseline(format!(
                 "the run of {} did not pass: {}",
                 report.name,
@@ -68,6 +70,29 @@ impl Baseline {
         })
     }
 
+    /// The medians of several runs.
+    ///
+    /// # Errors
+    /// They are of several scenarios or kinds of machines, or none.
+    pub fn median_of(runs: Vec<Self>) -> Result<Self, NoBaseline> {
+        let Some(first) = runs.first().cloned() else { return Err(NoBaseline("no runs".to_owned())) };
+        let of = |run: &Self| (run.scenario.clone(), run.machine_class.clone());
+        if let Some(other) = runs.iter().find(|run| of(run) != of(&first)) {
+            return Err(NoBaseline(format!(
+                "{} on {} and {} on {} have no figures in common",
+                first.scenario, first.machine_class, other.scenario, other.machine_class
+            )));
+        }
+        let count = runs.len();
+        let mut all: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for (metric, value) in runs.into_iter().flat_map(|run| run.metrics) {
+            all.entry(metric).or_default().push(value);
+        }
+        all.retain(|_, values| values.len() == count);
+        let median = |(metric, values)| Some((metric, Spread::of(values)?.median));
+        Ok(Self { metrics: all.into_iter().filter_map(median).collect(), ..first })
+    }
+
     /// Where it is kept, below `folder`.
     pub fn path(&self, folder: &Path) -> PathBuf {
         path(folder, &self.machine_class, &self.scenario)
@@ -78,12 +103,17 @@ fn path(folder: &Path, class: &str, scenario: &str) -> PathBuf {
     folder.join(class).join(scenario).with_extension("json")
 }
 
+/// Where the baseline of `scenario` for this kind of machine is, below `folder`.
+pub fn path_here(folder: &Path, scenario: &str) -> PathBuf {
+    path(folder, &machine_class(), scenario)
+}
+
 /// The metrics of the baseline of `scenario` for this kind of machine; none if none was accepted.
 ///
 /// # Errors
 /// The file is there, and is none.
 pub fn load(folder: &Path, scenario: &str) -> Result<BTreeMap<String, f64>, String> {
-    let path = path(folder, &machine_class(), scenario);
+    let path = path_here(folder, scenario);
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(BTreeMap::new()) };
     let baseline: Baseline =
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -93,6 +123,25 @@ pub fn load(folder: &Path, scenario: &str) -> Result<BTreeMap<String, f64>, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_runs_give_the_medians_of_what_all_have() {
+        let run = |metrics: &[(&str, f64)]| Baseline {
+            scenario: "live_cost".to_owned(),
+            machine_class: "x86_64-2c".to_owned(),
+            reason: "first".to_owned(),
+            commit: "1234567".to_owned(),
+            metrics: metrics.iter().map(|(metric, value)| ((*metric).to_owned(), *value)).collect(),
+        };
+        let runs = vec![run(&[("a", 3.0), ("b", 1.0)]), run(&[("a", 1.0)]), run(&[("a", 2.0), ("b", 1.0)])];
+        let baseline = Baseline::median_of(runs).expect("a baseline");
+        assert_eq!(baseline.metrics, BTreeMap::from([("a".to_owned(), 2.0)]));
+        let other = Baseline { scenario: "rush_20k".to_owned(), ..run(&[("a", 1.0)]) };
+        let error =
+            Baseline::median_of(vec![run(&[("a", 1.0)]), other]).expect_err("two scenarios").to_string();
+        assert!(error.contains("rush_20k"), "{error}");
+        Baseline::median_of(Vec::new()).expect_err("none");
+    }
 
     #[test]
     fn a_kind_of_machine_is_a_name_for_a_folder() {

@@ -15,6 +15,8 @@ use drover_world::TICK;
 pub(crate) const SLACK: Duration = Duration::from_millis(50);
 /// When, in each second, what receivers write is read; they write in its first 0.3 s. Runs begin with a whole second.
 const BURST: std::ops::Range<Duration> = Duration::from_millis(100)..Duration::from_millis(500);
+/// When, in each second, all that receivers wrote is read: until [`BURST`] is over nothing is read and nothing sent.
+pub(crate) const QUIET: Duration = Duration::from_millis(400);
 const SECOND: Duration = Duration::from_secs(1);
 /// How long vehicles are read for together: a whole part of a tick.
 pub(crate) const SLOT: Duration = Duration::from_millis(10);

@@ -49,8 +49,8 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const WINDOWS: u32 = 10;
 /// How often processes are looked at.
 const LOOK_EVERY: u32 = 2;
-/// Ticks from one slice of the reference loops to the next.
-const SLICE_EVERY: u32 = 5;
+/// Slices of the reference loops in each second, when the load is quiet.
+const SLICES_PER_S: u32 = 2;
 /// The 99th percentile of the generator's own lag from which on a run says nothing: what it is late by is taken for the
 /// cluster's.
 const LAG_LIMIT: Duration = SLACK;

@@ -266,10 +266,16 @@ pub(crate) struct HistoryArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BaselineCommand {
-    /// Writes reports/baselines/<machine>/<scenario>.json from a run of `twin load` that passed.
+    /// Says which file has the baseline of a scenario for this kind of machine, be it there or not.
+    Path {
+        /// The scenario's name.
+        scenario: String,
+    },
+    /// Writes reports/baselines/<machine>/<scenario>.json from runs of `twin load` that passed: the median of each figure.
     Accept {
-        /// The run's folder, or its report.json.
-        run: PathBuf,
+        /// The folders of the runs, or their report.json.
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
         /// Why the figures are as they are: for whoever wonders later.
         #[arg(long, value_name = "TEXT")]
         reason: String,

@@ -3,12 +3,12 @@
 mod limit;
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use drover_harness::report::{self, Report, Shard, Suite, Verdict, markdown, summary};
 use drover_harness::scenario::{Mode, Scenario};
-use drover_load::baseline::Baseline;
+use drover_load::baseline::{Baseline, path_here};
 use drover_load::{LoadError, Onto, Options, Progress};
 use drover_model::{NodeKind, NodeName, WallTime};
 
@@ -183,11 +183,20 @@ pub(crate) fn merge(args: &MergeArgs) -> Result<u8, Stop> {
 
 /// Keeps the figures of a run that somebody has looked at.
 pub(crate) fn baseline(command: &BaselineCommand) -> Result<(), Stop> {
-    let BaselineCommand::Accept { run, reason } = command;
-    let path = if run.is_dir() { run.join("report.json") } else { run.clone() };
-    let report = files::read_report(&path)?;
-    let baseline =
-        Baseline::of(&report, reason).map_err(|error| Stop::Usage(format!("{}: {error}", path.display())))?;
+    let (runs, reason) = match command {
+        BaselineCommand::Accept { runs, reason } => (runs, reason),
+        BaselineCommand::Path { scenario } => {
+            show(&format!("{}\n", path_here(BASELINES.as_ref(), scenario).display()));
+            return Ok(());
+        }
+    };
+    let of = |run: &PathBuf| {
+        let path = if run.is_dir() { run.join("report.json") } else { run.clone() };
+        let report = files::read_report(&path)?;
+        Baseline::of(&report, reason).map_err(|error| Stop::Usage(format!("{}: {error}", path.display())))
+    };
+    let runs = runs.iter().map(of).collect::<Result<_, _>>()?;
+    let baseline = Baseline::median_of(runs).map_err(|error| Stop::Usage(error.to_string()))?;
     let to = baseline.path(BASELINES.as_ref());
     let text =
         serde_json::to_string_pretty(&baseline).map_err(|error| Stop::Harness(Box::new(error)))? + "\n";

@@ -69,6 +69,9 @@ pub const REFERENCES: [(&str, &str); 6] = [
     ("fsync", "time to write 8 KiB and sync them, in milliseconds"),
 ];
 
+/// Those that are CPU time, of which the services' can be multiples.
+pub const CPU_REFERENCES: [&str; 4] = ["bare_forward", "bare_quic_sink", "bare_copy_cpu", "bare_fan_out"];
+
 /// Name of what the same metric was in an accepted run.
 pub const BASELINE: &str = "baseline";
 
@@ -196,6 +199,9 @@ pub fn all() -> Vec<String> {
     let driving = DRIVING.iter().map(|(name, _)| format!("driving.{name}"));
     let events = EVENTS.iter().map(|(name, _)| format!("events.{name}"));
     let cpu = LIVE_CPU.iter().map(|service| format!("cpu_us_per_fix.{service}"));
+    let multiples = LIVE_CPU.iter().flat_map(|service| {
+        CPU_REFERENCES.iter().map(move |of| format!("live.multiples.cpu_us_per_fix.{service}.{of}.median"))
+    });
     let watching = LIVE_WATCHING.iter().map(|(name, _)| format!("live.watching.{name}.median"));
     let settled =
         ["settled_after_s", "live.durable_per_s.median", "live.recovered_after_s"].map(str::to_owned);
@@ -207,6 +213,7 @@ pub fn all() -> Vec<String> {
         .chain(fanout)
         .chain(events)
         .chain(cpu)
+        .chain(multiples)
         .chain(watching)
         .chain(settled)
         .collect()

@@ -272,6 +272,13 @@ fn live_sample() -> Report {
         }),
         foreign_cores: Spread::of(vec![500.0]),
         calibration: spread.map(|spread| ("bare_copy".to_owned(), spread)).into_iter().collect(),
+        multiples: metrics::LIVE_CPU
+            .map(|name| {
+                let of = metrics::CPU_REFERENCES.into_iter().zip(spread.into_iter().cycle());
+                let of = of.map(|(of, spread)| (of.to_owned(), spread)).collect();
+                (format!("cpu_us_per_fix.{name}"), of)
+            })
+            .into(),
         generator_lag_ms: latency,
         generator_lag_limit_ms: 50.0,
         recovered_after_s: Some(12.0),

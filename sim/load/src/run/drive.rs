@@ -11,8 +11,9 @@ use drover_world::TICK;
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
-use super::{LAST_FIX, LOOK_EVERY, Options, Progress, Run, SLICE_EVERY, WINDOWS};
+use super::{LAST_FIX, LOOK_EVERY, Options, Progress, Run, SLICES_PER_S, WINDOWS};
 use crate::calibrate::Calibration;
+use crate::due::QUIET;
 use crate::faults::Saboteur;
 use crate::problem::LoadError;
 
@@ -60,7 +61,7 @@ impl Run<'_> {
         let parking = self.scenario.driven();
         let (duration, end) = (self.scenario.duration, parking + self.scenario.settle);
         let (warm, window) = (self.warm(), self.window());
-        let (mut next_mark, mut healed, mut settling, mut step) = (warm + TICK, false, false, 0u32);
+        let (mut next_mark, mut healed, mut settling, mut step) = (warm + QUIET, false, false, 0u32);
         loop {
             self.world.step();
             let now = self.world.now();
@@ -91,8 +92,8 @@ impl Run<'_> {
                 calibration.window();
                 next_mark += window;
             }
-            if now > warm && now < parking && step.is_multiple_of(SLICE_EVERY) {
-                calibration.within();
+            if now > warm && now < parking && now.subsec_nanos() == QUIET.subsec_nanos() {
+                (0..SLICES_PER_S).for_each(|_| calibration.within());
             }
             if now >= parking && !settling {
                 settling = true;
