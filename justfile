@@ -62,13 +62,17 @@ deny:
 bench-twin *args:
     cargo bench -p drover-harness --bench twin -- {{args}}
 
-# What a fix costs here, and with Mosquitto or NATS instead, and what their acknowledgements are worth: just bench-peers --faults --readme
+# What a fix costs here, and with Mosquitto or NATS instead, and what their acknowledgements are worth: just bench-peers --faults --readme, after just pgo also --profiled
 bench-peers *args:
     .ci/bench-peers {{args}}
 
 # How surely `live_cost` tells a build that is slower by 15 % from an unchanged one: just creep 30
 creep *runs:
     .ci/creep {{runs}}
+
+# Builds drover by a profile of itself under load, into target/pgo/release: two builds and two runs; installs llvm-tools if need be
+pgo:
+    .ci/pgo
 
 # A hundred thousand connections at once: memory, handshakes and messages of the gateway against a bare QUIC server
 bench-connections *args:

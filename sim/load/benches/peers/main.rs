@@ -63,6 +63,8 @@ pub(crate) struct Setting {
     pub(crate) linger: Duration,
     /// Let things fail too.
     pub(crate) faults: bool,
+    /// Give the build that `just pgo` has made a turn, too.
+    pub(crate) profiled: bool,
 }
 
 fn main() {
@@ -90,6 +92,7 @@ fn main() {
         interval: Duration::from_micros(vehicles * 250),
         linger: Duration::from_millis(number("--linger-ms", 20)),
         faults: words.contains(&"--faults"),
+        profiled: words.contains(&"--profiled"),
     };
     let only = words.iter().position(|word| *word == "--only").and_then(|at| words.get(at + 1).copied());
     let measured = run::all(&setting, only);

@@ -8,13 +8,38 @@ use drover_harness::report::{OracleOutcome, Report};
 use crate::Setting;
 use crate::run::{DATABASE_AWAY, FAULT_AT, FAULT_SECONDS, Fault, KILLED_AT, KILLED_FOR, Measured};
 
-pub(crate) fn turn(setting: &Setting, fault: Fault) -> Measured {
+/// Which build runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    Plain,
+    /// By a profile of itself.
+    Profiled,
+}
+
+impl Build {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "drover",
+            Self::Profiled => "drover, `just pgo`",
+        }
+    }
+
+    fn program(self) -> PathBuf {
+        target(match self {
+            Self::Plain => "release/drover",
+            Self::Profiled => "pgo/release/drover",
+        })
+    }
+}
+
+pub(crate) fn turn(setting: &Setting, build: Build, fault: Fault) -> Measured {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("peers.toml");
     std::fs::write(&file, scenario(setting, fault)).expect("a file");
-    let mut command = Command::new(program());
+    let mut command = Command::new(target("release/twin"));
     // Beside the others nothing runs either.
-    command.args(["load", "--no-reference", "--quiet", "--report"]).arg(folder.path()).arg(&file);
+    command.args(["load", "--no-reference", "--quiet", "--report"]).arg(folder.path());
+    command.arg("--drover").arg(build.program()).arg(&file);
     let ran = command.output().expect("twin runs");
     let path = folder.path().join("report.json");
     let said = || format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
@@ -24,12 +49,12 @@ pub(crate) fn turn(setting: &Setting, fault: Fault) -> Measured {
         eprintln!("  {}", said().lines().take(4).collect::<Vec<_>>().join("\n  "));
     }
     let report: Report = serde_json::from_str(&text).expect("a report");
-    measured(setting, fault, &report)
+    Measured { name: build.name(), ..measured(setting, fault, &report) }
 }
 
-/// The release build, which `just bench-peers` makes first.
-fn program() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/release/twin")
+/// What `just bench-peers` and `just pgo` have built.
+fn target(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target").join(file)
 }
 
 fn scenario(setting: &Setting, fault: Fault) -> String {

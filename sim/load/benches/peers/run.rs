@@ -100,9 +100,11 @@ pub(crate) fn all(setting: &Setting, only: Option<&str>) -> Vec<Measured> {
             eprintln!("{}: {}", peer.name(), fault.name());
             measured.push(peer_turn(peer, setting, fault));
         }
-        if wanted("drover") {
-            eprintln!("drover: {}", fault.name());
-            measured.push(ours::turn(setting, fault));
+        // What a profile does to speed it does not to what is lost.
+        let also = (setting.profiled && fault == Fault::Nothing).then_some(ours::Build::Profiled);
+        for build in [ours::Build::Plain].into_iter().chain(also).filter(|_| wanted("drover")) {
+            eprintln!("{}: {}", build.name(), fault.name());
+            measured.push(ours::turn(setting, build, fault));
         }
     };
     (0..setting.rounds).for_each(|_| turn(Fault::Nothing));
