@@ -218,8 +218,9 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     use super::*;
+    use crate::Net;
 
-    async fn received(socket: &Batches) -> Vec<(SocketAddr, Vec<u8>)> {
+    async fn received(socket: &dyn Datagrams) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut space = vec![[0; 2048]; BATCH_MAX];
         let mut meta = vec![RecvMeta::default(); BATCH_MAX];
         let mut buffers: Vec<_> = space.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
@@ -256,7 +257,7 @@ mod tests {
         send(&one, &batch[..100]).await;
         send(&two, &batch[100..]).await;
         while seen.len() < 200 {
-            seen.extend(received(&to).await);
+            seen.extend(received(&*to).await);
         }
         let addr = |socket: &Batches| socket.local_addr().expect("an address");
         for (at, (from, bytes)) in seen.iter().enumerate() {
@@ -267,6 +268,34 @@ mod tests {
     #[tokio::test]
     async fn datagrams_of_several_senders_arrive_one_by_one() {
         check(Ipv4Addr::LOCALHOST.into()).await;
+    }
+
+    #[tokio::test]
+    async fn what_comes_to_a_socket_that_was_found_empty_wakes_its_reader() {
+        let any = (Ipv4Addr::LOCALHOST, 0).into();
+        let from = Batches::bind(any).expect("a socket");
+        let sockets = [crate::real::SystemNet.datagrams(any), crate::real::SystemNet.datagrams_apart(any)];
+        for to in sockets.map(|socket| socket.expect("a socket")) {
+            let destination = to.local_addr().expect("an address");
+            for round in 0..100 {
+                let contents = [[round; 3], [round + 100; 3]];
+                let transmit = |contents| Transmit {
+                    destination,
+                    ecn: None,
+                    contents,
+                    segment_size: None,
+                    src_ip: None,
+                };
+                // The second one comes while the reader waits.
+                send(&from, &[transmit(&contents[0])]).await;
+                assert_eq!(received(&*to).await[0].1, contents[0]);
+                let later = async {
+                    tokio::task::yield_now().await;
+                    send(&from, &[transmit(&contents[1])]).await;
+                };
+                assert_eq!(tokio::join!(received(&*to), later).0[0].1, contents[1]);
+            }
+        }
     }
 
     #[tokio::test]
@@ -283,7 +312,7 @@ mod tests {
             send(&from, &[transmit]).await;
         }
         // That one of them gets all of 64 senders is as likely as 64 heads.
-        let (some, rest) = (received(&one).await.len(), received(&two).await.len());
+        let (some, rest) = (received(&*one).await.len(), received(&*two).await.len());
         assert_eq!(some + rest, 64);
     }
 
@@ -306,12 +335,12 @@ mod tests {
         };
         let there = to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         send(&four, &[there]).await;
-        let (from, _) = received(&both).await.remove(0);
+        let (from, _) = received(&*both).await.remove(0);
         assert_eq!(from, four.local_addr().expect("an address"));
         // The other way round there is no way: lost, and the rest goes on.
         let nowhere = to(SocketAddr::from((Ipv6Addr::LOCALHOST, port)));
         send(&four, &[nowhere]).await;
         send(&both, &[to(from)]).await;
-        assert_eq!(received(&four).await.len(), 1);
+        assert_eq!(received(&*four).await.len(), 1);
     }
 }
