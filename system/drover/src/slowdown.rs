@@ -7,8 +7,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// What is slow, and how much: `gateway=0.15` adds 15 % to the CPU time of each gateway.
 const VARIABLE: &str = "DROVER_SLOWDOWN";
-/// How often the share is taken.
-const EVERY: Duration = Duration::from_millis(5);
+/// How often the share is taken: seldom, since each waking costs as much as many microseconds of it.
+const EVERY: Duration = Duration::from_millis(100);
 
 /// Makes this process slower by the share that the environment gives for its kind of service, as code that got slower
 /// everywhere would: a thread that spends that share of what the rest of the process spends.
