@@ -57,6 +57,8 @@ struct Status {
     uptime_s: u64,
     /// How often each event occurred: its name, with its reason in brackets if it has one.
     events: BTreeMap<String, u64>,
+    /// What these events were about, added up: rows, fixes.
+    amounts: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// What only this kind of process has to tell.
     #[serde(flatten)]
     details: Option<Value>,
@@ -134,6 +136,7 @@ impl Admin {
             state: self.state(),
             uptime_s: self.0.started.elapsed().as_secs(),
             events: metrics::by_event(&self.0.metrics),
+            amounts: metrics::amounts(&self.0.metrics),
             details: self.0.details.get().and_then(|details| details()),
         }
     }

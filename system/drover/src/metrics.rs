@@ -15,6 +15,15 @@ pub(crate) fn by_event(metrics: &Metrics) -> BTreeMap<String, u64> {
     named.collect()
 }
 
+/// What events were about, added up: by event and by what.
+pub(crate) fn amounts(metrics: &Metrics) -> BTreeMap<&'static str, BTreeMap<&'static str, u64>> {
+    let mut amounts = BTreeMap::<_, BTreeMap<_, _>>::new();
+    for (event, of, sum) in metrics.amounts() {
+        amounts.entry(event).or_default().insert(of, sum);
+    }
+    amounts
+}
+
 /// The text format of Prometheus, version 0.0.4 (prometheus.io, "Exposition formats").
 pub(crate) fn prometheus(metrics: &Metrics, node: &str, uptime: Duration) -> String {
     let mut text = String::new();
@@ -32,6 +41,11 @@ pub(crate) fn prometheus(metrics: &Metrics, node: &str, uptime: Duration) -> Str
         let _ = writeln!(events, "drover_events_total{{event=\"{name}\",reason=\"{reason}\"}} {count}");
     }
     family("drover_events_total", "counter", "Events of this process, by name and reason.", &events);
+    let mut amounts = String::new();
+    for (event, of, sum) in metrics.amounts() {
+        let _ = writeln!(amounts, "drover_amounts_total{{event=\"{event}\",of=\"{of}\"}} {sum}");
+    }
+    family("drover_amounts_total", "counter", "Rows and fixes that events were about, added up.", &amounts);
     text
 }
 
@@ -53,6 +67,10 @@ mod tests {
         for reason in ["of \"range\"", "of \"range\"", "old\nand\\gone"] {
             metrics.event("gateway.refused", &[("reason", Value::Str(reason))]);
         }
+        for rows in [40, 2] {
+            metrics
+                .event("persistence.committed", &[("rows", Value::U64(rows)), ("duplicates", Value::U64(9))]);
+        }
         let text = prometheus(&metrics, "drover://svc/gateway/0", Duration::from_millis(1500));
         let expected = "# HELP drover_uptime_seconds Seconds since this process was started.\n\
             # TYPE drover_uptime_seconds gauge\n\
@@ -61,8 +79,13 @@ mod tests {
             # TYPE drover_events_total counter\n\
             drover_events_total{event=\"gateway.connected\",reason=\"\"} 1\n\
             drover_events_total{event=\"gateway.refused\",reason=\"of \\\"range\\\"\"} 2\n\
-            drover_events_total{event=\"gateway.refused\",reason=\"old\\nand\\\\gone\"} 1\n";
+            drover_events_total{event=\"gateway.refused\",reason=\"old\\nand\\\\gone\"} 1\n\
+            drover_events_total{event=\"persistence.committed\",reason=\"\"} 2\n\
+            # HELP drover_amounts_total Rows and fixes that events were about, added up.\n\
+            # TYPE drover_amounts_total counter\n\
+            drover_amounts_total{event=\"persistence.committed\",of=\"rows\"} 42\n";
         assert!(text.ends_with(expected), "{text}");
+        assert_eq!(amounts(&metrics)["persistence.committed"]["rows"], 42);
         assert_eq!(by_event(&metrics).get("gateway.connected"), Some(&1));
     }
 }

@@ -109,17 +109,28 @@ impl Executor for Tokio {
     }
 }
 
-/// Counts events by name, and by their `reason` where they have one. An event with a field `times` stands for so many.
+/// Counts events by name, and by their `reason` where they have one. An event with a field `times` stands for so many. What
+/// events have of `rows` or `fixes` is added up.
 #[derive(Debug, Default)]
 pub struct Metrics {
     counts: Mutex<BTreeMap<(&'static str, String), u64>>,
+    amounts: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
 }
+
+/// Fields of events that are amounts.
+const AMOUNTS: [&str; 2] = ["rows", "fixes"];
 
 impl Metrics {
     /// All counts so far: event name, reason (empty without one), count.
     pub fn counts(&self) -> Vec<(&'static str, String, u64)> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.iter().map(|((name, reason), count)| (*name, reason.clone(), *count)).collect()
+    }
+
+    /// All sums so far: event name, field, sum.
+    pub fn amounts(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let amounts = self.amounts.lock().unwrap_or_else(PoisonError::into_inner);
+        amounts.iter().map(|((name, field), sum)| (*name, *field, *sum)).collect()
     }
 }
 
@@ -130,6 +141,12 @@ impl EventSink for Metrics {
         let times = fields.iter().find(|(field, _)| *field == "times");
         let times = times.map_or(1, |(_, value)| if let Value::U64(times) = value { *times } else { 1 });
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += times;
+        for (field, value) in fields.iter().filter(|(field, _)| AMOUNTS.contains(field)) {
+            if let Value::U64(amount) = value {
+                let mut amounts = self.amounts.lock().unwrap_or_else(PoisonError::into_inner);
+                *amounts.entry((name, field)).or_default() += amount;
+            }
+        }
         tracing::trace!(event = name, fields = ?fields, "event");
     }
 }
