@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use drover_supervisor::admin::{Method, ask};
-use drover_supervisor::{Cluster, Status};
+use drover_supervisor::{Allowed, Cluster, Status};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -87,6 +87,9 @@ async fn answer(addr: SocketAddr, method: &Method, path: &str, within: Duration)
 struct Whole {
     cluster: Status,
     store: String,
+    /// By control groups.
+    #[serde(default)]
+    allowed: Allowed,
 }
 
 /// The processes of a cluster, and where its vehicles are.
@@ -95,6 +98,9 @@ async fn table(addr: SocketAddr, body: &str) -> Result<String, Stop> {
         .map_err(|error| Stop::Failed(format!("{addr}: this is no supervisor: {error}")))?;
     let mut text = whole.cluster.table();
     let _ = write!(text, "\nstore: {}\n", whole.store);
+    if let Some(allowed) = whole.allowed.text() {
+        let _ = writeln!(text, "control groups allow {allowed}");
+    }
     for service in whole.cluster.services.iter().filter(|service| service.node.starts_with("tracker/")) {
         // One that does not answer is in the table as what it is.
         let Ok(body) = answer(service.admin, &Method::GET, "/status", ANSWER_WITHIN).await else { continue };

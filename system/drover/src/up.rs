@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use drover_env::Chain;
 use drover_env::real::{self, Metrics};
-use drover_supervisor::{Cluster, Handle, Log, Summary, Supervisor, reap_orphans};
+use drover_supervisor::{Cgroups, Cluster, Handle, Log, Summary, Supervisor, reap_orphans};
 use sd_notify::NotifyState;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -202,10 +202,16 @@ async fn keep(cluster: &Cluster, program: &Path, store: String) -> Result<(), St
         let listening = admin.clone().listen(&env, addr).await;
         listening.map_err(|error| failed(&format!("[supervisor]: admin = {addr}"), &error))?;
     }
+    let cgroups = Cgroups::of_self();
+    if let Some(allowed) = cgroups.allowed().text() {
+        complain(&format!("control groups allow {allowed}"));
+    }
     let supervisor = Supervisor::start(cluster, program, &Log::to(std::io::stderr()));
     let handle = supervisor.handle();
     let told = handle.clone();
-    admin.tell(move || Some(json!({ "cluster": told.status(), "store": store })));
+    admin.tell(move || {
+        Some(json!({ "cluster": told.status(), "store": store, "allowed": cgroups.allowed() }))
+    });
     let ended = serve(&mut signals, &handle, &admin, &roll, &cancel).await;
     tell_systemd(&[NotifyState::Stopping]);
     complain("draining; once more ends all at once");

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::canary::Canary;
+
 /// A cluster file: `[supervisor]` and one `[[services]]` for each kind of service.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,6 +125,9 @@ pub struct Service {
     /// Variables added to its environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Instances that run from another program than the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
 }
 
 const fn one() -> u32 {
@@ -151,6 +156,8 @@ pub struct Instance {
     pub admin: SocketAddr,
     /// Variables added to its environment.
     pub env: BTreeMap<String, String>,
+    /// The `drover` to run, if not the supervisor's own.
+    pub program: Option<PathBuf>,
 }
 
 impl Instance {
@@ -197,7 +204,7 @@ pub enum ClusterError {
 }
 
 impl Cluster {
-    /// Reads and checks a cluster file. The configs' paths are made to hold from anywhere.
+    /// Reads and checks a cluster file. The paths of configs and programs are made to hold from anywhere.
     ///
     /// # Errors
     /// The file can not be read, is no cluster file, or can not be run as it stands.
@@ -209,9 +216,15 @@ impl Cluster {
             path: path.to_owned(),
             detail: error.to_string().trim_end().to_owned(),
         })?;
-        let folder = path.parent().unwrap_or(Path::new(""));
+        // A bare name of a program would be looked for where the system has its own.
+        let whole = std::path::absolute(path)
+            .map_err(|source| ClusterError::Read { path: path.to_owned(), source })?;
+        let folder = whole.parent().unwrap_or(Path::new(""));
         for service in &mut cluster.services {
             service.config = folder.join(&service.config);
+            if let Some(canary) = &mut service.canary {
+                canary.program = folder.join(&canary.program);
+            }
         }
         let problems = cluster.problems();
         if problems.is_empty() {
@@ -245,6 +258,8 @@ impl Cluster {
             if !service.config.exists() {
                 wrong(format!("{} is not there", service.config.display()));
             }
+            let canary = service.canary.iter().flat_map(|canary| canary.problems(service.count));
+            canary.for_each(&mut wrong);
         }
         problems.extend(self.clashes());
         problems
@@ -283,6 +298,7 @@ impl Cluster {
                 }),
                 admin: shifted(service.admin, index),
                 env: service.env.clone(),
+                program: service.canary.as_ref().and_then(|canary| canary.program_of(index)),
             })
         };
         self.services.iter().flat_map(of).collect()
@@ -310,6 +326,8 @@ impl fmt::Display for Instance {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn load(text: &str) -> Result<Cluster, String> {
@@ -317,6 +335,9 @@ mod tests {
         for name in ["gateway.toml", "persistence.toml"] {
             std::fs::write(folder.path().join(name), "").expect("written");
         }
+        let next = folder.path().join("next");
+        std::fs::write(&next, "").expect("written");
+        std::fs::set_permissions(&next, std::fs::Permissions::from_mode(0o755)).expect("made a program");
         let path = folder.path().join("cluster.toml");
         std::fs::write(&path, text).expect("written");
         Cluster::load(&path).map_err(|error| drover_env::Chain(&error).to_string())
@@ -349,6 +370,28 @@ mod tests {
         assert!(
             load(&format!("{GATEWAYS}apart = \"hosts\"\n"))
                 .is_err_and(|problem| problem.contains("addresses"))
+        );
+    }
+
+    #[test]
+    fn instances_may_run_from_another_program() {
+        let canary = |canary: &str| load(&format!("{GATEWAYS}canary = {{ program = \"next\", {canary} }}\n"));
+        let cluster = canary("instances = [1]").expect("a good file");
+        let programs: Vec<_> = cluster.instances().into_iter().map(|instance| instance.program).collect();
+        assert!(matches!(&programs[..], [None, Some(path), None] if path.is_absolute()), "{programs:?}");
+        let wrong = |text: &str, expected: &str| {
+            let problem = canary(text).expect_err("refused");
+            assert!(problem.contains(expected), "{problem}");
+        };
+        wrong("instances = [3]", "[[services]] gateway: canary: there is no instance 3, `count` is 3");
+        wrong("instances = []", "must name at least one");
+        wrong("instance = [1]", "unknown field `instance`");
+        let other = |program: &str| {
+            load(&format!("{GATEWAYS}canary = {{ program = \"{program}\", instances = [0] }}\n"))
+        };
+        assert!(other("none").is_err_and(|problem| problem.contains("none can not be executed")));
+        assert!(
+            other("gateway.toml").is_err_and(|problem| problem.contains("gateway.toml can not be executed"))
         );
     }
 

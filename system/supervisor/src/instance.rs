@@ -1,6 +1,7 @@
 //! The keeper of one process: starts it, probes it, ends it when it hangs or is told to, starts it again when it has ended.
 
 use std::future::Future;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitStatus;
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{Method, ask};
+use crate::cgroup::Cgroups;
 use crate::cluster::{Instance, Limits};
 use crate::liveness::{Answer, Liveness};
 use crate::log::Log;
@@ -62,6 +64,8 @@ pub(crate) struct Keeper {
     pub(crate) place: usize,
     pub(crate) program: PathBuf,
     pub(crate) limits: Limits,
+    /// What may end it for want of memory.
+    pub(crate) cgroups: Cgroups,
     pub(crate) log: Log,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) board: watch::Sender<Vec<ServiceStatus>>,
@@ -134,7 +138,7 @@ impl Keeper {
                 return self.failed(why);
             }
         };
-        let (pid, started) = (process.pid(), Instant::now());
+        let (pid, started, oom_kills) = (process.pid(), Instant::now(), self.cgroups.oom_kills());
         self.show(|status| {
             (status.pid, status.started, status.state) = (Some(pid), Some(started), State::Starting);
         });
@@ -146,7 +150,10 @@ impl Keeper {
             After::Hold => Next::Rest(State::Down),
             After::Start => Next::Start,
             After::End => Next::End,
-            After::Judge => self.judge(ended.ok(), hung, &last_words),
+            After::Judge => {
+                let starved = self.cgroups.oom_kills() > oom_kills;
+                self.judge(ended.ok(), (hung, starved), &last_words)
+            }
         }
     }
 
@@ -259,10 +266,21 @@ impl Keeper {
         })
     }
 
-    /// The process has ended, and nobody told it to.
-    fn judge(&mut self, ended: Option<ExitStatus>, hung: bool, last_words: &[String]) -> Next {
+    /// The process has ended, and nobody told it to. Meanwhile the system may have ended some for want of memory.
+    fn judge(
+        &mut self,
+        ended: Option<ExitStatus>,
+        (hung, starved): (bool, bool),
+        last_words: &[String],
+    ) -> Next {
+        let killed = ended.is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw()));
         let how = match ended {
             _ if hung => "it hung".to_owned(),
+            Some(status) if killed && starved => {
+                let allowed =
+                    self.cgroups.allowed().text().unwrap_or_else(|| "the machine's memory".to_owned());
+                format!("{status}: the system ended it for want of memory ({allowed})")
+            }
             Some(status) => status.to_string(),
             None => "it ended".to_owned(),
         };

@@ -10,6 +10,8 @@
 )]
 
 pub mod admin;
+mod canary;
+mod cgroup;
 mod cluster;
 mod init;
 mod instance;
@@ -20,6 +22,8 @@ mod restarts;
 mod status;
 mod supervisor;
 
+pub use canary::Canary;
+pub use cgroup::{Allowed, Cgroups};
 pub use cluster::{Apart, Cluster, ClusterError, Instance, Limits, Service};
 pub use init::reap_orphans;
 pub use log::Log;

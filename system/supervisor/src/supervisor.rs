@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{Method, ask};
+use crate::cgroup::Cgroups;
 use crate::cluster::{Cluster, Instance, Limits};
 use crate::instance::{Keeper, Order};
 use crate::log::Log;
@@ -73,9 +74,14 @@ pub struct Handle {
 }
 
 impl Supervisor {
-    /// Starts every process of `cluster`, each as a command of `program`. To be called on a runtime of one thread that lives
+    /// Starts every process of `cluster`, each as a command of `program` unless it has another. To be called on a runtime of one thread that lives
     /// as long as the processes: they are told to stop when the thread that started them ends.
     pub fn start(cluster: &Cluster, program: &Path, log: &Log) -> Self {
+        Self::start_in(Cgroups::of_self(), cluster, program, log)
+    }
+
+    /// The same, of processes that are in these control groups.
+    fn start_in(cgroups: Cgroups, cluster: &Cluster, program: &Path, log: &Log) -> Self {
         let instances = cluster.instances();
         let (board, seen) = watch::channel(instances.iter().map(ServiceStatus::new).collect());
         let (keepers, mut orders) = (TaskTracker::new(), Vec::new());
@@ -85,8 +91,9 @@ impl Supervisor {
             let keeper = Keeper {
                 instance: instance.clone(),
                 place,
-                program: program.to_owned(),
+                program: instance.program.clone().unwrap_or_else(|| program.to_owned()),
                 limits: cluster.supervisor.clone(),
+                cgroups: cgroups.clone(),
                 log: log.clone(),
                 orders: receive,
                 board: board.clone(),
