@@ -66,6 +66,10 @@ bench-twin *args:
 bench-peers *args:
     .ci/bench-peers {{args}}
 
+# Does a fix cost more than at another commit? Both builds beside each other: just cost origin/main
+cost *commit:
+    .ci/cost {{commit}}
+
 # How surely `live_cost` tells a build that is slower by 15 % from an unchanged one: just creep 30
 creep *runs:
     .ci/creep {{runs}}

@@ -297,12 +297,17 @@ mod tests {
                     "cpu_us_per_fix": { "gateway": spread },
                     "durable_per_s": spread,
                     "watching": { "messages_per_s": spread },
+                    "beside": { "cpu_ratio": { "gateway": spread } },
                 },
             });
             judge(&gate(metric, Comparison::Below, 6.0), &report).expect("one comparison")
         };
-        let medians =
-            ["cpu_us_per_fix.gateway", "live.durable_per_s.median", "live.watching.messages_per_s.median"];
+        let medians = [
+            "cpu_us_per_fix.gateway",
+            "live.durable_per_s.median",
+            "live.watching.messages_per_s.median",
+            "live.beside.cpu_ratio.gateway.median",
+        ];
         for metric in medians {
             let (few, enough) = (judged(metric, 7), judged(metric, 8));
             assert_eq!((enough.outcome, enough.samples), (GateOutcome::Pass, 8), "{metric}");

@@ -26,7 +26,7 @@ pub use driving::driving;
 pub use html::page;
 pub(crate) use html::{escape, number, page_with};
 pub use latency::Latency;
-pub use live::{Degraded, LiveFacts, Spread, Watching};
+pub use live::{Beside, Degraded, LiveFacts, Spread, Watching};
 pub use plan::{plan_files, plan_text};
 pub use shards::{NotShards, Recorded, Shard, merge, recorded};
 use summary::grouped;

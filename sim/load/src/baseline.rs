@@ -103,17 +103,12 @@ fn path(folder: &Path, class: &str, scenario: &str) -> PathBuf {
     folder.join(class).join(scenario).with_extension("json")
 }
 
-/// Where the baseline of `scenario` for this kind of machine is, below `folder`.
-pub fn path_here(folder: &Path, scenario: &str) -> PathBuf {
-    path(folder, &machine_class(), scenario)
-}
-
 /// The metrics of the baseline of `scenario` for this kind of machine; none if none was accepted.
 ///
 /// # Errors
 /// The file is there, and is none.
 pub fn load(folder: &Path, scenario: &str) -> Result<BTreeMap<String, f64>, String> {
-    let path = path_here(folder, scenario);
+    let path = path(folder, &machine_class(), scenario);
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(BTreeMap::new()) };
     let baseline: Baseline =
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;

@@ -17,6 +17,7 @@ use drover_store::postgres;
 use drover_supervisor::{Apart, Cluster, Limits, Service};
 use serde::Serialize;
 
+use crate::beside;
 use crate::links::Links;
 use crate::problem::LoadError;
 use crate::proxy::{self, Proxies};
@@ -132,7 +133,7 @@ impl Ports {
     }
 }
 
-/// Writes certificates and configs into `folder`.
+/// Writes certificates and configs into `folder`. Half of the gateways and agents run from the `other` build, if there is one.
 ///
 /// # Errors
 /// The folder can not be written, there are more services than ports for them, or no ports are free.
@@ -143,6 +144,7 @@ pub(crate) fn prepare(
     database: &postgres::Config,
     seeds: &SeedTree,
     (links, proxies): (&Links, &mut Proxies),
+    other: Option<&Path>,
 ) -> Result<Prepared, LoadError> {
     let ports = Ports::free(scenario.nodes_len(NodeKind::Router))?;
     let ca = Ca::new(seeds, real::wall())?;
@@ -176,6 +178,7 @@ pub(crate) fn prepare(
             apart: if kind == NodeKind::Router { Apart::Addresses } else { Apart::Ports },
             admin: ports.of(admin, 0),
             env: [("RUST_BACKTRACE".to_owned(), "1".to_owned())].into(),
+            canary: beside::canary(other, kind, count),
         });
     }
     let shared = shared(folder, scenario)?;
@@ -416,14 +419,14 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<(), LoadError> {
     fs::write(&path, text).map_err(LoadError::machine(format!("write {}", path.display())))
 }
 
-/// The program to run, and how it names its version.
+/// The program to run, which an option of the command line names, and how it names its version.
 ///
 /// # Errors
 /// It is not there, does not run, or is not the shipped one.
-pub(crate) fn program(path: Option<&Path>) -> Result<(PathBuf, String), LoadError> {
+pub(crate) fn program(path: Option<&Path>, option: &str) -> Result<(PathBuf, String), LoadError> {
     let beside = || std::env::current_exe().ok().map(|twin| twin.with_file_name("drover"));
     let path = path.map(Path::to_owned).or_else(beside).unwrap_or_else(|| "drover".into());
-    let build = "build it with `cargo build --release -p drover`, or name one with --drover";
+    let build = format!("build it with `cargo build --release -p drover`, or name another with {option}");
     let asked = Command::new(&path).arg("--version").output();
     let output = asked.map_err(|error| LoadError::Usage(format!("{}: {error}; {build}", path.display())))?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -468,7 +471,7 @@ mod tests {
             let path = folder.path().join(name);
             fs::write(&path, format!("#!/bin/sh\necho '{says}'\n")).expect("written");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made a program");
-            program(Some(&path)).map(|(_, version)| version).map_err(|error| error.to_string())
+            program(Some(&path), "--drover").map(|(_, version)| version).map_err(|error| error.to_string())
         };
         assert_eq!(
             fake("a", "drover 0.1.0 (features: none)").as_deref(),
@@ -477,7 +480,7 @@ mod tests {
         let simulated = fake("b", "drover 0.1.0 (features: simulation: not for production)");
         assert!(simulated.is_err_and(|error| error.contains("built for simulation")));
         assert!(fake("c", "gdb 12").is_err_and(|error| error.contains("is no drover")));
-        let missing = program(Some(&folder.path().join("none"))).map(drop);
+        let missing = program(Some(&folder.path().join("none")), "--drover").map(drop);
         assert!(missing.is_err_and(|error| error.to_string().contains("cargo build --release -p drover")));
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) configs: &'a Configs,
     pub(crate) groups: Vec<Reach>,
     pub(crate) entry: Entry,
+    /// Each vehicle knows one gateway and no other, so that all have as many.
+    pub(crate) one_gateway_each: bool,
     pub(crate) tenant: TenantId,
     pub(crate) ca: &'a Ca,
     pub(crate) trust: Trust,
@@ -186,7 +188,10 @@ impl Fleet {
     ) -> Result<(), LoadError> {
         let who = Principal::Vehicle { tenant: setup.tenant, vehicle: vehicle_id(index) };
         let identity = setup.ca.issue(&who, seeds)?;
-        let config = come_in(setup.configs.tracker(index), &setup.entry, index);
+        let mut config = come_in(setup.configs.tracker(index), &setup.entry, index);
+        if setup.one_gateway_each {
+            config.servers.truncate(1);
+        }
         let disk = MemoryDisk::default();
         let Shared { endpoint, net, routers } = &self.endpoints[endpoint];
         let env = onboard::env(&self.common, index, disk.clone(), net.clone(), self.witness.clone());

@@ -11,6 +11,7 @@
 
 mod audience;
 pub mod baseline;
+mod beside;
 mod calibrate;
 mod cluster;
 pub mod cpu;

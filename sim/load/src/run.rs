@@ -26,6 +26,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use crate::audience::{Audience, Doors};
+use crate::beside::{self, Beside};
 use crate::calibrate::{Calibration, Shape};
 use crate::cluster::{self, Access, Prepared};
 use crate::database::Database;
@@ -69,6 +70,8 @@ pub struct Options<'a> {
     pub commit: &'a str,
     /// The `drover` to run; the one beside this program if absent.
     pub drover: Option<&'a Path>,
+    /// Another build of `drover`, which half of the gateways and agents run from, so that the two can be held against each other.
+    pub beside: Option<&'a Path>,
     /// A database that is there; a server of the run's own if absent.
     pub database: Option<&'a str>,
     /// A cluster that is there, database included; one of the run's own if absent.
@@ -127,7 +130,7 @@ pub struct Outcome {
 pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Result<Outcome, LoadError> {
     let (program, version) = match options.onto {
         Some(_) => (PathBuf::new(), "a cluster that was there".to_owned()),
-        None => cluster::program(options.drover)?,
+        None => cluster::program(options.drover, "--drover")?,
     };
     if options.onto.is_some() && scenario.watchers_len() > 0 {
         return Err(LoadError::Usage(format!(
@@ -137,6 +140,8 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Result<Outcome, Loa
     }
     let ours = faults::Ours { services: options.onto.is_none(), database: options.database.is_none() };
     faults::check(scenario, ours)?;
+    beside::check(scenario, options.beside, options.file)?;
+    let other = options.beside.map(|other| cluster::program(Some(other), "--beside")).transpose()?;
     let configs = Configs::of(scenario).map_err(|problems| {
         let (table, message) = problems.into_iter().next().unwrap_or_default();
         LoadError::Usage(format!("{}: [{table}]: {message}", options.file))
@@ -162,7 +167,11 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Result<Outcome, Loa
         Some(onto) => onto.prepared()?,
         None => {
             let reach = (&links, &mut proxies);
-            cluster::prepare(folder.path(), scenario, &configs, &database.config, &seeds, reach)?
+            let (folder, beside) = (folder.path(), other.as_ref().map(|(path, _)| path.as_path()));
+            let prepared =
+                cluster::prepare(folder, scenario, &configs, &database.config, &seeds, reach, beside)?;
+            beside.map(|other| beside::takes_configs(other, folder)).transpose()?;
+            prepared
         }
     };
     say(&mut options, "starting the cluster");
@@ -170,7 +179,8 @@ pub fn run(scenario: &Scenario, mut options: Options<'_>) -> Result<Outcome, Loa
     runtime.block_on(services.ready(READY_WITHIN, options.log))?;
     say(&mut options, "making the vehicles");
     let ready = Ready { configs, prepared, links, proxies, seeds, runtime, services, database };
-    Run::new(scenario, &options, ready)?.drive(options, version)
+    Run::new(scenario, &options, ready)?
+        .drive(options, (version, other.map(|(path, version)| format!("{} ({version})", path.display()))))
 }
 
 fn say(options: &mut Options<'_>, phase: &'static str) {
@@ -212,6 +222,8 @@ struct Run<'a> {
     origin: Instant,
     ramp_per_s: u32,
     meter: Meter,
+    /// Reads both builds, if there are two.
+    beside: Option<Beside>,
     watch: Watch,
     /// Rolling restarts that are still to come, by their time.
     rolls: VecDeque<Roll>,
@@ -273,6 +285,7 @@ impl<'a> Run<'a> {
             configs: &configs,
             groups: fleet::groups(&links, &prepared.entry, &mut proxies)?,
             entry: prepared.entry,
+            one_gateway_each: options.beside.is_some(),
             tenant,
             ca: &prepared.ca,
             trust: prepared.trust.clone(),
@@ -310,6 +323,7 @@ impl<'a> Run<'a> {
             origin,
             ramp_per_s,
             meter: Meter::default(),
+            beside: options.beside.map(|_| Beside::default()),
             watch: Watch::default(),
             rolls: rolls.into(),
             lag: Latency::histogram(),
@@ -320,7 +334,11 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn drive(mut self, mut options: Options<'_>, version: String) -> Result<Outcome, LoadError> {
+    fn drive(
+        mut self,
+        mut options: Options<'_>,
+        versions: (String, Option<String>),
+    ) -> Result<Outcome, LoadError> {
         say(&mut options, "connecting the vehicles");
         self.connect()?;
         self.witness.begin(self.origin);
@@ -347,7 +365,7 @@ impl<'a> Run<'a> {
             let _ = self.lag.add(audience.stop());
         }
         self.runtime.block_on(self.fleet.stop());
-        self.finish(options, version, (calibration, degraded, deeds))
+        self.finish(options, versions, (calibration, degraded, deeds))
     }
 
     /// Starts the watchers, if there are any.

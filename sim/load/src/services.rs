@@ -192,6 +192,7 @@ mod tests {
             apart: Apart::Ports,
             admin: "127.0.0.1:1".parse().expect("an address"),
             env: BTreeMap::new(),
+            canary: None,
         };
         let supervisor = Limits { restarts_max: 1_000, ..Limits::default() };
         let log = folder.path().join("services.log");

@@ -181,6 +181,7 @@ impl Drive {
             count,
             configs,
             groups: fleet::groups(&Links::of(scenario), &entry, &mut town.proxies)?,
+            one_gateway_each: false,
             entry,
             tenant: tenant(),
             ca: &town.ca,

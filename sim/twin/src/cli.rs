@@ -134,6 +134,11 @@ pub(crate) struct LoadArgs {
     /// The `drover` to run [default: the one beside this program].
     #[arg(long, value_name = "FILE")]
     pub(crate) drover: Option<PathBuf>,
+    /// Another build of `drover`, such as that of the last release: half of the gateways and agents run from it, and the report says how
+    /// much more a fix costs in this build (`live.beside.cpu_ratio`). Both have the same load at the same time, so that this is sure
+    /// where figures of two runs are not.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["onto", "find_limit"])]
+    pub(crate) beside: Option<PathBuf>,
     /// A database that is there, as postgres://user@host:port/name (its password: PGPASSWORD), instead of a server of the
     /// run's own. Its tables are made or brought up to date, and the run's rows stay in it.
     #[arg(long, value_name = "URL")]
@@ -177,7 +182,11 @@ pub(crate) struct LoadArgs {
 impl LoadArgs {
     /// True if the scenario runs as it says, with the program that is shipped beside this one.
     pub(crate) const fn is_plain(&self) -> bool {
-        self.drover.is_none() && self.onto.is_none() && !self.no_reference && self.send_interval_s.is_none()
+        self.drover.is_none()
+            && self.beside.is_none()
+            && self.onto.is_none()
+            && !self.no_reference
+            && self.send_interval_s.is_none()
     }
 }
 
@@ -266,11 +275,6 @@ pub(crate) struct HistoryArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BaselineCommand {
-    /// Says which file has the baseline of a scenario for this kind of machine, be it there or not.
-    Path {
-        /// The scenario's name.
-        scenario: String,
-    },
     /// Writes reports/baselines/<machine>/<scenario>.json from runs of `twin load` that passed: the median of each figure.
     Accept {
         /// The folders of the runs, or their report.json.

@@ -61,6 +61,7 @@ fn by_turns(args: &CompareArgs) -> Result<(Side, Side), Stop> {
                 PathBuf::from("reports/compare").join(&scenario.name).join(format!("{name}-{}", round + 1));
             let setting = Setting {
                 drover: Some(program),
+                beside: None,
                 database: args.database.as_deref(),
                 onto: None,
                 shard: None,

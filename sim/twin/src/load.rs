@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use drover_harness::report::{self, Report, Shard, Suite, Verdict, markdown, summary};
 use drover_harness::scenario::{Mode, Scenario};
-use drover_load::baseline::{Baseline, path_here};
+use drover_load::baseline::Baseline;
 use drover_load::{LoadError, Onto, Options, Progress};
 use drover_model::{NodeKind, NodeName, WallTime};
 
 use crate::cli::{BaselineCommand, LoadArgs, MergeArgs};
 use crate::compare::remember;
-use crate::run::{COMMIT, INTERRUPT, prepare, replay, stop, watch_interrupt};
+use crate::run::{COMMIT, INTERRUPT, prepare, quoted, replay, stop, watch_interrupt};
 use crate::{Stop, colour, files, show};
 
 /// Where baselines are kept, from the top of the checkout.
@@ -44,6 +44,7 @@ pub(crate) fn load(args: &LoadArgs) -> Result<u8, Stop> {
     let folder = args.report.clone().unwrap_or_else(default);
     let setting = Setting {
         drover: args.drover.as_deref(),
+        beside: args.beside.as_deref(),
         database: args.database.as_deref(),
         onto: onto.as_ref(),
         shard: args.shard,
@@ -99,6 +100,8 @@ fn make_direct(scenario: &mut Scenario, path: &Path) -> Result<(), Stop> {
 pub(crate) struct Setting<'a> {
     /// The `drover` to run; the one beside this program if absent.
     pub(crate) drover: Option<&'a Path>,
+    /// Another build that serves beside it.
+    pub(crate) beside: Option<&'a Path>,
     /// A database that is there.
     pub(crate) database: Option<&'a str>,
     /// A cluster that is there.
@@ -130,11 +133,14 @@ pub(crate) fn run_once(
             "{path} does not run with real processes: add \"live\" to its `modes`"
         )));
     }
-    let Setting { drover, database, onto, shard, start, ramp, no_reference, folder, quiet } = setting;
+    let Setting { drover, beside, database, onto, shard, start, ramp, no_reference, folder, quiet } = setting;
     let file = path.display().to_string();
     let roads = prepare(scenario, &file, quiet)?;
     watch_interrupt();
-    let command = replay("load", path, scenario.seed, until);
+    let mut command = replay("load", path, scenario.seed, until);
+    if let Some(other) = beside {
+        command.push_str(&format!(" --beside {}", quoted(other)));
+    }
     files::write_plan(folder, scenario, &command, COMMIT)?;
     let mut view = View::new(quiet);
     let options = Options {
@@ -143,6 +149,7 @@ pub(crate) fn run_once(
         replay: command,
         commit: COMMIT,
         drover,
+        beside,
         database,
         onto,
         shard,
@@ -183,13 +190,7 @@ pub(crate) fn merge(args: &MergeArgs) -> Result<u8, Stop> {
 
 /// Keeps the figures of a run that somebody has looked at.
 pub(crate) fn baseline(command: &BaselineCommand) -> Result<(), Stop> {
-    let (runs, reason) = match command {
-        BaselineCommand::Accept { runs, reason } => (runs, reason),
-        BaselineCommand::Path { scenario } => {
-            show(&format!("{}\n", path_here(BASELINES.as_ref(), scenario).display()));
-            return Ok(());
-        }
-    };
+    let BaselineCommand::Accept { runs, reason } = command;
     let of = |run: &PathBuf| {
         let path = if run.is_dir() { run.join("report.json") } else { run.clone() };
         let report = files::read_report(&path)?;

@@ -183,11 +183,16 @@ pub(crate) fn virtual_only(scenario: &Scenario, path: &Path) -> Result<(), Stop>
 /// The command that repeats a run from the top of the checkout: always with its seed, so that a later change of the
 /// file's does not change what is repeated.
 pub(crate) fn replay(command: &str, path: &Path, seed: u64, until: Option<Duration>) -> String {
-    let path = path.display().to_string();
-    let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
-    let path = if plain { path } else { format!("'{}'", path.replace('\'', "'\\''")) };
+    let path = quoted(path);
     let until = until.map(|until| format!(" --until {}", until.as_secs_f64())).unwrap_or_default();
     format!("cargo run --release -- {command} {path} --seed {seed}{until}")
+}
+
+/// As a shell takes it.
+pub(crate) fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
+    if plain { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 fn default_folder(scenario: &Scenario) -> PathBuf {

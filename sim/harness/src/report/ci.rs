@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::html::escape;
-use super::{Mode, OracleOutcome, Report, Verdict, grouped};
+use super::{Mode, OracleOutcome, Report, Spread, Verdict, grouped};
 use crate::gates::GateOutcome;
 
 /// What was judged together: one run, one sweep, one comparison.
@@ -173,6 +173,17 @@ pub fn markdown(report: &Report) -> String {
         for (name, spread) in &live.cpu_us_per_fix {
             let _ =
                 writeln!(text, "| {name} | {:.1} | {:.1} | {:.1} |", spread.median, spread.min, spread.max);
+        }
+        if let Some(beside) = &live.beside {
+            let _ = writeln!(
+                text,
+                "\n| CPU time per fix, divided by that of {} | median | least | most |\n|---|--:|--:|--:|",
+                beside.program
+            );
+            for (name, spread) in &beside.cpu_ratio {
+                let Spread { median, min, max, .. } = spread;
+                let _ = writeln!(text, "| {name} | {median:.3} | {min:.3} | {max:.3} |");
+            }
         }
         if let Some(noise) = live.noise() {
             let _ = writeln!(text, "\n{noise}.");

@@ -32,6 +32,9 @@ pub struct LiveFacts {
     /// What makes the machine slower for a while makes both slower.
     #[serde(default)]
     pub multiples: BTreeMap<String, BTreeMap<String, Spread>>,
+    /// Another build that served beside this one; null without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
     /// The kind of machine, as baselines are kept for it.
     pub machine_class: String,
     /// The metrics of the baseline that was accepted for this kind of machine, by their dotted keys; empty without one.
@@ -86,6 +89,15 @@ impl LiveFacts {
             foreign.median, foreign.windows
         ))
     }
+}
+
+/// Another build that served beside this one, with the same load at the same time: half of the gateways and agents ran from it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Beside {
+    /// The other program, with how it names its version.
+    pub program: String,
+    /// By kind of service: CPU time per fix of this build, divided by that of the other one.
+    pub cpu_ratio: BTreeMap<String, Spread>,
 }
 
 /// What watchers were told, and what that cost hubs: everything that hubs did, divided by what was told.

@@ -72,6 +72,9 @@ pub const REFERENCES: [(&str, &str); 6] = [
 /// Those that are CPU time, of which the services' can be multiples.
 pub const CPU_REFERENCES: [&str; 4] = ["bare_forward", "bare_quic_sink", "bare_copy_cpu", "bare_fan_out"];
 
+/// Of which services a run in which another build serves beside this one measures by how much a fix costs more in this one.
+pub const BESIDE: [&str; 2] = ["gateway", "persistence"];
+
 /// Name of what the same metric was in an accepted run.
 pub const BASELINE: &str = "baseline";
 
@@ -202,6 +205,7 @@ pub fn all() -> Vec<String> {
     let multiples = LIVE_CPU.iter().flat_map(|service| {
         CPU_REFERENCES.iter().map(move |of| format!("live.multiples.cpu_us_per_fix.{service}.{of}.median"))
     });
+    let beside = BESIDE.iter().map(|service| format!("{BESIDE_PREFIX}{service}.median"));
     let watching = LIVE_WATCHING.iter().map(|(name, _)| format!("live.watching.{name}.median"));
     let settled =
         ["settled_after_s", "live.durable_per_s.median", "live.recovered_after_s"].map(str::to_owned);
@@ -214,6 +218,7 @@ pub fn all() -> Vec<String> {
         .chain(events)
         .chain(cpu)
         .chain(multiples)
+        .chain(beside)
         .chain(watching)
         .chain(settled)
         .collect()
@@ -226,6 +231,14 @@ pub fn is_live_only(metric: &str) -> bool {
     let live = ["cpu_us_per_fix.", "live."];
     live.iter().any(|prefix| metric.starts_with(prefix))
         || LIVE_LATENCIES.iter().any(|(name, _)| of("latency_ms.", name))
+}
+
+/// What the metrics begin with that hold two builds against each other.
+const BESIDE_PREFIX: &str = "live.beside.cpu_ratio.";
+
+/// True if only a run in which another build serves beside this one has this metric.
+pub fn is_beside(metric: &str) -> bool {
+    metric.starts_with(BESIDE_PREFIX)
 }
 
 /// True if a report has this metric.

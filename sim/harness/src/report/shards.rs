@@ -203,6 +203,7 @@ fn live(shards: &[&LiveFacts]) -> LiveFacts {
     merged.simplified.push(format!("{} generators drove it together", shards.len()));
     merged.cpu_us_per_fix = BTreeMap::new();
     merged.multiples = BTreeMap::new();
+    merged.beside = None;
     merged.histograms = BTreeMap::new();
     merged.memory_bytes = BTreeMap::new();
     merged.degraded = Vec::new();

@@ -132,6 +132,16 @@ fn live_lines(report: &Report) -> Vec<String> {
             ),
         ));
     }
+    if let Some(beside) = &live.beside {
+        let ratio = |(name, of): (&String, &Spread)| {
+            format!("{name} {:.3} ({:.3} to {:.3})", of.median, of.min, of.max)
+        };
+        let ratios: Vec<String> = beside.cpu_ratio.iter().map(ratio).collect();
+        lines.push(row(
+            "beside",
+            &format!("CPU per fix, divided by that of the other build: {}", ratios.join(", ")),
+        ));
+    }
     let loops = live.calibration.iter().map(|(name, spread)| format!("{name} {:.2}", spread.median));
     let loops: Vec<String> = loops.collect();
     if !loops.is_empty() {

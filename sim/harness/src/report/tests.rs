@@ -279,6 +279,14 @@ fn live_sample() -> Report {
                 (format!("cpu_us_per_fix.{name}"), of)
             })
             .into(),
+        beside: Some(Beside {
+            program: "drover 0.0.9 (features: none)".to_owned(),
+            cpu_ratio: metrics::BESIDE
+                .into_iter()
+                .zip(spread.into_iter().cycle())
+                .map(|(name, spread)| (name.to_owned(), spread))
+                .collect(),
+        }),
         generator_lag_ms: latency,
         generator_lag_limit_ms: 50.0,
         recovered_after_s: Some(12.0),

@@ -89,6 +89,9 @@ impl Run<'_> {
             if now >= next_mark && now <= parking {
                 let told = self.tally.as_ref().map(|tally| tally.read()).unwrap_or_default();
                 self.meter.mark(now, self.witness.history.totals().durable, told);
+                if let Some(beside) = &mut self.beside {
+                    beside.mark(self.services.handle());
+                }
                 calibration.window();
                 next_mark += window;
             }

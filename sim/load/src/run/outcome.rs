@@ -6,7 +6,7 @@ use std::time::Duration;
 use drover_harness::ledger::balance;
 use drover_harness::live::driving;
 use drover_harness::oracles;
-use drover_harness::report::{Degraded, Latency, LiveFacts, Report, Spread, recorded};
+use drover_harness::report::{Beside, Degraded, Latency, LiveFacts, Report, Spread, recorded};
 use drover_harness::scenario::Mode;
 
 use super::{LAG_LIMIT, Options, Outcome, Run};
@@ -19,7 +19,7 @@ impl Run<'_> {
     pub(super) fn finish(
         mut self,
         options: Options<'_>,
-        version: String,
+        (version, other): (String, Option<String>),
         (calibration, degraded, deeds): (Measured, Vec<Degraded>, Deeds),
     ) -> Result<Outcome, LoadError> {
         let history = self.witness.history.clone();
@@ -71,6 +71,11 @@ impl Run<'_> {
                 .iter()
                 .map(|(name, values)| (format!("cpu_us_per_fix.{name}"), calibration.multiples(values)))
                 .collect(),
+            beside: self
+                .beside
+                .as_ref()
+                .zip(other)
+                .map(|(beside, program)| Beside { program, cpu_ratio: beside.cpu_ratio() }),
             machine_class: machine_class(),
             baseline: options.baseline.clone(),
             memory_bytes: self.meter.memory_bytes(),
@@ -95,6 +100,11 @@ impl Run<'_> {
             "all nodes are on one machine: the radio of the scenario is not applied".to_owned(),
             "the world begins at the time of the run".to_owned(),
         ];
+        if self.beside.is_some() {
+            simplified.push(
+                "each vehicle knows one gateway; costs by service are of both builds together".to_owned(),
+            );
+        }
         if self.scenario.watchers_len() > 0 {
             simplified
                 .push("watchers share a thread of the same process, and go straight to hubs".to_owned());

@@ -19,6 +19,7 @@ pub(super) fn live(html: &mut String, report: &Report) {
     html.push_str("</table></div>\n");
     watching(html, live);
     calibration(html, live);
+    beside(html, live);
     degraded(html, live);
     let memory: Vec<String> = live
         .memory_bytes
@@ -64,6 +65,19 @@ fn watching(html: &mut String, live: &LiveFacts) {
         if let Some(spread) = &spread {
             row(html, name, spread);
         }
+    }
+    html.push_str("</table></div>\n");
+}
+
+fn beside(html: &mut String, live: &LiveFacts) {
+    let Some(beside) = &live.beside else { return };
+    let _ = writeln!(
+        html,
+        "<div class=wide><table>\n<thead><tr><th>CPU time per fix, divided by that of {}<th class=n>Median<th class=n>Least<th class=n>Most</tr></thead>",
+        escape(&beside.program)
+    );
+    for (name, spread) in &beside.cpu_ratio {
+        row(html, name, spread);
     }
     html.push_str("</table></div>\n");
 }
